@@ -1,7 +1,7 @@
 """Checks of arrays against what a simulator declares, in the user's own names."""
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +30,9 @@ class Declared(Protocol):
 MISSING_VALUES = (
     "declare missing='mask' and train with missing values, or fill them the way the simulator does"
 )
+
+# Names that a message lists.
+_MOST_NAMES = 12
 
 
 def may_miss(simulator: Declared, name: str) -> bool:
@@ -97,19 +100,28 @@ def check_keys(
     if isinstance(values, Mapping):
         missing = [name for name in needed if name not in values]
         unknown = [name for name in values if allowed is not None and name not in allowed]
-        faults = [f"{missing} missing"] * bool(missing) + [f"{unknown} unknown"] * bool(unknown)
-        got = f"{list(values)}: {', '.join(faults)}"
+        faults = [f"{_list_names(missing)} missing"] * bool(missing)
+        faults += [f"{_list_names(unknown)} unknown"] * bool(unknown)
+        got = f"{_list_names(values)}: {', '.join(faults)}"
     if faults:
         example = f"{{{next(iter(needed))!r}: values}}"
         raise InputError(
             subject,
-            expected=f"a dict with {list(needed)}",
+            expected=f"a dict with {_list_names(needed)}",
             got=got,
             do=(
                 f"use the names that the simulator returns or that its prior or its context "
                 f"declares, as in {example}"
             ),
         )
+
+
+def _list_names(names: Iterable[str]) -> str:
+    """Return names as they are written in a list; of many, the first and how many there are."""
+    names = list(names)
+    if len(names) <= _MOST_NAMES:
+        return f"{names}"
+    return f"{names[:_MOST_NAMES]} and {len(names) - _MOST_NAMES} more"
 
 
 def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:

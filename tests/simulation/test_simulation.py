@@ -12,7 +12,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.simulation import registry
+from bayesinn.simulation import checks, registry
 
 tfd = tfp.distributions
 PRIOR = {"mean": tfd.Normal(0.0, 1.0)}
@@ -347,3 +347,12 @@ def test_python_control_flow_on_tensors_is_converted(policy: str) -> None:
     drawn = steps.sample(5, seed=1)
     np.testing.assert_allclose(drawn["x"], drawn["mean"] + 2.0, rtol=1e-6)
     np.testing.assert_allclose(steps.simulate({"mean": [0.5]}, seed=1)["x"], [2.5])
+
+
+def test_a_message_lists_some_of_many_names() -> None:
+    names = [f"p{number}" for number in range(200)]
+    with pytest.raises(InputError) as error:
+        checks.check_keys("Values", {}, names)
+    message = str(error.value)
+    assert "'p11'] and 188 more" in message
+    assert "'p12'" not in message
