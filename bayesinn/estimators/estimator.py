@@ -233,6 +233,9 @@ class Estimator(Registered, ABC):
         if not other.trained or other.network_configuration() != self.network_configuration():
             raise InputError(subject, expected=expected, got=f"{other!r}", do=do)
 
+    def adapt(self, rows: int | None) -> None:
+        """Choose what depends on the number of stored simulations; None if they are always new."""
+
     def check_rows(self, model: Any, rows: Arrays) -> None:
         """Refuse rows (n, ...), to train or to validate on, that can't be; by default none."""
 

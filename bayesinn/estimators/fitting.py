@@ -43,6 +43,8 @@ class Fittable(Protocol):
 
     simulator: Simulator | None
 
+    def adapt(self, rows: int | None) -> None: ...
+
     def trainable(self, rows: Arrays, seed: int) -> Trainable: ...
 
     def network_configuration(self) -> dict[str, Any]: ...
@@ -105,6 +107,7 @@ def plan_fit(
     seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
     given = training_data(data, simulator, validation, seed)
+    estimator.adapt(given.rows)
     if start is not None:
         # The start must not be trained again on its own simulations. The split comes first, with
         # the user's seed: what was held out then must be held out now.

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import measured_model
-from bayesinn.posterior.defaults import choose_flow, choose_summaries
+from bayesinn.posterior.defaults import choose_count, choose_flow, choose_summaries
+from bayesinn.posterior.measuring import describe_model
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.simulations import take
@@ -28,12 +29,19 @@ class AmortizedPosterior(TrainedPosterior):
     summary : Summary, or dict of observable to Summary
         One network for several observables, such as ``{"cases, deaths": ConvLSTM(64)}``, sees them
         side by side, as channels; a network that isn't in a dict sees all observables so. What is
-        left out is chosen by shape: the data themselves for a number or a vector of up to eight,
-        Conv + LSTM for more and for (steps, channels), which are taken for series, those of as many
-        steps side by side; observables with more axes need a network of yours. Pass ``MLP`` for a
-        long vector of unrelated numbers, ``DeepSet`` or ``SetTransformer`` for exchangeable data.
+        left out is chosen by what the simulator declares, and training prints why: observables with
+        coordinates, lengths, or (steps, channels) are taken for series and get ``ConvLSTM``, those
+        of as many steps side by side; other vectors get ``MLP``; up to 20 numbers, 8 of a series,
+        are left as they are; (height, width, channels) gets ``ConvImage``. Pass ``DeepSet`` or
+        ``SetTransformer`` for exchangeable data, and a network of yours for more axes.
     flow : Flow
-        Six affine coupling blocks if left out.
+        If left out, four coupling blocks of an affine map and a spline; for more than 30
+        parameters, six affine ones.
+    networks : int
+        Number of summary networks and flows of equal shape that are trained on the same
+        simulations, each for itself; the posterior is the mean of their densities. Several overfit
+        less than one and take as many times longer to train. If left out, three for up to 200,000
+        stored simulations, else one.
 
     Attributes
     ----------
@@ -59,27 +67,55 @@ class AmortizedPosterior(TrainedPosterior):
         simulator: Simulator,
         summary: Summary | Mapping[str, Summary | None] | None = None,
         flow: Flow | None = None,
+        networks: int | None = None,
     ) -> None:
         example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         recommended = simulator.recommended
-        super().__init__(
-            simulator,
-            choose_summaries(simulator, recommended.summary if summary is None else summary),
-            choose_flow(recommended.flow if flow is None else flow),
-        )
+        summary = recommended.summary if summary is None else summary
+        choice = choose_summaries(simulator, summary)
+        flow = recommended.flow if flow is None else flow
+        size = layout_of(simulator.prior).dimension
+        super().__init__(simulator, choice.networks, choose_flow(flow, size))
+        self._reasons = choice.reasons
+        self._automatic = networks is None
+        self.networks = 1
+        if networks is not None:
+            self.networks = check_integer("Argument 'networks'", networks, do="pass networks=3")
+
+    def adapt(self, rows: int | None) -> None:
+        """Choose the number of networks, if the user left it out."""
+        if self._automatic:
+            self.networks = choose_count(rows, self.summaries)
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
         pilot = take(rows, slice(PILOT_SIMULATIONS))
-        return measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
+        return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return summaries, flow, and the number of networks if it is not one, by name."""
+        several = {"networks": self.networks} if self.networks > 1 else {}
+        return {**super().configuration(), **several}
+
+    def describe_training(self, model: PosteriorModel) -> str:
+        return describe_model(self.simulator.name, model, self._reasons)
 
     @classmethod
     def from_configuration(
         cls, simulator: Simulator | None, configuration: Mapping[str, Any]
     ) -> Self:
         """Return an untrained posterior with summaries and flow as a manifest describes them."""
-        return cls(require_simulator(simulator), configuration["summaries"], configuration["flow"])
+        return cls(
+            require_simulator(simulator),
+            configuration["summaries"],
+            configuration["flow"],
+            configuration.get("networks", 1),
+        )
+
+    def untrained(self) -> Self:
+        networks = None if self._automatic else self.networks
+        return type(self)(self.simulator, self.summaries, self.flow, networks)
 
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained posterior with the same networks, parameters, data."""
@@ -87,11 +123,15 @@ class AmortizedPosterior(TrainedPosterior):
         example = "load a saved one with bi.load(folder)"
         check_type(subject, other, AmortizedPosterior, "a trained AmortizedPosterior", example)
         do = "start from a posterior of the same networks, parameters and data, or from new weights"
+        if self._automatic:
+            self.networks = other.networks
+            self._automatic = False
         ours, theirs = (
             {
                 **part.network_configuration(),
                 **part.simulator.shapes,
                 "lengths": part.simulator.lengths,
+                "networks": {"count": part.networks},
             }
             for part in (self, other)
         )

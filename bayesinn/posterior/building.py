@@ -17,29 +17,47 @@ from bayesinn.summaries.joint import seen_raw
 
 
 def measured_model(
-    simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow, rows: Arrays, seed: int
+    simulator: Simulator,
+    summaries: Mapping[str, Summary],
+    flow: Flow,
+    rows: Arrays,
+    seed: int,
+    networks: int = 1,
 ) -> PosteriorModel:
     """Return a model with new networks that have no weights yet, standardised on rows (n, ...).
 
-    The networks, as a user configured them, are copied.
+    The networks, as a user configured them, are copied, as often as ``networks`` says.
     """
     raw = seen_raw(summaries)
     warn_of_lost_digits(simulator, rows, raw)
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     data = DataSpace.fit(rows, *names, raw, simulator.missing is not None)
-    return build_model(simulator, summaries, flow, data, seed)
+    return build_model(simulator, summaries, flow, data, seed, networks)
 
 
 def build_model(
-    simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow, data: DataSpace, seed: int
+    simulator: Simulator,
+    summaries: Mapping[str, Summary],
+    flow: Flow,
+    data: DataSpace,
+    seed: int,
+    networks: int = 1,
 ) -> PosteriorModel:
     """Return a model with new networks that have no weights yet; the same for the same seed."""
     check_precision()
     parameters = ParameterSpace(simulator.prior, seed)
     with seeds.seeded_initial_weights(seed):
-        networks = {name: clone(value) for name, value in summaries.items()}
-        for network in networks.values():
-            network.bind(parameters)
-        own_flow = clone(flow)
-        own_flow.bind(parameters)
-        return PosteriorModel(parameters, data, PosteriorNetwork(networks, own_flow))
+        members = [_new_network(parameters, summaries, flow) for _ in range(networks)]
+        return PosteriorModel(parameters, data, members)
+
+
+def _new_network(
+    parameters: ParameterSpace, summaries: Mapping[str, Summary], flow: Flow
+) -> PosteriorNetwork:
+    """Return a network of copies that have no weights yet."""
+    own_summaries = {name: clone(value) for name, value in summaries.items()}
+    for summary in own_summaries.values():
+        summary.bind(parameters)
+    own_flow = clone(flow)
+    own_flow.bind(parameters)
+    return PosteriorNetwork(own_summaries, own_flow)

@@ -1,9 +1,14 @@
-"""Default networks, chosen by the observables' shapes."""
+"""Default networks, chosen by what the simulator declares and by how many simulations there are.
+
+The study is paper_results/sbibm.
+"""
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from bayesinn import flows, summaries
+from bayesinn.bijections import Affine, Composed, Spline
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
@@ -11,22 +16,47 @@ from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
-# A vector of this many numbers needs no compression before the flow.
-_FEW_NUMBERS = 8
+# So many unrelated numbers need no compression before the flow, and so many of a series.
+_FEW_NUMBERS = 20
+_FEW_OF_A_SERIES = 8
+# Splines of more parameters than these cost more than they gain.
+_MOST_PARAMETERS = 30
+# Stored simulations, up to which networks overfit so much that several are better.
+_FEW_SIMULATIONS = 200_000
+_NETWORKS = 3
 
 
-def choose_flow(flow: Flow | None) -> Flow:
-    """Return the user's flow, or six affine coupling blocks."""
+class Choice(NamedTuple):
+    """Summary networks by observables, and why those that were left out were chosen so."""
+
+    networks: dict[str, Summary]
+    reasons: dict[str, str]
+
+
+def choose_flow(flow: Flow | None, parameters: int) -> Flow:
+    """Return the user's flow, or couplings for so many unconstrained parameters."""
     if flow is None:
-        return flows.coupling()
+        if parameters > _MOST_PARAMETERS:
+            return flows.coupling()
+        return flows.coupling(blocks=4, transform=Composed([Affine(), Spline()]))
     do = "wrap a chain of bijections in bi.flows.InvertibleFlow(...)"
     check_type("Argument 'flow'", flow, Flow, "a Flow, such as bi.flows.coupling(blocks=6)", do)
     return flow
 
 
+def choose_count(rows: int | None, summary_networks: Mapping[str, Summary]) -> int:
+    """Return how many networks to train on so many simulations, None if they are new at each step.
+
+    A summary that is trained first allows one.
+    """
+    trained_first = any(summary.trained_first for summary in summary_networks.values())
+    few = rows is not None and rows <= _FEW_SIMULATIONS
+    return _NETWORKS if few and not trained_first else 1
+
+
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
-) -> dict[str, Summary]:
+) -> Choice:
     """Return summary networks by the observables they see: the user's, else defaults."""
     subject = "Argument 'summary'"
     observables = list(simulator.observable_shapes)
@@ -72,9 +102,9 @@ def choose_summaries(
         for key, value in summary.items()
         if value is not None
     }
-    networks |= _defaults(
-        simulator, [name for name in observables if name not in observables_of(",".join(networks))]
-    )
+    rest = [name for name in observables if name not in observables_of(",".join(networks))]
+    defaults = _defaults(simulator, rest)
+    networks |= defaults.networks
     refusing = [summary for summary in networks.values() if not summary.missing]
     if refusing and simulator.missing is not None:
         expected = "all values"
@@ -84,23 +114,24 @@ def choose_summaries(
         )
     # Conditions keep the order of the observables.
     first = {key: min(observables.index(name) for name in observables_of(key)) for key in networks}
-    return {key: networks[key] for key in sorted(networks, key=first.__getitem__)}
+    ordered = {key: networks[key] for key in sorted(networks, key=first.__getitem__)}
+    return Choice(ordered, defaults.reasons)
 
 
-def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary]:
-    """Return ``Identity`` for a few numbers, convolutions for images, one network for all series.
-
-    These are the series that can stand side by side.
-    """
+def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
+    """Return networks by what observables are; one for all series that can stand side by side."""
     networks: dict[str, Summary] = {}
-    together: dict[tuple[int, str | None], list[str]] = {}
+    reasons: dict[str, str] = {}
+    series: dict[tuple[int, str | None], list[str]] = {}
     for name in observables:
         shape = simulator.observable_shapes[name]
         count = simulator.lengths.get(name)
+        is_series = len(shape) > 1 or count is not None or name in simulator.labels.coordinates
+        most = _FEW_OF_A_SERIES if is_series else _FEW_NUMBERS
         if len(shape) == 3 and count is None:
             networks[name] = summaries.ConvImage(32)
-            continue
-        if len(shape) > 2:
+            reasons[name] = "three axes: an image"
+        elif len(shape) > 2:
             expected = "a summary network of your own for data with more axes than an image"
             do = "pass summary=... derived from bi.summaries.Summary"
             raise InputError(
@@ -109,11 +140,20 @@ def _defaults(simulator: Simulator, observables: list[str]) -> dict[str, Summary
                 got="summary=None",
                 do=do,
             )
-        if len(shape) < 2 and math.prod(shape) <= _FEW_NUMBERS and count is None:
+        elif count is None and math.prod(shape) <= most:
             networks[name] = summaries.Identity()
+            reasons[name] = f"at most {most} numbers, which need no compression"
+        elif not is_series:
+            networks[name] = summaries.MLP(32)
+            reasons[name] = "taken for a vector; a series declares coordinates={...}"
         else:
-            together.setdefault((shape[0], count), []).append(name)
-    return {
-        **networks,
-        **{joint_name(names): summaries.ConvLSTM(32) for names in together.values()},
-    }
+            series.setdefault((shape[0], count), []).append(name)
+    for names in series.values():
+        networks[joint_name(names)] = summaries.ConvLSTM(32)
+        one = simulator.observable_shapes[names[0]]
+        reasons[joint_name(names)] = (
+            "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
+            if len(one) == 2 and names[0] not in simulator.labels.coordinates
+            else "a series, by its coordinates or lengths"
+        )
+    return Choice(networks, reasons)

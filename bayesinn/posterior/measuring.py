@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -16,8 +18,8 @@ from bayesinn.simulation.simulator import Arrays
 from bayesinn.summaries.joint import observables_of
 
 
-def describe_model(name: str, model: PosteriorModel) -> str:
-    """Write what is about to be trained: scalings, networks, number of weights."""
+def describe_model(name: str, model: PosteriorModel, reasons: Mapping[str, str] = {}) -> str:
+    """Write what is about to be trained: scalings, networks and reasons for them, weights."""
     lines = [f"{name}: {model.parameters.dimension} unconstrained parameters"]
     summaries = model.network.summaries
     networks = {name: key for key in summaries for name in observables_of(key)}
@@ -28,13 +30,23 @@ def describe_model(name: str, model: PosteriorModel) -> str:
             if key is None
             else f"network of {key}"
             if key != variable
-            else repr(summaries[key])
+            else repr(summaries[key]) + _because(reasons.get(key))
         )
         seen = "as simulated" if variable in model.data.raw else str(scaling)
         lines.append(f"  {variable}: {seen}; {network}")
-    lines += [f"  {key}: {summary!r}" for key, summary in summaries.items() if key not in networks]
-    lines.append(f"  flow: {model.network.flow!r}; {count_weights(model):,} weights in all")
+    lines += [
+        f"  {key}: {summary!r}{_because(reasons.get(key))}"
+        for key, summary in summaries.items()
+        if key not in networks
+    ]
+    several = f"{len(model.members)} networks; " if len(model.members) > 1 else ""
+    flow = model.members[0].flow
+    lines.append(f"  flow: {flow!r}; {several}{count_weights(model):,} weights in all")
     return "\n".join(lines)
+
+
+def _because(reason: str | None) -> str:
+    return "" if reason is None else f" ({reason})"
 
 
 def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:

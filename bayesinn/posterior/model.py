@@ -5,6 +5,7 @@ This is the parameters' own scale.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.mixture import MixtureNetwork
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
@@ -26,20 +29,34 @@ Inputs = tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]
 
 
 class PosteriorModel(Trainable):
-    """The parts of q(parameters | data)."""
+    """The parts of q(parameters | data), which is that of one network or the mean of several.
+
+    Each of several networks is trained for itself; ``network`` answers for all of them.
+    """
 
     network: PosteriorNetwork
 
     def __init__(
-        self, parameters: ParameterSpace, data: DataSpace, network: PosteriorNetwork
+        self, parameters: ParameterSpace, data: DataSpace, networks: Sequence[PosteriorNetwork]
     ) -> None:
         self.parameters = parameters
         self.data = data
-        self.network = network
+        self._members = tuple(networks)
+        self.network = networks[0] if len(networks) == 1 else MixtureNetwork(networks)
+
+    @property
+    def members(self) -> Sequence[PosteriorNetwork]:
+        return self._members
 
     @property
     def rowwise(self) -> bool:  # type: ignore[override]
         return self.network.flow.rowwise
+
+    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
+        if not self.network.flow.nats:
+            return super().mix_losses(losses)
+        # The Jacobian determinants, which are part of each, are equal.
+        return tf.math.log(float(len(self._members))) - tf.reduce_logsumexp(-losses, axis=0)
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,).
@@ -54,16 +71,17 @@ class PosteriorModel(Trainable):
         self.network.initialize(*inputs)
 
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        network = self._members[0]
         (vector, inputs, masks), log_det = self.prepare(batch, seed)
-        condition = self.network.condition(inputs, masks, training, _nested(batch))
+        condition = network.condition(inputs, masks, training, _nested(batch))
         # A stream of its own: the seed itself decides where integers lie.
-        loss = self.network.loss(vector, condition, seeds.fold_in(seed, -1), progress, training)
-        own = self.network.auxiliary_loss(vector, inputs, condition)
+        loss = network.loss(vector, condition, seeds.fold_in(seed, -1), progress, training)
+        own = network.auxiliary_loss(vector, inputs, condition)
         if own is not None:
             # It has no part in the value, which stays in nats. The difference first: it is exactly
             # zero, whatever the loss.
             loss += own - tf.stop_gradient(own)
-        return loss - log_det if self.network.flow.nats else loss
+        return loss - log_det if network.flow.nats else loss
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
         inputs, _ = self.data.to_network(batch)
@@ -74,7 +92,16 @@ class PosteriorModel(Trainable):
         }
 
     def pretraining(self) -> Trainable | None:
-        return _AuxiliaryLoss(self) if self.network.auxiliary_layers() else None
+        if not self.network.auxiliary_layers():
+            return None
+        if len(self._members) > 1:
+            raise InputError(
+                "Argument 'networks'",
+                expected="1 with a summary that is trained before, and fixed then",
+                got=f"{len(self._members)}",
+                do="train several posteriors, and join them with bi.Ensemble",
+            )
+        return _AuxiliaryLoss(self)
 
     def freeze(self) -> None:
         for layer in self.network.auxiliary_layers():
@@ -84,12 +111,14 @@ class PosteriorModel(Trainable):
         rows = {
             name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()
         }
-        bijection = self.network.flow.bijection
+        # The first decides for all of them: one program trains all.
+        network = self._members[0]
+        bijection = network.flow.bijection
 
         def inputs() -> Any:
             (vector, data, masks), _ = self.prepare(rows, seeds.tensor_seed(seed, "dequantise"))
-            condition = self.network.condition(data, masks)
-            return self.network.flow.bijection_inputs(vector, condition)
+            condition = network.condition(data, masks)
+            return network.flow.bijection_inputs(vector, condition)
 
         return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 

@@ -71,7 +71,8 @@ def saved_model(
         scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     data = DataSpace(scalings, *names, seen_raw(summaries), simulator.missing is not None)
-    model = build_model(simulator, summaries, flow, data, seed=0)
+    networks = saved.entries["network"].get("networks", 1)
+    model = build_model(simulator, summaries, flow, data, 0, networks)
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)
     model.parameters.scale = saved.array("parameters/scale", dimension)

@@ -179,6 +179,8 @@ class TrainedPosterior(Estimator, Posterior):
         """Return networks and training in words, by heading, for reports."""
         settings = self.training["settings"]
         parts = [*(f"{name}: {value!r}" for name, value in self.summaries.items()), repr(self.flow)]
+        if len(self.model.members) > 1:
+            parts.append(f"{len(self.model.members)} such networks")
         return {
             "Network": textwrap.shorten("; ".join(parts), 160, placeholder=" ..."),
             "Training": f"{self.steps_done:,} steps of {settings['batch_size']:,}, seed "

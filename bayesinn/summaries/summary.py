@@ -30,6 +30,8 @@ class Summary(Configured, keras.layers.Layer):
     standardised: bool = True
     #: The kind of the second axis: steps in time, elements in any order, or neither.
     order: Literal["series", "set"] | None = None
+    #: Whether it has :meth:`auxiliary_layers`, which are trained first where data are stored.
+    trained_first: bool = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,5 +1,6 @@
-"""All trainable weights of a network as one vector."""
+"""All trainable weights of networks as one vector."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,8 +9,9 @@ import tensorflow as tf
 
 
 class FlatWeights:
-    """All trainable weights of a network as one vector (size,), and its untrained ``state``.
+    """All trainable weights of networks as one vector, and what is not trained, ``state``.
 
+    The networks have weights of equal shapes, and follow each other in the vector and in the state.
     A Keras model that holds this object doesn't see the weights in it: it trains the vector, not
     each of them.
 
@@ -18,24 +20,40 @@ class FlatWeights:
     operation each.
     """
 
-    def __init__(self, network: keras.layers.Layer) -> None:
-        self.variables = network.trainable_variables
-        self.state = network.non_trainable_variables
-        self._shapes = [tuple(variable.shape) for variable in self.variables]
+    def __init__(self, networks: Sequence[keras.layers.Layer]) -> None:
+        self.members = len(networks)
+        self.variables = [part for network in networks for part in network.trainable_variables]
+        self.state = [part for network in networks for part in network.non_trainable_variables]
+        #: Those of the first network, which :meth:`unpack` is for.
+        self.first = self.variables[: len(self.variables) // self.members]
+        self.first_state = self.state[: len(self.state) // self.members]
+        self._shapes = [tuple(variable.shape) for variable in self.first]
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
 
     def pack(self) -> np.ndarray:
-        """Return the network's current weights."""
+        """Return the networks' current weights."""
         return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
 
+    def split(self, vector: tf.Tensor) -> list[tf.Tensor]:
+        """Return the part of the vector of each network."""
+        return tf.split(vector, self.members)
+
+    def split_state(self, state: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the part of the state of each network."""
+        size = len(self.first_state)
+        return [state[start * size : (start + 1) * size] for start in range(self.members)]
+
     def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
-        """Split a vector into one tensor for each weight."""
+        """Split the vector of one network into a tensor for each weight."""
         parts = tf.split(vector, self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def assign(self, vector: Any) -> None:
-        """Write a vector into the network."""
-        for variable, value in zip(
-            self.variables, self.unpack(tf.convert_to_tensor(vector)), strict=True
-        ):
+        """Write a vector into the networks."""
+        values = [
+            value
+            for part in self.split(tf.convert_to_tensor(vector))
+            for value in self.unpack(part)
+        ]
+        for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)

@@ -25,7 +25,10 @@ _FEWEST_ROWS = 64
 
 
 class TrainingModel(keras.Model):
-    """A Keras model whose one weight is the flat vector of a trainable's network.
+    """A Keras model whose one weight is the flat vector of a trainable's networks.
+
+    Each network has its own loss, gradient and clipping, on the same batch. One program
+    differentiates them all, one after another or beside each other.
 
     ``averaged`` is the moving average of the weights ``flat``, ``bad_step`` the number of the first
     step whose loss or gradient was not finite, or -1, and ``failed`` the number of failed
@@ -50,7 +53,7 @@ class TrainingModel(keras.Model):
         self.source = source
         self.settings = settings
         self.devices = devices
-        self.weight_layout = FlatWeights(trainable.network)
+        self.weight_layout = FlatWeights(trainable.members)
         self.shards = settings.parts
         self.most_shards = (
             most_shards(trainable, settings.batch_size) if settings.parts == 1 else settings.parts
@@ -93,7 +96,7 @@ class TrainingModel(keras.Model):
         state = self._network_state()
         if self.settings.parts > 1:
             total, gradient = self.devices.sums(
-                lambda number: self.differentiate(
+                lambda number: self._differentiate_all(
                     flat, state, self._part(batch, number), step, number
                 )[:2],
                 self.settings.parts,
@@ -102,7 +105,7 @@ class TrainingModel(keras.Model):
             self.update((total,), (gradient,), {}, step, failed)
             return {"loss": self.loss_mean.result()}
         parts = [
-            self.differentiate(flat, state, part, step, tf.constant(shard))
+            self._differentiate_all(flat, state, part, step, tf.constant(shard))
             for shard, part in enumerate(self._parts(batch))
         ]
         totals, gradients, moved = zip(*parts, strict=True)
@@ -123,7 +126,8 @@ class TrainingModel(keras.Model):
         flat = tf.convert_to_tensor(self.flat.value)
         for shards in (self.most_shards, 1):
             self.shards = shards
-            part = flat, self._network_state(), self._parts(batch)[0], step, tf.constant(0)
+            member = self._members(flat, self._network_state())[0]
+            part = *member, self._parts(batch)[0], step, tf.constant(0)
             gradient = compiled(
                 self._differentiate, *part, xla=self.settings.xla, subject="The training step"
             )
@@ -131,12 +135,18 @@ class TrainingModel(keras.Model):
                 self.shards = self.settings.parts
                 return gradient.note
             traced = gradient.call.get_concrete_function(*part)  # type: ignore[attr-defined]
-            *results, moved = traced.structured_outputs
+            total, slope, moved = traced.structured_outputs
             # Weights that follow the data, as those of batch normalisation, must see the whole
             # batch.
             if not moved:
                 break
-        total, slope, moved = tf.nest.map_structure(self._zeros, (*results, moved))
+        total, _, moved = tf.nest.map_structure(self._zeros, (total, slope, moved))
+        slope = tf.zeros_like(flat)
+        moved = {
+            str(int(index) + member * len(self.weight_layout.first_state)): value
+            for member in range(self.weight_layout.members)
+            for index, value in moved.items()
+        }
         # With number -1 a step is idle and changes nothing.
         terms = shards if self.settings.parts == 1 else 1
         trial = terms * (total,), terms * (slope,), moved, step, failed
@@ -169,7 +179,15 @@ class TrainingModel(keras.Model):
             [self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype
         )
 
-    def _differentiate(
+    def _members(
+        self, flat: tf.Tensor, state: Sequence[tf.Tensor]
+    ) -> list[tuple[tf.Tensor, Sequence[tf.Tensor], tf.Tensor]]:
+        """Return weights, state and number of each network."""
+        layout = self.weight_layout
+        parts = zip(layout.split(flat), layout.split_state(state), strict=True)
+        return [(*part, tf.constant(number)) for number, part in enumerate(parts)]
+
+    def _differentiate_all(
         self,
         flat: tf.Tensor,
         state: Sequence[tf.Tensor],
@@ -177,12 +195,37 @@ class TrainingModel(keras.Model):
         step: tf.Tensor,
         shard: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
-        """Return the sum of losses, its gradient, and changed non-trainable weights by number."""
+        """Return what :meth:`_differentiate` does, of all networks: the sum of losses is a mean."""
+        totals = []
+        gradients = []
+        changes: dict[str, tf.Tensor] = {}
+        for number, member in enumerate(self._members(flat, state)):
+            total, gradient, moved = self.differentiate(*member, batch, step, shard)
+            totals.append(total)
+            gradients.append(gradient)
+            first = number * len(self.weight_layout.first_state)
+            changes |= {str(first + int(index)): value for index, value in moved.items()}
+        mean = tf.add_n(totals) / len(totals)
+        return mean, tf.concat(gradients, 0), changes
+
+    def _differentiate(
+        self,
+        flat: tf.Tensor,
+        state: Sequence[tf.Tensor],
+        member: tf.Tensor,
+        batch: Batch,
+        step: tf.Tensor,
+        shard: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        """Return the sum of losses, its gradient, and changed non-trainable weights by number.
+
+        They are those of one network, the ``member`` with that number.
+        """
         with tf.GradientTape() as tape:
             tape.watch(flat)
             progress = tf.cast(step, tf.float32) / self.settings.steps
             losses, moved = self._row_losses(
-                flat, state, batch, step, progress, training=True, shard=shard
+                flat, state, batch, step, progress, training=True, member=member, shard=shard
             )
             total = tf.reduce_sum(losses)
         if moved and self.settings.parts > 1:
@@ -203,14 +246,19 @@ class TrainingModel(keras.Model):
     ) -> None:
         rows = self.settings.batch_size
         loss = tf.add_n(totals) / rows
-        gradient = tf.add_n(gradients) / rows
-        norm = tf.norm(gradient)
-        finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        slopes = self.weight_layout.split(tf.add_n(gradients) / rows)
+        norms = [tf.norm(slope) for slope in slopes]
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(tf.add_n(norms))
         active = (step >= 0) & (self.bad_step < 0)
         good = finite & active
         # Values are selected, not branches: a branch would make the host wait for the device in
         # every step.
-        self._update_weights(gradient, norm, step, good)
+        most = self.settings.clip_norm
+        clipped = [
+            slope * (most / tf.maximum(norm, most))
+            for slope, norm in zip(slopes, norms, strict=True)
+        ]
+        self._update_weights(tf.concat(clipped, 0), step, good)
         for number, value in moved.items():
             variable = self.network_state[int(number)]
             variable.assign(tf.where(good, value, variable.value))
@@ -226,22 +274,28 @@ class TrainingModel(keras.Model):
         The noise is the same every time.
         """
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
-        weights = self.averaged.value, self._network_state()
-        losses, _ = self._row_losses(
-            *weights, batch, tf.constant(0), tf.constant(1.0), training=False
-        )
+        each = [
+            self._row_losses(
+                weights,
+                state,
+                batch,
+                tf.constant(0),
+                tf.constant(1.0),
+                training=False,
+                member=number,
+            )[0]
+            for weights, state, number in self._members(self.averaged.value, self._network_state())
+        ]
+        losses = self.problem.mix_losses(tf.stack(each))
         self.loss_mean.update_state(
             tf.reduce_mean(losses), sample_weight=tf.cast(tf.size(rows), losses.dtype)
         )
         return {"loss": self.loss_mean.result()}
 
-    def _update_weights(
-        self, gradient: tf.Tensor, norm: tf.Tensor, step: tf.Tensor, good: tf.Tensor
-    ) -> None:
+    def _update_weights(self, gradient: tf.Tensor, step: tf.Tensor, good: tf.Tensor) -> None:
         variables = [self.flat, self.averaged, *self.optimizer.variables]
         before = [tf.identity(variable.value) for variable in variables]
-        clipped = gradient * (self.settings.clip_norm / tf.maximum(norm, self.settings.clip_norm))
-        self.optimizer.apply([clipped], [self.flat])
+        self.optimizer.apply([gradient], [self.flat])
         # The average forgets the initial weights quickly at first, or short runs would never lose
         # them.
         count = tf.cast(step, tf.float32)
@@ -258,15 +312,21 @@ class TrainingModel(keras.Model):
         step: tf.Tensor,
         progress: Any,
         training: bool,
+        member: tf.Tensor,
         shard: Any = 0,
     ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Return losses (n,) of part of a batch, and changed non-trainable weights by number."""
+        layout = self.weight_layout
         number = step * self.shards + shard
+        first = member * len(layout.first_state)
         current = [
-            (variable, self._random_state(index, number) if _is_random_state(variable) else value)
-            for index, (variable, value) in enumerate(zip(self.network_state, state, strict=True))
+            (
+                variable,
+                self._random_state(first + index, number) if _is_random_state(variable) else value,
+            )
+            for index, (variable, value) in enumerate(zip(layout.first_state, state, strict=True))
         ]
-        weights = zip(self.weight_layout.variables, self.weight_layout.unpack(flat), strict=True)
+        weights = zip(layout.first, layout.unpack(flat), strict=True)
         with keras.StatelessScope([*weights, *current], initialize_variables=False) as scope:
             losses = self.problem.loss(
                 batch, seeds.fold_in(self._noise_seed, number), progress, training
@@ -282,7 +342,7 @@ class TrainingModel(keras.Model):
     def _network_state(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(variable) for variable in self.network_state]
 
-    def _random_state(self, number: int, step: tf.Tensor) -> tf.Tensor:
+    def _random_state(self, number: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Return the state of a Keras seed generator, a pure function of the seed and the step."""
         return tf.bitcast(seeds.fold_in(seeds.fold_in(self._dropout_seed, number), step), tf.uint32)
 

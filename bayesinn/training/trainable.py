@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -24,6 +24,19 @@ class Trainable(ABC):
 
     rowwise: bool = False
     """Whether a row's loss depends on no other row, so that parts of a batch can be separate."""
+
+    @property
+    def members(self) -> Sequence[keras.layers.Layer]:
+        """Networks with weights of equal shapes that are trained side by side, each for itself.
+
+        :meth:`loss` is that of the first. By default there is one, :attr:`network`, which holds all
+        of them.
+        """
+        return (self.network,)
+
+    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
+        """Return the losses (n,) of all members together, given those of each, (members, n)."""
+        return tf.reduce_mean(losses, axis=0)
 
     @abstractmethod
     def initialize(self, batch: Batch, seed: int) -> None:

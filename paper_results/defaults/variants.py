@@ -65,7 +65,7 @@ class Choice:
         )
         if problem.together is not None:
             summary = {problem.together: self.summary()}
-        return bi.AmortizedPosterior(problem.simulator, summary, self.flow())
+        return bi.AmortizedPosterior(problem.simulator, summary, self.flow(), networks=1)
 
     def settings(
         self, problem: Problem, budget: int | None, steps: int | None
@@ -144,9 +144,9 @@ def _small(problem: Problem) -> Choice:
 
 
 VARIANTS: dict[str, Callable[[Problem], Choice]] = {
-    # The library's default online; on arrays, 30 passes, which was its default before this study.
+    # Its training is the library's default online; 30 passes on arrays were that before this study.
     "batch 256": lambda problem: Choice(),
-    # The library's default on arrays; online, a quarter of the simulations.
+    # Its training is the library's default on arrays; online, a quarter of the simulations.
     "batch 64": lambda problem: _LEAN,
     "4 x longer": lambda problem: replace(_LEAN, steps=4 * ONLINE_STEPS),
     "lower rate": lambda problem: replace(_LEAN, learning_rate=1e-3),

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from classifier import c2st
-from methods import METHODS, Ensemble, Method
+from methods import METHODS, Method
 from scipy.spatial import distance
 from tasks import OBSERVATIONS, TASKS, Case, Package, Task
 
@@ -46,31 +46,28 @@ QUICK_SIMULATIONS = 300
 
 def train(
     task: Task, method: Method, budget: str, seed: int, *, quick: bool
-) -> tuple[Ensemble, dict[str, float]]:
-    """Train all members; return them, their weight updates and processor seconds."""
+) -> tuple[bi.AmortizedPosterior, dict[str, float]]:
+    """Train a posterior; return it, its weight updates and processor seconds."""
     simulator = task.simulator
     data = None
     if budget != "online":
         data = simulator.sample(QUICK_SIMULATIONS if quick else int(budget), seed=1_000 + seed)
-    members = []
-    steps = 0
+    posterior = method.posterior(simulator)
     started = time.process_time()
-    for number in range(method.members):
-        posterior = method.posterior(simulator)
-        posterior.fit(
-            data,
-            steps=20 if quick else None,
-            seed=seed + 100 * number,
-            optimization=bi.Optimization(xla=False) if quick else bi.Optimization(),
-            progress=False,
-        )
-        steps += int(posterior.history["step"].iloc[-1])
-        members.append(posterior)
+    posterior.fit(
+        data,
+        steps=20 if quick else None,
+        seed=seed,
+        optimization=bi.Optimization(xla=False) if quick else bi.Optimization(),
+        progress=False,
+    )
     seconds = time.process_time() - started
-    return Ensemble(tuple(members)), {"steps": steps, "train_seconds": seconds}
+    return posterior, {"steps": posterior.steps_done, "train_seconds": seconds}
 
 
-def compare(task: Task, posterior: Ensemble, cases: Sequence[Case], seed: int) -> dict[str, float]:
+def compare(
+    task: Task, posterior: bi.AmortizedPosterior, cases: Sequence[Case], seed: int
+) -> dict[str, float]:
     """Return C2ST and MMD^2 against reference draws, and processor seconds of as many draws."""
     accuracies = []
     distances = []
@@ -105,7 +102,7 @@ def mmd(draws: np.ndarray, reference: np.ndarray, seed: int) -> float:
     return float(within / (size * (size - 1)) - 2.0 * between)
 
 
-def score(task: Task, posterior: Ensemble, simulations: int) -> dict[str, float]:
+def score(task: Task, posterior: bi.AmortizedPosterior, simulations: int) -> dict[str, float]:
     """Return the negative log density of fresh parameters given their data, in nats."""
     fresh = task.simulator.sample(simulations, seed=101)
     names = task.simulator.prior.names

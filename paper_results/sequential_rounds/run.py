@@ -79,6 +79,11 @@ def main() -> None:
         plots.save(draw(pd.DataFrame(rows)), target / "c2st.png")
 
 
+def new_posterior(simulator: bi.Simulator, summary: Any) -> bi.AmortizedPosterior:
+    """Return an untrained posterior: one network of affine couplings, in rounds and without."""
+    return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(), networks=1)
+
+
 def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any]]:
     """Yield the rows that are not known."""
     simulations, steps, draws = (100, 20, 200) if quick else (SIMULATIONS, None, DRAWS)
@@ -86,7 +91,7 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
     for seed in SEEDS[: 1 if quick else None]:
         for name in problems:
             simulator, network, observations = PROBLEMS[name]
-            posterior = bi.AmortizedPosterior(simulator, network)
+            posterior = new_posterior(simulator, network)
             exact = [
                 bi.reference.exact_draws(simulator, data, draws=draws, seed=7)
                 for data in observations
@@ -138,7 +143,7 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
                 if all(tuple(row[key] for key in KEYS) in known for row in rows):
                     continue
                 started = time.process_time()
-                plain = bi.AmortizedPosterior(simulator, network)
+                plain = new_posterior(simulator, network)
                 plain.fit(
                     simulator.sample(size, seed=100 + seed), seed=seed, steps=steps, progress=False
                 )

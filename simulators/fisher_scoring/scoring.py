@@ -71,6 +71,7 @@ class FisherScoring(Summary):
 
     masks = False
     missing = False
+    trained_first = True
     standardised = False
 
     def __init__(

@@ -204,6 +204,7 @@ HOURS = np.array([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 18.0, 24.0
         "rate": tfd.LogNormal(0.0, 0.3),
     },
     context={"dose": tfd.LogNormal(4.6, 0.3)},
+    coordinates={"concentration": {"hours": HOURS}},
 )
 def drug(parameters, context, seed):
     """Twelve concentrations after a dose, with 15 % noise."""

@@ -313,6 +313,36 @@ def test_one_row_of_a_batch_that_ends_its_worker_costs_that_row() -> None:
 
 
 @pytest.mark.parametrize(
+    ("observable", "shape"),
+    [
+        (lambda mean: np.stack([mean, mean]), r"\(2, 3\)"),
+        (lambda mean: np.zeros((4, len(mean))), r"\(4, 3\)"),
+        (lambda mean: mean.sum(), r"\(\)"),
+    ],
+)
+def test_batches_with_another_axis_first_are_refused(observable, shape: str) -> None:
+    with pytest.raises(SimulatorError, match=f"draws first\n.*{shape}"):
+        make(
+            lambda parameters, generator: {"x": observable(parameters["mean"])},
+            engine="python", batched=True, workers=1,
+        )  # fmt: skip
+
+
+def test_a_helper_under_functools_cache_is_named_as_the_cause(fresh_python) -> None:
+    code = """
+import functools, bayesinn as bi, tensorflow_probability as tfp
+@functools.cache
+def double(value):
+    return 2.0 * value
+@bi.simulator(prior={"a": tfp.distributions.Normal(0.0, 1.0)}, engine="python")
+def uses_cache(parameters, generator):
+    return {"x": double(float(parameters["a"]))}
+"""
+    done = fresh_python(code, check=False)
+    assert "functools.cache" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize(
     ("fault", "text"), [(ENDS[0], "ended twice"), (hang, "time limit of 0.5 s")]
 )
 def test_what_is_lost_in_all_first_draws_is_an_error_at_once(fault, text: str) -> None:

@@ -77,4 +77,4 @@ def test_exact_draws_have_the_moments_of_the_posterior(images: np.ndarray) -> No
 
 
 def test_images_get_a_network_of_their_own() -> None:
-    assert isinstance(choose_summaries(gaussian_field, None)["image"], ConvImage)
+    assert isinstance(choose_summaries(gaussian_field, None).networks["image"], ConvImage)

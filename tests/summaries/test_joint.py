@@ -22,6 +22,7 @@ PLAIN = bi.Optimization(xla=False)
     prior={"level": tfd.Normal(0.0, 1.0)},
     context={"steps": tfd.FiniteDiscrete(tf.range(6, STEPS + 1), logits=tf.zeros(7))},
     lengths={"padded": "steps", "also_padded": "steps"},
+    coordinates={"cases": np.arange(STEPS), "short": {"days": np.arange(9)}},
 )
 def series(parameters, context, seed):
     noise = tf.random.stateless_normal((tf.shape(parameters["level"])[0], STEPS), seed)

@@ -11,7 +11,7 @@ from bayesinn.training.flat_weights import FlatWeights
 def test_weights_come_back_as_they_were_and_in_their_places() -> None:
     network = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(2)])
     network.build((None, 4))
-    layout = FlatWeights(network)
+    layout = FlatWeights([network])
     before = [variable.numpy() for variable in network.trainable_variables]
     vector = layout.pack()
     np.testing.assert_array_equal(vector, np.concatenate([np.ravel(part) for part in before]))

@@ -69,6 +69,7 @@ def run_block(
     if batched:
         together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
         if not isinstance(together, Failure):
+            _check_rows(together, rows)
             return Outcome(rows, together, {}, time.monotonic() - begun)
         whole = together
     parts: list[Arrays] = []
@@ -94,6 +95,19 @@ def run_block(
 
     observables = combine(parts, np.concatenate if batched else np.stack, culprit)
     return Outcome(rows, observables, failed, time.monotonic() - begun)
+
+
+def _check_rows(observables: Arrays, rows: int) -> None:
+    """Refuse observables of a batched function whose first axis isn't that of the draws."""
+    shapes = {name: value.shape for name, value in observables.items()}
+    if any(shape[:1] != (rows,) for shape in shapes.values()):
+        raise SimulatorError(
+            "Observables of a simulator with batched=True",
+            expected=f"arrays ({rows}, ...) for {rows} draws of the parameters: draws first",
+            got=f"shapes {shapes}",
+            do="move that axis to the front, as with np.moveaxis(value, -1, 0), or leave out "
+            "batched=True",
+        )
 
 
 def combine(
@@ -139,7 +153,9 @@ def _function() -> Callable[..., Any]:
             "A Python simulator",
             expected="code that workers can load",
             got=f"{type(error).__name__}: {error}",
-            do="import what is installed, inside the function",
+            do="import what is installed inside the function; put a function under "
+            "functools.cache, which travels by its name alone, into a module, or cache inside the "
+            "simulator",
         ) from error
 
 

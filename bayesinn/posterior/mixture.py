@@ -1,0 +1,117 @@
+"""Several networks of one posterior, trained on the same simulations: their densities' mean."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bayesinn.bijections.condition import EVERY, Condition
+from bayesinn.core import seeds
+from bayesinn.flows import Flow
+from bayesinn.flows.latents.latent import Seed
+from bayesinn.posterior.network import PosteriorNetwork, Tensors
+
+_OF_NETWORK = " of network "
+
+
+class MixtureNetwork(PosteriorNetwork):
+    """Networks of equal shapes, whose mean density is the posterior's.
+
+    Conditions have the entries of the first network by their own names, and those of each other
+    network with its number behind them.
+    """
+
+    def __init__(self, members: Sequence[PosteriorNetwork]) -> None:
+        keras.layers.Layer.__init__(self, name="posterior", autocast=False)
+        self.members = list(members)
+        self.summaries = self.members[0].summaries
+        self.flow = MixtureFlow([member.flow for member in members])
+
+    def build_weights(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
+        for member in self.members:
+            member.build_weights(vector, inputs, masks)
+
+    def condition(
+        self,
+        inputs: Tensors,
+        masks: Tensors,
+        training: bool = False,
+        precomputed: Mapping[str, Tensors] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        return {
+            entry_name(name, number): value
+            for number, member in enumerate(self.members)
+            for name, value in member.condition(inputs, masks, training, precomputed).items()
+        }
+
+    def compared(self, condition: Condition) -> tf.Tensor:
+        """Return what :meth:`PosteriorNetwork.compared` does, by the first network."""
+        return self.members[0].compared(own_entries(condition, 0))
+
+    def initialize(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
+        for member in self.members:
+            member.initialize(vector, inputs, masks)
+        self.built = True
+
+
+class MixtureFlow(Flow):
+    """The mean density of flows that share nothing, each given what its own network says."""
+
+    reads = EVERY
+
+    def __init__(self, members: Sequence[Flow]) -> None:
+        super().__init__()
+        self.members = list(members)
+        first = self.members[0]
+        self.nats = first.nats
+        self.rowwise = first.rowwise
+        self.density = first.density
+        self.draws = first.draws
+
+    def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        densities = [
+            member.log_prob(x, own_entries(condition, number))
+            for number, member in enumerate(self.members)
+        ]
+        return tf.reduce_logsumexp(densities, axis=0) - tf.math.log(float(len(densities)))
+
+    def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Seed) -> tf.Tensor:
+        """Draw n events for each of m conditions, (m, n, *event), as many of each member.
+
+        Members take turns, and for each condition a random one begins.
+        """
+        count = len(self.members)
+        turns, *own = seeds.split(tf.convert_to_tensor(seed), 1 + count)
+        most = (n + count - 1) // count
+        draws = [
+            member.sample(most, own_entries(condition, number), seed=own[number])
+            for number, member in enumerate(self.members)
+        ]
+        stacked = tf.stack(draws, axis=2)
+        shape = tf.shape(stacked)
+        rows = shape[0]
+        first = tf.random.stateless_uniform((rows, 1), turns, 0, count, tf.int32)
+        order = (first + tf.range(count)) % count
+        turned = tf.gather(stacked, order, axis=2, batch_dims=1)
+        flat = tf.reshape(turned, tf.concat([[rows, most * count], shape[3:]], 0))
+        return flat[:, :n]
+
+
+def entry_name(name: str, member: int) -> str:
+    """Return the name of an entry of a member's condition among those of all members."""
+    return f"{name}{_ending(member)}"
+
+
+def own_entries(condition: Condition, member: int) -> dict[str, tf.Tensor]:
+    """Return the entries of one member's condition, by their own names."""
+    ending = _ending(member)
+    return {
+        name.removesuffix(ending): value
+        for name, value in condition.items()
+        if name.endswith(ending) and (member or _OF_NETWORK not in name)
+    }
+
+
+def _ending(member: int) -> str:
+    return f"{_OF_NETWORK}{member + 1}" if member else ""

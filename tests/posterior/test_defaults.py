@@ -1,0 +1,77 @@
+"""Which networks are chosen where the user and the simulator say nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.posterior.defaults import choose_count, choose_flow
+from bayesinn.summaries import MLP, ConvImage, ConvLSTM, Identity
+
+tfd = tfp.distributions
+SHAPES = {
+    "number": (),
+    "few": (20,),
+    "vector": (21,),
+    "short": (8,),
+    "series": (9,),
+    "rows": (9, 2),
+    "image": (8, 8, 1),
+}
+COORDINATES = {"short": {"hours": np.arange(8)}, "series": np.arange(9.0)}
+
+
+@pytest.fixture(scope="module")
+def simulator() -> bi.Simulator:
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, coordinates=COORDINATES)
+    def everything(parameters, seed):
+        rows = tf.shape(parameters["a"])[0]
+        return {name: tf.zeros((rows, *shape)) for name, shape in SHAPES.items()}
+
+    return everything
+
+
+def test_summaries_follow_what_is_declared(simulator: bi.Simulator) -> None:
+    chosen = bi.AmortizedPosterior(simulator).summaries
+    assert {name: type(network) for name, network in chosen.items()} == {
+        "number": Identity,
+        "few": Identity,
+        "vector": MLP,
+        "short": Identity,
+        "series, rows": ConvLSTM,
+        "image": ConvImage,
+    }
+
+
+def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:
+    posterior = bi.AmortizedPosterior(simulator, {"image": Identity(), "series, rows": Identity()})
+    posterior.fit(steps=1, batch_size=4, optimization=bi.Optimization(xla=False))
+    printed = capsys.readouterr().out
+    assert "MLP() (taken for a vector; a series declares coordinates={...})" in printed
+    assert (
+        "few: standardised; Identity() (at most 20 numbers, which need no compression)" in printed
+    )
+    # What the user chose has no reason.
+    assert "image: standardised; Identity()\n" in printed
+
+
+def test_the_flow_follows_the_number_of_parameters() -> None:
+    few, many = (choose_flow(None, count).bijection for count in (30, 31))
+    assert "Spline()" in repr(few)
+    assert "Spline()" not in repr(many)
+    assert len(few.bijections) == 12
+    assert len(many.bijections) == 18
+    own = bi.flows.hint()
+    assert choose_flow(own, 3) is own
+
+
+@pytest.mark.parametrize(("rows", "count"), [(None, 1), (100, 3), (200_000, 3), (200_001, 1)])
+def test_several_networks_where_simulations_are_few(rows: int | None, count: int) -> None:
+    assert choose_count(rows, {"x": Identity()}) == count
+
+
+def test_one_network_with_a_summary_that_is_trained_first() -> None:
+    assert choose_count(100, bi.get("covid19").recommended.summary) == 1
