@@ -16,6 +16,7 @@ from bayesinn.bijections.condition import (
     EVERY,
     FEATURES,
     SharedCondition,
+    entries_of,
     entry,
     map_entries,
     reading,
@@ -70,6 +71,14 @@ class Bijection(Configured, keras.layers.Layer):
                 setattr(cls, name, _checked(cls.__dict__[name]))
         if "build" in cls.__dict__:
             cls.build = reading(cls.__dict__["build"])  # type: ignore[method-assign]
+
+    @property
+    def entries(self) -> frozenset[str]:
+        """Names of the entries of the condition that it, or a part of it, reads.
+
+        A container returns those of its parts.
+        """
+        return entries_of(self.reads)
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None

@@ -77,6 +77,10 @@ class Chain(Bijection):
                 "chain of their own",
             )
 
+    @property
+    def entries(self) -> frozenset[str]:
+        return frozenset().union(*(bijection.entries for bijection in self.bijections))
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:

@@ -4,7 +4,8 @@
 """
 
 import functools
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -48,6 +49,23 @@ def entry(condition: Any, reads: str | None) -> Any:
             do="return it from the summary, in a mapping with the features",
         )
     return condition.get(reads)
+
+
+def entries_of(reads: str | None) -> frozenset[str]:
+    """Return the entries that are read, as a set."""
+    return frozenset() if reads is None else frozenset({reads})
+
+
+def warn_of_unread(returned: Iterable[str], read: Collection[str], summary: str) -> None:
+    """Warn where a summary returns entries that nothing reads: what it knows is then lost."""
+    unread = [] if EVERY in read else sorted(set(returned) - set(read))
+    if unread:
+        warnings.warn(
+            f"{summary} returns {', '.join(map(repr, unread))}, which no flow, bijection or "
+            f"summary reads. Use a flow that does, such as bi.flows.Framed(flow) for 'location' "
+            f"and 'root', or another summary.",
+            stacklevel=2,
+        )
 
 
 def map_entries(function: Callable[[Any], Any], condition: Any) -> Any:

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
-from bayesinn.bijections.condition import FEATURES, entry, reading, shapes_of
+from bayesinn.bijections.condition import FEATURES, entries_of, entry, reading, shapes_of
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Seed
@@ -60,6 +60,14 @@ class Flow(Configured, keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         for name in _READERS & set(cls.__dict__):
             setattr(cls, name, reading(cls.__dict__[name]))
+
+    @property
+    def entries(self) -> frozenset[str]:
+        """Names of the entries of the condition that it, or a part of it, reads.
+
+        A flow that hands all on returns those of its parts.
+        """
+        return entries_of(self.reads)
 
     def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
         """Make all weights for events of a shape, and conditions of one: (c,), or None.

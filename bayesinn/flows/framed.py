@@ -69,6 +69,10 @@ class Framed(Flow):
         """The law of the other flow's codes, if it has any."""
         return self.flow.latent
 
+    @property
+    def entries(self) -> frozenset[str]:
+        return self.flow.entries | {self.location, self.root}
+
     def bind(self, parameters: ParameterSpace) -> None:
         self.flow.bind(parameters)
 

@@ -54,6 +54,10 @@ class InvertibleFlow(Flow):
     def bijection(self) -> Bijection:
         return self.chain
 
+    @property
+    def entries(self) -> frozenset[str]:
+        return self.chain.entries
+
     def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
         super().build(event_shape, condition_shapes)
         if not self.chain.built:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.condition import EVERY, FEATURES, Condition, entry
+from bayesinn.bijections.condition import EVERY, FEATURES, Condition, entry, warn_of_unread
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.summaries import Summary
@@ -115,6 +115,10 @@ class PosteriorNetwork(keras.layers.Layer):
         for key, summary in self.summaries.items():
             summary.initialize(self._seen(key, inputs), masks.get(observables_of(key)[0]))
         condition = self.condition(inputs, masks)
+        read = self.flow.entries.union(
+            {FEATURES}, *(part.reads for part in self.summaries.values())
+        )
+        warn_of_unread(condition, read, ", ".join(map(repr, self.summaries.values())))
         self.flow.initialize(vector, condition)
         # A call with a batch of the correct shapes builds every layer, the user's own included.
         self.loss(vector, condition, tf.zeros((2,), tf.int32))

@@ -32,6 +32,8 @@ class Summary(Configured, keras.layers.Layer):
     order: Literal["series", "set"] | None = None
     #: Whether it has :meth:`auxiliary_layers`, which are trained first where data are stored.
     trained_first: bool = False
+    #: Entries of the condition that its own losses and comparisons read.
+    reads: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         super().__init__()
@@ -138,7 +140,7 @@ class Summary(Configured, keras.layers.Layer):
 
         The entry ``features`` is the summary (n, k). Others have any shape (n, ...), and names that
         a bijection or a flow reads, such as the ``location`` and ``root`` of
-        :class:`~bayesinn.flows.Framed`.
+        :class:`~bayesinn.flows.Framed`; a warning names those that nothing reads.
 
         Neither padded values nor the amount of padding, where the mask is False, may influence the
         result.

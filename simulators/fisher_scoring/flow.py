@@ -25,6 +25,10 @@ class Straightened(Framed):
         super().__init__(flow)
         self.model = model
 
+    @property
+    def entries(self) -> frozenset[str]:
+        return super().entries | {"information_fraction"}
+
     def bind(self, parameters: ParameterSpace) -> None:
         self.model.bind(parameters)
         super().bind(parameters)

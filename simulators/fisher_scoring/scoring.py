@@ -73,6 +73,7 @@ class FisherScoring(Summary):
     missing = False
     trained_first = True
     standardised = False
+    reads = frozenset({"estimate", "root"})
 
     def __init__(
         self,

@@ -175,6 +175,15 @@ def test_data_stay_in_single_precision_where_networks_are_in_half() -> None:
     assert np.array_equal(seen[-1], x)
 
 
+def test_a_flow_that_ignores_the_fit_is_told() -> None:
+    rows = linear.sample(64, seed=1)
+    spare = bi.AmortizedPosterior(linear, scoring(Whole()), flow()).trainable(rows, seed=1)
+    with pytest.warns(UserWarning, match="returns 'information_fraction', 'location', which no"):
+        spare.initialize(rows, seed=1)
+    condition = spare.network.condition(*spare.data.to_network(rows))
+    assert set(condition) == Straightened(flow(), Whole()).entries | FisherScoring.reads
+
+
 def test_one_fit_is_enough() -> None:
     @bi.simulator(prior=PRIOR)
     def twins(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
