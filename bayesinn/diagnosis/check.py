@@ -13,6 +13,9 @@ from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.plots.style import Canvas
 
+#: Panels of a figure: more are drawn slowly, and read by nobody.
+MOST_PANELS = 12
+
 
 def judge(result: Any) -> str:
     """Return the grade of a result without deviations: a failed test is outside.
@@ -58,6 +61,9 @@ class Check:
     question : str, what the check looks at
     figures : mapping of name to function of result and ``labels``
         The name is that of the file, without ending; the function returns a matplotlib figure.
+    panels : bool
+        Whether figures have a panel or row for each column of the result, which then has a
+        ``ranking`` of them, and take ``shown``, the names of those to draw: of many, the worst.
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
     meaning : str
         What may be trusted within tolerance; ``{columns}`` stands for the names of the tested
@@ -93,6 +99,7 @@ class Check:
     weights: Mapping[str, float] = field(default_factory=dict)
     question: str = ""
     figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
+    panels: bool = False
     captions: Mapping[str, str] = field(default_factory=dict)
     meaning: str = ""
     remedy: str = ""

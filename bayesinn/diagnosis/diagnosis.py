@@ -121,7 +121,8 @@ class Diagnosis(Verdict):
         ]
         at = optional(lambda: self.evidence.observation)
         if at is not None:
-            parts.insert(0, observed_section(at, self.evidence.prior, labels, reference))
+            section = observed_section(at, self.evidence.prior, labels, reference, self._ranking)
+            parts.insert(0, section)
         # What is wrong comes first, the rest is folded away.
         order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
@@ -164,6 +165,13 @@ class Diagnosis(Verdict):
             self._numbers.rename_axis(index="Parameter").to_string(float_format="%.3g"),
         ]
         return "\n".join(lines)
+
+    @property
+    def _ranking(self) -> list[str]:
+        """The parameters, those first with the largest errors of the first check that has any."""
+        found = [name for finding in self.findings for name in finding.errors["column"]]
+        every = dict.fromkeys([*found, *self.parameters])
+        return [name for name in every if name in self.parameters]
 
     @cached_property
     def _numbers(self) -> pd.DataFrame:

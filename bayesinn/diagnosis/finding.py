@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.check import MOST_PANELS, Check
 from bayesinn.diagnosis.report import Figure, Section
 from bayesinn.diagnosis.tolerances import (
     FAMILY_ERROR,
@@ -184,14 +184,26 @@ class Finding:
 
     @cached_property
     def figures(self) -> dict[str, Figure]:
-        """All figures by name, drawn once."""
+        """All figures by name, drawn once; of many columns, those with the largest errors."""
+        options: dict[str, Any] = {"labels": self.labels}
+        note = ""
+        if self.check.panels and len(self.result.columns) > MOST_PANELS:
+            options["shown"] = self.ranking[:MOST_PANELS]
+            note = write_choice(options["shown"], len(self.result.columns))
         return {
             name: Figure(
-                draw(self.result, labels=self.labels),
-                self.check.captions.get(name, self.check.question),
+                draw(self.result, **options),
+                self.check.captions.get(name, self.check.question) + note,
             )
             for name, draw in self.check.figures.items()
         }
+
+    @property
+    def ranking(self) -> list[str]:
+        """The columns of the result, those with the largest errors first."""
+        columns = set(self.result.columns)
+        ranked = dict.fromkeys((*self.errors["column"], *self.result.ranking))
+        return [name for name in ranked if name in columns]
 
     def section(self, title: str, parameters: tuple[str, ...] = ()) -> Section:
         """Return the report's section: question, finding, table, figures; folded unless it is bad.
@@ -233,6 +245,14 @@ class Finding:
             "text": list(map(deviation.text, range(len(deviation.columns)))),
         }
         return pd.DataFrame(values)[_ERRORS]
+
+
+def write_choice(shown: Sequence[str], count: int) -> str:
+    """Say in a caption which of ``count`` columns are drawn."""
+    return (
+        f" Drawn are {len(shown)} of {count}, the worst: {', '.join(shown)}; the tables have the "
+        f"other {count - len(shown)}, too."
+    )
 
 
 def _sizes(errors: pd.DataFrame) -> np.ndarray:

@@ -1,12 +1,15 @@
 """The section of a report on the posterior of the observed data."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
+from bayesinn.diagnosis.check import MOST_PANELS
 from bayesinn.diagnosis.evidence import Observation, optional
+from bayesinn.diagnosis.finding import write_choice
 from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report import Figure, Section
 from bayesinn.diagnosis.typicality import TypicalityResult
@@ -28,17 +31,27 @@ _PREDICTED = (
 
 
 def observed_section(
-    at: Observation, prior: Arrays, labels: Labels, reference: Arrays | None = None
+    at: Observation,
+    prior: Arrays,
+    labels: Labels,
+    reference: Arrays | None = None,
+    ranking: Sequence[str] = (),
 ) -> Section:
-    """Return table and figures of the posterior of one observation, and data simulated from it."""
+    """Return table and figures of the posterior of one observation, and data simulated from it.
+
+    ``ranking`` orders columns of parameters: of many, the marginals of the first are drawn.
+    """
     draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
     table = posterior_table(at.draws, labels, reference).drop(columns="unit")
     typicality = optional(lambda: at.typicality)
     text = "" if typicality is None else _write_typicality(typicality)
-    figures = posterior_figures(draws, prior, labels, reference)
+    figures = posterior_figures(draws, prior, labels, reference, ranking)
     predicted = optional(lambda: at.predicted)
     figures |= predictive_figures(predicted, at.observed, labels)
     captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
+    if len(table) > MOST_PANELS:
+        names = ([*ranking] or [*table.index])[:MOST_PANELS]
+        captions["marginals"] += write_choice(names, len(table))
     shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
     return Section("Posterior of the observed data", text, table, shown, labels)
 
@@ -59,11 +72,21 @@ def _write_typicality(typicality: TypicalityResult) -> str:
 
 
 def posterior_figures(
-    draws: Arrays, prior: Arrays | None, labels: Labels, reference: Arrays | None = None
+    draws: Arrays,
+    prior: Arrays | None,
+    labels: Labels,
+    reference: Arrays | None = None,
+    ranking: Sequence[str] = (),
 ) -> dict[str, plots.Canvas]:
-    """Draw marginals and pairs of a posterior."""
-    figures = {"marginals": plots.marginals(draws, prior=prior, reference=reference, labels=labels)}
-    if len(columns(draws, batch_ndim=1)) > 1:
+    """Draw marginals and pairs of a posterior, of many parameters those first in the ranking."""
+    names = list(columns(draws, batch_ndim=1))
+    shown = ([*ranking] or names)[:MOST_PANELS] if len(names) > MOST_PANELS else None
+    figures = {
+        "marginals": plots.marginals(
+            draws, prior=prior, reference=reference, labels=labels, shown=shown
+        )
+    }
+    if len(names) > 1:
         figures["pairs"] = plots.pairs(draws, reference=reference, labels=labels)
     return figures
 

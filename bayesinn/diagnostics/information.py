@@ -8,7 +8,7 @@ from scipy import stats
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
 from bayesinn.diagnostics.deviation import interval_of_mean
-from bayesinn.diagnostics.tested import Result
+from bayesinn.diagnostics.tested import Result, sort_columns
 
 #: Prior draws that entropies are estimated from: more of them add little but time.
 _MOST_PRIOR_DRAWS = 5_000
@@ -37,6 +37,10 @@ class InformationResult(Result):
     def standard_error(self) -> np.ndarray:
         """Standard error (k,) of the mean gain."""
         return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        return sort_columns(self.columns, self.mean)
 
     def below(self, nats: float) -> tuple[str, ...]:
         """Return the columns with a gain below this by its interval; all hold at once."""

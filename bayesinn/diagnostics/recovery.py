@@ -6,7 +6,7 @@ import numpy as np
 
 from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
-from bayesinn.diagnostics.tested import Result
+from bayesinn.diagnostics.tested import Result, sort_columns
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +45,10 @@ class RecoveryResult(Result):
     @property
     def z_score_sd(self) -> np.ndarray:
         return np.std(self.z_score, axis=0)
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        return sort_columns(self.columns, self.r_squared)
 
     @property
     def summary(self) -> str:

@@ -25,6 +25,11 @@ class Result:
         @property
         def _heading(self) -> str: ...
 
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        """The columns, those first that are to be looked at first."""
+        return self.columns
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return a table with one row a column."""
         table = {name: getattr(self, name) for name in self.shown}
@@ -49,6 +54,10 @@ class Tested(Result):
 
         @property
         def simulations(self) -> int: ...
+
+    @property
+    def ranking(self) -> tuple[str, ...]:
+        return sort_columns(self.columns, self.p_value)
 
     @property
     def inside(self) -> np.ndarray:
@@ -102,6 +111,11 @@ class Tested(Result):
     @property
     def _heading(self) -> str:
         return f"{self.title} {self._verdict}, {self.simulations} simulations"
+
+
+def sort_columns(columns: tuple[str, ...], values: np.ndarray) -> tuple[str, ...]:
+    """Return columns by their values (k,), the smallest first."""
+    return tuple(columns[index] for index in np.argsort(values, kind="stable"))
 
 
 def check_repetitions(name: str, number: int, level: float) -> int:

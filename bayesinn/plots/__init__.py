@@ -4,6 +4,7 @@ Arguments that most functions share:
 
 - ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; plain names if
   left out.
+- ``shown``: names of the columns to draw, such as ``["rate", "beta[0]"]``; all if left out.
 - ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left
   out.
 - ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and

@@ -1,6 +1,6 @@
 """Check the draws that figure functions receive, and split them into columns."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,6 +80,23 @@ def gather(
             do = f"pass the same parameters, with the same event shapes, in {role}"
             raise InputError(f"columns of {role}", expected=expected, got=got, do=do)
     return Given(*given)
+
+
+def choose(
+    columns: Sequence[str], shown: Sequence[str] | None, most: int | None = None
+) -> list[int]:
+    """Return the numbers of the columns that a figure shows, in this order; all if left out."""
+    most = min(most or len(columns), len(columns))
+    if shown is None:
+        return list(range(len(columns)))
+    names = list(shown)
+    unknown = [name for name in names if name not in columns]
+    if unknown or not 1 <= len(names) <= most or len(set(names)) < len(names):
+        expected = f"1 to {most} different columns out of {list(columns)}"
+        got = f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else "")
+        do = "choose with shown=[...]"
+        raise InputError("columns of a figure", expected=expected, got=got, do=do)
+    return [list(columns).index(name) for name in names]
 
 
 def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:

@@ -1,31 +1,44 @@
 """Dependence: which pairs of parameters are correlated otherwise in the posterior than in truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import DependenceResult
+from bayesinn.plots.arrays import choose
 from bayesinn.plots.panels import PAGE, canvas
 from bayesinn.plots.style import BLACK, PLAIN, Canvas, styled
 from bayesinn.plots.text import inches, wrapped
 
+_MOST_PARAMETERS = 30  # names of more would not fit on a page
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
 
 
 @styled
 def dependence(
-    result: DependenceResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: DependenceResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw a matrix of pairs: blue where correlation is too low, red where too high.
 
     The correlation is the posterior's. Failing pairs are framed.
 
+    Of more than 30 parameters, those of the most extreme pairs are drawn, if none are named.
     Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19
     times in 20.
     """
-    names = result.parameters
+    names = [result.parameters[index] for index in choose(result.parameters, shown)]
+    if shown is None and len(names) > _MOST_PARAMETERS:
+        worst = np.argsort(-np.abs(result.excess), kind="stable")
+        kept = [*dict.fromkeys(name for pair in worst for name in result.pairs[pair])]
+        names = [name for name in names if name in kept[:_MOST_PARAMETERS]]
     size = len(names)
     points = 9.0 if size <= 20 else 7.5
     written = [wrapped(labels.label(name), 1.3, points) for name in names]
@@ -37,8 +50,11 @@ def dependence(
     figure = canvas(figure, PAGE if size > 4 else 5.2, height)
     ax = figure.add_subplot()
     matrix = np.full((size, size), np.nan)
+    places = {name: place for place, name in enumerate(names)}
     for pair, excess, inside in zip(result.pairs, result.excess, result.inside, strict=True):
-        column, row = (names.index(name) for name in pair)
+        if not places.keys() >= set(pair):
+            continue
+        column, row = sorted(places[name] for name in pair)
         matrix[row, column] = excess
         if not inside:
             ax.add_patch(

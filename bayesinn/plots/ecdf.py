@@ -4,6 +4,8 @@
 exact.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bayesinn.core.labels import Labels
@@ -22,6 +24,7 @@ def ecdf(
     *,
     labels: Labels = PLAIN,
     value: str = _RANK,
+    shown: Sequence[str] | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the ECDF of SBC, TARP or the like minus uniform; ``value`` names the axis of values.
@@ -37,8 +40,8 @@ def ecdf(
     )
     difference = np.pad(result.ecdf_difference, ((1, 1), (0, 0)))
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
-    panels = Panels(figure, result.columns, labels, stack=True)
-    for index, ax in enumerate(panels.axes):
+    panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
+    for index, ax in panels:
         ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
         name = "inside the band" if result.inside[index] else "outside the band"
@@ -52,7 +55,11 @@ def ecdf(
 
 @styled
 def coverage(
-    result: CoverageResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: CoverageResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
 
@@ -70,8 +77,8 @@ def coverage(
     )
     widest = max(np.max(high), -np.min(low))
     reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
-    panels = Panels(figure, result.columns, labels, stack=True)
-    for index, ax in enumerate(panels.axes):
+    panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
+    for index, ax in panels:
         ax.fill_between(
             points, low, high, label=f"{100 * result.level:.4g}% band, all levels", **BAND
         )
@@ -100,7 +107,11 @@ def coverage(
 
 @styled
 def comparison(
-    result: Comparison, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: Comparison,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the ECDF of each parameter's draws minus that of the reference draws.
 
@@ -112,8 +123,8 @@ def comparison(
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))
-    panels = Panels(figure, result.columns, labels, stack=True)
-    for index, ax in enumerate(panels.axes):
+    panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
+    for index, ax in panels:
         ax.axhspan(-critical, critical, label=f"{100 * result.level:.4g}% band", **BAND)
         ax.axhline(0.0, **DASHED)
         points = (

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import InformationResult
-from bayesinn.plots.arrays import Draws, gather
+from bayesinn.plots.arrays import Draws, choose, gather
 from bayesinn.plots.panels import MANY, PAGE, canvas, legend_below
 from bayesinn.plots.style import BLACK, BLUE, DASHED, ORANGE, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
@@ -75,17 +75,22 @@ def forest(
 
 @styled
 def information(
-    result: InformationResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: InformationResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the information gain of each parameter: mean, and the central 50 and 90 % of data sets.
 
     At zero the data say nothing about a parameter; each nat makes the posterior e times narrower
     than the prior.
     """
-    names = [labels.label(name) for name in result.columns]
-    figure, (ax,) = rows(
-        figure, names, [[("mean, 50 and 90 % of data sets", result.gain, result.mean, BLUE)]]
-    )
+    chosen = choose(result.columns, shown)
+    names = [labels.label(result.columns[index]) for index in chosen]
+    gain = result.gain[:, chosen]
+    mean = result.mean[chosen]
+    figure, (ax,) = rows(figure, names, [[("mean, 50 and 90 % of data sets", gain, mean, BLUE)]])
     ax.axvline(0.0, **DASHED)
     ax.set_xlabel("information gain [nats]")
     return legend_below(figure)

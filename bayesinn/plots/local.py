@@ -3,6 +3,8 @@
 There is a statistic at each observation.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
@@ -60,6 +62,7 @@ def local_c2st_marginals(
     *,
     observation: int = 0,
     labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw where one observation's posterior is off: draws, and draws weighted by the classifier.
@@ -83,8 +86,10 @@ def local_c2st_marginals(
             "observation and draws", expected=expected, got=got, do=f"{do}, given this observation"
         )
     weights = result.probability[observation] / (1.0 - result.probability[observation])
-    panels = Panels(figure, list(posterior), labels)
-    for index, (ax, values) in enumerate(zip(panels.axes, posterior.values(), strict=True)):
+    columns = list(posterior)
+    panels = Panels(figure, columns, labels, shown=shown)
+    for index, ax in panels:
+        values = posterior[columns[index]]
         # All draws lie in the prior's support, and so do the bins.
         low, high = np.quantile(values, [0.002, 0.998])
         edges = np.linspace(low, high, 26) if low < high else low + np.array([-1.0, 1.0])

@@ -5,7 +5,7 @@ here each histogram is a density of all its draws. A kernel density estimate wou
 prior's support.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ def marginals(
     reference: Draws | None = None,
     truth: Mapping[str, np.ndarray] | None = None,
     labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the histogram of each parameter's posterior, given one observation.
@@ -32,8 +33,10 @@ def marginals(
     Axes are logarithmic where the prior ranges over decades and the panel over more than one.
     """
     given = gather(draws, prior, reference, truth)
-    panels = Panels(figure, list(given.posterior), labels)
-    for index, (ax, column) in enumerate(zip(panels.axes, given.posterior, strict=True)):
+    columns = list(given.posterior)
+    panels = Panels(figure, columns, labels, shown=shown)
+    for index, ax in panels:
+        column = columns[index]
         edges, logarithmic = _edges(given, column)
         if logarithmic:
             decades(ax, "x", edges[0], edges[-1])

@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.ticker import MaxNLocator
 
-from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.plots.arrays import Draws, Given, gather
+from bayesinn.plots.arrays import Draws, Given, choose, gather
 from bayesinn.plots.histograms import marginal
 from bayesinn.plots.panels import PAGE, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, PLAIN, RED, Canvas, styled, tint
@@ -48,7 +47,9 @@ def pairs(
     given = gather(draws, prior, reference, truth)
     logs = [name for name in given.posterior if given.spans_decades(name)]
     given = given.logarithms(logs)
-    names, strongest = (_chosen(given, shown), []) if shown is not None else _strongest(given)
+    columns = list(given.posterior)
+    chosen = [columns[index] for index in choose(columns, shown, MOST_COLUMNS)]
+    names, strongest = _strongest(given) if shown is None else (chosen, [])
     texts = [
         f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
     ]
@@ -141,18 +142,6 @@ def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
         for one, other in ordered[:3]
     ]
     return [columns[index] for index in sorted(kept)], said
-
-
-def _chosen(given: Given, shown: Sequence[str]) -> list[str]:
-    names = list(shown)
-    unknown = [name for name in names if name not in given.posterior]
-    if unknown or not 1 <= len(names) <= MOST_COLUMNS or len(set(names)) < len(names):
-        expected = f"1 to {MOST_COLUMNS} different columns out of {list(given.posterior)}"
-        got = f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else "")
-        raise InputError(
-            "columns of a pair plot", expected=expected, got=got, do="choose with shown=[...]"
-        )
-    return names
 
 
 def _range(given: Given, name: str) -> tuple[float, float]:

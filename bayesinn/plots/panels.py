@@ -6,7 +6,7 @@ here.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
 from bayesinn.core.labels import Labels
+from bayesinn.plots.arrays import choose
 from bayesinn.plots.save import png
 from bayesinn.plots.style import PLAIN, Canvas
 from bayesinn.plots.text import inches, wrapped
@@ -47,7 +48,7 @@ class Panels:
     The size applies if there are few columns and the figure is new.
 
     Many columns lie in more and smaller panels or, with ``stack``, as rows below each other in two
-    blocks.
+    blocks. Of all columns, those that are ``shown`` are drawn, in this order; all if left out.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class Panels:
         height: float = 2.3,
         *,
         stack: bool = False,
+        shown: Sequence[str] | None = None,
     ) -> None:
-        count = len(columns)
+        self._chosen = choose(columns, shown)
+        count = len(self._chosen)
         self.stacked = stack and count >= MANY
         most = 2 if self.stacked or count == 4 else 3 if count < MANY else 4 if count <= 20 else 5
         self.across = min(count, most)
@@ -106,13 +109,17 @@ class Panels:
                 ax.tick_params(left=False, labelleft=False, bottom=lowest, labelbottom=lowest)
                 ax.spines["left"].set_visible(False)
 
+    def __iter__(self) -> Iterator[tuple[int, Axes]]:
+        """Return the number of each column that is drawn, and its panel."""
+        return zip(self._chosen, self.axes, strict=True)
+
     def title(self, index: int, note: str, *, unit: bool = False) -> None:
         """Write a column's label and a note over a panel, in one line if it fits.
 
         In a stack, they are written on its sides.
         """
         name = (self._labels.axis if unit else self._labels.label)(self._columns[index])
-        ax = self.axes[index]
+        ax = self._panel(index)
         room = self._room
         text = f"{name}   {note}".rstrip()
         if self.stacked:
@@ -130,24 +137,27 @@ class Panels:
         """Write a text under a panel: the column's label and unit if left out."""
         text = self._labels.axis(self._columns[index]) if text is None else text
         text = wrapped(text, self._room, self.points)
-        self.axes[index].set_xlabel(text, fontsize=self.points)
+        self._panel(index).set_xlabel(text, fontsize=self.points)
         self._count("name", text)
 
     def finish(self, across: str = "", upwards: str = "") -> Canvas:
         """Label the outer panels' axes, add the legend and return the figure."""
         points = min(self.points, 10.0)
+        left_out = len(self._columns) - len(self._chosen)
+        heading = f"{left_out} more are not drawn" * bool(left_out)
         for index in self._lowest if across else ():
             self.axes[index].set_xlabel(wrapped(across, self._room, points), fontsize=points)
         if self.stacked:
             low, high = (
                 f"{end:.2g}".replace("-", "\N{MINUS SIGN}") for end in self.axes[0].get_ylim()
             )
-            self.figure.suptitle(
-                f"{' '.join(upwards.split())}: {low} to {high} in each row", fontsize=points
-            )
+            name = " ".join(upwards.split())
+            heading = "; ".join(filter(None, [f"{name}: {low} to {high} in each row", heading]))
         else:
             for ax in self.axes[:: self.across] if upwards else ():
                 ax.set_ylabel(wrapped(upwards, max(self._height, 1.1), points), fontsize=points)
+        if heading:
+            self.figure.suptitle(heading, fontsize=points)
         rows = add_legend(self.figure)
         if self._new and isinstance(self.figure, Figure):
             self._resize(self.figure, rows, across)
@@ -166,6 +176,9 @@ class Panels:
         )
         if self.stacked:
             figure.set_layout_engine("constrained", h_pad=0.015, hspace=0.0)
+
+    def _panel(self, index: int) -> Axes:
+        return self.axes[self._chosen.index(index)]
 
     def _count(self, key: str, text: str) -> None:
         self._lines[key] = max(self._lines[key], 1 + text.count("\n"))

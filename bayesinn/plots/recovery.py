@@ -1,11 +1,13 @@
 """Recovery: posteriors against the truth, how much they learn, and how far they are from it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import RecoveryResult
-from bayesinn.plots.arrays import spans_decades
+from bayesinn.plots.arrays import choose, spans_decades
 from bayesinn.plots.forest import rows
 from bayesinn.plots.panels import MANY, Panels, legend_below
 from bayesinn.plots.series import decades
@@ -18,7 +20,12 @@ _GUIDE = 2.0
 
 @styled
 def recovery(
-    result: RecoveryResult, *, labels: Labels = PLAIN, most: int = 300, figure: Canvas | None = None
+    result: RecoveryResult,
+    *,
+    labels: Labels = PLAIN,
+    most: int = 300,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the posterior of each data set, as median and interval, against the truth.
 
@@ -26,11 +33,11 @@ def recovery(
     all of them. Axes are logarithmic where truths range over decades, and have no numbers where
     there are many panels.
     """
-    panels = Panels(figure, result.columns, labels, height=2.6)
+    panels = Panels(figure, result.columns, labels, height=2.6, shown=shown)
     values = (result.truth, result.median, result.lower, result.upper)
     small = panels.across > 3
     thin = 0.6 if small else 0.9
-    for index, ax in enumerate(panels.axes):
+    for index, ax in panels:
         truth, median, lower, upper = (value[:most, index] for value in values)
         ax.vlines(
             truth,
@@ -66,7 +73,11 @@ def recovery(
 
 @styled
 def contraction(
-    result: RecoveryResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: RecoveryResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the z-score of each data set against the contraction of its posterior.
 
@@ -81,15 +92,16 @@ def contraction(
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk = 1.0 - result.standard_deviation**2 / varies
     deviation = result.z_score
-    if len(result.columns) >= MANY:
-        return _stacked(result, shrunk, labels, figure)
+    chosen = choose(result.columns, shown)
+    if len(chosen) >= MANY:
+        return _stacked(result, shrunk, chosen, labels, figure)
     # Zero, or less where more than a few posteriors of a parameter are wider than the prior.
     varying = shrunk[:, np.all(np.isfinite(shrunk), axis=0)]
     start = float(np.clip(np.min(np.quantile(varying, 0.01, axis=0), initial=0.0), -1.0, 0.0))
     margin = 0.03 * (1.0 - start)
     reach = 1.1 * MOST_DEVIATIONS
-    panels = Panels(figure, result.columns, labels)
-    for index, ax in enumerate(panels.axes):
+    panels = Panels(figure, result.columns, labels, shown=shown)
+    for index, ax in panels:
         for height in (-_GUIDE, _GUIDE):
             ax.axhline(height, label=f"z = \N{PLUS-MINUS SIGN}{_GUIDE:.0f}", **DASHED)
         ax.axhline(0.0, color=GREY, linewidth=0.6)
@@ -112,13 +124,17 @@ def contraction(
 
 
 def _stacked(
-    result: RecoveryResult, shrunk: np.ndarray, labels: Labels, figure: Canvas | None
+    result: RecoveryResult,
+    shrunk: np.ndarray,
+    chosen: Sequence[int],
+    labels: Labels,
+    figure: Canvas | None,
 ) -> Canvas:
     """Draw medians and intervals of contraction and z-score over data sets, a row a parameter."""
-    names = [labels.label(name) for name in result.columns]
+    names = [labels.label(result.columns[index]) for index in chosen]
     sets = [
         [("median, 50 and 90 % of data sets", values, np.median(values, axis=0), BLUE)]
-        for values in (shrunk, result.z_score)
+        for values in (shrunk[:, chosen], result.z_score[:, chosen])
     ]
     figure, axes = rows(figure, names, sets)
     lowest = np.nanmin(np.quantile(shrunk, 0.05, axis=0), initial=0.0)

@@ -1,5 +1,7 @@
 """SBC rank histograms."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import stats
 
@@ -11,7 +13,11 @@ from bayesinn.plots.style import BAND, BARS, DASHED, GREY, PLAIN, Canvas, styled
 
 @styled
 def sbc_histogram(
-    result: SBCResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: SBCResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the rank histogram of each parameter, relative to uniform ranks.
 
@@ -28,8 +34,8 @@ def sbc_histogram(
     high = float(np.max(ends))
     heights = result.counts / expected[:, None]
     edges = result.edges / (result.draws + 1)
-    panels = Panels(figure, result.columns, labels, stack=True)
-    for index, ax in enumerate(panels.axes):
+    panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
+    for index, ax in panels:
         colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()
         ax.axhspan(low, high, label=f"{100 * result.level:.4g}% of bars if uniform", **BAND)
         look = BARS | {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": name}

@@ -55,6 +55,22 @@ def test_table_has_one_row_a_column_and_no_name_twice() -> None:
     assert {"recovery_r_squared", "recovery_contraction", "information_gain"} <= set(table)
 
 
+def test_of_many_parameters_the_worst_are_drawn_and_the_tables_have_all(tmp_path: Path) -> None:
+    truth, draws, prior = normal(size=300, draws=100, event=(20,))
+    draws["mean"][..., 7] += 3.0
+    many = diagnose_arrays(Evidence(truth, draws, prior, seed=4))
+    page = many.to_html(tmp_path / "report.html").read_text()
+    # In caption and alternative text of the figures of SBC (two), coverage, recovery (two) and gain;
+    # the last ranks by what is known.
+    assert page.count("Drawn are 12 of 20, the worst: ") == 2 * 6
+    assert page.count("the worst: mean[7], ") == 2 * 5
+    assert many["information"].ranking[0] in page.rpartition("the worst: ")[2].partition(",")[0]
+    assert "the tables have the other 8, too" in page
+    assert all(f"mean[{index}]" in page for index in range(20))
+    few = diagnosis(event=(12,)).to_html(tmp_path / "few.html").read_text()
+    assert "Drawn are" not in few
+
+
 def test_figures_are_written(tmp_path: Path) -> None:
     result = diagnosis()
     written = result.plot(tmp_path / "new" / "figures")

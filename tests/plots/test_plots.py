@@ -631,3 +631,39 @@ def test_simulations_are_drawn_without_an_observation_and_channels_element_by_el
         "[1,0]",
     ]
     assert "observed" not in [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_chosen_columns_are_drawn_in_their_order() -> None:
+    truth, draws, prior = cases(5)
+    ranks = diagnostics.sbc(truth, draws, seed=1)
+    covered = diagnostics.coverage(truth, draws, seed=1)
+    found = diagnostics.recovery(truth, draws, prior)
+    first = one(5)["draws"]
+    for draw in (
+        lambda **chosen: plots.ecdf(ranks, **chosen),
+        lambda **chosen: plots.sbc_histogram(ranks, **chosen),
+        lambda **chosen: plots.coverage(covered, **chosen),
+        lambda **chosen: plots.recovery(found, **chosen),
+        lambda **chosen: draw_contraction(found, **chosen),
+        lambda **chosen: plots.marginals(first, **chosen),
+    ):
+        figure = draw(shown=["mean[3]", "mean[1]"], labels=LABELS)
+        texts = [ax.get_title() + ax.get_xlabel() for ax in figure.axes]
+        assert len(texts) == 2
+        assert "[3]" in texts[0]
+        assert "[1]" in texts[1]
+        assert figure.get_suptitle() == "3 more are not drawn"
+        with pytest.raises(InputError, match=r"unknown: \['mean\[5\]'\]"):
+            draw(shown=["mean[5]"])
+    gain = diagnostics.information(truth, draws, prior)
+    (ax,) = plots.information(gain, shown=["mean[2]"]).axes
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["mean[2]"]
+    pairs = diagnostics.dependence(truth, draws, seed=1)
+    matrix = plots.dependence(pairs, shown=["mean[4]", "mean[0]", "mean[2]"]).axes[0]
+    assert [tick.get_text() for tick in matrix.get_yticklabels()] == ["mean[0]", "mean[2]"]
+    shown = np.asarray(matrix.images[0].get_array().filled(np.nan))
+    excess = dict(zip(pairs.pairs, pairs.excess, strict=True))
+    np.testing.assert_allclose(shown[1, 0], excess["mean[0]", "mean[4]"])
+    np.testing.assert_allclose(
+        shown[2], [excess["mean[2]", "mean[4]"], excess["mean[0]", "mean[2]"]]
+    )

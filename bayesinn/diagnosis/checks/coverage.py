@@ -14,6 +14,7 @@ CHECK = Check(
     "the median difference "
     "of observed and nominal coverage over all nominal ones.",
     figures={"coverage": plots.coverage},
+    panels=True,
     captions={
         "coverage": "Observed minus nominal coverage, in percentage points. Above zero: "
         "posteriors too wide; "

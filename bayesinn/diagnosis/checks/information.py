@@ -19,6 +19,7 @@ CHECK = Check(
     question="Entropy of the prior minus that of the posterior; one nat makes a posterior e "
     "times narrower.",
     figures={"information": plots.information},
+    panels=True,
     unlearnt=lambda result, nats: result.below(nats),
     captions={
         "information": "Gain over data sets. A parameter at zero can't be learnt from such data."

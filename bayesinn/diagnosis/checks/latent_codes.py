@@ -14,6 +14,7 @@ CHECK = Check(
     question="The flow maps the truths to codes, which should be draws from the latent "
     "distribution.",
     figures={"latent": plots.ecdf},
+    panels=True,
     captions={
         "latent": "Ranks of the codes, and of their distance from the centre: below zero "
         "throughout, the posterior "

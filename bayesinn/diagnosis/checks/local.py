@@ -3,9 +3,11 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from bayesinn import plots
-from bayesinn.core.labels import Labels
-from bayesinn.diagnosis.check import Check
+from bayesinn.core.labels import Labels, columns
+from bayesinn.diagnosis.check import MOST_PANELS, Check
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 
@@ -35,7 +37,17 @@ def _run(given: Evidence) -> LocalC2STResult:
 
 def _marginals(result: LocalC2STResult, labels: Labels) -> plots.Canvas:
     assert result.draws is not None
-    return plots.local_c2st_marginals(result, result.draws, labels=labels)
+    weights = result.probability[0] / (1.0 - result.probability[0])
+    # Of many parameters, those whose mean the weights move farthest, in standard deviations.
+    shifts = {
+        name: abs(np.average(values, weights=weights) - values.mean()) / (values.std() or 1.0)
+        for name, values in columns(result.draws, batch_ndim=1).items()
+    }
+    shown = sorted(shifts, key=lambda name: -shifts[name])[:MOST_PANELS]
+    many = len(shown) < len(shifts)
+    return plots.local_c2st_marginals(
+        result, result.draws, labels=labels, shown=shown if many else None
+    )
 
 
 CHECK = Check(

@@ -30,6 +30,7 @@ CHECK = Check(
     question="Calibration on data sets simulated from the posterior of the observation, which "
     "look like it.",
     figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},
+    panels=True,
     # Weights that leave hardly more than the truth can't tell a wrong posterior from a correct
     # one.
     deviations=lambda result: (

@@ -29,6 +29,7 @@ CHECK = Check(
     run=_run,
     question="SBC of functions of parameters and data.",
     figures={"quantities": plots.ecdf},
+    panels=True,
     captions={
         "quantities": "As the figure of SBC. Above zero throughout: draws too high; below: too low."
     },

@@ -17,6 +17,7 @@ CHECK = Check(
     "0 means nothing "
     "learnt, 1 known exactly.",
     figures={"recovery": plots.recovery, "contraction": plots.contraction},
+    panels=True,
     captions={
         "recovery": "Posterior median and interval of each data set against the truth; at "
         "most 300 data sets are "

@@ -14,6 +14,7 @@ CHECK = Check(
     "draws equally often. "
     "The table judges each column by itself: of many columns, some fail by chance.",
     figures={"sbc_ecdf": plots.ecdf, "sbc_histogram": plots.sbc_histogram},
+    panels=True,
     captions={
         "sbc_ecdf": "Cumulative distribution of the ranks, minus that of uniform ranks. A "
         "correct posterior stays "
