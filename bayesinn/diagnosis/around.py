@@ -26,12 +26,21 @@ from bayesinn.spaces.observations import Observations, check_observations
 _STATISTICS = 40
 _FEWEST_PREDICTIVE = 8_000
 _MOST_PREDICTIVE = 100_000
+_DRAWS_COMPARED = 1_000
 
 
 def require_density(posterior: Posterior) -> None:
     """Raise where a posterior has no log densities, or only at a cost."""
     if posterior.density != "exact":
         raise MissingEvidence("the posterior has no density, or a costly one")
+
+
+def compare_members(given: Given, draws: int, seed: int) -> Arrays:
+    """Return the disagreement of the members of an ensemble."""
+    shares = given.disagreement(draws, seed)
+    if shares is None:
+        raise MissingEvidence
+    return shares
 
 
 def check_one(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
@@ -99,6 +108,7 @@ def observe(
         replicates=lambda: _replicate(
             posterior, observation, given, len(features), draws + 1, seed
         ),
+        disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
     )
 
 

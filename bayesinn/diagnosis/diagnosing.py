@@ -24,13 +24,16 @@ from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
-from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.spaces.observations import check_observations
 
 # Classifiers and trees learn from fewer nothing.
 _FEWEST = 20
 _USUAL = {"draws": 200, "seed": 0}
+_POSTERIORS = (
+    "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or pass "
+    "bi.SampledPosterior(simulator, sample)"
+)
 
 
 def diagnose(
@@ -94,9 +97,7 @@ def diagnose(
     >>> diagnosis.grade  # after 20 steps
     'outside'
     """
-    do = "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or "
-    do += "pass bi.SampledPosterior(simulator, sample)"
-    check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", do)
+    check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", _POSTERIORS)
     seed = seeds.check_seed(seed)
     level = check_level(level)
     if simulations is not None:
@@ -198,7 +199,7 @@ def diagnose_arrays(
 
 
 def misspecification(
-    posterior: AmortizedPosterior,
+    posterior: Posterior,
     data: Mapping[str, Any],
     *,
     simulations: int = 1_000,
@@ -211,7 +212,8 @@ def misspecification(
     observation is possible. The data are compared with ``simulations`` fresh simulations, context
     included, which should be drawn as the simulator draws it. Well-specified data pass with
     probability ``level``. Power is highest with about as many summaries as parameters: the others
-    dilute a difference in one of many. See :func:`bayesinn.diagnostics.misspecification`.
+    dilute a difference in one of many. Of a posterior without summary networks, the data themselves
+    are compared. See :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------
@@ -223,7 +225,9 @@ def misspecification(
     >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
     [True, False]
     """
-    if not check_observations(posterior.simulator, data).batched:
+    check_type("Argument 'posterior'", posterior, Posterior, "a posterior", _POSTERIORS)
+    observations = check_observations(posterior.simulator, data)
+    if not observations.batched:
         subject = "Observations to test together"
         expected = "a batch of them: arrays (n_obs, ...)"
         do = (
@@ -232,5 +236,5 @@ def misspecification(
         )
         raise InputError(subject, expected=expected, got="one observation", do=do)
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
-    simulated = posterior.summarize({**fresh.observables, **fresh.context})
-    return test(posterior.summarize(data), simulated, seed=seed, level=level)
+    simulated = posterior.given({**fresh.observables, **fresh.context}).features
+    return test(posterior.given(observations).features, simulated, seed=seed, level=level)

@@ -96,6 +96,7 @@ class Observation:
     #: posterior given a new data set minus their log prior. The new data set of a row was simulated
     #: from its first draw.
     replicates: Part[tuple[Arrays, np.ndarray]] = Part()
+    disagreement: Part[Arrays] = Part()  #: (1, *event), as of :class:`Evidence`
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,6 +130,8 @@ class Evidence:
     #: (n, d) and (n, L, d), codes of the truths, and draws from the latent distribution
     latent: Part[Pair] = Part("no latent codes were given")
     observation: Part[Observation] = Part("no observation was given")
+    #: (m, *event), share of variance between members of an ensemble, of the first m data sets
+    disagreement: Part[Arrays] = Part()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

@@ -10,7 +10,13 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.diagnosis.around import check_one, flatten, observe, require_density
+from bayesinn.diagnosis.around import (
+    check_one,
+    compare_members,
+    flatten,
+    observe,
+    require_density,
+)
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, Observation, Pair
 from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.tarp import reference_points
@@ -28,6 +34,7 @@ _PRIOR_DRAWS = 5_000
 # Many simulations are needed where single parameters are compared. These suffice for reference
 # points, likelihoods, and around the observation, unless more were asked for.
 _ENOUGH = 6_000
+_DRAWS_COMPARED = 50
 
 
 def gather(
@@ -107,6 +114,7 @@ def gather(
         quantities=partial(evaluate, quantities, truth, values, data) if quantities else None,
         latent=encode,
         observation=partial(gather_around, observation) if observation is not None else None,
+        disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
     )
 
 

@@ -10,7 +10,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
-from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import take
 from bayesinn.training.settings import Optimization
@@ -24,7 +24,7 @@ _FEWEST = 20
 
 
 def advise(
-    posterior: AmortizedPosterior,
+    posterior: FittedPosterior,
     data: Mapping[str, Any] | Bank,
     *,
     sizes: Sequence[int] | None = None,
@@ -43,8 +43,8 @@ def advise(
 
     Parameters
     ----------
-    posterior : AmortizedPosterior
-        Simulator and networks, trained or not; it is left as it is. The flow must have a density.
+    posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
+        Simulator and networks, trained or not; it is left as it is. It must have a density.
     data : dict of name to array (n, ...), or Bank
         Simulations, as :meth:`Simulator.sample` returns them; a bank is read as a whole.
     sizes : sequence of int
@@ -69,8 +69,7 @@ def advise(
     >>> advice.table["simulations"].tolist()
     [100, 200]
     """
-    do = "pass bi.AmortizedPosterior(simulator)"
-    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
+    check_fitted(posterior, "a learning curve", ("exact", "costly"))
     check_type(
         "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one"
     )
@@ -78,11 +77,6 @@ def advise(
     repeats = check_integer("Argument 'repeats'", repeats, least=2)
     simulator = posterior.simulator
     seed = seeds.check_seed(seed)
-    if posterior.density is None:
-        subject = "Flow of a learning curve"
-        expected = "a density, to measure in nats"
-        do = "use another flow, and a prior with at most three integers"
-        raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
     arrays = read_simulations(data, simulator, "Simulations")
     rows = len(next(iter(arrays.values())))
     order = seeds.generator(seed, "learning curve").permutation(rows)

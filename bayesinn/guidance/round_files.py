@@ -15,7 +15,7 @@ from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import reraise_as
 from bayesinn.estimators.loading import load
-from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.guidance.fitted import FittedPosterior
 from bayesinn.simulation import identity
 from bayesinn.simulation.proposals import read_proposed, write_proposed
 from bayesinn.simulation.simulations import Arrays, Simulations
@@ -87,14 +87,14 @@ class RoundFiles:
             folder.parent.mkdir(exist_ok=True)
             write_proposed(simulator, drawn, folder, seed, proposal, self.compared)
 
-    def posterior(self, number: int, simulator: Simulator) -> AmortizedPosterior | None:
+    def posterior(self, number: int, simulator: Simulator) -> FittedPosterior | None:
         """Return the posterior of a round, or None where it is not there yet."""
         folder = self._path(number, "posterior")
         if folder is None or not (folder / "manifest.json").exists():
             return None
         return load(folder, simulator, check_simulator=self.compared)
 
-    def keep_posterior(self, number: int, posterior: AmortizedPosterior) -> None:
+    def keep_posterior(self, number: int, posterior: FittedPosterior) -> None:
         """Save the posterior of a round."""
         folder = self._path(number, "posterior")
         if folder is not None:

@@ -15,10 +15,9 @@ from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
 from bayesinn.estimators.training_data import refuse_ignored
+from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.guidance.round_files import RoundFiles
 from bayesinn.guidance.truncation import Truncation
-from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.draws import Draws
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
@@ -46,7 +45,7 @@ class TruncatedRounds:
 
     Attributes
     ----------
-    posterior : AmortizedPosterior
+    posterior : AmortizedPosterior, or what was passed
         That of the last round.
     observation : dict of name to array, observables and context
     rounds : DataFrame
@@ -58,12 +57,12 @@ class TruncatedRounds:
         *event) were possible.
     """
 
-    posterior: AmortizedPosterior
+    posterior: FittedPosterior
     observation: Mapping[str, Any]
     rounds: pd.DataFrame
     truncation: Truncation
 
-    def sample(self, *, draws: int = 1_000, seed: int = 0) -> Draws:
+    def sample(self, *, draws: int = 1_000, seed: int = 0) -> Mapping[str, np.ndarray]:
         """Draw (draws, *event) of each parameter from the posterior of the observation."""
         return self.posterior.sample(self.observation, draws=draws, seed=seed)
 
@@ -86,7 +85,7 @@ class TruncatedRounds:
 
 @once()
 def truncated_rounds(
-    posterior: AmortizedPosterior,
+    posterior: FittedPosterior,
     observation: Mapping[str, Any],
     *,
     rounds: int = 4,
@@ -113,8 +112,8 @@ def truncated_rounds(
 
     Parameters
     ----------
-    posterior : AmortizedPosterior
-        Simulator and networks, trained or not; it is left as it is. The flow must have a density.
+    posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
+        Simulator and networks, trained or not; it is left as it is. Its density must be exact.
     observation : dict of name to array, without batch axis
     rounds : int
     simulations : int, in each round
@@ -152,8 +151,8 @@ def truncated_rounds(
     >>> result.sample(draws=100, seed=1)["x1"].shape
     (100,)
     """
-    do = "pass bi.AmortizedPosterior(simulator)"
-    check_type("Argument 'posterior'", posterior, AmortizedPosterior, "an AmortizedPosterior", do)
+    # The density says where to truncate the prior.
+    check_fitted(posterior, "truncated rounds", ("exact",))
     check_type(
         "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one"
     )
@@ -182,11 +181,6 @@ def truncated_rounds(
             got=f"a batch of {checked.count}",
             do="call it for each of them",
         )
-    if posterior.density != "exact":
-        subject = "Flow of truncated rounds"
-        expected = "an exact density, which says where to truncate the prior"
-        do = "use another flow, and a prior with at most three integers"
-        raise InputError(subject, expected=expected, got=f"none, with {posterior.flow!r}", do=do)
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
     files = RoundFiles(place, check_simulator)
     settings = {

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
@@ -26,7 +26,7 @@ _LEAST_SHARE = 1e-3
 class _Part(NamedTuple):
     """Region in which the log density of a posterior exceeds a threshold."""
 
-    posterior: AmortizedPosterior
+    posterior: Posterior
     threshold: float
 
 
@@ -45,9 +45,7 @@ class Truncation:
     share: float = 1.0
     bound: float = 0.0
 
-    def narrowed(
-        self, posterior: AmortizedPosterior, mass: float, seed: int, number: int
-    ) -> "Truncation":
+    def narrowed(self, posterior: Posterior, mass: float, seed: int, number: int) -> "Truncation":
         """Return the truncation to the region that also holds a posterior, all but a ``mass``.
 
         This is the posterior of the observation.
@@ -60,7 +58,7 @@ class Truncation:
         inside = Truncation(
             self.simulator, self.observation, (*self.parts, _Part(posterior, threshold))
         )
-        log_prior = np.asarray(posterior.evaluator.prior_log_prob(draws), np.float64)
+        log_prior = np.asarray(self._prior_log_prob(posterior, draws), np.float64)
         within = inside.contains(draws)
         if not within.any():
             raise InputError(
@@ -122,6 +120,9 @@ class Truncation:
             do="pass fewer rounds: the last of them had narrowed the prior enough",
         )
 
+    def _prior_log_prob(self, posterior: Posterior, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+        return posterior.given(self.observation).prior_log_prob(draws)
+
     def _prior(self, generator: np.random.Generator, n: int = _BATCH) -> Arrays:
         seed = tf.constant(generator.integers(2**31, size=2), tf.int32)
         return {name: value.numpy() for name, value in self.simulator.prior.sample(n, seed).items()}
@@ -133,7 +134,7 @@ class Truncation:
             self.observation, draws=_BATCH, seed=int(generator.integers(2**31))
         )
         density = posterior.log_prob(draws, self.observation)
-        log_ratio = posterior.evaluator.prior_log_prob(draws) - density - self.bound
+        log_ratio = self._prior_log_prob(posterior, draws) - density - self.bound
         accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio
         # Outside the ratio may exceed the bound: left out, whatever was drawn.
         return take(draws, accepted)

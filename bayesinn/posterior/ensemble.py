@@ -1,17 +1,19 @@
 """Ensembles: the mixture of several posteriors."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.special
 
-from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations
-from bayesinn.spaces.observations import check_observations, check_parameters
+from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 
 # Weights of an ensemble of ten settle to 1e-3 in half as many.
 _ITERATIONS = 500
@@ -22,7 +24,7 @@ class Ensemble(Posterior):
 
     Its density is the exact mixture density; its score on average is no worse than the mean of its
     members' scores (Jensen's inequality). Where members disagree, see :meth:`disagreement`, the
-    networks have not learned the posterior.
+    networks have not learned the posterior: draws come with a warning there.
 
     Parameters
     ----------
@@ -105,38 +107,40 @@ class Ensemble(Posterior):
     ) -> dict[str, np.ndarray]:
         """Draw (n_obs, draws, *event) of each parameter, each draw from a member at random.
 
-        Without the first axis for one observation without batch axis.
+        Without the first axis for one observation without batch axis. Where all members tell how
+        typical observations are, the draws have ``p_value``, ``unusual`` and
+        ``out_of_distribution``, as those of a trained posterior. A warning says if members
+        disagree.
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         observations = check_observations(self.simulator, data)
-        generator = seeds.generator(seed, "ensemble")
-        chosen = generator.choice(
-            len(self.weights), size=(observations.count, count), p=self.weights
-        )
-        values: dict[str, np.ndarray] = {}
-        for number, member in enumerate(self.posteriors):
-            mask = chosen == number
-            counts = mask.sum(axis=1)
-            if not counts.any():
-                continue
-            own = seeds.integer_seed(seed, "ensemble", 1 + number)
-            drawn = member.sample(observations.arrays, draws=int(counts.max()), seed=own)
-            first = np.arange(counts.max()) < counts[:, None]
-            for name, value in drawn.items():
-                shape = (*mask.shape, *value.shape[2:])
-                values.setdefault(name, np.empty(shape, value.dtype))[mask] = value[first]
-        return values if observations.batched else {name: v[0] for name, v in values.items()}
+        given = self.given(observations)
+        values = given.sample(count, seed)
+        if given.remark:
+            warnings.warn(given.remark, stacklevel=2)
+        typical = given.typicality
+        if not observations.batched:
+            values = {name: value[0] for name, value in values.items()}
+        if typical is None:
+            return values
+        rows = slice(None) if observations.batched else 0
+        return Draws(values, typical.p_value[rows], typical.unusual[rows])
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log density of the mixture, with shapes as of its members, in nats."""
+        if self.density is None:
+            return super().log_prob(parameters, data)
         observations = check_observations(self.simulator, data)
         values, shape = check_parameters(self.simulator, parameters, observations)
-        densities = [member.log_prob(values, observations.arrays) for member in self.posteriors]
-        used = self.weights > 0.0
-        mixed = scipy.special.logsumexp(
-            np.stack(densities)[used], axis=0, b=self.weights[used][:, None, None]
-        )
-        return mixed.reshape(shape) if observations.batched else mixed.reshape(shape)[0]
+        mixed = self.given(observations).log_prob(values).reshape(shape)
+        return mixed if observations.batched else mixed[0]
+
+    def given(self, data: Mapping[str, Any] | Observations) -> Mixed:
+        """Return the mixture for these data: what its members need of them is computed once."""
+        observations = check_observations(self.simulator, data)
+        used = np.flatnonzero(self.weights)
+        members = [self.posteriors[number].given(observations) for number in used]
+        return Mixed(self.simulator, members, self.weights[used], observations.arrays)
 
     def disagreement(
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
@@ -147,25 +151,8 @@ class Ensemble(Posterior):
         says that the networks have not learned the posterior there.
         """
         observations = check_observations(self.simulator, data)
-        drawn = [
-            member.sample(
-                observations.arrays,
-                draws=draws,
-                seed=seeds.integer_seed(seed, "ensemble", 1 + number),
-            )
-            for number, member in enumerate(self.posteriors)
-        ]
-        result = {}
-        for name in self.simulator.prior.names:
-            means = np.stack([np.mean(part[name], axis=1) for part in drawn])
-            inside = np.average(
-                [np.var(part[name], axis=1) for part in drawn], axis=0, weights=self.weights
-            )
-            centre = np.average(means, axis=0, weights=self.weights)
-            between = np.average((means - centre) ** 2, axis=0, weights=self.weights)
-            share = between / np.maximum(between + inside, np.finfo(float).tiny)
-            result[name] = share if observations.batched else share[0]
-        return result
+        shares = self.given(observations).disagreement(draws, seed)
+        return shares if observations.batched else {name: v[0] for name, v in shares.items()}
 
     def __repr__(self) -> str:
         members = "\n".join(

@@ -10,6 +10,8 @@ import numpy as np
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
+from bayesinn.core.errors import InputError
+from bayesinn.flows import Flow
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -40,6 +42,8 @@ class Given:
 
     #: Whether there are latent codes: :meth:`encode`, :meth:`decode` and :meth:`latent_draws`.
     codes = False
+    #: What callers are warned of, once there are draws; empty if nothing.
+    remark = ""
 
     def __init__(
         self,
@@ -79,6 +83,13 @@ class Given:
         """Return log densities (n, draws) of parameters (n, draws, *event), where there are any."""
         return self._log_prob(parameters, self._data)
 
+    def disagreement(self, draws: int, seed: int) -> Arrays | None:
+        """Return the share (n, *event) of each parameter's variance that lies between members.
+
+        None where the posterior is no ensemble.
+        """
+        return None
+
     def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return log prior densities (m,) of parameters (m, *event)."""
         return ParameterSpace(self._simulator.prior, 0).prior_log_prob(parameters).numpy()
@@ -96,13 +107,27 @@ class Given:
         raise NotImplementedError("no latent codes")
 
 
+def require_draws(simulator: Simulator, flow: Flow) -> None:
+    """Refuse a flow that declares that it can't draw."""
+    if not flow.draws:
+        subject = f"Draws from the posterior of {simulator.name!r}"
+        expected = "a flow that can draw"
+        do = "use another flow, or ask this one for what it declares"
+        raise InputError(subject, expected=expected, got=repr(flow), do=do)
+
+
 class TrainedGiven(Given):
     """The posterior of n data sets, whose condition is computed once."""
 
     def __init__(
-        self, evaluator: Evaluator, reference: Reference, observations: Observations
+        self,
+        simulator: Simulator,
+        evaluator: Evaluator,
+        reference: Reference,
+        observations: Observations,
     ) -> None:
         self.codes = evaluator.model.network.flow.codes
+        self._simulator = simulator
         self._evaluator = evaluator
         self._reference = reference
         self._condition, self._inputs = evaluator.condition(observations.arrays)
@@ -123,6 +148,7 @@ class TrainedGiven(Given):
         return Typicality(*typical, self._reference.smallest)
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
+        require_draws(self._simulator, self._evaluator.model.network.flow)
         return self._evaluator.sample(self._condition, draws, seeds.tensor_seed(seed, stream))
 
     def log_prob(self, parameters: Arrays) -> np.ndarray:

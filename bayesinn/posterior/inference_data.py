@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
-from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.given import Typicality
 from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 def inference_data(
     simulator: Simulator,
     observations: Observations,
-    draws: Draws,
+    values: Arrays,
     log_density: np.ndarray | None,
+    typicality: Typicality | None,
     seed: int,
     predictive: bool = True,
     progress: bool = False,
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
-    The log posterior density, if there is one, becomes ``lp``; the seed decides prior and
-    predictive draws.
+    Draws are (n_obs, draws, *event). Their log density, if there is one, becomes ``lp``; the seed
+    decides prior and predictive draws.
     """
     import arviz as az
     import xarray
 
-    batched = observations.batched
     # Without a batch axis, the one observation takes the place of the chain.
-    values = {name: value if batched else value[None] for name, value in draws.items()}
+    batched = observations.batched
     prior = simulator.prior.sample(
         next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior")
     )
-    density = {} if log_density is None else {"lp": log_density if batched else log_density[None]}
+    density = {} if log_density is None else {"lp": log_density}
     predicted = predict(simulator, observations, values, seed, progress) if predictive else {}
     tree = {
         name: {
@@ -72,9 +72,11 @@ def inference_data(
     data["prior"] = az.from_dict(
         {"prior": prior_arrays}, dims=_dimensions(simulator, batched=False)
     )["prior"]
-    data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(
-        np.asarray(draws.p_value), dims=dimensions["lp"]
-    )
+    if typicality is not None:
+        p_value = typicality.p_value if batched else typicality.p_value[0]
+        data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(
+            np.asarray(p_value), dims=dimensions["lp"]
+        )
     for group in data.children.values():
         for name, variable in [
             *group.data_vars.items(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
 from bayesinn.posterior.given import Given
+from bayesinn.posterior.inference_data import inference_data
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import Observations, check_observations
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray
 
 
 @runtime_checkable
@@ -42,8 +46,6 @@ class Posterior(Protocol):
     simulator: Simulator
     #: A row per epoch of a training, with its loss; None where there was none.
     history: pd.DataFrame | None = None
-    #: Whether that loss is a negative log density in nats.
-    nats: bool = True
 
     @abstractmethod
     def sample(
@@ -62,6 +64,11 @@ class Posterior(Protocol):
         """
 
     @property
+    def nats(self) -> bool:
+        """Whether the loss of a training is a negative log density in nats."""
+        return True
+
+    @property
     def density(self) -> str | None:
         """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None)."""
         return None
@@ -72,7 +79,52 @@ class Posterior(Protocol):
         do = "use sample(), or another posterior"
         raise InputError(f"log_prob of {self!r}", expected=expected, got="one without", do=do)
 
-    def given(self, data: Mapping[str, Any]) -> Given:
+    def infer(
+        self,
+        data: Mapping[str, Any],
+        *,
+        draws: int = 1_000,
+        seed: int = 0,
+        predictive: bool = True,
+        progress: bool = False,
+    ) -> xarray.DataTree:
+        """Return all about the posterior of ``data``, observations as in :meth:`sample`, for ArviZ.
+
+        Parameters
+        ----------
+        predictive : bool
+            Whether to simulate data from each draw, which takes long where simulations do.
+        progress : bool
+            Whether to show how far such simulations in worker processes have come.
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context)
+            and sample_stats (log density ``lp``, where there is one that costs little;
+            ``out_of_distribution_p`` of the observation, where the simulations of a training are
+            known), with one chain. Units and labels are attributes of the variables. Several
+            observations have a dimension ``observation``.
+        """
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        observations = check_observations(self.simulator, data)
+        given = self.given(observations)
+        values = given.sample(count, seed)
+        if given.remark:
+            warnings.warn(given.remark, stacklevel=2)
+        log_density = given.log_prob(values) if self.density == "exact" else None
+        return inference_data(
+            self.simulator,
+            observations,
+            values,
+            log_density,
+            given.typicality,
+            seed,
+            predictive,
+            progress,
+        )
+
+    def given(self, data: Mapping[str, Any] | Observations) -> Given:
         """Return the posterior of these data (n_obs, ...), to be asked more than once."""
         arrays = check_observations(self.simulator, data).arrays
         return Given(self.simulator, self.sample, self.log_prob, arrays)

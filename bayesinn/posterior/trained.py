@@ -18,8 +18,7 @@ from bayesinn.flows import Flow
 from bayesinn.posterior import moved
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator, density_of
-from bayesinn.posterior.given import TrainedGiven
-from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.given import TrainedGiven, require_draws
 from bayesinn.posterior.measuring import describe_model, measure_reference
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
@@ -32,7 +31,6 @@ from bayesinn.summaries import Summary
 
 if TYPE_CHECKING:
     import pandas as pd
-    import xarray
 
 
 class TrainedPosterior(Estimator, Posterior):
@@ -98,46 +96,8 @@ class TrainedPosterior(Estimator, Posterior):
         features = condition[FEATURES]
         return features if observations.batched else features[0]
 
-    def infer(
-        self,
-        data: Mapping[str, Any],
-        *,
-        draws: int = 1_000,
-        seed: int = 0,
-        predictive: bool = True,
-        progress: bool = False,
-    ) -> xarray.DataTree:
-        """Return all about the posterior of ``data``, observations as in :meth:`sample`, for ArviZ.
-
-        Parameters
-        ----------
-        predictive : bool
-            Whether to simulate data from each draw, which takes long where simulations do.
-        progress : bool
-            Whether to show how far such simulations in worker processes have come.
-
-        Returns
-        -------
-        xarray.DataTree
-            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context)
-            and sample_stats (log density ``lp``, where the flow has one that costs little;
-            ``out_of_distribution_p`` of the observation), with one chain. Units and labels are
-            attributes of the variables. Several observations have a dimension ``observation``.
-        """
-        observations, condition, inputs = self._encoded(data)
-        sampled = self._draw(observations.batched, condition, inputs, draws, seed)
-        log_density = None
-        if self.density == "exact":
-            # One observation without batch axis has draws without it, too.
-            values = sampled if observations.batched else {k: v[None] for k, v in sampled.items()}
-            log_density = self.evaluator.log_prob(values, condition)
-            log_density = log_density if observations.batched else log_density[0]
-        return inference_data(
-            self.simulator, observations, sampled, log_density, seed, predictive, progress
-        )
-
     @property
-    def nats(self) -> bool:  # type: ignore[override]
+    def nats(self) -> bool:
         return self.flow.nats
 
     @property
@@ -169,11 +129,10 @@ class TrainedPosterior(Estimator, Posterior):
         assert self._reference is not None
         return self._reference
 
-    def given(self, data: Mapping[str, Any]) -> TrainedGiven:
+    def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
         """Return the posterior of these data: what is needed of them is computed once."""
-        self.require_draws()
         observations = check_observations(self.simulator, data)
-        return TrainedGiven(self.evaluator, self.reference, observations)
+        return TrainedGiven(self.simulator, self.evaluator, self.reference, observations)
 
     def about(self) -> dict[str, str]:
         """Return networks and training in words, by heading, for reports."""
@@ -265,7 +224,7 @@ class TrainedPosterior(Estimator, Posterior):
         self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int
     ) -> Draws:
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        self.require_draws()
+        require_draws(self.simulator, self.flow)
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
         if not batched:
@@ -275,14 +234,6 @@ class TrainedPosterior(Estimator, Posterior):
                 typical.unusual[0],
             )
         return Draws(values, *typical)
-
-    def require_draws(self) -> None:
-        """Refuse a flow that declares that it can't draw."""
-        if not self.flow.draws:
-            subject = f"Draws from the posterior of {self.simulator.name!r}"
-            expected = "a flow that can draw"
-            do = "use another flow, or ask this one for what it declares"
-            raise InputError(subject, expected=expected, got=repr(self.flow), do=do)
 
 
 def _last_loss(history: pd.DataFrame) -> str:

@@ -1,7 +1,9 @@
 """Advice on more simulations: a curve that falls to the exact nats, and the gain of doubling."""
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
@@ -133,3 +135,85 @@ def test_too_few_simulations_are_refused(simulations):
     few = {name: value[:100] for name, value in simulations.items()}
     with pytest.raises(InputError, match="pass more data"):
         bi.advise(template(), few, progress=False)
+
+
+class Fit(bi.Trainable):
+    """Normal posteriors, independent, with means and logarithms of sds linear in y."""
+
+    def initialize(self, batch, seed):
+        self.network = keras.layers.Dense(4)
+        self.network.build((None, 1))
+
+    def law(self, y):
+        mean, log_sd = np.split(np.asarray(self.network(y[:, None])), 2, axis=-1)
+        return mean, np.exp(log_sd)
+
+    def loss(self, batch, seed, progress, training):
+        mean, log_sd = tf.split(self.network(batch["y"][:, None]), 2, axis=-1)
+        x = tf.stack([batch["x1"], batch["x2"]], axis=-1)
+        return tf.reduce_sum(log_sd + 0.5 * ((x - mean) * tf.exp(-log_sd)) ** 2, axis=-1)
+
+
+class NormalPosterior(bi.Estimator, bi.Posterior):
+    """A posterior that shares no code with the library's own."""
+
+    density = "exact"
+
+    def trainable(self, rows, seed):
+        return Fit()
+
+    def sample(self, data, *, draws=1_000, seed=0):
+        mean, sd = self.model.law(np.atleast_1d(data["y"]))
+        noise = np.random.default_rng(seed).normal(size=(draws, *mean.shape))
+        values = np.moveaxis(mean + sd * noise, 0, 1).astype(np.float32)
+        values = values if np.ndim(data["y"]) else values[0]
+        return {"x1": values[..., 0], "x2": values[..., 1]}
+
+    def log_prob(self, parameters, data):
+        mean, sd = self.model.law(np.atleast_1d(data["y"]))
+        x = np.stack([parameters["x1"], parameters["x2"]], axis=-1)
+        if x.ndim == 3:
+            mean = mean[:, None]
+            sd = sd[:, None]
+        return np.sum(-np.log(sd) - 0.5 * ((x - mean) / sd) ** 2 - 0.5 * np.log(2 * np.pi), axis=-1)
+
+
+def test_a_posterior_of_ones_own_is_advised_and_truncated(simulations, tmp_path):
+    own = NormalPosterior(linear.linear)
+    options = {
+        "optimization": bi.Optimization(learning_rate=0.05, average=0.9),
+        "seed": 1,
+        "progress": False,
+    }
+    advice = bi.advise(own, simulations, sizes=[200, 800], repeats=2, steps=60, **options)
+    # The entropy of the exact posterior, whose correlation independent normals can't have.
+    assert linear.entropy() < advice.table["nats"].iloc[-1] < linear.entropy() + 2.0
+    result = bi.truncated_rounds(
+        own, {"y": 2.0}, rounds=2, simulations=300, steps=60, folder=tmp_path / "own", **options
+    )
+    assert not own.trained
+    assert result.rounds["share"].iloc[1] < 0.99
+    assert abs(result.sample(draws=500, seed=1)["x1"].mean() - 1.0) < 0.4
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda posterior, rows: bi.advise(posterior, rows, progress=False),
+        lambda posterior, rows: bi.truncated_rounds(posterior, {"y": 1.0}, progress=False),
+    ],
+)
+def test_what_only_draws_is_refused_by_name(simulations, ask):
+    drawn = bi.SampledPosterior(linear.linear, lambda data, draws, seed: {})
+    for posterior in (drawn, bi.Ensemble([template(), template()])):
+        with pytest.raises(
+            InputError, match=r"(?s)can be fitted anew, for .*of an ensemble, a mem"
+        ):
+            ask(posterior, simulations)
+    mute = bi.AmortizedPosterior(
+        linear.linear, flow=bi.flows.SplitLatentFlow(bi.bijections.Chain([]), 2, 2, 1, 3)
+    )
+    with pytest.raises(InputError, match=r"(?s)a density that is exact.*one without"):
+        ask(mute, simulations)
+    with pytest.raises(InputError, match="a posterior"):
+        ask(len, simulations)

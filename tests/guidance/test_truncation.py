@@ -1,11 +1,10 @@
 """The truncated prior: its regions, mass and draws, with exact posteriors, not trained ones."""
 
-import types
-
 import numpy as np
 import pytest
 from scipy import stats
 
+import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.guidance import truncation
 from bayesinn.guidance.truncation import Truncation
@@ -15,15 +14,14 @@ DATA = {"y": np.array(1.5)}
 MASS = 0.01
 
 
-class Exact:
+class Exact(bi.Posterior):
     """The exact posterior of the linear toy, shifted and widened."""
+
+    simulator = linear.linear
 
     def __init__(self, shift=0.0, width=1.0):
         mean, covariance = linear.posterior_moments(np.array([1.5]))
         self.law = stats.multivariate_normal(mean[0] + shift, width**2 * covariance)
-        self.evaluator = types.SimpleNamespace(
-            prior_log_prob=lambda values: prior.logpdf(stack(values))
-        )
 
     def sample(self, data, *, draws, seed):
         return dict(zip(("x1", "x2"), self.law.rvs(draws, random_state=seed).T, strict=True))

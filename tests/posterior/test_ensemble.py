@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -10,6 +13,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.posterior.given import Given, Typicality
+from bayesinn.spaces.observations import check_observations
 
 tfd = tfp.distributions
 SD = np.sqrt(0.5)
@@ -68,6 +73,104 @@ def test_disagreement_is_the_variance_between_members() -> None:
     share = ensemble.disagreement({"x": np.zeros(3)}, draws=20_000, seed=1)["mean"]
     # Means half a unit from their centre, members of variance one half.
     np.testing.assert_allclose(share, 0.25 / 0.75, atol=0.02)
+
+
+def test_disagreement_is_told_once_where_it_matters() -> None:
+    data = {"x": np.zeros(3)}
+    apart = bi.Ensemble([shifted(0.0), shifted(2.0)])
+    for ask in (apart.sample, apart.infer):
+        with pytest.warns(UserWarning, match=r"disagree at 3 of 3 observations.*'mean', 6") as told:
+            ask(data, draws=400, seed=1)
+        assert len(told) == 1
+    with pytest.warns(UserWarning, match="members of the ensemble disagree here"):
+        apart.sample({"x": 0.5}, seed=1)
+    # Chance alone moves the means of a few draws apart; members that hardly weigh don't matter.
+    for quiet in (
+        bi.Ensemble([shifted(0.0), shifted(0.1)]),
+        bi.Ensemble([shifted(0.0), shifted(2.0)], weights=[0.99, 0.01]),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            quiet.sample({"x": np.zeros(200)}, draws=120, seed=1)
+            quiet.sample({"x": np.zeros(200)}, draws=10, seed=1)
+
+
+def test_diagnosis_tells_where_members_disagree(tmp_path: Path) -> None:
+    options = {"simulations": 200, "draws": 50, "seed": 1, "observed": {"x": 0.5}}
+    apart = bi.diagnose(bi.Ensemble([shifted(0.0), shifted(2.0)]), **options, progress=False)
+    assert apart["members"].often.tolist() == [1.0]
+    assert apart.verdict.loc["members", "grade"] == "flagged"
+    assert "have not learned the posterior where they disagree" in " ".join(apart.actions)
+    assert "and at the observation (mean: 6" in apart.to_html(tmp_path / "page.html").read_text()
+    alike = bi.diagnose(bi.Ensemble([shifted(0.0), shifted(0.1)]), **options, progress=False)
+    assert alike.verdict.loc["members", "grade"] == ""
+    assert alike["members"].disagreement < 0.02
+    # Of one posterior there is nothing to say.
+    one = bi.diagnose(shifted(0.0), **options, progress=False)
+    assert "members" not in repr(one)
+
+
+class KnownGiven(Given):
+    def __init__(self, p_value: float, *rest) -> None:
+        super().__init__(*rest)
+        self.p_value = p_value
+
+    @property
+    def typicality(self) -> Typicality:
+        rows = len(self.features)
+        return Typicality(np.full(rows, self.p_value), np.full(rows, "gap"), 0.001)
+
+
+class Known(bi.Posterior):
+    """A posterior that knows how typical data are."""
+
+    simulator = one_number
+
+    def __init__(self, p_value: float) -> None:
+        self.p_value = p_value
+
+    def sample(self, data, *, draws=1_000, seed=0):
+        return shifted(0.0).sample(data, draws=draws, seed=seed)
+
+    def given(self, data):
+        arrays = check_observations(self.simulator, data).arrays
+        return KnownGiven(self.p_value, self.simulator, self.sample, self.log_prob, arrays)
+
+
+def test_p_values_of_members_are_combined() -> None:
+    draws = bi.Ensemble([Known(0.001), Known(0.007)]).sample({"x": np.zeros(2)}, draws=20, seed=1)
+    # Twice the mean is a p-value, however the members depend on each other.
+    np.testing.assert_allclose(draws.p_value, 0.008)
+    assert draws.unusual.tolist() == ["gap", "gap"]
+    assert draws.out_of_distribution.all()
+    one = bi.Ensemble([Known(0.6), Known(0.8)]).infer({"x": 0.5}, draws=20, seed=1)
+    assert float(one.sample_stats["out_of_distribution_p"]) == 1.0
+    # What a member doesn't know is absent, never made up.
+    mixed = bi.Ensemble([Known(0.5), shifted(0.0)])
+    assert type(mixed.sample({"x": 0.5}, draws=20, seed=1)) is dict
+    assert "out_of_distribution_p" not in mixed.infer({"x": 0.5}, draws=20, seed=1).sample_stats
+
+
+def test_any_posterior_answers_for_arviz() -> None:
+    for posterior in (shifted(0.0), bi.Ensemble([shifted(0.0), shifted(0.1)])):
+        tree = posterior.infer({"x": np.array([0.5, 1.5])}, draws=100, seed=1)
+        assert tree.posterior["mean"].dims == ("chain", "draw", "observation")
+        assert tree.posterior_predictive["x"].sizes == {"chain": 1, "draw": 100, "observation": 2}
+        np.testing.assert_allclose(
+            tree.sample_stats["lp"][0].T,
+            posterior.log_prob({"mean": tree.posterior["mean"][0].values.T}, {"x": [0.5, 1.5]}),
+        )
+    with pytest.raises(InputError, match="'draws'"):
+        shifted(0.0).infer({"x": 0.5}, draws=0)
+
+
+def test_a_population_is_tested_without_networks() -> None:
+    own = one_number.sample(100, seed=3)["x"]
+    for posterior in (shifted(0.0), bi.Ensemble([shifted(0.0), shifted(0.1)])):
+        assert bi.misspecification(posterior, {"x": own}, seed=1).passed
+        assert not bi.misspecification(posterior, {"x": own + 2.0}, seed=1).passed
+    with pytest.raises(InputError, match="a posterior"):
+        bi.misspecification(len, {"x": own})
 
 
 def test_a_correct_function_passes_and_a_shifted_one_fails() -> None:

@@ -532,6 +532,17 @@ def test_an_entry_reaches_the_bijection_that_reads_it(trained) -> None:
         ).fit(steps=2, batch_size=16, seed=1, progress=False)
 
 
+def test_an_entry_that_nothing_reads_is_told() -> None:
+    assert OWN["condition with a map"]["flow"].entries == {"features", "map"}
+    assert OWN["flow without density"]["flow"].entries == {"features"}
+    rows = sample_of_ten.sample(32, seed=1)
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    spare = bi.AmortizedPosterior(sample_of_ten, flow=flow, summary=WithMap())
+    with pytest.warns(UserWarning, match=r"WithMap.* returns 'map', which no flow") as told:
+        spare.trainable(rows, seed=1).initialize(rows, seed=1)
+    assert len(told) == 1
+
+
 class Mute(ConditionalGaussian):
     """A density that can't be drawn from."""
 
@@ -545,6 +556,9 @@ def test_what_a_flow_cannot_do_is_refused() -> None:
     data = {"x": np.linspace(-1.0, 1.0, 10)}
     with pytest.raises(InputError, match="a flow that can draw"):
         posterior.sample(data, draws=5)
+    assert bi.misspecification(
+        posterior, {"x": sample_of_ten.sample(40, seed=1)["x"]}, seed=1
+    ).passed
     with pytest.raises(InputError, match="a flow that can draw"):
         bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
     assert np.isfinite(
@@ -643,6 +657,6 @@ def test_an_ensemble_and_a_function_are_posteriors(trained, tmp_path: Path) -> N
         text = " ".join(repr(diagnosis).split())
         # What these posteriors don't have is left out, and said once.
         assert text.count("has no latent codes") == 1
-        assert text.count("observation: not run") == 1
+        assert text.count("observation: not run") == (posterior is function)
         assert (diagnosis["joint_coverage"] is None) == (posterior is function)
     assert diagnosis.grade != "outside"
