@@ -65,8 +65,12 @@ class Autoregressive(TransformBlock):
     ) -> None:
         super().__init__(transform)
         self.perceptron = Perceptron(hidden, activation, dropout)
-        do = "choose the direction that takes one pass: 'density' to train on simulations"
-        check_choice("Autoregressive, argument 'direction'", direction, ("density", "sampling"), do)
+        check_choice(
+            "Autoregressive, argument 'direction'",
+            direction,
+            ("density", "sampling"),
+            "choose the direction that takes one pass: 'density' to train on simulations",
+        )
         if transform is not None and not transform.elementwise:
             raise InputError(
                 "Autoregressive, argument 'transform'",

@@ -89,20 +89,20 @@ class Bijection(Configured, keras.layers.Layer):
         """
         event_shape = tuple(event_shape)
         if self.event_rank is not None and len(event_shape) != self.event_rank:
-            expected = "(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes"
-            got = f"{event_shape}"
-            do = "give one event per row, or use a bijection of events of this shape"
             raise InputError(
-                f"{type(self).__name__}, shape of events", expected=expected, got=got, do=do
+                f"{type(self).__name__}, shape of events",
+                expected="(d,), a vector" if self.event_rank == 1 else f"{self.event_rank} axes",
+                got=f"{event_shape}",
+                do="give one event per row, or use a bijection of events of this shape",
             )
         own = entry(condition_shape, self.reads)
         shapes = map_entries(tuple, own) if self.reads == EVERY else tuple(own or ()) or None
         if self.reads == FEATURES and shapes is not None and len(shapes) > 1:
-            expected = "(c,), or None without a condition"
-            got = f"{shapes}"
-            do = "give one vector per row, or say which entry of the condition it reads"
             raise InputError(
-                f"{type(self).__name__}, shape of conditions", expected=expected, got=got, do=do
+                f"{type(self).__name__}, shape of conditions",
+                expected="(c,), or None without a condition",
+                got=f"{shapes}",
+                do="give one vector per row, or say which entry of the condition it reads",
             )
         self.event_shape = event_shape
         self.latent_shape = tuple(self.output_shape(event_shape))

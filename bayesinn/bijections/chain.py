@@ -58,10 +58,13 @@ class Chain(Bijection):
         if not all(isinstance(bijection, Bijection) for bijection in bijections) or distinct != len(
             bijections
         ):
-            expected = "bijections, each an object of its own"
-            got = f"{bijections!r}"
-            do = "make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * [Coupling()]"
-            raise InputError("Chain, argument 'bijections'", expected=expected, got=got, do=do)
+            raise InputError(
+                "Chain, argument 'bijections'",
+                expected="bijections, each an object of its own",
+                got=f"{bijections!r}",
+                do="make each one anew: Chain([Coupling() for _ in range(6)]), not 6 * "
+                "[Coupling()]",
+            )
         self.bijections = list(bijections)
         self.reversible = reversible
         self.stores_activations = not reversible

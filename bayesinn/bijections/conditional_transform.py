@@ -95,9 +95,13 @@ class TransformBlock(Bijection):
 
     def __init__(self, transform: Transform | None) -> None:
         super().__init__()
-        subject = f"{type(self).__name__}, argument 'transform'"
-        do = "pass for example bi.bijections.Spline()"
-        check_type(subject, transform, (Transform, type(None)), "a Transform", do)
+        check_type(
+            f"{type(self).__name__}, argument 'transform'",
+            transform,
+            (Transform, type(None)),
+            "a Transform",
+            "pass for example bi.bijections.Spline()",
+        )
         self._given_transform = transform
 
     def build(

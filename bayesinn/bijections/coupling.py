@@ -65,8 +65,13 @@ class Coupling(TransformBlock):
     ) -> None:
         super().__init__(transform)
         subject = "Coupling, argument 'subnet'"
-        do = "pass for example bi.bijections.Convolutional(filters=(64, 64))"
-        check_type(subject, subnet, (Subnet, type(None)), "a Subnet", do)
+        check_type(
+            subject,
+            subnet,
+            (Subnet, type(None)),
+            "a Subnet",
+            "pass for example bi.bijections.Convolutional(filters=(64, 64))",
+        )
         perceptron = Perceptron(hidden, activation, dropout)
         if subnet is not None and perceptron != Perceptron():
             raise InputError(

@@ -126,10 +126,11 @@ def compiled(
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         if xla is True:
-            expected = "operations that XLA has kernels for"
-            do = "use xla='auto' to fall back to the plain graph"
             raise TrainingError(
-                f"{subject} with xla=True", expected=expected, got=reason, do=do
+                f"{subject} with xla=True",
+                expected="operations that XLA has kernels for",
+                got=reason,
+                do="use xla='auto' to fall back to the plain graph",
             ) from error
         return Compiled(
             plain, False, f"{subject} runs in the plain graph, XLA can't compile it: {reason}"

@@ -98,8 +98,11 @@ class Configured(Registered):
         self = super().__new__(cls, *args, **kwargs)
         signature = inspect.signature(cls.__init__)
         bound = signature.bind(self, *args, **kwargs)
-        given = {name: value for name, value in bound.arguments.items() if name != "self"}
-        check_arguments(cls.__name__, signature.parameters, given)
+        check_arguments(
+            cls.__name__,
+            signature.parameters,
+            {name: value for name, value in bound.arguments.items() if name != "self"},
+        )
         bound.apply_defaults()
         # Tuples stay as they are if the caller changes the list later, and print the same after
         # being rebuilt.
@@ -147,13 +150,12 @@ def describe(value: Any) -> Plain:
         configuration = keras.saving.serialize_keras_object(value)
         if _refused_class(configuration) is None:
             return {"keras": configuration}
-    expected = "numbers, strings, lists, dicts and layers, which can be saved and rebuilt"
-    do = (
-        "put the code into a class that derives from the bayesinn base class and give it plain "
-        "arguments"
-    )
     raise InputError(
-        f"Configuration value {value!r}", expected=expected, got=type(value).__name__, do=do
+        f"Configuration value {value!r}",
+        expected="numbers, strings, lists, dicts and layers, which can be saved and rebuilt",
+        got=type(value).__name__,
+        do="put the code into a class that derives from the bayesinn base class and give it plain "
+        "arguments",
     )
 
 

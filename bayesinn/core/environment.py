@@ -15,13 +15,13 @@ def check_precision() -> None:
     policy = keras.config.dtype_policy().name
     default = keras.config.floatx()
     if (policy, default) != ("float32", "float32"):
-        expected = "float32, in which networks compute here"
-        got = f"dtype policy {policy!r}, floatx {default!r}"
-        do = (
-            'call keras.config.set_floatx("float32") and '
-            'keras.config.set_dtype_policy("float32"), or mend keras.json'
+        raise InputError(
+            "Precision of Keras",
+            expected="float32, in which networks compute here",
+            got=f"dtype policy {policy!r}, floatx {default!r}",
+            do='call keras.config.set_floatx("float32") and '
+            'keras.config.set_dtype_policy("float32"), or mend keras.json',
         )
-        raise InputError("Precision of Keras", expected=expected, got=got, do=do)
 
 
 def _check_backend() -> None:

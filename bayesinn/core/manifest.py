@@ -83,9 +83,12 @@ def check_head(subject: str, manifest: dict[str, Any], kinds: Sequence[str]) -> 
         )
     found = manifest.get("kind")
     if found not in kinds:
-        do = "load it with bayesinn.load(folder), or with the library that wrote it"
-        expected = f"a saved {' or '.join(kinds)}"
-        raise SavedPosteriorError(subject, expected=expected, got=f"a saved {found}", do=do)
+        raise SavedPosteriorError(
+            subject,
+            expected=f"a saved {' or '.join(kinds)}",
+            got=f"a saved {found}",
+            do="load it with bayesinn.load(folder), or with the library that wrote it",
+        )
 
 
 def check_entry(
@@ -118,6 +121,11 @@ def check_entry(
             check_entry(subject, f"{name}[{position}]", item, schema[0], do, error)
     if isinstance(schema, dict):
         for key in value if str in schema else schema:
-            entry = f"{name}.{key}" if name else key
-            inner = schema.get(str, schema.get(key))
-            check_entry(subject, entry, value.get(key, _Missing()), inner, do, error)
+            check_entry(
+                subject,
+                f"{name}.{key}" if name else key,
+                value.get(key, _Missing()),
+                schema.get(str, schema.get(key)),
+                do,
+                error,
+            )

@@ -59,10 +59,11 @@ _STREAMS = {
 def check_seed(seed: int) -> int:
     """Return the seed as a plain integer; refuse all but a single non-negative one."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        expected = "one non-negative integer, which decides every random number"
-        got = repr(seed)
         raise InputError(
-            "Argument 'seed'", expected=expected, got=got, do="pass for example seed=1"
+            "Argument 'seed'",
+            expected="one non-negative integer, which decides every random number",
+            got=repr(seed),
+            do="pass for example seed=1",
         )
     return int(seed)
 

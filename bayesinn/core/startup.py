@@ -48,10 +48,11 @@ def new_strategy(name: str) -> Any:
             else tf.distribute.MultiWorkerMirroredStrategy()
         )
     except (AttributeError, ValueError) as error:
-        expected = (
-            'TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
-            '"worker", "index": NUMBER}}'
-        )
-        got = f"{config}: {error}" if config else "no TF_CONFIG"
-        do = "set it for each process, or give --strategy mirrored for the devices of one machine"
-        raise InputError(f"Option --strategy {name}", expected=expected, got=got, do=do) from error
+        raise InputError(
+            f"Option --strategy {name}",
+            expected='TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
+            '"worker", "index": NUMBER}}',
+            got=f"{config}: {error}" if config else "no TF_CONFIG",
+            do="set it for each process, or give --strategy mirrored for the devices of one "
+            "machine",
+        ) from error

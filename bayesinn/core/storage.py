@@ -155,11 +155,11 @@ def lock_folder(folder: Path | None, subject: str) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                expected = "one process that writes there at a time"
-                got = "another that does now"
-                do = "wait until it has ended, or choose another folder"
                 raise SavedPosteriorError(
-                    f"{subject} {str(folder)!r}", expected=expected, got=got, do=do
+                    f"{subject} {str(folder)!r}",
+                    expected="one process that writes there at a time",
+                    got="another that does now",
+                    do="wait until it has ended, or choose another folder",
                 ) from None
             except OSError:
                 pass  # Some network disks have no locks.
@@ -203,10 +203,12 @@ def _check_own(folder: Path) -> None:
         return
     foreign = [name for name in ("manifest.json", "weights.h5") if os.path.lexists(folder / name)]
     if foreign:
-        expected = "a new folder, or one with a saved model to replace"
-        got = f"{' and '.join(foreign)} of something else"
-        do = "choose another folder, or move those files away"
-        raise SavedPosteriorError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
+        raise SavedPosteriorError(
+            f"Folder {str(folder)!r}",
+            expected="a new folder, or one with a saved model to replace",
+            got=f"{' and '.join(foreign)} of something else",
+            do="choose another folder, or move those files away",
+        )
 
 
 def _tidy(folder: Path) -> None:

@@ -97,8 +97,12 @@ def check_path(subject: str, value: Any, example: str) -> Path:
     check_type(subject, value, (str, os.PathLike), "a path", do)
     path = os.path.expanduser(os.fsdecode(value))
     if fault := _fault_of_path(path):
-        got = f"{path[:60]!r}, {fault}" if path else fault
-        raise InputError(subject, expected="a path that a disk can hold", got=got, do=do)
+        raise InputError(
+            subject,
+            expected="a path that a disk can hold",
+            got=f"{path[:60]!r}, {fault}" if path else fault,
+            do=do,
+        )
     return Path(path)
 
 
@@ -139,8 +143,12 @@ def check_arguments(
             case "int":
                 check_integer(subject, value, least)
             case "float":
-                bounds = {"least": 0.0, "below": 1.0} if name == "dropout" else {}
-                check_number(subject, value, do=f"pass for example {default!r}", **bounds)
+                check_number(
+                    subject,
+                    value,
+                    do=f"pass for example {default!r}",
+                    **{"least": 0.0, "below": 1.0} if name == "dropout" else {},
+                )
             case "bool":
                 check_flag(subject, value)
             case "Sequence[int]" | "tuple[int, int]":
@@ -156,9 +164,12 @@ def check_arguments(
             case "str" if (
                 name == "activation" and _is_activation(default) and not _is_activation(value)
             ):
-                expected = "the name of a Keras activation"
-                do = "pass for example 'relu', 'silu' or 'tanh'"
-                raise InputError(subject, expected=expected, got=repr(value), do=do)
+                raise InputError(
+                    subject,
+                    expected="the name of a Keras activation",
+                    got=repr(value),
+                    do="pass for example 'relu', 'silu' or 'tanh'",
+                )
 
 
 def _is_activation(name: Any) -> bool:

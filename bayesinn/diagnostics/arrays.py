@@ -40,10 +40,11 @@ def by_column(
             role, expected="at least one parameter", got="an empty dict", do="pass the parameters"
         )
     if set(values) != set(like):
-        got = f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many"
-        do = "pass the same parameters in all arguments"
         raise InputError(
-            f"names in {role}", expected=f"the parameters {sorted(like)}", got=got, do=do
+            f"names in {role}",
+            expected=f"the parameters {sorted(like)}",
+            got=f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many",
+            do="pass the same parameters in all arguments",
         )
     arrays = {name: np.asarray(values[name]) for name in like}
     first = next(iter(arrays))
@@ -60,14 +61,14 @@ def by_column(
             *np.shape(like[name])[1:],
         )
         if array.shape != shape or min(batch) < 2:
-            expected = (
-                f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, event"
+            raise InputError(
+                subject,
+                expected=f"shape {shape} as for {first!r}: 2 or more data sets, 2 or more draws, "
+                "event",
+                got=f"shape {array.shape}",
+                do="put data sets on the first axis, draws on the second, equally many for all "
+                "parameters",
             )
-            do = (
-                "put data sets on the first axis, draws on the second, equally many for all "
-                "parameters"
-            )
-            raise InputError(subject, expected=expected, got=f"shape {array.shape}", do=do)
         check_finite(subject, array)
     return np.stack(
         [column.astype(float) for column in columns(arrays, batch_ndim).values()], axis=-1
@@ -89,9 +90,13 @@ def check_finite(subject: str, value: np.ndarray) -> None:
             do="convert to numbers first",
         )
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
-        got = f"{bad} of {np.size(value)} values NaN or infinite"
-        do = "leave out the data sets or draws concerned and count them, or repair what made them"
-        raise InputError(subject, expected="finite values", got=got, do=do)
+        raise InputError(
+            subject,
+            expected="finite values",
+            got=f"{bad} of {np.size(value)} values NaN or infinite",
+            do="leave out the data sets or draws concerned and count them, or repair what made "
+            "them",
+        )
 
 
 def check_points(
@@ -104,12 +109,13 @@ def check_points(
         or len(points) < least
         or points.shape[1] != (width or max(1, points.shape[-1]))
     ):
-        expected = f"shape (n, {width or 'columns'}) with n of at least {least}"
-        do = (
-            "put one point in a row, with the same columns in all arrays; a single column is "
-            "values[:, None]"
+        raise InputError(
+            subject,
+            expected=f"shape (n, {width or 'columns'}) with n of at least {least}",
+            got=f"shape {points.shape}",
+            do="put one point in a row, with the same columns in all arrays; a single column is "
+            "values[:, None]",
         )
-        raise InputError(subject, expected=expected, got=f"shape {points.shape}", do=do)
     check_finite(subject, points)
     return points.astype(float)
 

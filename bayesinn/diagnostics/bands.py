@@ -157,11 +157,9 @@ def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side
 
 def _check_points(points: tuple[float, ...], size: int) -> None:
     if size < 1 or not points or not np.all(np.diff(points, prepend=0.0, append=1.0) > 0.0):
-        got = f"points {tuple(points)[:5]}..., {size} values"
-        expected = "increasing numbers between 0 and 1, ends excluded, and at least one value"
         raise InputError(
             "points of the ECDF",
-            expected=expected,
-            got=got,
+            expected="increasing numbers between 0 and 1, ends excluded, and at least one value",
+            got=f"points {tuple(points)[:5]}..., {size} values",
             do="sort the points, leave out 0 and 1",
         )

@@ -37,10 +37,11 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     size = min(len(draws), len(reference))
     # Ten points a fold: below, a fold's training set may hold one class only.
     if folds < 2 or 2 * size < 10 * folds:
-        got = f"{folds} folds for twice {size} points"
-        do = "pass more draws (useful: some thousands) or fewer folds"
         raise InputError(
-            "folds of C2ST", expected="at least 2, with 10 or more points in each", got=got, do=do
+            "folds of C2ST",
+            expected="at least 2, with 10 or more points in each",
+            got=f"{folds} folds for twice {size} points",
+            do="pass more draws (useful: some thousands) or fewer folds",
         )
     draws, reference = standardised(
         subset(draws, size, generator), subset(reference, size, generator)

@@ -80,9 +80,11 @@ def information(
     """
     pairs = paired(truth, draws)
     before = by_column("prior", prior, truth)
-    fewest = min(len(before), pairs.draws.shape[1])
     check_integer(
-        "Number of draws, of the prior and of each posterior", fewest, 5, do="take 200 or more"
+        "Number of draws, of the prior and of each posterior",
+        min(len(before), pairs.draws.shape[1]),
+        5,
+        do="take 200 or more",
     )
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gain = np.stack([_gain(*column) for column in both], axis=-1)

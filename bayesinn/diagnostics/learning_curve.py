@@ -102,13 +102,12 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
         or min(nats.shape[1:]) < 2
         or np.any(np.diff(numbers) <= 0)
     ):
-        expected = (
-            "an array (sizes, repeats, held out), two or more of each of the latter, and "
-            "increasing sizes"
-        )
-        got = f"shape {nats.shape}, sizes {list(sizes)}"
         raise InputError(
-            "Learning curve", expected=expected, got=got, do="repeat each size two times or more"
+            "Learning curve",
+            expected="an array (sizes, repeats, held out), two or more of each of the latter, and "
+            "increasing sizes",
+            got=f"shape {nats.shape}, sizes {list(sizes)}",
+            do="repeat each size two times or more",
         )
     repeats, held_out = nats.shape[1:]
     spread = _smoothed(nats.mean(axis=2).var(axis=1, ddof=1), numbers, repeats - 1) / repeats

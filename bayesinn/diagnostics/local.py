@@ -142,10 +142,11 @@ def local_c2st(
         "observed_condition", np.atleast_2d(observed_condition), least=1, width=condition.shape[1]
     )
     if len(latent) != len(condition):
-        got = f"{len(latent)} and {len(condition)}"
-        do = "pass one row a simulation in both"
         raise InputError(
-            "latent and condition", expected="the same number of simulations", got=got, do=do
+            "latent and condition",
+            expected="the same number of simulations",
+            got=f"{len(latent)} and {len(condition)}",
+            do="pass one row a simulation in both",
         )
     if names is None:
         names = (

@@ -109,9 +109,12 @@ def mmd(
         # exchangeable.
         bandwidths = ladder(squares)
     elif np.size(bandwidths) == 0 or np.min(bandwidths) <= 0.0:
-        got = str(list(bandwidths))
-        do = "leave them out for multiples of the median distance"
-        raise InputError("Argument 'bandwidths'", expected="positive numbers", got=got, do=do)
+        raise InputError(
+            "Argument 'bandwidths'",
+            expected="positive numbers",
+            got=str(list(bandwidths)),
+            do="leave them out for multiples of the median distance",
+        )
     # squareform leaves zeros on the diagonal: pairs of a point with itself do not belong to the
     # unbiased estimate.
     kernel = distance.squareform(_kernel(squares, bandwidths))

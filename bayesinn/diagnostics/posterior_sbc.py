@@ -73,12 +73,18 @@ def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np
     truth = np.asarray(truth, dtype=float)
     others = np.asarray(others, dtype=float)
     if truth.shape != shape[:1] or others.shape != shape:
-        got = f"shapes {truth.shape} and {others.shape}"
-        do = "evaluate log_prob minus the log prior at the same parameters"
-        raise InputError("log weights", expected=f"shapes {shape[:1]} and {shape}", got=got, do=do)
+        raise InputError(
+            "log weights",
+            expected=f"shapes {shape[:1]} and {shape}",
+            got=f"shapes {truth.shape} and {others.shape}",
+            do="evaluate log_prob minus the log prior at the same parameters",
+        )
     log_weights = np.concatenate([truth[:, None], others], axis=1)
     if np.isnan(log_weights).any() or not np.isfinite(log_weights.max(axis=1)).all():
-        expected = "numbers below infinity, one at least of each data set above -infinity"
-        do = "leave out the data sets concerned and count them"
-        raise InputError("log weights", expected=expected, got="NaN or infinity", do=do)
+        raise InputError(
+            "log weights",
+            expected="numbers below infinity, one at least of each data set above -infinity",
+            got="NaN or infinity",
+            do="leave out the data sets concerned and count them",
+        )
     return np.asarray(special.softmax(log_weights, axis=1))

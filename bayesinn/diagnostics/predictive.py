@@ -136,17 +136,21 @@ def predictive_checks(
     data = _paired(predicted, observed)
     own = statistics or {}
     if unknown := sorted(set(own) - set(data)):
-        do = "name the observable first, then its statistics: {'cases': {'peak': function}}"
         raise InputError(
-            "statistics", expected=f"functions for some of {sorted(data)}", got=f"{unknown}", do=do
+            "statistics",
+            expected=f"functions for some of {sorted(data)}",
+            got=f"{unknown}",
+            do="name the observable first, then its statistics: {'cases': {'peak': function}}",
         )
     found: dict[tuple[str, str], np.ndarray] = {}
     for name, values in data.items():
         found |= default_statistics(name, values) | own_statistics(name, values, own.get(name, {}))
     if not found:
-        do = "pass the data that the posterior was given"
         raise InputError(
-            "observed data", expected="at least one observed value", got="NaN everywhere", do=do
+            "observed data",
+            expected="at least one observed value",
+            got="NaN everywhere",
+            do="pass the data that the posterior was given",
         )
     observables, labels = zip(*found, strict=True)
     table = np.stack(list(found.values()), axis=-1)
@@ -169,10 +173,11 @@ def predictive_checks(
 def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
     """Join observation and replications of each observable, (1 + draws, ...), to treat alike."""
     if not observed or set(predicted) != set(observed):
-        got = f"predicted {sorted(predicted)}, observed {sorted(observed)}"
-        do = "pass the same observables in both"
         raise InputError(
-            "observables", expected="the same names in both, at least one", got=got, do=do
+            "observables",
+            expected="the same names in both, at least one",
+            got=f"predicted {sorted(predicted)}, observed {sorted(observed)}",
+            do="pass the same observables in both",
         )
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
@@ -185,19 +190,21 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
             or draws[name] != next(iter(draws.values()))
             or draws[name] < (2,)
         ):
-            expected = (
-                "predicted (draws, ...) with equally many draws, two or more, and observed (...)"
+            raise InputError(
+                subject,
+                expected="predicted (draws, ...) with equally many draws, two or more, and "
+                "observed (...)",
+                got=f"predicted {simulated.shape} and observed {real.shape}; draws {draws}",
+                do="pass one observation, and one simulation from each of its posterior draws",
             )
-            got = f"predicted {simulated.shape} and observed {real.shape}; draws {draws}"
-            do = "pass one observation, and one simulation from each of its posterior draws"
-            raise InputError(subject, expected=expected, got=got, do=do)
         both = np.concatenate([real[None], simulated]).astype(float)
         missing = np.isnan(both[0])
         if bad := np.sum(~np.isfinite(both[:, ~missing])):
-            got = f"{bad} values NaN or infinite where something was observed"
-            do = "leave out those simulations and count them"
             raise InputError(
-                subject, expected="finite simulations; finite or NaN observations", got=got, do=do
+                subject,
+                expected="finite simulations; finite or NaN observations",
+                got=f"{bad} values NaN or infinite where something was observed",
+                do="leave out those simulations and count them",
             )
         data[name] = np.where(missing, np.nan, both)
     return data

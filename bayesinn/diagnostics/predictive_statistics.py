@@ -60,17 +60,14 @@ def own_statistics(
             infinite = (
                 ", NaN or infinite values" if numbers and not np.isfinite(values).all() else ""
             )
-            subject = f"statistic {label!r} of observable {name!r}"
-            expected = (
-                f"one finite number for each data set of an array {data.shape}: shape "
-                f"{(len(data),)}"
+            raise InputError(
+                f"statistic {label!r} of observable {name!r}",
+                expected=f"one finite number for each data set of an array {data.shape}: shape "
+                f"{(len(data),)}",
+                got=f"shape {values.shape}, dtype {values.dtype}{infinite}",
+                do="reduce all axes but the first, leaving out NaN, which marks what was not "
+                "observed: np.nanmean, ...",
             )
-            got = f"shape {values.shape}, dtype {values.dtype}{infinite}"
-            do = (
-                "reduce all axes but the first, leaving out NaN, which marks what was not "
-                "observed: np.nanmean, ..."
-            )
-            raise InputError(subject, expected=expected, got=got, do=do)
         found[name, label] = values.astype(float)
     return found
 

@@ -173,11 +173,10 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
-        got = str(list(given.columns))
         raise InputError(
             "parameters",
             expected="two columns or more, for pairs",
-            got=got,
+            got=str(list(given.columns)),
             do="leave dependence out",
         )
     together = np.concatenate([given.truth[:, None], given.draws], axis=1)

@@ -69,8 +69,13 @@ def load(
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)
     if simulator is not None:
-        do = "pass what @bi.simulator decorates"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", do)
+        check_type(
+            "Argument 'simulator'",
+            simulator,
+            Simulator,
+            "a Simulator",
+            "pass what @bi.simulator decorates",
+        )
     saved = read_model(folder, _KINDS, _TRAINED)
     kind = _class_of(saved)
     simulated = kind.simulated or "simulator" in saved.entries

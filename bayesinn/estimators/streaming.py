@@ -144,9 +144,12 @@ class Streamed(TrainingData):
             return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)
         fresh = round(stream.fresh * size)
         if not 0 < fresh < size:
-            expected = f"a share that leaves both parts some of the {size} in a batch"
-            do = "pass another, or 0"
-            raise InputError("Argument 'fresh'", expected=expected, got=repr(stream.fresh), do=do)
+            raise InputError(
+                "Argument 'fresh'",
+                expected=f"a share that leaves both parts some of the {size} in a batch",
+                got=repr(stream.fresh),
+                do="pass another, or 0",
+            )
         kept, new = (replace(settings, batch_size=part) for part in (size - fresh, fresh))
         stored = BankSource(self.simulator, stream.bank, self._first, kept, stream.reuse or 0)
         return Mixture(stored, online_source(self.simulator, new, progress))
@@ -175,9 +178,11 @@ def _count_held_out(bank: Bank, validation: float | None) -> int:
     if validation is None:
         count = min(count, _MOST_HELD_OUT, _MOST_BYTES_IN_MEMORY // row_bytes)
     if count * row_bytes > _MOST_BYTES_IN_MEMORY:
-        expected = (
-            f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} at most"
+        raise InputError(
+            "Argument 'validation'",
+            expected=f"a share that fits into memory, {_MOST_BYTES_IN_MEMORY / bank.nbytes:.2g} "
+            "at most",
+            got=repr(validation),
+            do="pass a smaller one; leave it out for 65,536 simulations, or as many as fit",
         )
-        do = "pass a smaller one; leave it out for 65,536 simulations, or as many as fit"
-        raise InputError("Argument 'validation'", expected=expected, got=repr(validation), do=do)
     return count

@@ -49,8 +49,13 @@ class Framed(Flow):
 
     def __init__(self, flow: Flow, location: str = "location", root: str = "root") -> None:
         super().__init__()
-        do = "pass for example bi.flows.coupling()"
-        check_type(f"{type(self).__name__}, argument 'flow'", flow, Flow, "a Flow", do)
+        check_type(
+            f"{type(self).__name__}, argument 'flow'",
+            flow,
+            Flow,
+            "a Flow",
+            "pass for example bi.flows.coupling()",
+        )
         self.flow = flow
         self.location = location
         self.root = root

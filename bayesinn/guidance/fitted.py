@@ -38,7 +38,9 @@ def check_fitted(posterior: Any, purpose: str, density: tuple[str, ...]) -> None
         do += ", or a class of yours from bi.Estimator and bi.Posterior; of an ensemble, a member"
         raise InputError(subject, expected=expected, got=repr(posterior), do=do)
     if posterior.density not in density:
-        expected = f"a posterior with a density that is {' or '.join(density)}, for {purpose}"
-        got = f"one {posterior.density or 'without'}, {posterior!r}"
-        do = "use another flow, and a prior with at most three integers"
-        raise InputError(subject, expected=expected, got=got, do=do)
+        raise InputError(
+            subject,
+            expected=f"a posterior with a density that is {' or '.join(density)}, for {purpose}",
+            got=f"one {posterior.density or 'without'}, {posterior!r}",
+            do="use another flow, and a prior with at most three integers",
+        )

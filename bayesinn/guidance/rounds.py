@@ -173,11 +173,9 @@ def truncated_rounds(
     checked = check_observations(simulator, observation)
     refuse_ignored(checked.arrays, None, optimization)
     if checked.batched:
-        subject = "Argument 'observation'"
-        expected = "one observation, without batch axis"
         raise InputError(
-            subject,
-            expected=expected,
+            "Argument 'observation'",
+            expected="one observation, without batch axis",
             got=f"a batch of {checked.count}",
             do="call it for each of them",
         )

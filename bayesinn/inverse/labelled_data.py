@@ -39,10 +39,12 @@ def split_labelled(
         labels = labels[kept]
     names, numbers, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < 2:
-        expected = "two or more training vectors of each class, to estimate its scale"
-        got = f"one of class {names[counts.argmin()].item()!r}"
-        do = "leave that class out, or find more examples of it"
-        raise InputError("Argument 'labels'", expected=expected, got=got, do=do)
+        raise InputError(
+            "Argument 'labels'",
+            expected="two or more training vectors of each class, to estimate its scale",
+            got=f"one of class {names[counts.argmin()].item()!r}",
+            do="leave that class out, or find more examples of it",
+        )
     classes = tuple(names.tolist())
     held = {
         "x": held_x,
@@ -59,21 +61,22 @@ def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
         or array.dtype.kind not in "fiub"
         or array.shape[1] != (dimension or array.shape[1])
     ):
-        expected = f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row"
-        do = (
-            "flatten images: x.reshape(len(x), -1)"
-            if array.ndim > 2
-            else "give one row for each vector"
-        )
         raise InputError(
-            subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do
+            subject,
+            expected=f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row",
+            got=f"shape {array.shape} of {array.dtype}",
+            do="flatten images: x.reshape(len(x), -1)"
+            if array.ndim > 2
+            else "give one row for each vector",
         )
     bad = int(np.sum(~np.isfinite(array).all(axis=1)))
     if array.size == 0 or bad:
-        expected = "at least one vector, of finite numbers"
-        do = "leave those rows out"
-        got = f"{bad} rows with NaN or infinity" if bad else "none"
-        raise InputError(subject, expected=expected, got=got, do=do)
+        raise InputError(
+            subject,
+            expected="at least one vector, of finite numbers",
+            got=f"{bad} rows with NaN or infinity" if bad else "none",
+            do="leave those rows out",
+        )
     return array.astype(np.float32)
 
 
@@ -82,10 +85,12 @@ def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str
     names = _check_labels(labels, rows, subject).tolist()
     position = {name: number for number, name in enumerate(classes)}
     if unknown := set(names) - set(position):
-        expected = f"classes of the training data: {', '.join(map(repr, classes))}"
-        got = ", ".join(sorted(map(str, unknown)))
-        do = "pass one of these, or fit again with data of that class"
-        raise InputError(subject, expected=expected, got=got, do=do)
+        raise InputError(
+            subject,
+            expected=f"classes of the training data: {', '.join(map(repr, classes))}",
+            got=", ".join(sorted(map(str, unknown))),
+            do="pass one of these, or fit again with data of that class",
+        )
     return np.array([position[name] for name in names], np.int32)
 
 
@@ -94,9 +99,11 @@ def _check_labels(labels: Any, rows: int, subject: str) -> np.ndarray:
     if array.dtype == object and all(isinstance(label, str) for label in array.ravel()):
         array = array.astype(str)
     if array.shape != (rows,) or array.dtype.kind not in "iuU":
-        expected = f"integers or strings in an array of shape ({rows},), one label for each vector"
-        do = "give the class of each row of x, not one-hot and not as fractions"
         raise InputError(
-            subject, expected=expected, got=f"shape {array.shape} of {array.dtype}", do=do
+            subject,
+            expected=f"integers or strings in an array of shape ({rows},), one label for each "
+            "vector",
+            got=f"shape {array.shape} of {array.dtype}",
+            do="give the class of each row of x, not one-hot and not as fractions",
         )
     return array

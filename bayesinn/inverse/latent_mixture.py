@@ -93,10 +93,12 @@ class LatentMixture(Estimator):
         self.chain = coupling(blocks=6).chain if chain is None else chain
         self.latent = ClassNormal() if latent is None else latent
         if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
-            subject = "LatentMixture, argument 'chain'"
-            expected = "a chain that doesn't end with ActNorm"
-            do = "drop the last ActNorm: the means and scales of the classes do what it does"
-            raise InputError(subject, expected=expected, got=repr(self.chain), do=do)
+            raise InputError(
+                "LatentMixture, argument 'chain'",
+                expected="a chain that doesn't end with ActNorm",
+                got=repr(self.chain),
+                do="drop the last ActNorm: the means and scales of the classes do what it does",
+            )
         self.standardise = standardise
         self.noise = check_number(
             "LatentMixture, argument 'noise'", noise, least=0, do="leave it out for none"
@@ -231,8 +233,13 @@ class LatentMixture(Estimator):
     def load(folder: str | Path) -> LatentMixture:
         """Read a model that :meth:`save` wrote, as :func:`bayesinn.load` does."""
         model = load(folder)
-        do = "call bi.load(folder) for whatever was saved there"
-        check_type(f"Folder {str(folder)!r}", model, LatentMixture, "a saved LatentMixture", do)
+        check_type(
+            f"Folder {str(folder)!r}",
+            model,
+            LatentMixture,
+            "a saved LatentMixture",
+            "call bi.load(folder) for whatever was saved there",
+        )
         return model
 
     def configuration(self) -> dict[str, Any]:

@@ -127,13 +127,13 @@ def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
         or len(codes) != len(sources)
         or codes.shape[1] < sources.shape[1]
     ):
-        subject = "Arguments 'codes' and 'sources'"
-        got = f"shapes {codes.shape} and {sources.shape}"
-        expected = (
-            "arrays (n, c) and (n, s) of equal length, with at least as many codes as sources"
+        raise InputError(
+            "Arguments 'codes' and 'sources'",
+            expected="arrays (n, c) and (n, s) of equal length, with at least as many codes as "
+            "sources",
+            got=f"shapes {codes.shape} and {sources.shape}",
+            do="give the latent codes and the true sources of the same vectors",
         )
-        do = "give the latent codes and the true sources of the same vectors"
-        raise InputError(subject, expected=expected, got=got, do=do)
     correlations = _cross_correlation(sources, codes)
     ranks = _cross_correlation(
         *(scipy.stats.rankdata(values, axis=0) for values in (sources, codes))

@@ -82,14 +82,13 @@ class SplitLatent(AmortizedPosterior):
         names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
         super().__init__(simulator, {name: Identity() for name in names})
         if simulator.lengths or simulator.missing is not None:
-            subject = f"Simulator {simulator.name!r} for SplitLatent"
-            expected = (
-                "observables of a fixed length without missing values, which a bijection "
-                "can have as output"
+            raise InputError(
+                f"Simulator {simulator.name!r} for SplitLatent",
+                expected="observables of a fixed length without missing values, which a bijection "
+                "can have as output",
+                got=f"varying lengths of {list(simulator.lengths)}, missing={simulator.missing}",
+                do="return statistics of the data from the simulator, or use AmortizedPosterior",
             )
-            do = "return statistics of the data from the simulator, or use AmortizedPosterior"
-            got = f"varying lengths of {list(simulator.lengths)}, missing={simulator.missing}"
-            raise InputError(subject, expected=expected, got=got, do=do)
         dimension = layout_of(simulator.prior).dimension
         observables = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
         latent = max(1, dimension - observables) if latent is None else latent

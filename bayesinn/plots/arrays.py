@@ -62,10 +62,12 @@ def gather(
         len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2
         or min(map(len, plain.values())) < 2
     ):
-        expected = "for every parameter an array (draws, *event), with the same 2 or more draws"
-        got = str({name: np.shape(value) for name, value in plain.items()})
-        do = "pass the draws given one observation: draws[name][i] for observation i"
-        raise InputError("draws", expected=expected, got=got, do=do)
+        raise InputError(
+            "draws",
+            expected="for every parameter an array (draws, *event), with the same 2 or more draws",
+            got=str({name: np.shape(value) for name, value in plain.items()}),
+            do="pass the draws given one observation: draws[name][i] for observation i",
+        )
     for name, value in plain.items():
         check_finite(f"draws of {name!r}", np.asarray(value))
     given = [columns(plain, batch_ndim=1)]
@@ -75,10 +77,12 @@ def gather(
         )
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
-            expected = f"those of draws: {list(given[0])}"
-            got = str(list(given[-1]))
-            do = f"pass the same parameters, with the same event shapes, in {role}"
-            raise InputError(f"columns of {role}", expected=expected, got=got, do=do)
+            raise InputError(
+                f"columns of {role}",
+                expected=f"those of draws: {list(given[0])}",
+                got=str(list(given[-1])),
+                do=f"pass the same parameters, with the same event shapes, in {role}",
+            )
     return Given(*given)
 
 
@@ -92,10 +96,12 @@ def choose(
     names = list(shown)
     unknown = [name for name in names if name not in columns]
     if unknown or not 1 <= len(names) <= most or len(set(names)) < len(names):
-        expected = f"1 to {most} different columns out of {list(columns)}"
-        got = f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else "")
-        do = "choose with shown=[...]"
-        raise InputError("columns of a figure", expected=expected, got=got, do=do)
+        raise InputError(
+            "columns of a figure",
+            expected=f"1 to {most} different columns out of {list(columns)}",
+            got=f"{len(names)} columns" + (f", unknown: {unknown}" if unknown else ""),
+            do="choose with shown=[...]",
+        )
     return [list(columns).index(name) for name in names]
 
 
@@ -108,13 +114,13 @@ def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
         return draws
     node = draws[group] if group in draws.children else draws
     if not {"chain", "draw"} <= set(node.dims) or "observation" in node.dims:
-        expected = f"a group {group!r} with dimensions 'chain' and 'draw', of one observation"
-        got = f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}"
-        do = (
-            "pass what posterior.infer returned; choose one of many observations with "
-            "tree.isel(observation=0)"
+        raise InputError(
+            f"DataTree of {group} draws",
+            expected=f"a group {group!r} with dimensions 'chain' and 'draw', of one observation",
+            got=f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}",
+            do="pass what posterior.infer returned; choose one of many observations with "
+            "tree.isel(observation=0)",
         )
-        raise InputError(f"DataTree of {group} draws", expected=expected, got=got, do=do)
     ordered = {
         str(name): value.transpose("chain", "draw", ...).values
         for name, value in node.data_vars.items()

@@ -25,10 +25,11 @@ def loss(
     entropy of the exact posterior. Flows without invertible layers have other losses.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
-        got = f"columns {list(history.columns)}, {len(history)} rows"
-        do = "pass the history of a fitted posterior"
         raise InputError(
-            "training history", expected="columns 'step' and 'loss', 1 row or more", got=got, do=do
+            "training history",
+            expected="columns 'step' and 'loss', 1 row or more",
+            got=f"columns {list(history.columns)}, {len(history)} rows",
+            do="pass the history of a fitted posterior",
         )
     floors = (
         []

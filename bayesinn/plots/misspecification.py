@@ -39,10 +39,11 @@ def misspecification_power(
     """
     needed = ["alternative", "size", "rejected", "standard_error", "level"]
     if power.empty or not set(needed) <= set(power.columns):
-        expected = f"rows with the columns {needed}"
-        got = f"{len(power)} rows with the columns {list(power.columns)}"
         raise InputError(
-            "power", expected=expected, got=got, do="pass what misspecification_power returned"
+            "power",
+            expected=f"rows with the columns {needed}",
+            got=f"{len(power)} rows with the columns {list(power.columns)}",
+            do="pass what misspecification_power returned",
         )
     names = list(power["alternative"].unique())
     sizes = power["size"].nunique()

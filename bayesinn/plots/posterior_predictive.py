@@ -138,15 +138,19 @@ def _arrays(
     fit = values.ndim in (2, 3) and seen.shape == values.shape[1:] and steps == values.shape[1:2]
     subject = f"posterior predictive of {name!r}"
     if not fit or len(values) < 2:
-        expected = (
-            "draws (draws, steps[, channels]), observed of the shape of one draw, times (steps,)"
+        raise InputError(
+            subject,
+            expected="draws (draws, steps[, channels]), observed of the shape of one draw, times "
+            "(steps,)",
+            got=f"draws {values.shape}, observed {seen.shape}, times {steps}",
+            do="pass one observation, two or more simulations of it, and one time for each step",
         )
-        got = f"draws {values.shape}, observed {seen.shape}, times {steps}"
-        do = "pass one observation, two or more simulations of it, and one time for each step"
-        raise InputError(subject, expected=expected, got=got, do=do)
     padding = np.isnan(seen) & np.all(np.isnan(values), axis=0)
     if bad := int(np.sum(~np.isfinite(values) & ~padding)):
-        got = f"{bad} of {values.size} values NaN or infinite"
-        do = "leave out those simulations and count them"
-        raise InputError(subject, expected="finite simulations", got=got, do=do)
+        raise InputError(
+            subject,
+            expected="finite simulations",
+            got=f"{bad} of {values.size} values NaN or infinite",
+            do="leave out those simulations and count them",
+        )
     return values, seen

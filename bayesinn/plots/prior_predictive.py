@@ -56,15 +56,14 @@ def prior_predictive(
     real = np.full(shape, np.nan) if observed is None else np.asarray(observed, dtype=float)
     known = sum(bool(np.isfinite(value).any()) for value in values) if values.ndim else 0
     if known < 2 or real.shape != shape:
-        expected = (
-            f"two or more simulations with finite values; observed: the shape of one "
-            f"simulation, {shape}"
+        raise InputError(
+            f"prior predictive of {name!r}",
+            expected=f"two or more simulations with finite values; observed: the shape of one "
+            f"simulation, {shape}",
+            got=f"shape {values.shape} with {known} such simulations; observed: {real.shape}",
+            do="simulate more, mend the simulator, or pad the observation with NaN where it is "
+            "shorter",
         )
-        got = f"shape {values.shape} with {known} such simulations; observed: {real.shape}"
-        do = (
-            "simulate more, mend the simulator, or pad the observation with NaN where it is shorter"
-        )
-        raise InputError(f"prior predictive of {name!r}", expected=expected, got=got, do=do)
     placed = times is not None or name in labels.coordinates
     series = values.ndim == 3 or (values.ndim == 2 and (placed or values.shape[1] > FEW_ELEMENTS))
     split = values.ndim == 3 or (values.ndim == 2 and not series and values.shape[1] > 1)

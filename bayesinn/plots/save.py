@@ -32,10 +32,11 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
     """
     path = check_path("Argument 'path' of a figure", path, "recovery.png")
     if path.suffix not in _FORMATS:
-        expected = f"a name that ends in one of {', '.join(_FORMATS)}"
-        do = "name the file for example 'recovery.png'"
         raise InputError(
-            f"figure file {path.name!r}", expected=expected, got=repr(path.suffix), do=do
+            f"figure file {path.name!r}",
+            expected=f"a name that ends in one of {', '.join(_FORMATS)}",
+            got=repr(path.suffix),
+            do="name the file for example 'recovery.png'",
         )
     with atomic_write(path) as file:
         _write(figure, file, {_FORMATS[path.suffix]: WRITER} | dict(metadata or {}))
@@ -63,12 +64,10 @@ def check_own(path: Path) -> None:
     with contextlib.suppress(Exception), Image.open(path) as picture:
         if picture.info.get(_FORMATS[".png"]) == WRITER and not path.is_symlink():
             return
-    expected = "no such file, or a figure that bayesinn wrote"
-    got = "a file of something else"
     raise InputError(
         f"Figure {str(path)!r}",
-        expected=expected,
-        got=got,
+        expected="no such file, or a figure that bayesinn wrote",
+        got="a file of something else",
         do="choose another folder, or move it away",
     )
 

@@ -37,12 +37,10 @@ def places(
         found = np.arange(steps)
         text = text or "time step"
     if found.shape != (steps,):
-        expected = f"one of {steps} steps for each place"
-        got = f"{len(found)} places, as given or declared"
         raise InputError(
             f"series of {name!r}",
-            expected=expected,
-            got=got,
+            expected=f"one of {steps} steps for each place",
+            got=f"{len(found)} places, as given or declared",
             do="pass the places of these: times=...",
         )
     if np.issubdtype(found.dtype, np.datetime64):

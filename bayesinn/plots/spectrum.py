@@ -38,8 +38,12 @@ def spectrum(
             f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest "
             f"{ends}"
         )
-        do = "pass Spectrum.of(model.latent_scales).values"
-        raise InputError("Argument 'values'", expected=expected, got=got, do=do)
+        raise InputError(
+            "Argument 'values'",
+            expected=expected,
+            got=got,
+            do="pass Spectrum.of(model.latent_scales).values",
+        )
     figure = canvas(figure, 5.2, 3.4 if len(spectra) > 1 else 3.0)
     ax = figure.add_subplot()
     for (name, value), (colour, marker, _) in zip(spectra.items(), CURVES, strict=False):

@@ -75,9 +75,12 @@ class Posterior(Protocol):
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log density (n_obs, draws) of parameters (n_obs, draws, *event), in nats."""
-        expected = "a posterior with a density"
-        do = "use sample(), or another posterior"
-        raise InputError(f"log_prob of {self!r}", expected=expected, got="one without", do=do)
+        raise InputError(
+            f"log_prob of {self!r}",
+            expected="a posterior with a density",
+            got="one without",
+            do="use sample(), or another posterior",
+        )
 
     def infer(
         self,

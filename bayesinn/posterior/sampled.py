@@ -85,9 +85,12 @@ class SampledPosterior(Posterior):
         drawn = self._sample(observations.arrays, count, seeds.check_seed(seed))
         values, shape = check_parameters(self.simulator, drawn, replace(observations, batched=True))
         if shape != (observations.count, count):
-            expected = f"{count} draws for each of {observations.count} observations"
-            do = "return arrays (n_obs, draws, *event)"
-            raise InputError("Draws of a posterior", expected=expected, got=f"{shape}", do=do)
+            raise InputError(
+                "Draws of a posterior",
+                expected=f"{count} draws for each of {observations.count} observations",
+                got=f"{shape}",
+                do="return arrays (n_obs, draws, *event)",
+            )
         return values if observations.batched else {name: v[0] for name, v in values.items()}
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
@@ -102,8 +105,10 @@ class SampledPosterior(Posterior):
         density = np.asarray(self._log_prob(values, observations.arrays), float)
         count = len(next(iter(values.values()))[0])
         if density.shape != (observations.count, count) or np.isnan(density).any():
-            expected = f"numbers of shape {(observations.count, count)}"
-            got = f"shape {density.shape}" + ", with NaN" * bool(np.isnan(density).any())
-            subject = "Densities of a posterior"
-            raise InputError(subject, expected=expected, got=got, do="return one for each draw")
+            raise InputError(
+                "Densities of a posterior",
+                expected=f"numbers of shape {(observations.count, count)}",
+                got=f"shape {density.shape}" + ", with NaN" * bool(np.isnan(density).any()),
+                do="return one for each draw",
+            )
         return density.reshape(shape) if observations.batched else density.reshape(shape)[0]

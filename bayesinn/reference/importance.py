@@ -91,10 +91,13 @@ def importance(
 def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
     """Return the log likelihood of a simulator; raise InputError if it has none."""
     if simulator.log_likelihood is None:
-        subject = f"Simulator {simulator.name!r}"
-        expected = "a likelihood, to weigh parameters with"
-        do = "declare @bi.simulator(log_likelihood=...), or compare by simulation with bi.diagnose"
-        raise InputError(subject, expected=expected, got="log_likelihood=None", do=do)
+        raise InputError(
+            f"Simulator {simulator.name!r}",
+            expected="a likelihood, to weigh parameters with",
+            got="log_likelihood=None",
+            do="declare @bi.simulator(log_likelihood=...), or compare by simulation with "
+            "bi.diagnose",
+        )
     return simulator.log_likelihood
 
 

@@ -46,12 +46,13 @@ def start_from(
     # Draws that overflow where they are whitened would spoil the law.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
-        expected = (
-            f"more than {2 * space.dimension} draws that are finite where its flow whitens them"
+        raise InputError(
+            "Posterior to start from",
+            expected=f"more than {2 * space.dimension} draws that are finite where its flow "
+            "whitens them",
+            got=f"{len(finite)} of {len(whitened)}",
+            do="start from draws of it, or from the prior",
         )
-        got = f"{len(finite)} of {len(whitened)}"
-        do = "start from draws of it, or from the prior"
-        raise InputError("Posterior to start from", expected=expected, got=got, do=do)
     return Start(StudentT.fit(finite), condition)
 
 
@@ -111,11 +112,10 @@ def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
     )
     finite = np.isfinite(vector).all(axis=1)
     if not finite.all():
-        got = f"{np.sum(~finite)} of {len(vector)} draws that are not"
         raise InputError(
             subject,
             expected="finite numbers inside the prior's support",
-            got=got,
+            got=f"{np.sum(~finite)} of {len(vector)} draws that are not",
             do="leave these out",
         )
     return vector

@@ -55,10 +55,12 @@ class Target:
         }
         log_likelihood = tf.cast(self._log_likelihood(typed, data), tf.float32)
         if not log_likelihood.shape.is_compatible_with(vector.shape[:1]):
-            expected = "one number for each row of parameters, shape (n,)"
-            got = f"shape {tuple(log_likelihood.shape)} for {vector.shape[0]} rows"
-            do = "sum over observables, steps and elements"
-            raise InputError("Log likelihood", expected=expected, got=got, do=do)
+            raise InputError(
+                "Log likelihood",
+                expected="one number for each row of parameters, shape (n,)",
+                got=f"shape {tuple(log_likelihood.shape)} for {vector.shape[0]} rows",
+                do="sum over observables, steps and elements",
+            )
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
         log_prior = tf.where(exact, log_prior, -np.inf)
         return Population(vector, finite_or_never(log_prior), finite_or_never(log_likelihood))
@@ -76,22 +78,22 @@ def compile_target(
     space = ParameterSpace(simulator.prior, seed=0)
     if like is not None:
         if like.event_shapes != space.event_shapes:
-            expected = f"one of parameters with the shapes {space.event_shapes}"
-            got = f"{like.event_shapes}"
-            do = "train it on this simulator, or pass draws of these parameters"
-            raise InputError("Posterior to start from", expected=expected, got=got, do=do)
+            raise InputError(
+                "Posterior to start from",
+                expected=f"one of parameters with the shapes {space.event_shapes}",
+                got=f"{like.event_shapes}",
+                do="train it on this simulator, or pass draws of these parameters",
+            )
         # Only the moments are taken over: its prior may differ.
         space.mean = like.mean
         space.scale = like.scale
     if space.discrete:
-        subject = f"Simulator {simulator.name!r}"
-        got = f"integers: {list(space.discrete)}"
-        do = (
-            "use bi.reference.importance, or give them continuous priors and round within the "
-            "simulator"
-        )
         raise InputError(
-            subject, expected="continuous parameters, which particles can move in", got=got, do=do
+            f"Simulator {simulator.name!r}",
+            expected="continuous parameters, which particles can move in",
+            got=f"integers: {list(space.discrete)}",
+            do="use bi.reference.importance, or give them continuous priors and round within the "
+            "simulator",
         )
     # Any observation of the right shapes, to compile with.
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
@@ -116,8 +118,12 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
     """
     checked = check_observations(simulator, data)
     if checked.count > 1:
-        do = "call tempered_smc for one after the other"
-        raise InputError("Data", expected="one observation", got=f"{checked.count}", do=do)
+        raise InputError(
+            "Data",
+            expected="one observation",
+            got=f"{checked.count}",
+            do="call tempered_smc for one after the other",
+        )
     return _tensors(simulator, {name: value[0] for name, value in checked.arrays.items()})
 
 
@@ -144,11 +150,12 @@ def first_population(
         kept.append(Population(*(value[usable] for value in batch)))
         count += int(usable.sum())
     if count < particles:
-        subject = f"Simulator {simulator.name!r} and the data"
-        got = f"{count or 'none'} among {drawn:,}"
-        expected = f"{particles:,} draws under which the data have a finite log likelihood"
-        do = "check the data's units and the likelihood's constraints"
-        raise InputError(subject, expected=expected, got=got, do=do)
+        raise InputError(
+            f"Simulator {simulator.name!r} and the data",
+            expected=f"{particles:,} draws under which the data have a finite log likelihood",
+            got=f"{count or 'none'} among {drawn:,}",
+            do="check the data's units and the likelihood's constraints",
+        )
     population = Population(
         *(tf.constant(np.concatenate(part)[:particles]) for part in zip(*kept, strict=True))
     )

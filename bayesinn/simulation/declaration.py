@@ -71,8 +71,13 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
         "leave it out: only simulators with engine='python' have a choice, others are always "
         "batched"
     )
-    choices = (True, False) if engine == "python" else (False,)
-    check_choice(subject.format("batched"), batched, choices, do, SimulatorError)
+    check_choice(
+        subject.format("batched"),
+        batched,
+        (True, False) if engine == "python" else (False,),
+        do,
+        SimulatorError,
+    )
     check_integer(
         subject.format("workers"), 1 if workers is None else workers, error=SimulatorError
     )

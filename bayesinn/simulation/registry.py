@@ -60,13 +60,12 @@ def get(name: str) -> Simulator:
 
     InputError says which names are known, or what was found in the file.
     """
-    example = "pass for example 'sir'"
     check_type(
         "Name of a simulator",
         name,
         str,
         "a registered name, or a path like 'model.py:simulator'",
-        example,
+        "pass for example 'sir'",
     )
     if name in _registered:
         return _registered[name]

@@ -118,11 +118,11 @@ class DataSpace:
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
                 if values.ndim < 2 or counts.ndim != 1:
-                    expected = "shape (n, steps, ...), with one count for each row"
-                    got = f"{values.shape}, {counts.shape}"
-                    do = "pad the steps to a common number along the second axis"
                     raise SimulatorError(
-                        f"Observable {name!r} of varying length", expected=expected, got=got, do=do
+                        f"Observable {name!r} of varying length",
+                        expected="shape (n, steps, ...), with one count for each row",
+                        got=f"{values.shape}, {counts.shape}",
+                        do="pad the steps to a common number along the second axis",
                     )
                 values = values[~padding(values, counts)]
             scalings[name] = Scaling.fit(values)

@@ -64,10 +64,11 @@ def check_observations(
         arrays = {name: value[None] for name, value in arrays.items()}
     rows = {name: len(value) for name, value in arrays.items()}
     if len(set(rows.values())) > 1:
-        expected = "the same number of observations under each name"
-        got = ", ".join(f"{k}: {n}" for k, n in rows.items())
         raise InputError(
-            "Data", expected=expected, got=got, do="give one row of each for each observation"
+            "Data",
+            expected="the same number of observations under each name",
+            got=", ".join(f"{k}: {n}" for k, n in rows.items()),
+            do="give one row of each for each observation",
         )
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
@@ -121,9 +122,12 @@ def _fill(subject: str, array: np.ndarray, value: Any) -> None:
     """Write nested lists into an array that is as large or larger."""
     size = len(value) if isinstance(value, list | tuple | np.ndarray) else -1
     if array.ndim == 0 or not 0 <= size <= len(array):
-        do = "train with a simulator that returns this shape, or shorten it"
-        got = f"one of {size}" if size >= 0 else repr(value)
-        raise InputError(subject, expected=f"lists of at most {len(array)}", got=got, do=do)
+        raise InputError(
+            subject,
+            expected=f"lists of at most {len(array)}",
+            got=f"one of {size}" if size >= 0 else repr(value),
+            do="train with a simulator that returns this shape, or shorten it",
+        )
     if array.ndim == 1 and size:
         row = numbers(subject, value, missing=True)
         if row.ndim > 1:
@@ -140,9 +144,12 @@ def _check_shape(
     name: str, got: tuple[int, ...], shape: tuple[int, ...], batched: bool, may_be_shorter: bool
 ) -> None:
     if batched and got == shape:
-        expected = "one value for each observation, as for all names"
-        do = "repeat it: numpy.stack([value] * n)"
-        raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
+        raise InputError(
+            f"Data {name!r}",
+            expected="one value for each observation, as for all names",
+            got=f"shape {got}",
+            do="repeat it: numpy.stack([value] * n)",
+        )
     one = got[batched:]
     shorter = (
         may_be_shorter and len(one) == len(shape) and one[0] <= shape[0] and one[1:] == shape[1:]
@@ -163,10 +170,11 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     steps = value.shape[1]
     counts = arrays.setdefault(count, np.full(len(value), steps))
     if np.any(counts < 0) or np.any(np.floor(counts) > steps):
-        subject = f"Data {count!r}, the number of valid steps of {observable!r}"
-        do = "count the steps that are there; the simulator declares how many there can be"
         raise InputError(
-            subject, expected=f"0 to {steps}", got=f"{counts.min()} to {counts.max()}", do=do
+            f"Data {count!r}, the number of valid steps of {observable!r}",
+            expected=f"0 to {steps}",
+            got=f"{counts.min()} to {counts.max()}",
+            do="count the steps that are there; the simulator declares how many there can be",
         )
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
@@ -175,8 +183,12 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missi
     broken = np.argwhere(~finite(value, counts, missing))
     if len(broken):
         row, *index = broken[0].tolist()
-        got = f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}"
-        raise InputError(f"Data {name!r}", expected="finite numbers", got=got, do=MISSING_VALUES)
+        raise InputError(
+            f"Data {name!r}",
+            expected="finite numbers",
+            got=f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}",
+            do=MISSING_VALUES,
+        )
 
 
 def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None:
@@ -217,9 +229,12 @@ def check_parameters(
             or batch[0] != observations.count
         ):
             rows = f"{observations.count}, " if observations.batched else ""
-            expected = f"shape ({rows}draws, *{event}) or ({rows}*{event})"
-            do = "give one row for each observation, or one draw axis as sample() returns"
-            raise InputError(subject, expected=expected, got=f"shape {given.shape}", do=do)
+            raise InputError(
+                subject,
+                expected=f"shape ({rows}draws, *{event}) or ({rows}*{event})",
+                got=f"shape {given.shape}",
+                do="give one row for each observation, or one draw axis as sample() returns",
+            )
         shapes.add(batch)
         values[name] = value.reshape(batch[0], -1, *event)
     if len(shapes) > 1:

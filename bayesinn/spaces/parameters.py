@@ -92,11 +92,12 @@ class ParameterSpace:
             name for name, places in self._places.items() if not np.isfinite(raw[:, places]).all()
         )
         if broken:
-            subject = f"Prior of {', '.join(map(repr, broken))}"
-            got = "non-finite values for some draws"
-            expected = "draws well inside the support, which map to finite unconstrained values"
-            do = "check the bounds, and that dependent bounds never coincide"
-            raise SimulatorError(subject, expected=expected, got=got, do=do)
+            raise SimulatorError(
+                f"Prior of {', '.join(map(repr, broken))}",
+                expected="draws well inside the support, which map to finite unconstrained values",
+                got="non-finite values for some draws",
+                do="check the bounds, and that dependent bounds never coincide",
+            )
         return raw
 
     def dequantise(self, parameters: Mapping[str, tf.Tensor], seed: tf.Tensor) -> Values:

@@ -53,9 +53,13 @@ class DeepSet(Summary):
         inner: Summary | None = None,
     ) -> None:
         super().__init__()
-        expected = "a summary network for each element"
-        do = "pass for example inner=bi.summaries.DeepSet(16)"
-        check_type("DeepSet, argument 'inner'", inner, (Summary, type(None)), expected, do)
+        check_type(
+            "DeepSet, argument 'inner'",
+            inner,
+            (Summary, type(None)),
+            "a summary network for each element",
+            "pass for example inner=bi.summaries.DeepSet(16)",
+        )
         self.inner = inner
         if inner is not None:  # which checks the shape of its data itself
             self.__dict__["shapes"] = ()

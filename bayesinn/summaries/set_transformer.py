@@ -54,10 +54,12 @@ class SetTransformer(Summary):
     ) -> None:
         super().__init__()
         if width % heads:
-            expected = f"a multiple of heads={heads}"
-            got = f"{width!r}"
-            do = f"choose {width // heads * heads or heads}, or another number of heads"
-            raise InputError("SetTransformer, argument 'width'", expected=expected, got=got, do=do)
+            raise InputError(
+                "SetTransformer, argument 'width'",
+                expected=f"a multiple of heads={heads}",
+                got=f"{width!r}",
+                do=f"choose {width // heads * heads or heads}, or another number of heads",
+            )
         self.embedding = keras.layers.Dense(width)
         self.blocks = [
             _Attention(width, heads, dropout)

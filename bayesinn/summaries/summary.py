@@ -47,22 +47,27 @@ class Summary(Configured, keras.layers.Layer):
         precomputed: Mapping[str, tf.Tensor] | None = None,
     ) -> Any:
         if self.shapes and len(x.shape) not in {shape.count(",") + 1 for shape in self.shapes}:
-            expected = f"shape {' or '.join(self.shapes)}"
-            got = f"{tuple(x.shape)}"
-            do = "choose a summary made for data of this shape, or change the observable"
-            raise InputError(f"Data for {type(self).__name__}", expected=expected, got=got, do=do)
-        if mask is not None and not self.masks:
-            expected = "observables of one fixed length"
-            got = "a mask, so the length varies"
-            do = "summarise with ConvLSTM (series), or DeepSet or SetTransformer (sets)"
-            raise InputError(f"Data for {type(self).__name__}", expected=expected, got=got, do=do)
-        if mask is not None and (len(mask.shape) != 2 or mask.shape[1] != x.shape[1]):
-            expected = (
-                f"shape (n, {x.shape[1]}), one entry for each element of the data's second axis"
+            raise InputError(
+                f"Data for {type(self).__name__}",
+                expected=f"shape {' or '.join(self.shapes)}",
+                got=f"{tuple(x.shape)}",
+                do="choose a summary made for data of this shape, or change the observable",
             )
-            got = f"{tuple(mask.shape)}"
-            do = "give a boolean mask that is True for data and False for padding"
-            raise InputError(f"Mask for {type(self).__name__}", expected=expected, got=got, do=do)
+        if mask is not None and not self.masks:
+            raise InputError(
+                f"Data for {type(self).__name__}",
+                expected="observables of one fixed length",
+                got="a mask, so the length varies",
+                do="summarise with ConvLSTM (series), or DeepSet or SetTransformer (sets)",
+            )
+        if mask is not None and (len(mask.shape) != 2 or mask.shape[1] != x.shape[1]):
+            raise InputError(
+                f"Mask for {type(self).__name__}",
+                expected=f"shape (n, {x.shape[1]}), one entry for each element of the data's "
+                "second axis",
+                got=f"{tuple(mask.shape)}",
+                do="give a boolean mask that is True for data and False for padding",
+            )
         # Given only if not None: a None would override the training flag of the layer that calls
         # this one.
         keywords = {"mask": mask, "training": training, "precomputed": precomputed}

@@ -55,10 +55,13 @@ class Conjugate:
             or self.modes not in (1, 2)
             or (self.fault == "flipped mode" and self.modes == 1)
         ):
-            expected = f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with two"
-            got = f"fault {self.fault!r} with modes={self.modes!r}"
-            do = "pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)"
-            raise InputError("Conjugate", expected=expected, got=got, do=do)
+            raise InputError(
+                "Conjugate",
+                expected=f"a fault out of {list(FAULTS)}, one or two modes; 'flipped mode' with "
+                "two",
+                got=f"fault {self.fault!r} with modes={self.modes!r}",
+                do="pass for example Conjugate('too wide'), or Conjugate('flipped mode', modes=2)",
+            )
 
     def simulate(self, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw parameters from the prior, and their data."""

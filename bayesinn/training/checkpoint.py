@@ -142,22 +142,22 @@ def prepare_folder(
             if known.get(key) != now
         ]
         if changes:
-            expected = "a checkpoint of this very run"
-            do = "continue with the same settings, or choose another folder"
             raise InputError(
                 f"Checkpoint folder {str(folder)!r}",
-                expected=expected,
+                expected="a checkpoint of this very run",
                 got=", ".join(changes),
-                do=do,
+                do="continue with the same settings, or choose another folder",
             )
         if simulator is not None and checkpoint.check_simulator:
             _check_simulator(folder, simulator)
     foreign = os.path.lexists(settings_file) and run_of(folder) is None
     if foreign or (known is None and os.path.lexists(folder / "state.h5")):
-        expected = "a folder of its own for a checkpoint"
-        do = "choose another folder, or move that file away"
-        got = f"{'settings.json' if foreign else 'state.h5'} of something else"
-        raise InputError(f"Folder {str(folder)!r}", expected=expected, got=got, do=do)
+        raise InputError(
+            f"Folder {str(folder)!r}",
+            expected="a folder of its own for a checkpoint",
+            got=f"{'settings.json' if foreign else 'state.h5'} of something else",
+            do="choose another folder, or move that file away",
+        )
     if not write:
         return known is not None
     do = "make room, or choose another folder"

@@ -62,13 +62,13 @@ def check_place(checkpoint: Path, bank: str | None) -> None:
     with contextlib.suppress(OSError):
         if not place.is_symlink() and all(file.suffix == ".partial" for file in place.iterdir()):
             return
-    expected = (
-        "a folder of its own for a checkpoint: a run keeps simulations in 'simulations', "
-        "and removes them"
+    raise InputError(
+        f"Checkpoint folder {str(checkpoint)!r}",
+        expected="a folder of its own for a checkpoint: a run keeps simulations in 'simulations', "
+        "and removes them",
+        got="'simulations' of something else",
+        do="choose another folder, or move that away",
     )
-    got = "'simulations' of something else"
-    do = "choose another folder, or move that away"
-    raise InputError(f"Checkpoint folder {str(checkpoint)!r}", expected=expected, got=got, do=do)
 
 
 def forget(checkpoint: Path) -> None:

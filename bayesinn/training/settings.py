@@ -137,11 +137,11 @@ class Optimization:
                 checked[name] = check_integer(f"Argument {name!r}", value, least)
         for name in ("learning_rate", "weight_decay"):
             if self.optimizer is not None and name in checked:
-                expected = f"one of them: an optimizer has its own {name}"
-                got = f"both, {name}={checked[name]!r}"
-                do = f"pass {name} to the optimizer, or leave the optimizer out"
                 raise InputError(
-                    f"Arguments 'optimizer' and {name!r}", expected=expected, got=got, do=do
+                    f"Arguments 'optimizer' and {name!r}",
+                    expected=f"one of them: an optimizer has its own {name}",
+                    got=f"both, {name}={checked[name]!r}",
+                    do=f"pass {name} to the optimizer, or leave the optimizer out",
                 )
         vars(self).update(checked)
 
@@ -285,9 +285,12 @@ def resolve_settings(
     The optimization is without gaps.
     """
     if tf.distribute.has_strategy():
-        do = "call fit outside of it, with optimization=bi.Optimization(strategy=strategy)"
-        got = "a call inside of strategy.scope()"
-        raise InputError("Training", expected="a strategy as an option", got=got, do=do)
+        raise InputError(
+            "Training",
+            expected="a strategy as an option",
+            got="a call inside of strategy.scope()",
+            do="call fit outside of it, with optimization=bi.Optimization(strategy=strategy)",
+        )
     given = {"steps": steps, "epochs": epochs, "batch_size": batch_size}
     checked = {
         name: check_integer(f"Argument {name!r}", value)
@@ -306,9 +309,12 @@ def resolve_settings(
             steps_per_pass,
         )
     if batch_size % (parts := optimization.parts):
-        expected = f"a multiple of {parts}, the parts of a batch: devices x accumulate"
-        do = "choose another batch size"
-        raise InputError("Argument 'batch_size'", expected=expected, got=str(batch_size), do=do)
+        raise InputError(
+            "Argument 'batch_size'",
+            expected=f"a multiple of {parts}, the parts of a batch: devices x accumulate",
+            got=str(batch_size),
+            do="choose another batch size",
+        )
     if optimization.xla == "auto" and length[0] < STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
     return TrainingSettings(
@@ -330,8 +336,9 @@ def resolve_settings(
 def refuse_both(steps: Any, epochs: Any) -> None:
     """Refuse to be told how long to train twice."""
     if steps is not None and epochs is not None:
-        expected = "one of them: steps, or passes through the data"
-        got = f"steps={steps!r} and epochs={epochs!r}"
         raise InputError(
-            "Arguments 'steps' and 'epochs'", expected=expected, got=got, do="leave one out"
+            "Arguments 'steps' and 'epochs'",
+            expected="one of them: steps, or passes through the data",
+            got=f"steps={steps!r} and epochs={epochs!r}",
+            do="leave one out",
         )

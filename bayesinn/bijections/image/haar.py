@@ -32,8 +32,9 @@ class Haar(SpaceToDepth):
 
     def __init__(self, rebalance: float = 1.0) -> None:
         super().__init__()
-        do = "leave it out, or take 0.5"
-        check_number("Haar, argument 'rebalance'", rebalance, above=0, do=do)
+        check_number(
+            "Haar, argument 'rebalance'", rebalance, above=0, do="leave it out, or take 0.5"
+        )
         self.rebalance = rebalance
 
     def forward(

@@ -44,8 +44,13 @@ class MultiScale(Chain):
 
     def __init__(self, levels: Sequence[Bijection], finished: float = 0.5) -> None:
         super().__init__(levels)
-        do = "take 0.5, or 0.75 to go on with what Haar puts first"
-        check_number("MultiScale, argument 'finished'", finished, least=0, below=1, do=do)
+        check_number(
+            "MultiScale, argument 'finished'",
+            finished,
+            least=0,
+            below=1,
+            do="take 0.5, or 0.75 to go on with what Haar puts first",
+        )
         self.finished = finished
 
     def build(

@@ -32,8 +32,13 @@ class Geometric(Registered):
     stop: float = 0.5
 
     def __post_init__(self) -> None:
-        do = "take 0.5; smaller gives longer series with less noise"
-        check_number("Geometric, argument 'stop'", self.stop, above=0, below=1, do=do)
+        check_number(
+            "Geometric, argument 'stop'",
+            self.stop,
+            above=0,
+            below=1,
+            do="take 0.5; smaller gives longer series with less noise",
+        )
 
     def survival(self) -> np.ndarray:
         """Return P(N >= j) for j = 1, 2, ..., as far as terms are ever drawn, (most,)."""

@@ -43,8 +43,12 @@ class Affine(Transform):
 
     def __post_init__(self) -> None:
         subject = f"{type(self).__name__}, argument"
-        do = "leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones"
-        check_number(f"{subject} 'clamp'", self.clamp, above=0, do=do)
+        check_number(
+            f"{subject} 'clamp'",
+            self.clamp,
+            above=0,
+            do="leave it at 1.9, or take 1 for very deep stacks and up to 4 for shallow ones",
+        )
         check_choice(f"{subject} 'clamping'", self.clamping, ("atan", "steep atan", "tanh"))
 
     def forward(self, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -33,10 +33,11 @@ class Composed(Transform):
         if not self.transforms or not all(
             isinstance(transform, Transform) for transform in self.transforms
         ):
-            got = repr(self.transforms)
-            do = "write for example Composed([Affine(), Spline()])"
             raise InputError(
-                "Composed, argument 'transforms'", expected="one or more transforms", got=got, do=do
+                "Composed, argument 'transforms'",
+                expected="one or more transforms",
+                got=repr(self.transforms),
+                do="write for example Composed([Affine(), Spline()])",
             )
         for name in ("elementwise", "volume_preserving"):
             object.__setattr__(

@@ -46,13 +46,12 @@ class Spline(Transform):
     def __post_init__(self) -> None:
         valid = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1
         if not (valid and 0 < self.minimum_slope < 1):
-            expected = (
-                "at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < "
-                "minimum_slope < 1"
-            )
-            do = "start from the defaults: Spline(bins=8, bound=5.0)"
             raise InputError(
-                repr(self), expected=expected, got="values that no monotone spline has", do=do
+                repr(self),
+                expected="at least 2 bins, a positive bound, 0 < bins * minimum_bin < 1 and 0 < "
+                "minimum_slope < 1",
+                got="values that no monotone spline has",
+                do="start from the defaults: Spline(bins=8, bound=5.0)",
             )
 
     @property

@@ -74,9 +74,10 @@ def check_seed(seed: Seed) -> tf.Tensor:
     """Return the seed as an int32 tensor (2,)."""
     pair = tf.convert_to_tensor(seed)
     if pair.shape != (2,):
-        expected = "two integers, or an int32 tensor of shape (2,)"
-        got = f"shape {tuple(pair.shape)}"
         raise InputError(
-            "Argument 'seed'", expected=expected, got=got, do="give a pair such as (1, 2)"
+            "Argument 'seed'",
+            expected="two integers, or an int32 tensor of shape (2,)",
+            got=f"shape {tuple(pair.shape)}",
+            do="give a pair such as (1, 2)",
         )
     return tf.cast(pair, tf.int32)

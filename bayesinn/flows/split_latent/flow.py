@@ -94,11 +94,12 @@ class SplitLatentFlow(Flow):
         The other objectives have none.
         """
         if self.density is None:
-            subject = "Log density of a split-latent flow"
-            got = f"objective={self.objective!r}, {self.layout!r}"
-            expected = "objective='likelihood' and a width equal to the number of parameters"
-            do = "use sample(), or train with the likelihood objective and without padding"
-            raise InputError(subject, expected=expected, got=got, do=do)
+            raise InputError(
+                "Log density of a split-latent flow",
+                expected="objective='likelihood' and a width equal to the number of parameters",
+                got=f"objective={self.objective!r}, {self.layout!r}",
+                do="use sample(), or train with the likelihood objective and without padding",
+            )
         return self._log_density(x, condition, tf.zeros((2,), tf.int32))
 
     def loss(

@@ -31,9 +31,12 @@ class SplitLayout:
         if self.latent < 1 or self.width < needed:
             expected = f"one latent element or more, and a width of at least {needed}"
             numbers = f"{self.parameters} parameters and {self.observables} observables"
-            got = f"{self.latent} latent elements and width {self.width} for {numbers}"
-            do = "leave out 'latent' and 'width', or enlarge 'width'"
-            raise InputError("Split of the output", expected=expected, got=got, do=do)
+            raise InputError(
+                "Split of the output",
+                expected=expected,
+                got=f"{self.latent} latent elements and width {self.width} for {numbers}",
+                do="leave out 'latent' and 'width', or enlarge 'width'",
+            )
 
     @property
     def inputs(self) -> dict[str, int]:

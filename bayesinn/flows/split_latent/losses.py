@@ -75,9 +75,12 @@ class SplitLosses(Registered):
                 # A tuple, so that equal losses compare equal however they were written.
                 object.__setattr__(self, name, tuple(value))
                 if len(value) == 0 or min(value) <= 0:
-                    expected = "one or more positive numbers"
-                    do = f"change {name!r}"
-                    raise InputError(subject, expected=expected, got=repr(value), do=do)
+                    raise InputError(
+                        subject,
+                        expected="one or more positive numbers",
+                        got=repr(value),
+                        do=f"change {name!r}",
+                    )
             elif name in ("observable_noise", "padding_noise", "backward_start"):
                 check_number(
                     subject, value, above=0, most=0.5 if name == "backward_start" else math.inf

@@ -129,8 +129,13 @@ def simulator_report(
     >>> report.ok, report.advice, list(report["predictive"].table.index)
     (True, (), ['y'])
     """
-    do = "decorate the function with @bi.simulator, or get one with bi.get(name)"
-    check_type("Simulator report", simulator, Simulator, "a Simulator", do)
+    check_type(
+        "Simulator report",
+        simulator,
+        Simulator,
+        "a Simulator",
+        "decorate the function with @bi.simulator, or get one with bi.get(name)",
+    )
     simulations = check_integer("Argument 'simulations'", simulations, least=50)
     batch_size = check_integer("Argument 'batch_size'", batch_size)
     seed = check_seed(seed)
