@@ -9,13 +9,13 @@ import numpy as np
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.evidence import MissingEvidence, Observation
-from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.predictive_statistics import default_statistics
 from bayesinn.posterior.draws import simulated
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.inference_data import mask_padding, predict
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Simulator
@@ -73,13 +73,11 @@ def observe(
     known = mask_padding(simulator, observation.arrays, observation.arrays)
     seen = {name: known[name][0] for name in simulator.observable_shapes}
 
-    def compare() -> TypicalityResult:
+    def compare() -> Typicality:
         typical = given.typicality
         if typical is None:
             raise MissingEvidence("the posterior has no simulations of a training to compare with")
-        return TypicalityResult(
-            float(typical.p_value[0]), str(typical.unusual[0]), typical.smallest
-        )
+        return typical.row(0)
 
     @cache
     def propose() -> Arrays:

@@ -12,8 +12,8 @@ from typing import NoReturn, overload
 import numpy as np
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnostics.arrays import Arrays, paired
+from bayesinn.posterior.typicality import Typicality
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -88,7 +88,7 @@ class Observation:
     #: takes latent codes (m, d), returns parameters (m, *event)
     from_latent: Callable[[np.ndarray], Arrays]
     #: among the simulations of training
-    typicality: Part[TypicalityResult] = Part("the simulations of training are not known")
+    typicality: Part[Typicality] = Part("the simulations of training are not known")
     draws: Part[Arrays] = Part()  #: (m, *event), from its posterior
     #: (m, ...), from the posterior; missing where not finite, or nothing was observed
     predicted: Part[Arrays] = Part()

@@ -12,8 +12,8 @@ from bayesinn.diagnosis.evidence import Observation, optional
 from bayesinn.diagnosis.finding import write_choice
 from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report import Figure, Section
-from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnostics.arrays import Arrays
+from bayesinn.posterior.typicality import Typicality
 
 _MOST_DRAWS = 4_000
 # Largest over smallest positive count, above which a linear axis hides most of the data.
@@ -56,7 +56,7 @@ def observed_section(
     return Section("Posterior of the observed data", text, table, shown, labels)
 
 
-def _write_typicality(typicality: TypicalityResult) -> str:
+def _write_typicality(typicality: Typicality) -> str:
     odd = typicality.out_of_distribution
     text = (
         f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "

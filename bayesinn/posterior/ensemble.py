@@ -65,17 +65,24 @@ class Ensemble(Posterior):
         self.simulator = posteriors[0].simulator
         shapes = [posterior.simulator.shapes for posterior in posteriors]
         if any(shape != shapes[0] for shape in shapes):
-            expected = f"posteriors of one simulator, {self.simulator.name!r}, in all shapes"
-            raise InputError(subject, expected=expected, got=f"{shapes}", do=do)
+            raise InputError(
+                subject,
+                expected=f"posteriors of one simulator, {self.simulator.name!r}, in all shapes",
+                got=f"{shapes}",
+                do=do,
+            )
         given = np.ones(len(posteriors)) if weights is None else np.asarray(weights, float)
         if (
             given.shape != (len(posteriors),)
             or not np.all(given >= 0.0)
             or not 0.0 < given.sum() < np.inf
         ):
-            expected = f"{len(posteriors)} numbers from 0, not all of them 0"
-            subject = "Ensemble, argument 'weights'"
-            raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
+            raise InputError(
+                "Ensemble, argument 'weights'",
+                expected=f"{len(posteriors)} numbers from 0, not all of them 0",
+                got=f"{weights}",
+                do="leave them out",
+            )
         self.weights = given / given.sum()
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,21 +12,10 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.typicality import Reference
+from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
 from bayesinn.spaces.parameters import ParameterSpace
-
-
-class Typicality(NamedTuple):
-    """How typical data sets are of the simulations of training: see :class:`Reference`.
-
-    ``smallest`` is the least p-value that any data can have.
-    """
-
-    p_value: np.ndarray
-    unusual: np.ndarray
-    smallest: float
 
 
 class Given:
@@ -110,10 +98,12 @@ class Given:
 def require_draws(simulator: Simulator, flow: Flow) -> None:
     """Refuse a flow that declares that it can't draw."""
     if not flow.draws:
-        subject = f"Draws from the posterior of {simulator.name!r}"
-        expected = "a flow that can draw"
-        do = "use another flow, or ask this one for what it declares"
-        raise InputError(subject, expected=expected, got=repr(flow), do=do)
+        raise InputError(
+            f"Draws from the posterior of {simulator.name!r}",
+            expected="a flow that can draw",
+            got=repr(flow),
+            do="use another flow, or ask this one for what it declares",
+        )
 
 
 class TrainedGiven(Given):
@@ -144,8 +134,7 @@ class TrainedGiven(Given):
     @property
     def typicality(self) -> Typicality:
         compared = np.asarray(self._evaluator.model.network.compared(self._condition))
-        typical = self._reference.compare(compared, self._inputs)
-        return Typicality(*typical, self._reference.smallest)
+        return self._reference.compare(compared, self._inputs)
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         require_draws(self._simulator, self._evaluator.model.network.flow)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
-from bayesinn.posterior.given import Typicality
+from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations

@@ -8,7 +8,8 @@ import numpy as np
 import scipy.special
 
 from bayesinn.core import seeds
-from bayesinn.posterior.given import Given, Typicality
+from bayesinn.posterior.given import Given
+from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 #: Share of a parameter's variance between members above which they disagree.

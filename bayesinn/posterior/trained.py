@@ -227,13 +227,13 @@ class TrainedPosterior(Estimator, Posterior):
         require_draws(self.simulator, self.flow)
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
-        if not batched:
-            return Draws(
-                {name: value[0] for name, value in values.items()},
-                typical.p_value[0],
-                typical.unusual[0],
-            )
-        return Draws(values, *typical)
+        if batched:
+            return Draws(values, typical.p_value, typical.unusual)
+        return Draws(
+            {name: value[0] for name, value in values.items()},
+            typical.p_value[0],
+            typical.unusual[0],
+        )
 
 
 def _last_loss(history: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.posterior import damage
+from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.simulation.simulations import take
 
 #: Statistics, in the order of the columns of ``Reference.held_out``.
@@ -24,13 +25,38 @@ _SHORTEST_AXIS = 1e-3
 
 
 class Typicality(NamedTuple):
-    """P-values (n,) of observations and, as the reason, the most extreme of ``STATISTICS`` (n,).
+    """How typical observations are of the simulations that a network was trained on.
 
-    The latter is the reason where a p-value is small.
+    P-values (n,) and, as the reason, the most extreme of ``STATISTICS`` (n,); a number and a name
+    of one observation. ``smallest`` is the p-value that no observation can fall below, however odd,
+    with so few simulations.
     """
 
-    p_value: np.ndarray
-    unusual: np.ndarray
+    p_value: Any
+    unusual: Any
+    smallest: float = 0.0
+
+    def row(self, index: int) -> Typicality:
+        """Return that of one observation."""
+        return Typicality(float(self.p_value[index]), str(self.unusual[index]), self.smallest)
+
+    @property
+    def out_of_distribution(self) -> Any:
+        """Whether the p-value is below 0.01: the posterior then extrapolates; don't trust it."""
+        return self.p_value < FLAG_LEVEL
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the simulations are too few to call any observation an extrapolation."""
+        return self.smallest >= FLAG_LEVEL
+
+    @property
+    def summary(self) -> str:
+        """One line for a table of verdicts, of one observation."""
+        if self.undecided:
+            return f"too few simulations to tell: no observation has p < {self.smallest:.2g}"
+        odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
+        return f"{odd}p = {self.p_value:.2g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,9 +192,8 @@ class Reference:
         counts = 1 + _at_least(self.held_out, self._statistics(condition, inputs))
         # Some counts of simulations would grow by one if the observation were among them: counting
         # as though none did errs on the side of larger p-values.
-        return Typicality(
-            self._p_value(_score(counts)), np.array(STATISTICS)[counts.argmin(axis=1)]
-        )
+        unusual = np.array(STATISTICS)[counts.argmin(axis=1)]
+        return Typicality(self._p_value(_score(counts)), unusual, self.smallest)
 
     def shares(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return p-values (n, 6) of each statistic by itself."""

@@ -31,7 +31,6 @@ from bayesinn import diagnostics, plots
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.checks import local
 from bayesinn.diagnosis.evidence import Observation
-from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.conjugate import FAULTS, Conjugate
@@ -286,9 +285,7 @@ def around(posterior: Conjugate, data: np.ndarray, seen: np.ndarray, seed: int) 
     typical = reference.compare(seen[None], {"x": seen[None]})
     drawn = posterior.sample(seen[None], PREDICTED, seed + 4)[0]
     return Observation(
-        typicality=TypicalityResult(
-            float(typical.p_value[0]), str(typical.unusual[0]), reference.smallest
-        ),
+        typicality=typical.row(0),
         features=data,
         own_features=seen[None],
         observed={"x": seen},

@@ -20,9 +20,9 @@ from bayesinn.diagnosis.diagnosing import _call
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import FAMILY_ERROR
-from bayesinn.diagnosis.typicality import TypicalityResult
 from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.deviation import Deviation
+from bayesinn.posterior.typicality import Typicality
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case, named
 
@@ -115,7 +115,7 @@ def test_tests_without_deviations_share_it_too() -> None:
 
 def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     def found(p_value: float) -> Finding:
-        result = TypicalityResult(p_value, "inputs", smallest=1.0 / 2049.0)
+        result = Typicality(p_value, "inputs", smallest=1.0 / 2049.0)
         return Finding(BY_NAME["observation"], result, bi.Tolerances(), Labels(), family=60.0)
 
     assert found(0.02).grade == "within"

@@ -13,7 +13,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.given import Given, Typicality
+from bayesinn.posterior.given import Given
+from bayesinn.posterior.typicality import Typicality
 from bayesinn.spaces.observations import check_observations
 
 tfd = tfp.distributions
@@ -96,7 +97,7 @@ def test_disagreement_is_told_once_where_it_matters() -> None:
 
 
 def test_diagnosis_tells_where_members_disagree(tmp_path: Path) -> None:
-    options = {"simulations": 200, "draws": 50, "seed": 1, "observed": {"x": 0.5}}
+    options = {"simulations": 60, "draws": 20, "seed": 1, "observed": {"x": 0.5}}
     apart = bi.diagnose(bi.Ensemble([shifted(0.0), shifted(2.0)]), **options, progress=False)
     assert apart["members"].often.tolist() == [1.0]
     assert apart.verdict.loc["members", "grade"] == "flagged"

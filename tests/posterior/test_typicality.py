@@ -127,7 +127,7 @@ def test_one_number_far_out_on_either_side_is_extreme(sign: float) -> None:
     odd = generator.normal(size=(1, 400))
     assert reference.compare(odd[:, :2], {"x": odd}).p_value[0] > 0.05
     odd[0, 7] = sign * 7.0
-    p_value, unusual = reference.compare(odd[:, :2], {"x": odd})
+    p_value, unusual, _ = reference.compare(odd[:, :2], {"x": odd})
     assert p_value[0] < 0.01
     assert unusual[0] == "extremes"
 
@@ -357,7 +357,7 @@ def test_images() -> None:
         np.array_equal(first.arrays()[name], second.arrays()[name]) for name in first.arrays()
     )
     flipped = x[:50, ::-1]
-    p_value, unusual = first.compare(x[:50, 0, :2, 0], {"x": flipped})
+    p_value, unusual, _ = first.compare(x[:50, 0, :2, 0], {"x": flipped})
     assert (p_value < 0.01).all()
     assert (unusual == "inputs").all()
 

@@ -2,13 +2,13 @@
 
 from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.tolerances import OUTSIDE, WITHIN
-from bayesinn.diagnosis.typicality import TypicalityResult
+from bayesinn.posterior.typicality import Typicality
 
 _LIKE = "like these simulations"
 _UNLIKE = "unlike these simulations, and its posterior not to be trusted"
 
 
-def _sentence(result: TypicalityResult) -> str:
+def _sentence(result: Typicality) -> str:
     if result.undecided:
         return "The network saw too few simulations to tell whether the observation is like them."
     return f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}."
