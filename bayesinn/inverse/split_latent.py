@@ -80,7 +80,7 @@ class SplitLatent(AmortizedPosterior):
         losses: SplitLosses = SplitLosses(),
     ) -> None:
         names = simulator.observable_shapes if isinstance(simulator, Simulator) else ()
-        super().__init__(simulator, {name: Identity() for name in names})
+        super().__init__(simulator, {name: Identity() for name in names}, networks=1)
         if simulator.lengths or simulator.missing is not None:
             raise InputError(
                 f"Simulator {simulator.name!r} for SplitLatent",

@@ -114,8 +114,9 @@ class AmortizedPosterior(TrainedPosterior):
         )
 
     def untrained(self) -> Self:
-        networks = None if self._automatic else self.networks
-        return type(self)(self.simulator, self.summaries, self.flow, networks)
+        new = super().untrained()
+        new._automatic = self._automatic
+        return new
 
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained posterior with the same networks, parameters, data."""

@@ -154,3 +154,11 @@ def test_start_from_takes_as_many_networks(
 def test_bad_numbers_are_refused(networks: object) -> None:
     with pytest.raises(InputError, match="'networks'"):
         untrained(networks)  # type: ignore[arg-type]
+
+
+def test_an_untrained_copy_leaves_the_number_open_where_it_was() -> None:
+    options = {"steps": 2, "seed": 1, "optimization": OPTIMIZATION, "progress": False}
+    simulations = bi.get("linear").sample(60, seed=1)
+    for given, expected in ((None, 3), (2, 2)):
+        copy = untrained(given).fit(batch_size=8, **options).untrained()
+        assert copy.fit(simulations, **options).networks == expected
