@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
 
 SECONDS_BETWEEN_LINES = 10.0
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(eq=False)
@@ -39,7 +41,8 @@ class Progress(AbstractContextManager["Progress"]):
         self._text = ""
         self._printed = True
         self._bar: Bar | None = None
-        self._terminal = sys.stdout.isatty()
+        #: Whether there is a terminal, which can show more than letters.
+        self.terminal = sys.stdout.isatty()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -92,15 +95,16 @@ class Progress(AbstractContextManager["Progress"]):
         return self.seconds_each * ((self.total or 0) - self.done)
 
     def _show(self, at_once: bool) -> None:
-        if self._terminal:
+        if self.terminal:
             self._draw()
         elif at_once or self._now - self._last_line >= SECONDS_BETWEEN_LINES:
             self._print()
 
+    def _counted(self) -> str:
+        return "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+
     def _line(self) -> str:
-        counted = (
-            "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
-        )
+        counted = self._counted()
         remaining = f"{duration(left)} left" if (left := self._left()) > 0 else ""
         return (
             f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
@@ -115,17 +119,33 @@ class Progress(AbstractContextManager["Progress"]):
         if self._bar is None:
             columns = [
                 TextColumn("{task.description}"),
-                BarColumn(),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[counted]}"),
                 TextColumn("{task.fields[text]}"),
             ]
             columns = columns if self.total is None else [*columns, TimeRemainingColumn()]
             self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
-            self._task = self._bar.add_task(self.task, total=self.total, text="")
+            self._task = self._bar.add_task(self.task, total=self.total, text="", counted="")
             self._bar.start()
-        self._bar.update(self._task, completed=self.done, text=self._text)
+        self._bar.update(self._task, completed=self.done, text=self._text, counted=self._counted())
 
 
 def duration(seconds: float) -> str:
     """Write a number of seconds for people, as in "1 min 15 s"."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def sparkline(values: Sequence[float], most: int = 16) -> str:
+    """Draw the last numbers as bars of letters' size, the smallest lowest.
+
+    >>> sparkline([3.0, 2.0, 1.5, 1.0])
+    '█▄▂▁'
+    """
+    shown = [value for value in values if math.isfinite(value)][-most:]
+    if len(shown) < 2:
+        return ""
+    low = min(shown)
+    high = max(shown)
+    step = (high - low) / (len(_BARS) - 1) or 1.0
+    return "".join(_BARS[int((value - low) / step)] for value in shown)

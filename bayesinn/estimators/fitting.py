@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from bayesinn.estimators.training_data import (
     training_data,
 )
 from bayesinn.simulation import identity as simulator_identity
+from bayesinn.simulation.prior_agreement import warn_of_other_prior
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -163,11 +165,15 @@ def run_training(
     settings = plan.settings
     checkpoint = plan.checkpoint
     data = plan.data
+    minutes = plan.optimization.minutes
+    ends_at = None if minutes is None else time.monotonic() + 60.0 * minutes
     if plan.start is not None:
         model.copy_weights(plan.start.model)
     for part in (data.pilot, data.held_out):
         if part is not None:
             estimator.check_rows(model, part)
+    if data.pilot is not None and estimator.simulator is not None:
+        warn_of_other_prior(estimator.simulator.prior, data.pilot)
     if progress:
         text = estimator.describe_training(model)
         if settings.passes:
@@ -205,6 +211,7 @@ def run_training(
         resumes=resumes,
         devices=plan.devices,
         simulator_record=plan.simulator_record,
+        ends_at=ends_at,
     )
     if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)

@@ -1,5 +1,6 @@
 """Truncated rounds: few simulations for the posterior of one observation, in place of all."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.guidance.round_files import RoundFiles
 from bayesinn.guidance.truncation import Truncation
 from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.prior_agreement import PriorWarning
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
@@ -229,7 +231,12 @@ def truncated_rounds(
             last = kept or posterior.untrained()
             if kept is None:
                 own = seeds.integer_seed(seed, "rounds", 4, number)
-                last.fit(known, steps=steps, seed=own, optimization=optimization, progress=progress)
+                with warnings.catch_warnings():
+                    # Of a truncated prior, on purpose.
+                    warnings.simplefilter("ignore", PriorWarning)
+                    last.fit(
+                        known, steps=steps, seed=own, optimization=optimization, progress=progress
+                    )
                 files.keep_posterior(number, last)
     table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
     return TruncatedRounds(last, one, table, truncation)

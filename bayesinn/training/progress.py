@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bayesinn.core.progress import Progress
+from bayesinn.core.progress import Progress, sparkline
 from bayesinn.training.callbacks import TrainingCallback
 from bayesinn.training.settings import TrainingSettings
+
+# Share of the time from which on the simulator is what training waits for.
+_MUCH = 0.5
 
 
 class ProgressReport(TrainingCallback):
@@ -20,6 +23,7 @@ class ProgressReport(TrainingCallback):
             "training", settings.steps, "steps", shown=shown, done=settings.steps_in(finished)
         )
         self._validation = ""
+        self._losses: list[float] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._display.stage("compiling")
@@ -33,11 +37,29 @@ class ProgressReport(TrainingCallback):
         step = min(self._epoch_step + min(batch + 1, settings.steps_per_epoch), settings.steps)
         # Not a number before the second call.
         speed = f", {settings.batch_size / seconds:,.0f} simulations/s" if seconds > 0 else ""
-        self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{speed}")
+        share = self._share_of_simulator()
+        slow = f", {share:.0%} of the time for the simulator" if share > _MUCH else ""
+        curve = f" {sparkline(self._losses)}".rstrip() if self._display.terminal else ""
+        self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{curve}{speed}{slow}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._losses.append(logs.get("val_loss", logs["loss"]))
         if "val_loss" in logs:
             self._validation = f", validation {logs['val_loss']:.3f}"
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Propose to use simulations more than once where they take most of the time."""
+        share = self._share_of_simulator()
+        self._display.close()
+        if share > _MUCH:
+            self._display.note(
+                f"{share:.0%} of the time went into simulating; --passes 4, or "
+                f"bi.Optimization(passes=4), uses each simulation four times"
+            )
+
+    def _share_of_simulator(self) -> float:
+        """Return the share of the time in which the network waited for simulations."""
+        return float(self.model.source.waited / max(self._display.seconds, 1e-9))
 
     def close(self) -> None:
         """Give the terminal back, whatever ended training.
@@ -50,16 +72,22 @@ class ProgressReport(TrainingCallback):
 class StepClock(TrainingCallback):
     """Measures the time of a step, without the first epoch, in which functions are compiled.
 
-    ``now`` gives seconds: of the clock on the wall, or of the processor.
+    ``now`` gives seconds: of the clock on the wall, or of the processor. Training ends as soon as
+    it has taken ``most_seconds``, and the second epoch has ended.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, most_seconds: float = math.inf
+    ) -> None:
         super().__init__()
         self._now = now
+        self._most = most_seconds
         self._ends: list[float] = []
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._ends.append(self._now())
+        if len(self._ends) > 1 and self._ends[-1] - self._ends[0] > self._most:
+            self.model.stop_training = True
 
     @property
     def seconds_per_epoch(self) -> float:

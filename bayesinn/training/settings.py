@@ -57,6 +57,10 @@ class Optimization:
         need, into a bank in memory, or beside the checkpoint; for simulators that take longer than
         steps. 0 for new ones at each step. What the simulator recommends if left out, 0 if it
         doesn't. More than a few passes through few simulations overfit.
+    minutes : float
+        End after so many minutes, at the latest with the last step. The learning rate falls with
+        the time that is left, so that its schedule ends in time, too, if steps take longer than
+        they did at first.
     xla : "auto", True or False
         Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps
         or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before
@@ -87,6 +91,7 @@ class Optimization:
     average: float = 0.999
     patience: int | None = None
     passes: int | None = None
+    minutes: float | None = None
     xla: XLA = "auto"
     callbacks: Sequence[keras.callbacks.Callback] = ()
     accumulate: int = 1
@@ -132,6 +137,8 @@ class Optimization:
             checked["learning_rate"] = check_number(
                 "Argument 'learning_rate'", self.learning_rate, above=0
             )
+        if self.minutes is not None:
+            checked["minutes"] = check_number("Argument 'minutes'", self.minutes, above=0)
         for name, least in (("patience", 1), ("passes", 0)):
             if (value := getattr(self, name)) is not None:
                 checked[name] = check_integer(f"Argument {name!r}", value, least)

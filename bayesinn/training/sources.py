@@ -6,6 +6,7 @@ Each source is a pure function of (seed, step), so that a resumed run sees the s
 import contextlib
 import functools
 import itertools
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ class Source(ABC):
 
     failed_before = 0
     seconds_per_step = 0.0
+    #: Seconds in which steps could not go on for want of simulations, as far as that is known.
+    waited = 0.0
     error: Exception | None = None
     note = ""
 
@@ -165,7 +168,9 @@ class WorkerSource(OnlineSource):
             for step in numbers:
                 # Idle steps get the batch before them.
                 if step >= 0:
+                    began = time.monotonic()
                     simulations = pending.popleft()()
+                    self.waited += time.monotonic() - began
                     pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
                     types = self._simulator.observable_types

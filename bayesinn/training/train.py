@@ -15,6 +15,7 @@ from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
 from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter
+from bayesinn.training.deadline import Deadline, Shortened
 from bayesinn.training.devices import Devices
 from bayesinn.training.mixed_precision import mixed_precision
 from bayesinn.training.progress import ProgressReport
@@ -64,6 +65,7 @@ def train(
     resumes: bool = False,
     devices: Devices = Devices(),
     simulator_record: Mapping[str, Any] | None = None,
+    ends_at: float | None = None,
 ) -> TrainingResult:
     """Train a built network in place; whatever stops it, the network has the last good weights.
 
@@ -80,10 +82,14 @@ def train(
         :func:`bayesinn.training.checkpoint.prepare_folder`.
     simulator_record : dict of plain values
         What is kept of a simulator in the checkpoint, see :mod:`bayesinn.simulation.identity`.
+    ends_at : float
+        Time of the monotonic clock to end at.
     """
     model = TrainingModel(trainable, source, settings, devices)
     model.compile(
-        optimizer=_optimizer(optimizer, settings), jit_compile=False, steps_per_execution=1
+        optimizer=_optimizer(optimizer, settings, ends_at is not None),
+        jit_compile=False,
+        steps_per_execution=1,
     )
     model.steps_per_execution = settings.steps_per_call
     model.optimizer.build([model.flat])
@@ -99,6 +105,9 @@ def train(
         if resumes:
             finished = writer.restore(model)
         own += [writer] * devices.chief
+    if ends_at is not None:
+        rate = None if optimizer is not None else model.optimizer._learning_rate
+        own.append(Deadline(ends_at, rate))
     initial = model.flat.numpy()
     devices.check_agreement([asdict(settings), identity, finished], initial)
     report = ProgressReport(settings, finished, progress)
@@ -161,7 +170,7 @@ def _not_finite(step: int, settings: TrainingSettings, source: Source) -> Traini
 
 
 def _optimizer(
-    optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings
+    optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings, in_time: bool = False
 ) -> keras.optimizers.Optimizer:
     if optimizer is not None:
         # A copy, so that the user's can be used again.
@@ -169,7 +178,7 @@ def _optimizer(
     rate: Any = settings.learning_rate
     warmup = min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
-    schedule = keras.optimizers.schedules.CosineDecay(
+    schedule = (Shortened if in_time else keras.optimizers.schedules.CosineDecay)(
         rate * 1e-2, decay_steps, warmup_target=rate, warmup_steps=warmup
     )
     if settings.weight_decay:

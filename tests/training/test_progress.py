@@ -5,8 +5,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
-from bayesinn.training.progress import StepClock
+from bayesinn.training.progress import ProgressReport, StepClock
+from bayesinn.training.settings import TrainingSettings
 
 
 def test_seconds_of_a_step_leave_out_the_first_epoch() -> None:
@@ -26,3 +28,33 @@ def test_seconds_of_a_step_leave_out_the_first_epoch() -> None:
     clock.on_epoch_end(2)
     assert clock.seconds_per_epoch == 4.5
     assert clock.seconds_per_step == 0.75
+
+
+@pytest.mark.parametrize(("waited", "proposed"), [(1e6, True), (0.0, False)])
+def test_passes_are_proposed_where_the_simulator_takes_the_time(capsys, waited, proposed) -> None:
+    settings = TrainingSettings(steps=10, steps_per_epoch=5, batch_size=4, seed=1)
+    report = ProgressReport(settings, 0, shown=True)
+    report.set_model(SimpleNamespace(source=SimpleNamespace(waited=waited)))
+    report.on_epoch_begin(0)
+    report.on_train_batch_end(4, {"loss": 1.0})
+    report.on_epoch_end(0, {"loss": 1.0, "val_loss": 2.0})
+    report.on_train_batch_end(4, {"loss": 1.0})
+    report.on_train_end()
+    text = capsys.readouterr().out
+    assert ("--passes 4" in text) is proposed
+    assert ("of the time for the simulator" in text) is proposed
+    assert "5 of 10 steps, loss 1.000, validation 2.000" in text
+    report.close()
+    assert not capsys.readouterr().out
+
+
+def test_a_trial_ends_as_soon_as_it_has_taken_long_enough() -> None:
+    times = iter([0.0, 3.0, 6.0])
+    clock = StepClock(lambda: next(times), most_seconds=5.0)
+    model = SimpleNamespace(stop_training=False)
+    clock.set_model(model)
+    clock.on_epoch_end(0)
+    clock.on_epoch_end(1)
+    assert not model.stop_training
+    clock.on_epoch_end(2)
+    assert model.stop_training

@@ -29,6 +29,8 @@ _NO_FRACTION = 2.0**23
 # Training steps that costs are stated for: the default of ``fit``.
 _TRAINING_STEPS = 5_000
 _SLOW_HOURS = 0.5
+# Minutes of simulating in workers from which on it takes longer than the network does.
+_LONG_MINUTES = 2.0
 _SECONDS_BEFORE_PROGRESS = 3.0
 
 
@@ -163,6 +165,13 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
         f"simulation."
     )
     advice = []
+    if workers and seconds > 60.0 * _LONG_MINUTES:
+        finding = f"simulating for {steps} steps takes {duration(seconds)}, the network less"
+        do = (
+            "Train with --passes 4, or bi.Optimization(passes=4): each simulation is used four "
+            "times, and a fourth of them is needed."
+        )
+        advice = [Advice("hint", "speed", finding, do=do)]
     if seconds > 3600.0 * _SLOW_HOURS:
         finding = f"simulating for {steps} steps of {batch_size} takes {seconds / 3600.0:,.1f} h"
         do = (
@@ -175,7 +184,7 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
                 "cluster, and train on that. "
             )
             do += "A Python function may be faster with batched=True, or as TensorFlow operations."
-        advice = [Advice("hint", "speed", finding, do=do)]
+        advice += [Advice("hint", "speed", finding, do=do)]
     return Speed(rate, size, advice=advice, title="Speed", text=text)
 
 

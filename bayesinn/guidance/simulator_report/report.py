@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bayesinn.core.labels import Labels
@@ -14,7 +15,7 @@ from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
-from bayesinn.guidance.simulator_report.pilot import Advice, Result, draw
+from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result, draw
 from bayesinn.simulation.simulator import Simulator
 
 _WIDTH = 110
@@ -103,9 +104,9 @@ class SimulatorReport:
                     for name in result.table.index
                 ]
                 table = result.table.set_axis(names, axis=0)
-                blocks.append(
-                    table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width)
-                )
+                text = table.to_string(float_format="{:.4g}".format, na_rep="", line_width=width)
+                # pandas ends lines of a wrapped table with a backslash.
+                blocks.append("\n".join(line.rstrip(" \\") for line in text.splitlines()))
         return "\n".join(blocks)
 
 
@@ -144,7 +145,14 @@ def simulator_report(
     good = pilot.only(~failed.marked) if failed.share else pilot
     noise = influence.check_noise(good)
     prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
-    results = {"speed": speed, "failures": failed, "noise": noise, "outputs": outputs.check(good)}
+    results: dict[str, Result] = {
+        "speed": speed,
+        "failures": failed,
+        "noise": noise,
+        "outputs": outputs.check(good),
+    }
+    if simulator.missing is not None:
+        results["missing"] = _missing_values(pilot)
     results |= {
         "influence": influence.check_influence(good, noise),
         "prior": prior,
@@ -157,3 +165,20 @@ def simulator_report(
         "seed": seed,
     }
     return SimulatorReport(simulator.name, results, simulator.labels, settings)
+
+
+def _missing_values(pilot: Pilot) -> Result:
+    """Say how many values are lost, as declared."""
+    simulator = pilot.simulator
+    shares = {
+        name: float(np.mean(np.isnan(value.astype(float))))
+        for name, value in pilot.drawn.observables.items()
+    }
+    table = pd.DataFrame({"lost": [f"{100 * share:.3g} %" for share in shares.values()]}, shares)
+    text = "The function itself returns NaN where a value is missing (missing='mask')."
+    if simulator.missing:
+        text = (
+            f"Values lost: up to {100 * simulator.missing:.3g} % of each simulation, at random "
+            f"(missing={simulator.missing:g})."
+        )
+    return Result(title="Missing values", text=f"{text} Networks see which are there.", table=table)

@@ -1,0 +1,51 @@
+"""Whether arrays can be draws from a prior: a posterior learns that of its training data."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+from scipy import stats
+
+from bayesinn.core import seeds
+from bayesinn.core.labels import columns
+from bayesinn.simulation.prior import Prior
+
+_DRAWS = 20_000
+_LEVELS = (0.05, 0.5, 0.95)
+# A shift by a quarter of a standard deviation, of Gaussians. What fails and is drawn again, or the
+# last digit of rounded numbers, moves distribution functions less.
+_DISTANCE = 0.1
+_CHANCE = 1e-6
+
+
+class PriorWarning(UserWarning):
+    """Arrays to train on contradict the declared prior."""
+
+
+def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
+    """Warn of parameters (n, *event) whose distribution is not the prior's, by quantiles."""
+    drawn = prior.sample(_DRAWS, seeds.tensor_seed(0, "prior"))
+    expected = columns({name: value.numpy() for name, value in drawn.items()}, 1)
+    given = columns({name: rows[name] for name in prior.names}, 1)
+    for name, values in given.items():
+        distance, p_value = _distance(values, expected[name])
+        if distance > _DISTANCE and p_value < _CHANCE:
+            own, theirs = (_quantiles(part) for part in (values, expected[name]))
+            warnings.warn(
+                f"training data contradict the prior of {name!r}: their 5, 50 and 95 % quantiles "
+                f"are {own}, the prior's are {theirs}. The posterior learns the prior of its "
+                f"training data: declare the one that these were drawn from",
+                PriorWarning,
+                stacklevel=2,
+            )
+
+
+def _distance(values: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
+    """Return the distance of two distribution functions, and its p-value."""
+    # In the precision of draws, or numbers that are equal but for rounding would differ.
+    found = stats.ks_2samp(values.astype(np.float32), expected, method="asymp")
+    return float(found.statistic), float(found.pvalue)
+
+
+def _quantiles(values: np.ndarray) -> str:
+    return ", ".join(f"{value:.4g}" for value in np.quantile(values, _LEVELS))

@@ -1,0 +1,61 @@
+"""Training that ends in time, whatever becomes of the simulator's speed."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.training.deadline import Deadline, Shortened
+
+
+def run(seconds, planned: int, slower_after: float, factor: float) -> tuple[float, list[float]]:
+    """Return when training ended, and its learning rates, on a clock that only steps move."""
+    clock = SimpleNamespace(now=0.0)
+    schedule = Shortened(1e-5, planned - 50, warmup_target=1e-3, warmup_steps=50)
+    deadline = Deadline(180.0, schedule, lambda: clock.now)
+    done = SimpleNamespace(numpy=lambda: step)
+    settings = SimpleNamespace(steps=planned, steps_per_call=5)
+    model = SimpleNamespace(
+        optimizer=SimpleNamespace(iterations=done), settings=settings, stop_training=False
+    )
+    deadline.set_model(model)
+    rates = []
+    step = 0
+    while not model.stop_training and step < planned:
+        rates += [float(schedule(number)) for number in range(step, step + 5)]
+        step += 5
+        clock.now += 5 * seconds * (factor if clock.now > slower_after else 1.0)
+        deadline.on_train_batch_end(0)
+    return clock.now, rates
+
+
+@pytest.mark.parametrize(("after", "factor"), [(1e9, 1.0), (60.0, 3.0), (150.0, 3.0), (30.0, 0.85)])
+def test_it_ends_in_time_with_a_schedule_that_has_ended(after: float, factor: float) -> None:
+    # The trial promised 900 steps; 1.3 times as many are planned.
+    ended, rates = run(0.2, 1_170, after, factor)
+    assert 0.85 * 180.0 < ended < 1.05 * 180.0
+    assert rates[-1] < 0.02 * max(rates)
+    assert max(rates) == pytest.approx(1e-3, rel=0.01)
+    assert np.all(np.diff(rates[100:]) <= 1e-9)
+
+
+def test_without_a_change_it_is_the_usual_schedule() -> None:
+    import keras
+
+    options = {"warmup_target": 1e-3, "warmup_steps": 20}
+    usual = keras.optimizers.schedules.CosineDecay(1e-5, 180, **options)
+    ours = Shortened(1e-5, 180, **options)
+    for step in (0, 7, 20, 133, 200):
+        assert float(ours(step)) == float(usual(step))
+
+
+def test_a_fit_with_minutes_ends_before_its_steps() -> None:
+    posterior = bi.AmortizedPosterior(
+        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    )
+    options = bi.Optimization(minutes=1e-6)
+    posterior.fit(steps=1_000, batch_size=16, optimization=options, progress=False)
+    # One call: the time was over before the first.
+    assert posterior.steps_done == 20
+    assert len(posterior.history) == 1
