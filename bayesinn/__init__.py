@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
+    from bayesinn.simulation.from_arrays import from_arrays
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.simulator import Simulator, simulator
@@ -79,6 +80,7 @@ _NAMES = {
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.diagnosis.diagnosing",
+    "from_arrays": "bayesinn.simulation.from_arrays",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.estimators.loading",
     "misspecification": "bayesinn.diagnosis.diagnosing",
@@ -117,6 +119,7 @@ __all__ = [
     "diagnosis",
     "diagnostics",
     "flows",
+    "from_arrays",
     "get",
     "inverse",
     "load",

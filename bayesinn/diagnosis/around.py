@@ -43,6 +43,12 @@ def compare_members(given: Given, draws: int, seed: int) -> Arrays:
     return shares
 
 
+def require_function(simulator: Simulator) -> None:
+    """Raise where there is no forward model."""
+    if not simulator.simulates:
+        raise MissingEvidence("there is no function to simulate with")
+
+
 def check_one(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
     """Return a checked observation; several are refused."""
     observation = check_observations(simulator, observed)
@@ -87,6 +93,7 @@ def observe(
         # An empty set, for example, has no observed values.
         if all(np.isnan(value).all() for value in seen.values()):
             raise MissingEvidence
+        require_function(simulator)
         predicted = predict(simulator, observation, propose(), seed)
         first = map_tensors(lambda value: value[0], predicted)
         finite = simulated(first, seen, simulator.on_nonfinite)
@@ -129,6 +136,7 @@ def _replicate(
     """Simulate ``size`` data sets from an observation's posterior; see :class:`Observation`."""
     require_density(posterior)
     simulator = posterior.simulator
+    require_function(simulator)
     proposed = given.sample(size * draws, seed, "replicates")
     values = {
         name: value.reshape(size, draws, *value.shape[2:]) for name, value in proposed.items()

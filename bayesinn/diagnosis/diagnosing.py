@@ -19,12 +19,13 @@ from bayesinn.diagnosis.affordable import MOST, affordable
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.gather import Quantity, gather, simulate
+from bayesinn.diagnosis.gather import Quantity, gather, held_out_rows, simulate
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.simulations import Simulations
 from bayesinn.spaces.observations import check_observations
 
 # Classifiers and trees learn from fewer nothing.
@@ -39,6 +40,7 @@ _POSTERIORS = (
 def diagnose(
     posterior: Posterior,
     *,
+    data: Mapping[str, Any] | None = None,
     simulations: int | None = None,
     draws: int = _USUAL["draws"],
     seed: int = _USUAL["seed"],
@@ -63,6 +65,10 @@ def diagnose(
     ----------
     posterior : Posterior
         A trained one, or anything that draws, such as ``bi.SampledPosterior(simulator, sample)``.
+    data : dict of name to array (n, ...)
+        Simulations to diagnose on in place of fresh ones: parameters, context and observables that
+        the posterior was not trained on, 20 or more. A model of :func:`bayesinn.from_arrays` needs
+        them.
     simulations : int
         Number of simulated data sets whose true parameters are known, 20 or more. If left out,
         10,000; of a simulator in worker processes, as many as it simulates in about five minutes,
@@ -100,7 +106,12 @@ def diagnose(
     check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", _POSTERIORS)
     seed = seeds.check_seed(seed)
     level = check_level(level)
-    if simulations is not None:
+    held_out = _held_out(posterior, data, simulations)
+    if held_out is not None:
+        simulations = len(next(iter(held_out.parameters.values())))
+        do = "hold out more rows"
+        simulations = check_integer("Rows of argument 'data'", simulations, _FEWEST, do=do)
+    elif simulations is not None:
         do = f"leave it out, or pass {MOST}, which decides nearly all errors"
         simulations = check_integer("Argument 'simulations'", simulations, _FEWEST, do=do)
     draws = check_integer("Argument 'draws'", draws, least=5)
@@ -119,7 +130,16 @@ def diagnose(
             simulations = affordable(posterior.simulator, seed, around, stages)
         settings = {"simulations": simulations} | settings
         evidence = gather(
-            posterior, simulations, draws, seed, level, observed, quantities, larger, stages.stage
+            posterior,
+            simulations,
+            draws,
+            seed,
+            level,
+            observed,
+            quantities,
+            larger,
+            stages.stage,
+            held_out,
         )
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
@@ -128,7 +148,7 @@ def diagnose(
         for name, value in {"draws": draws, "seed": seed}.items()
         if value != _USUAL[name]
     }
-    others = {"observed": observed, "quantities": quantities, "larger": larger}
+    others = {"data": data, "observed": observed, "quantities": quantities, "larger": larger}
     again = partial(
         _call, numbers | {name: name for name, value in others.items() if value is not None}
     )
@@ -137,12 +157,38 @@ def diagnose(
         **posterior.about(),
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
-    history = posterior.history
-    return replace(found, about=about, history=history, nats=posterior.nats, again=again)
+    return replace(
+        found,
+        about=about,
+        history=posterior.history,
+        nats=posterior.nats,
+        again=again,
+    )
+
+
+def _held_out(
+    posterior: Posterior, data: Mapping[str, Any] | None, simulations: int | None
+) -> Simulations | None:
+    """Return the data to diagnose on, checked; None where data sets are to be simulated."""
+    subject = "Data to diagnose on"
+    if data is None and not posterior.simulator.simulates:
+        expected = "arrays that were held out, as there is no function to simulate with"
+        do = "pass bi.diagnose(posterior, data=held_out), with parameters and observables; on the "
+        do += "command line --held-out FILE.npz"
+        raise InputError(subject, expected=expected, got="none", do=do)
+    if data is None:
+        return None
+    if simulations is not None:
+        got = f"both, simulations={simulations!r}"
+        do = "leave one of them out"
+        raise InputError(subject, expected="data, or a number", got=got, do=do)
+    return held_out_rows(posterior.simulator, data)
 
 
 def _call(given: Mapping[str, str], name: str, value: int) -> str:
     """Write the call that diagnoses anew with another number."""
+    if name == "simulations" and "data" in given:
+        return f"bi.diagnose(posterior, data=...) with {value:,} rows that were held out"
     arguments = {name: str(value)} | {key: text for key, text in given.items() if key != name}
     return (
         f"bi.diagnose(posterior, {', '.join(f'{key}={text}' for key, text in arguments.items())})"

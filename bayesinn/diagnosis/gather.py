@@ -47,18 +47,21 @@ def gather(
     quantities: Mapping[str, Quantity] | None,
     larger: Posterior | None,
     stage: Callable[[str], None],
+    held_out: Simulations | None = None,
 ) -> Evidence:
     """Simulate, sample, and return the evidence; its further parts are computed when asked for.
 
-    See :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step.
+    See :func:`bayesinn.diagnose`. ``stage`` is called with the name of each step; simulations that
+    were ``held_out`` take the place of fresh ones.
     """
     simulator = posterior.simulator
     likelihood = simulator.log_likelihood
     observed = simulator.observed if observed is None else observed
     # before anything is simulated
     observation = None if observed is None else check_one(simulator, observed)
-    stage(f"simulating {simulations:,} data sets")
-    fresh = simulate(simulator, simulations, seed, "diagnosis")
+    if held_out is None:
+        stage(f"simulating {simulations:,} data sets")
+    fresh = held_out or simulate(simulator, simulations, seed, "diagnosis")
     truth = fresh.parameters
     data = {**fresh.observables, **fresh.context}
     stage("sampling their posteriors")
@@ -83,6 +86,8 @@ def gather(
         return evaluate({"log likelihood": function}, *first)["log likelihood"]
 
     def estimate() -> Arrays:
+        if held_out is not None:
+            return _events(_cross_fit(given.inputs, truth, seed), truth)
         stage(f"simulating {part:,} data sets to estimate reference points from")
         others = simulate(simulator, part, seed, "estimates")
         learnt = posterior.given({**others.observables, **others.context}).inputs
@@ -128,6 +133,31 @@ def simulate(simulator: Simulator, size: int, seed: int, stream: str) -> Simulat
     simulations = simulator.draw(size, seed, stream)
     checks.check_finite(simulator, simulations)
     return simulations
+
+
+def held_out_rows(simulator: Simulator, data: Mapping[str, Any]) -> Simulations:
+    """Return arrays (n, ...) of parameters, context and observables, checked, as simulations."""
+    rows = checks.check_simulations(simulator, data, "Data to diagnose on")
+    parameters = simulator.prior.cast({name: rows[name] for name in simulator.prior.names})
+    context = {name: rows[name] for name in simulator.context_names}
+    return Simulations(
+        parameters, context, {name: rows[name] for name in simulator.observable_shapes}, 0
+    )
+
+
+def _cross_fit(inputs: np.ndarray, truth: Arrays, seed: int) -> np.ndarray:
+    """Return points (n, k): those of each half of data sets are estimated from the other half.
+
+    They then depend on no truth that they are compared with.
+    """
+    known = np.stack(list(columns(truth, 1).values()), axis=-1)
+    middle = len(known) // 2
+    halves = slice(middle), slice(middle, None)
+    points = [
+        reference_points(inputs[other], known[other], inputs[own], seed=seed)
+        for own, other in (halves, halves[::-1])
+    ]
+    return np.concatenate(points)
 
 
 def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
+from bayesinn.core.html import facts_html
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
@@ -19,6 +20,7 @@ from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import Length
 from bayesinn.simulation import identity
 from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.from_arrays import written_declaration
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -257,6 +259,8 @@ class Estimator(Registered, ABC):
         entries: dict[str, Any] = {"class": public_name(type(self))}
         if self.simulator is not None:
             entries["simulator"] = self.simulator.reference()
+            if (declaration := written_declaration(self.simulator)) is not None:
+                entries["simulator"]["declaration"] = declaration
             entries |= self.identity or identity.entries(self.simulator)
         entries |= self.entries()
         entries["training"] = self.training
@@ -331,6 +335,19 @@ class Estimator(Registered, ABC):
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={value!r}" for name, value in self.configuration().items())
         return f"{type(self).__name__}({parts})"
+
+    def _repr_html_(self) -> str:
+        networks: dict[str, Any] = {}
+        for name, value in self.configuration().items():
+            networks |= value if isinstance(value, dict) else {name: value}
+        facts = {name: repr(value) for name, value in networks.items()}
+        settings = self.training.get("settings", {})
+        state = "not trained"
+        if self.trained:
+            state = f"{self.steps_done:,} steps of {settings.get('batch_size', 0):,}"
+            losses = [name for name in ("loss", "val_loss") if name in self.history]
+            facts |= {name: f"{self.history[name].iloc[-1]:.3f}" for name in losses}
+        return facts_html(self._subject, {"training": state, **facts})
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""

@@ -42,7 +42,9 @@ def inference_data(
         next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior")
     )
     density = {} if log_density is None else {"lp": log_density}
-    predicted = predict(simulator, observations, values, seed, progress) if predictive else {}
+    predicted = {}
+    if predictive and simulator.simulates:
+        predicted = predict(simulator, observations, values, seed, progress)
     tree = {
         name: {
             key: np.moveaxis(value, 0, 1)[None] if batched else value

@@ -95,7 +95,7 @@ def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
         "draws": {name: plain(value.reshape(len(value), -1)) for name, value in draws.items()},
         "log_prob": {name: plain(value) for name, value in log_prob.items()},
     }
-    if simulated:
+    if simulated and simulator.simulates:
         rows = identity_rows.first_rows(simulator, *_parts(simulator, draws))
         identity["rows"] = identity_rows.written(rows)
         if rows.repeatable is False:

@@ -22,7 +22,8 @@ class Prior:
     values and returns a distribution with batch shape (n,). Messages call the whole ``subject``.
 
     ``names`` are in the order of declaration; in ``order`` each comes after its ``needs``, the
-    names it depends on. ``event_shapes`` and ``dtypes`` (NumPy's) are those of draws.
+    names it depends on; ``entries`` are as declared. ``event_shapes`` and ``dtypes`` (NumPy's) are
+    those of draws.
 
     Examples
     --------
@@ -51,10 +52,10 @@ class Prior:
                 do='write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}',
             )
         self.subject = subject
-        self._entries = dict(distributions)
-        self.names = tuple(self._entries)
+        self.entries = dict(distributions)
+        self.names = tuple(self.entries)
         self.needs: dict[str, tuple[str, ...]] = {}
-        for name, entry in self._entries.items():
+        for name, entry in self.entries.items():
             fixed = isinstance(entry, tfd.Distribution)
             joint = isinstance(entry, tfd.JointDistribution)
             if not isinstance(name, str) or joint or not (fixed or callable(entry)):
@@ -91,7 +92,7 @@ class Prior:
 
         The parents are the variables that it depends on.
         """
-        distribution = self._entries[name]
+        distribution = self.entries[name]
         batch_axes = 0
         if not isinstance(distribution, tfd.Distribution):
             distribution = distribution(**{need: given[need] for need in self.needs[name]})

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
+from bayesinn.core.manifest import reraise_as
 from bayesinn.core.validation import check_type
+from bayesinn.simulation.from_arrays import read_declaration
 from bayesinn.simulation.installed import (
     ENTRY_POINT_GROUP,
     check_name,
@@ -93,14 +95,19 @@ def refuse_while_loading(work: str) -> None:
         )
 
 
-def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
+def find(reference: Mapping[str, Any], trust_source: bool = False) -> Simulator:
     """Return the simulator that :meth:`Simulator.reference` pointed to.
 
-    It is looked for where it was declared, in this program or an installed package, then by its
-    name in this program. When ``trust_source``, its module is imported or its file is run to find
-    it. Failure is a SavedPosteriorError.
+    A model without a function is declared as it was. Another is looked for where it was declared,
+    in this program or an installed package, then by its name in this program. When
+    ``trust_source``, its module is imported or its file is run to find it. Failure is a
+    SavedPosteriorError.
     """
     name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
+    if (declaration := reference.get("declaration")) is not None:
+        subject = f"Simulator {name!r} of a saved posterior"
+        with reraise_as(subject, "a declaration as it was written", error=SavedPosteriorError):
+            return read_declaration(name, declaration)
     alive = {
         place: simulator for place, simulator in declared_simulators.items() if place[0] == name
     }
@@ -129,7 +136,8 @@ def find(reference: Mapping[str, str], trust_source: bool = False) -> Simulator:
             else "no module has it"
         )
         got = f"{len(alive) or 'none'} of that name; {place}"
-        do = f"import {module}:{attribute}, or " * bool(attribute)
+        scripted = module in ("", "__main__") or "<" in attribute
+        do = f"import {module}:{attribute}, or " * bool(attribute and not scripted)
         do += "pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME"
         do += (
             "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
@@ -12,6 +13,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.html import table_html
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import checks, declaration
@@ -23,6 +25,7 @@ from bayesinn.simulation.engines.python_engine import PythonEngine
 from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
 from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
+from bayesinn.simulation.prior_text import entry_texts
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.source import find_source
@@ -55,7 +58,12 @@ class Simulator:
         As declared.
     """
 
-    def __init__(self, function: Callable[..., Any], options: simulator) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: simulator,
+        new_engine: Callable[[Declaration], Engine] | None = None,
+    ) -> None:
         self.function = function
         self.name = str(options.name or getattr(function, "__name__", type(function).__name__))
         self.__doc__ = function.__doc__
@@ -86,12 +94,14 @@ class Simulator:
         declaration.check_options(declared, options.engine, options.batched, options.workers)
         declaration.check_prior(self.prior)
         python = options.engine == "python"
-        self.engine: Engine = (
-            PythonEngine(declared, options.batched, options.workers)
-            if python
-            else TensorFlowEngine(declared)
-        )
-        trial = self.engine.sample(declaration.TRIAL_ROWS, 0, "pilot").observables
+        if new_engine is None:
+            new_engine = TensorFlowEngine
+            if python:
+                new_engine = functools.partial(
+                    PythonEngine, batched=options.batched, workers=options.workers
+                )
+        self.engine = new_engine(declared)
+        trial = self.engine.trial(declaration.TRIAL_ROWS)
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
         # Python functions may return integers once and floats later.
         self.observable_types = {
@@ -142,6 +152,11 @@ class Simulator:
         """Whether the forward model is made of TensorFlow operations."""
         return self.engine.in_graph
 
+    @property
+    def simulates(self) -> bool:
+        """Whether there is a forward model; not of :func:`bayesinn.from_arrays`."""
+        return self.engine.simulates
+
     def sample(self, n: int, seed: int) -> Arrays:
         """Draw parameters, context and observables in one dict; raise where they aren't finite."""
         simulations = self.draw(n, seed)
@@ -190,18 +205,30 @@ class Simulator:
     def __call__(self, *arguments: Any) -> Any:
         return self.function(*arguments)
 
-    def reference(self) -> dict[str, str]:
+    def reference(self) -> dict[str, Any]:
         """Return where the simulator can be found again: name, module and file."""
         return {"name": self.name, **find_source(self, self.function)}
 
     def __repr__(self) -> str:
-        lines = [f"Simulator {self.name!r}"]
+        lines = [f"Simulator {self.name!r}" + ", from arrays" * (not self.simulates)]
         for kind in ("parameters", "context", "observables"):
             shapes = ", ".join(
                 f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items()
             )
             lines += [f"  {f'{kind}:':<13}{shapes}"] if shapes else []
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        texts: dict[str, str] = {}
+        for prior in (self.prior, self.context):
+            texts |= {} if prior is None else entry_texts(prior, {})
+        rows = [
+            (kind, name, self.labels.axis(name), " x ".join(map(str, shape)), texts.get(name, ""))
+            for kind, shapes in self.shapes.items()
+            for name, shape in shapes.items()
+        ]
+        heads = ("", "name", "label and unit", "shape", "distribution")
+        return table_html(repr(self).partition("\n")[0], heads, rows)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

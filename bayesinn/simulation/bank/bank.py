@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn.core.errors import BankError, InputError
+from bayesinn.core.html import facts_html
 from bayesinn.core.validation import check_flag
 from bayesinn.simulation.bank.identity import check_proposal, check_simulator
 from bayesinn.simulation.bank.store import BankStore, check_location, open_group
@@ -239,6 +240,11 @@ class Bank:
         return "\n".join(
             [*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"]
         )
+
+    def _repr_html_(self) -> str:
+        title, *lines = repr(self).splitlines()
+        pairs = (line.strip().partition(":") for line in lines)
+        return facts_html(title, {name: value.strip() for name, _, value in pairs})
 
 
 def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) -> Bank:

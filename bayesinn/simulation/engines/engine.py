@@ -33,6 +33,8 @@ class Engine(ABC):
         What becomes of simulations that fail; :meth:`simulate` leaves them to its callers.
     in_graph : bool
         Whether the forward model is made of TensorFlow operations: :meth:`draw` may be traced.
+    simulates : bool
+        Whether there is a forward model to run.
     batched : bool
         Whether a call takes many draws.
     kind : str
@@ -44,6 +46,7 @@ class Engine(ABC):
     """
 
     in_graph: ClassVar[bool] = False
+    simulates: ClassVar[bool] = True
     batched = False
     kind = "python"
     workers = 0
@@ -70,6 +73,10 @@ class Engine(ABC):
     def sample(self, n: int, seed: int, stream: str, *keys: int) -> Simulations:
         """Draw n simulations from a seed's stream, as arrays."""
         return self.start(n, seeds.entropy(seed, stream, *keys))()
+
+    def trial(self, rows: int) -> Arrays:
+        """Return observables of a few rows, which tell their shapes and types."""
+        return self.sample(rows, 0, "pilot").observables
 
     def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Outcome:
         """Run the forward model as it is now, to compare it with what it gave before."""

@@ -106,11 +106,14 @@ class TensorFlowEngine(Engine):
         except (Exception, SystemExit) as error:
             if not self.autograph and _asks_for_value(error):
                 raise _ValueOfTensorError from error
+            do = f"correct it{line_in(self._file, error)}; it is called with tensors (n, ...)"
+            if _is_numpy_code(error):
+                do = f"NumPy code? declare engine='python'; else {do}"
             raise SimulatorError(
                 subject,
                 expected="observables, a tensor each",
                 got=f"{type(error).__name__}: {error}",
-                do=f"correct it{line_in(self._file, error)}; it is called with tensors (n, ...)",
+                do=do,
             ) from error
         if not isinstance(observables, dict):
             raise SimulatorError(
@@ -172,6 +175,13 @@ class _ValueOfTensorError(Exception):
 def _asks_for_value(error: BaseException) -> bool:
     # Python's own int(), float() and range() raise a TypeError that names the type of the tensor.
     return isinstance(error, TypeError) and "ymbolic" in str(error)
+
+
+def _is_numpy_code(error: BaseException) -> bool:
+    """Whether a function took a tensor for a NumPy array, or its seed for a generator."""
+    text = str(error)
+    of_tensor = "ymbolic" in text or "Tensor" in text
+    return of_tensor and (isinstance(error, AttributeError) or "umpy" in text)
 
 
 def _outcome(parameters: Arrays, observables: Values, begun: float) -> Outcome:

@@ -1,0 +1,175 @@
+"""Models without a function: a prior, and arrays that somebody else has simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow_probability as tfp
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_type
+from bayesinn.simulation.checks import numbers
+from bayesinn.simulation.distribution_text import read_distribution, write_distribution
+from bayesinn.simulation.engines.no_engine import NoEngine, NoFunction
+from bayesinn.simulation.prior import Entry, Prior
+from bayesinn.simulation.recommended import Recommended
+from bayesinn.simulation.simulator import Simulator, simulator
+
+tfd = tfp.distributions
+
+
+def from_arrays(
+    prior: Mapping[str, Entry] | tfd.JointDistributionNamed,
+    observables: Mapping[str, Any],
+    *,
+    name: str = "arrays",
+    context: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+    labels: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    coordinates: Mapping[str, Any] | None = None,
+    lengths: Mapping[str, str] | None = None,
+    missing: Literal["mask"] | None = None,
+    observed: Mapping[str, Any] | None = None,
+    recommended: Recommended | None = None,
+) -> Simulator:
+    """Return a simulator without a function, for simulations that are there already, as arrays.
+
+    A posterior of it trains on arrays (``fit(arrays)``), is diagnosed on others that were held out
+    (``bi.diagnose(posterior, data=held_out)``), reported, saved, and loaded where none of this is
+    declared: prior and names are kept with it. What needs new simulations is left out, or says that
+    it needs a function: predictive checks, training online, banks.
+
+    Parameters
+    ----------
+    prior : as in :class:`bayesinn.simulator`
+        The one that the parameters were drawn from. With functions in place of distributions,
+        loading elsewhere needs ``bi.load(folder, simulator=...)``.
+    observables : dict of name to shape of one data set, or to array (n, ...) of all of them
+        ``{"cases": (14,)}``, or the arrays to train on themselves, of which those of parameters and
+        context are ignored here.
+    name : str, for reports and figures
+    context, labels, units, coordinates, lengths, missing, observed, recommended
+        As in :class:`bayesinn.simulator`.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> model = bi.from_arrays({"mean": tfd.Normal(0.0, 1.0)}, {"y": (3,)})
+    >>> model
+    Simulator 'arrays', from arrays
+      parameters:  mean
+      observables: y[3]
+    """
+    options = simulator(
+        prior=prior,
+        context=context,
+        name=name,
+        labels=labels,
+        units=units,
+        coordinates=coordinates,
+        lengths=lengths,
+        missing=missing,
+        observed=observed,
+        recommended=recommended,
+    )
+    do = "pass {'y': (14,)}, or the arrays: {'y': array of shape (n, 14)}"
+    check_type("Argument 'observables'", observables, Mapping, "a dict of name to shape", do)
+    known = {*Prior(prior).names, *(() if context is None else Prior(context).names)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    dtypes: dict[str, np.dtype] = {}
+    for key, value in observables.items():
+        if key in known:
+            continue
+        shapes[key] = _shape(key, value)
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+            dtypes[key] = value.dtype
+    return Simulator(NoFunction(name), options, partial(NoEngine, shapes=shapes, dtypes=dtypes))
+
+
+def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
+    """Return a model without a function in plain values; None of one with, or with a prior of them.
+
+    The latter is a prior of functions.
+    """
+    if simulator.simulates:
+        return None
+    try:
+        prior, context = (
+            {key: write_distribution(entry) for key, entry in entries.items()}
+            for entries in (
+                simulator.prior.entries,
+                {} if simulator.context is None else simulator.context.entries,
+            )
+        )
+    except (TypeError, ValueError):
+        return None
+    labels = simulator.labels
+    coordinates = {
+        key: {known.name: known.values.astype(str if known.dates else float).tolist()}
+        for key, known in labels.coordinates.items()
+    }
+    return {
+        "prior": prior,
+        "context": context,
+        "observables": {
+            key: [list(shape), np.dtype(simulator.observable_types[key]).name]
+            for key, shape in simulator.observable_shapes.items()
+        },
+        "labels": dict(labels.labels),
+        "units": dict(labels.units),
+        "coordinates": coordinates,
+        "lengths": dict(simulator.lengths),
+        "missing": None if simulator.missing is None else "mask",
+    }
+
+
+def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
+    """Return the model without a function that :func:`written_declaration` has written."""
+    prior, context = (
+        {key: read_distribution(f"Prior of {key!r}", text) for key, text in kept[kind].items()}
+        for kind in ("prior", "context")
+    )
+    observables = {
+        key: np.zeros((1, *map(int, shape)), dtype)
+        for key, (shape, dtype) in kept["observables"].items()
+    }
+    coordinates = {
+        key: {axis: np.array(values, None if _are_numbers(values) else "datetime64")}
+        for key, places in kept["coordinates"].items()
+        for axis, values in places.items()
+    }
+    return from_arrays(
+        prior,
+        observables,
+        name=name,
+        context=context or None,
+        labels=kept["labels"],
+        units=kept["units"],
+        coordinates=coordinates,
+        lengths=kept["lengths"],
+        missing=kept["missing"],
+    )
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return not any(isinstance(value, str) for value in values)
+
+
+def _shape(name: str, value: Any) -> tuple[int, ...]:
+    """Return the shape of one data set, which is given as such, or as an array of all of them."""
+    subject = f"Observable {name!r}"
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        value = (value,)
+    if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
+        if all(size > 0 for size in value):
+            return tuple(value)
+        do = "pass for example (14,), or () for a single number"
+        raise InputError(subject, expected="a shape of positive sizes", got=repr(value), do=do)
+    array = numbers(subject, value, missing=True)
+    if array.ndim == 0:
+        do = "pass (), if a data set has one such number"
+        raise InputError(subject, expected="a shape, or an array (n, ...)", got=repr(value), do=do)
+    return array.shape[1:]

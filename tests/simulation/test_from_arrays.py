@@ -1,0 +1,172 @@
+"""A prior and arrays, without any function: trained, diagnosed, reported, saved, loaded elsewhere."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.distribution_text import read_distribution, write_distribution
+from bayesinn.simulation.prior_agreement import PriorWarning
+
+tfd = tfp.distributions
+tfb = tfp.bijectors
+PRIOR = {"mean": tfd.Normal(0.0, 1.0), "sd": tfd.LogNormal(-0.5, 0.3)}
+
+
+def simulate(rows: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    mean = generator.normal(size=rows)
+    sd = np.exp(generator.normal(-0.5, 0.3, size=rows))
+    return {
+        "mean": mean,
+        "sd": sd,
+        "y": mean[:, None] + sd[:, None] * generator.normal(size=(rows, 4)),
+    }
+
+
+def part(arrays: dict[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
+    return {name: value[rows] for name, value in arrays.items()}
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    return simulate(5_000)
+
+
+@pytest.fixture(scope="module")
+def posterior(arrays) -> bi.AmortizedPosterior:
+    model = bi.from_arrays(PRIOR, arrays, name="scatter", units={"mean": "cm"})
+    network = bi.summaries.DeepSet(8, hidden=(16,))
+    small = bi.AmortizedPosterior(model, network, bi.flows.coupling(blocks=2, hidden=(16,)))
+    return small.fit(part(arrays, slice(4_000)), epochs=5, seed=1, progress=False)
+
+
+def test_arrays_are_diagnosed_reported_and_answered(arrays, posterior, tmp_path) -> None:
+    held_out = part(arrays, slice(4_700, None))
+    seen = {"y": held_out["y"][0]}
+    diagnosis = bi.diagnose(
+        posterior, data=held_out, draws=50, seed=2, observed=seen, progress=False
+    )
+    assert diagnosis.size == (300, 50)
+    np.testing.assert_allclose(diagnosis.evidence.truth["mean"], held_out["mean"], rtol=1e-6)
+    assert diagnosis["sbc"] is not None
+    assert diagnosis["tarp"] is not None
+    assert diagnosis["predictive"] is None
+    assert "there is no function to simulate with" in repr(diagnosis)
+    assert "rows that were held out" in diagnosis.again("simulations", 9_000)
+    page = diagnosis.to_html(tmp_path / "report.html").read_text()
+    assert "scatter" in page
+    tree = posterior.infer(seen, draws=20)
+    assert "posterior_predictive" not in tree.children
+
+
+def test_another_process_loads_it_without_any_declaration(
+    posterior, arrays, tmp_path, fresh_python
+) -> None:
+    folder = posterior.save(tmp_path / "saved")
+    # A prior of functions can't be written down.
+    prior = {"mean": tfd.Normal(0.0, 1.0), "sd": lambda mean: tfd.LogNormal(-0.5 + 0.0 * mean, 0.3)}
+    model = bi.from_arrays(prior, {"y": (4,)}, name="dependent")
+    small = bi.AmortizedPosterior(
+        model, bi.summaries.Identity(), bi.flows.coupling(blocks=1, hidden=(8,))
+    )
+    small.fit(part(arrays, slice(200)), steps=1, progress=False).save(tmp_path / "dependent")
+    assert bi.load(tmp_path / "dependent", simulator=model).simulator is model
+    code = f"""
+import bayesinn as bi
+posterior = bi.load({str(folder)!r})
+print(repr(posterior.simulator), posterior.simulator.labels.unit("mean"))
+print(posterior.sample({{"y": [0.0] * 4}}, draws=3, seed=1)["mean"].tolist())
+bi.load({str(tmp_path / "dependent")!r})
+"""
+    done = fresh_python(code, check=False)
+    assert "from arrays" in done.stdout
+    assert "cm" in done.stdout
+    here = posterior.sample({"y": np.zeros(4)}, draws=3, seed=1)["mean"]
+    np.testing.assert_array_equal(json.loads(done.stdout.splitlines()[-1]), here)
+    assert "pass it: bi.load(folder, simulator=...)" in done.stderr
+
+
+def test_what_needs_a_function_says_so(posterior, arrays, tmp_path) -> None:
+    model = posterior.simulator
+    for call in (
+        lambda: posterior.untrained().fit(steps=3),
+        lambda: model.sample(3, seed=1),
+        lambda: bi.simulate(model, 10, tmp_path / "bank"),
+        lambda: bi.simulator_report(model),
+        lambda: model({}, None),
+    ):
+        with pytest.raises(InputError, match=r"bi\.from_arrays, which has none"):
+            call()
+    with pytest.raises(InputError, match="held out"):
+        bi.diagnose(posterior)
+    with pytest.raises(InputError, match="leave one of them out"):
+        bi.diagnose(posterior, data=arrays, simulations=100)
+    with pytest.raises(InputError, match=r"20"):
+        bi.diagnose(posterior, data=part(arrays, slice(5)))
+
+
+def test_arrays_that_contradict_the_prior_are_warned_of(posterior, arrays) -> None:
+    few = part(arrays, slice(500))
+    with pytest.warns(PriorWarning, match=r"'mean': their 5, 50 and 95 % quantiles are 38"):
+        posterior.untrained().fit({**few, "mean": few["mean"] + 40.0}, steps=1, progress=False)
+
+
+@pytest.mark.filterwarnings("error::bayesinn.simulation.prior_agreement.PriorWarning")
+def test_arrays_from_the_prior_are_not(posterior, arrays) -> None:
+    posterior.untrained().fit(part(arrays, slice(500)), steps=1, progress=False)
+    # Rounded, as in files that people write.
+    rounded = {name: np.round(value, 2) for name, value in part(arrays, slice(3_000)).items()}
+    posterior.untrained().fit(rounded, steps=1, progress=False)
+
+
+def test_shapes_may_be_given_in_place_of_arrays() -> None:
+    model = bi.from_arrays(PRIOR, {"y": (4,), "z": ()})
+    assert model.observable_shapes == {"y": (4,), "z": ()}
+    with pytest.raises(InputError, match="positive sizes"):
+        bi.from_arrays(PRIOR, {"y": (0,)})
+    with pytest.raises(SimulatorError, match="at least one observable"):
+        bi.from_arrays(PRIOR, {"mean": np.zeros(5)})
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        tfd.Normal([0.0, 1.0], 2.0),
+        tfd.Uniform(np.float64(1.0), 9.0),
+        tfd.TruncatedNormal(0.0, 1.0, -1.0, 2.5),
+        tfd.Independent(tfd.Exponential([1.0, 2.0]), 1),
+        tfd.Sample(tfd.Beta(2.0, 3.0), sample_shape=[2]),
+        tfd.MultivariateNormalTriL([0.0, 1.0], scale_tril=[[1.0, 0.0], [0.5, 2.0]]),
+        tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfb.Chain([tfb.Shift(1.0), tfb.Exp()])),
+        tfd.Poisson(7.0),
+        tfd.Dirichlet([1.0, 2.0, 3.0]),
+    ],
+    ids=lambda distribution: distribution.name,
+)
+def test_distributions_are_read_as_they_are_written(distribution) -> None:
+    again = read_distribution("Prior", write_distribution(distribution))
+    value = distribution.sample(seed=tf.constant([1, 2]))
+    assert again.dtype == distribution.dtype
+    np.testing.assert_array_equal(again.sample(seed=tf.constant([1, 2])), value)
+    np.testing.assert_array_equal(again.log_prob(value), distribution.log_prob(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("LogNormals(0, 1)", "did you mean 'LogNormal'"),
+        ("__import__('os')", "no distribution"),
+        ("os.system('x')", "no name of a distribution"),
+        ("Normal(0", "was never closed"),
+        ("Exp()", "expected: a distribution"),
+        ("3", "expected: a distribution"),
+    ],
+)
+def test_other_texts_are_no_distributions(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read_distribution("Prior of 'rate'", text)
