@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior
     from bayesinn.posterior.sampled import SampledPosterior
+    from bayesinn.posterior.unusual import explain_unusual
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
@@ -80,6 +81,7 @@ _NAMES = {
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "diagnose": "bayesinn.diagnosis.diagnosing",
+    "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.estimators.loading",
@@ -118,6 +120,7 @@ __all__ = [
     "diagnose",
     "diagnosis",
     "diagnostics",
+    "explain_unusual",
     "flows",
     "from_arrays",
     "get",

@@ -40,12 +40,14 @@ from bayesinn.plots.misspecification import (
     misspecification as misspecification,
     misspecification_power as misspecification_power,
 )
+from bayesinn.plots.observations import observations as observations
 from bayesinn.plots.pairs import pairs as pairs
 from bayesinn.plots.posterior_predictive import posterior_predictive as posterior_predictive
 from bayesinn.plots.predictive_checks import predictive_checks as predictive_checks
 from bayesinn.plots.prior_predictive import prior_predictive as prior_predictive
 from bayesinn.plots.recovery import contraction as contraction, recovery as recovery
+from bayesinn.plots.runs import losses as losses, overlay as overlay
 from bayesinn.plots.save import png as png, save as save
 from bayesinn.plots.sbc_histogram import sbc_histogram as sbc_histogram
 from bayesinn.plots.spectrum import spectrum as spectrum
-from bayesinn.plots.style import Canvas as Canvas
+from bayesinn.plots.style import CURVES as CURVES, Canvas as Canvas

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import InformationResult
 from bayesinn.plots.arrays import Draws, choose, gather
@@ -21,6 +22,7 @@ Intervals = tuple[str, np.ndarray, np.ndarray, str]
 # inches of names, and points of their letters
 _NAMES = 2.0
 _POINTS = 9.0
+_MOST_ROWS = 300
 
 
 @styled
@@ -40,6 +42,12 @@ def forest(
     there.
     """
     given = gather(draws, prior, reference, truth)
+    if len(given.posterior) > _MOST_ROWS:
+        expected = f"at most {_MOST_ROWS} parameters, of one observation"
+        got = f"{len(given.posterior):,}"
+        do = "pass some of them; draws (n_obs, draws, *event) of several observations are drawn by "
+        do += "bi.plots.observations"
+        raise InputError("draws", expected=expected, got=got, do=do)
     logs = [name for name in given.posterior if given.prior and given.spans_decades(name)]
     posterior, before, exact, true = given.logarithms(logs)
     shift = np.array([np.mean(before[name]) if before else 0.0 for name in posterior])

@@ -75,6 +75,8 @@ def choose_summaries(
             if given
             else "derive your own from bi.summaries.Summary"
         )
+        if isinstance(summary, str):
+            do = "pass an object, such as bi.summaries.MLP(); names are for the command line"
         raise InputError(subject, expected=expected, got=repr(summary), do=do)
     seen = [name for key in summary for name in observables_of(key)]
     if len(set(seen)) < len(seen) or not set(seen) <= set(observables):

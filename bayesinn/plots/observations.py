@@ -1,0 +1,126 @@
+"""Posteriors of many observations below each other: a panel a parameter, a row an observation."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels, columns
+from bayesinn.plots.panels import PAGE, SMALL, canvas, legend_below, plain_numbers
+from bayesinn.plots.style import CURVES, PLAIN, POINTS, Canvas, styled, tint
+from bayesinn.plots.text import wrapped
+
+_ACROSS = 4
+# inches a row, and a panel at most: of more rows, names of some are left out
+_ROW = 0.16
+_HIGHEST = 9.0
+_NAMES = 1.2
+# points a row, below which lines touch
+_DENSE = 4.0
+_MOST_GROUPS = len(CURVES)
+
+
+@styled
+def observations(
+    draws: Mapping[str, np.ndarray],
+    names: Sequence[str] | None = None,
+    *,
+    groups: Sequence[str] | None = None,
+    by: str = "observation",
+    labels: Labels = PLAIN,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the median and the central 50 and 90 % of each parameter, given each observation.
+
+    Parameters
+    ----------
+    draws : dict of name to array (n_obs, draws, *event)
+        As ``posterior.sample`` returns them for several observations.
+    names : sequence of n_obs texts; numbers from 0 on if left out
+    groups : sequence of n_obs texts, at most five different ones
+        Observations of a group stand together, in its colour.
+    by : str, what an observation is: "patient"
+
+    Examples
+    --------
+    >>> generator = np.random.default_rng(1)
+    >>> figure = observations({"rate": generator.normal(size=(5, 100))}, groups=list("aabbb"))
+    >>> len(figure.axes)
+    1
+    """
+    shapes = {name: np.shape(value) for name, value in draws.items()}
+    if min(map(len, shapes.values()), default=0) < 2 or len({s[:2] for s in shapes.values()}) != 1:
+        expected = "for every parameter an array (n_obs, draws, *event), n_obs and draws the same"
+        do = "pass posterior.sample(data) of several observations; bi.plots.forest is for one"
+        raise InputError("draws", expected=expected, got=str(shapes), do=do)
+    count = next(iter(shapes.values()))[0]
+    rows = _texts("names", names, count) or list(map(str, range(count)))
+    members = _texts("groups", groups, count) or [""] * count
+    kinds = list(dict.fromkeys(members))
+    if len(kinds) > _MOST_GROUPS:
+        expected = f"at most {_MOST_GROUPS} different ones, which colours tell apart"
+        do = "join some, or draw a figure for each"
+        raise InputError("Argument 'groups'", expected=expected, got=f"{len(kinds)}", do=do)
+    order = [row for kind in kinds for row in range(count) if members[row] == kind]
+    split = columns(draws, batch_ndim=2)
+    across = min(len(split), _ACROSS)
+    down = math.ceil(len(split) / across)
+    height = min(_ROW * count, _HIGHEST / down) + 0.7
+    width = min(_NAMES + 2.2 * across, PAGE)
+    figure = canvas(figure, width, down * height + 0.4)
+    axes = list(figure.subplots(down, across, sharey=True, squeeze=False).ravel())
+    for ax in axes[len(split) :]:
+        ax.remove()
+    for ax, (name, values) in zip(axes, split.items(), strict=False):
+        chosen = [kinds.index(members[row]) for row in order]
+        _draw(ax, values[order], chosen, kinds, 72.0 * (height - 0.7) / count)
+        plain_numbers(ax, short=True)
+        ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        text = wrapped(labels.axis(name), width / across - 0.3, SMALL)
+        ax.set_xlabel(text, fontsize=SMALL)
+    every = math.ceil(count * _ROW / (height - 0.7) - 1e-9)
+    shown = range(0, count, every)
+    texts = [wrapped(rows[order[place]], _NAMES, SMALL).partition("\n")[0] for place in shown]
+    axes[0].set_yticks(list(shown), texts, fontsize=SMALL)
+    axes[0].set_ylim(count - 0.5, -0.5)
+    for ax in axes[: len(split) : across]:
+        ax.set_ylabel(by, fontsize=SMALL)
+    return legend_below(figure)
+
+
+def _texts(option: str, values: Sequence[str] | None, count: int) -> list[str]:
+    """Return texts that were given for so many observations; none if none were."""
+    if values is None:
+        return []
+    if len(values) != count:
+        do = "pass as many as there are observations"
+        got = f"{len(values)}"
+        raise InputError(f"Argument {option!r}", expected=f"{count} texts", got=got, do=do)
+    return list(map(str, values))
+
+
+def _draw(
+    ax: Axes, values: np.ndarray, kinds: Sequence[int], names: Sequence[str], room: float
+) -> None:
+    """Draw intervals of values (rows, draws), each in the colour and marker of its group.
+
+    A row has ``room`` points.
+    """
+    width = min(1.0, max(0.15 * room, 0.2))
+    ends = np.quantile(values, [0.05, 0.25, 0.5, 0.75, 0.95], axis=1)
+    for kind, name in enumerate(names):
+        places = np.flatnonzero(np.array(kinds) == kind)
+        low, lower, middle, upper, high = ends[:, places]
+        colour, marker, _ = CURVES[kind]
+        # Lines that touch each other would make a dark area.
+        outer = colour if room > _DENSE else tint(colour, 0.25)
+        ax.hlines(places, low, high, color=outer, linewidth=width)
+        ax.hlines(places, lower, upper, color=tint(colour, 0.55), linewidth=3.0 * width)
+        label = f"{name}: median, 50 and 90 %" if name else "median, 50 and 90 %"
+        options = {**POINTS, "marker": marker}
+        ax.plot(
+            middle, places, color=colour, markersize=max(3.5 * width, 1.5), label=label, **options
+        )

@@ -1,0 +1,74 @@
+"""Why an observation is unlike the simulations: whether an observable is in another unit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bayesinn.core.errors import InputError
+from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.spaces.observations import check_observations
+
+#: What units differ by: powers of ten, shares in percent, minutes, hours, days, weeks, and so on.
+FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
+#: P-value from which on an observation counts as typical.
+_TYPICAL = 0.05
+
+
+def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
+    """Say for each observation that is out of distribution which factor would make it typical.
+
+    Each observable, and all together, is multiplied and divided by factors that units differ by.
+    A text is empty where the observation is typical; where no factor explains it, it says so.
+
+    Returns
+    -------
+    list of text, one for each observation
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> linear = bi.get("linear")
+    >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> explain_unusual(posterior, {"y": 1.5e6})
+    ["'y' divided by 1,000,000 would be typical (p = 0.36): look at its unit"]
+    """
+    simulator = posterior.simulator
+    observations = check_observations(simulator, data)
+    given = posterior.given(observations.arrays).typicality
+    if given is None:
+        expected = "a posterior that knows what its simulations were like"
+        do = "look at the data yourself: plot them beside bi.plots.prior_predictive"
+        raise InputError("Unusual data", expected=expected, got=repr(posterior), do=do)
+    names = list(simulator.observable_shapes)
+    sets = [[name] for name in names] + [names] * (len(names) > 1)
+    texts = [""] * observations.count
+    for row in np.flatnonzero(np.asarray(given.p_value) < FLAG_LEVEL):
+        one = {name: value[row] for name, value in observations.arrays.items()}
+        texts[row] = _explain(posterior, one, sets)
+    return texts
+
+
+def _explain(posterior: Posterior, one: Mapping[str, np.ndarray], sets: list[list[str]]) -> str:
+    tried = [(names, factor) for names in sets for each in FACTORS for factor in (each, 1.0 / each)]
+    changed = {
+        name: np.stack([value * factor if name in names else value for names, factor in tried])
+        for name, value in one.items()
+    }
+    typical = posterior.given(changed).typicality
+    assert typical is not None
+    p_values = np.asarray(typical.p_value)
+    best = int(np.argmax(p_values))
+    if p_values[best] < _TYPICAL:
+        return "no usual factor between units makes it typical"
+    names, factor = tried[best]
+    what = " and ".join(map(repr, names))
+    change = f"multiplied by {factor:,.0f}" if factor > 1.0 else f"divided by {1 / factor:,.0f}"
+    unit = posterior.simulator.labels.unit(names[0]) if len(names) == 1 else ""
+    told = f", which is declared as {unit}" if unit else ""
+    return (
+        f"{what} {change} would be typical (p = {p_values[best]:.2g}): look at "
+        f"{'its unit' if len(names) == 1 else 'their units'}{told}"
+    )

@@ -1,0 +1,57 @@
+"""One figure of many observations, by group; and what one observation's figures refuse."""
+
+import numpy as np
+import pytest
+
+from bayesinn import plots
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
+
+
+def draws(count: int) -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    return {
+        "rate": generator.normal(size=(count, 50)) + np.arange(count)[:, None],
+        "size": generator.normal(size=(count, 50, 2)),
+    }
+
+
+def test_rows_are_observations_by_group() -> None:
+    names = [f"p{number}" for number in range(6)]
+    figure = plots.observations(
+        draws(6), names, groups=list("ababab"), by="person", labels=Labels({}, {"rate": "1/day"})
+    )
+    first = figure.axes[0]
+    assert [text.get_text() for text in first.get_yticklabels()] == [
+        "p0",
+        "p2",
+        "p4",
+        "p1",
+        "p3",
+        "p5",
+    ]
+    assert first.get_ylabel() == "person"
+    assert [ax.get_xlabel() for ax in figure.axes] == ["rate [1/day]", "size[0]", "size[1]"]
+    medians = np.concatenate([line.get_xdata() for line in first.lines])
+    assert np.array_equal(medians.argsort(), [0, 3, 1, 4, 2, 5])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "a: median, 50 and 90 %",
+        "b: median, 50 and 90 %",
+    ]
+
+
+def test_a_thousand_rows_fit_a_page() -> None:
+    figure = plots.observations(draws(1_000))
+    assert figure.get_size_inches()[1] < 11.0
+    assert len(figure.axes[0].get_yticks()) < 100
+
+
+def test_draws_of_many_observations_are_no_parameters() -> None:
+    with pytest.raises(InputError, match=r"bi\.plots\.observations"):
+        plots.forest({"rate": np.zeros((30, 1_000))})
+    with pytest.raises(InputError, match=r"bi\.plots\.forest"):
+        plots.observations({"rate": np.zeros(30)})
+    with pytest.raises(InputError, match="6 texts"):
+        plots.observations(draws(6), ["one"])
+    with pytest.raises(InputError, match="at most 5"):
+        plots.observations(draws(6), groups=list("abcdef"))

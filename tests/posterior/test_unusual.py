@@ -1,0 +1,44 @@
+"""An observation in the wrong unit: which observable, and by what factor."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+
+tfd = tfp.distributions
+
+
+@pytest.fixture(scope="module")
+def posterior() -> bi.AmortizedPosterior:
+    @bi.simulator(prior={"size": tfd.LogNormal(0.0, 0.3)}, units={"weight": "kg"})
+    def animal(parameters, seed):
+        size = parameters["size"][:, None]
+        noise = tf.random.stateless_normal((tf.shape(size)[0], 6), seed)
+        length = 10.0 * size + 0.1 * noise[:, :3]
+        return {"length": length, "weight": 40.0 * size + 0.5 * noise[:, 3:]}
+
+    networks = {"length": bi.summaries.Identity(), "weight": bi.summaries.Identity()}
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    return bi.AmortizedPosterior(animal, networks, flow).fit(
+        steps=30, batch_size=64, seed=1, progress=False
+    )
+
+
+def test_the_observable_and_the_factor_are_named(posterior) -> None:
+    length = np.array([[10.0, 10.1, 9.9], [10.0, 10.1, 9.9], [10.0, -400.0, 9.9]])
+    weight = np.array([[40.0, 40.2, 39.9], [40_000.0, 40_200.0, 39_900.0], [40.0, 40.2, 39.9]])
+    typical, scaled, odd = bi.explain_unusual(posterior, {"length": length, "weight": weight})
+    assert typical == ""
+    assert scaled.startswith("'weight' divided by 1,000 would be typical")
+    assert scaled.endswith("look at its unit, which is declared as kg")
+    assert odd == "no usual factor between units makes it typical"
+
+
+def test_it_needs_simulations_to_compare_with(posterior) -> None:
+    sampled = bi.SampledPosterior(posterior.simulator, lambda data, draws, seed: {})
+    data = {"length": np.ones(3), "weight": np.ones(3)}
+    with pytest.raises(InputError, match="what its simulations were like"):
+        bi.explain_unusual(sampled, data)
