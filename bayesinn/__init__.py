@@ -33,9 +33,11 @@ if TYPE_CHECKING:
         summaries,
         testing,
     )
+    from bayesinn.cli.comparison import compare_runs
     from bayesinn.core.labels import Labels
     from bayesinn.diagnosis.check import Check
     from bayesinn.diagnosis.diagnosing import diagnose, misspecification
+    from bayesinn.diagnosis.methods import methods_text
     from bayesinn.diagnosis.register import register_check
     from bayesinn.diagnosis.tolerances import Tolerances
     from bayesinn.diagnostics import compare
@@ -80,11 +82,13 @@ _NAMES = {
     "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
+    "compare_runs": "bayesinn.cli.comparison",
     "diagnose": "bayesinn.diagnosis.diagnosing",
     "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
     "get": "bayesinn.simulation.registry",
     "load": "bayesinn.estimators.loading",
+    "methods_text": "bayesinn.diagnosis.methods",
     "misspecification": "bayesinn.diagnosis.diagnosing",
     "open_bank": "bayesinn.simulation.bank",
     "register": "bayesinn.simulation.registry",
@@ -117,6 +121,7 @@ __all__ = [
     "bijections",
     "command_simulator",
     "compare",
+    "compare_runs",
     "diagnose",
     "diagnosis",
     "diagnostics",
@@ -126,6 +131,7 @@ __all__ = [
     "get",
     "inverse",
     "load",
+    "methods_text",
     "misspecification",
     "open_bank",
     "plots",

@@ -3,6 +3,7 @@
 That is what tells it from the answer to another observation.
 """
 
+import shutil
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,15 @@ import numpy as np
 import pandas as pd
 import xarray
 
+from bayesinn.diagnosis.posterior_table import row_per_observation, write_posterior
 from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.unusual import explain_unusual
 
 # Rows of a table that a terminal shows.
 _MOST_ROWS = 40
+_NARROWEST = 60
+_MOST_REASONS = 5
 
 
 def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False) -> str:
@@ -28,7 +34,7 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
     if p_values.ndim:
         return _answers_text(table, np.asarray(p_values))
     p_value = float(p_values)
-    text = f"{table.to_string(float_format=lambda value: f'{value:.4g}')}\n"
+    text = f"{fit_to_terminal(write_posterior(table))}\n"
     text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
     if exact and "exact_posterior" not in tree.children:
         text += (
@@ -39,9 +45,25 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
     return text + warning * (p_value < FLAG_LEVEL)
 
 
+def fit_to_terminal(table: pd.DataFrame, most_rows: int | None = None) -> str:
+    """Write a table of text; columns that don't fit beside each other stand below the others.
+
+    Of more rows than ``most_rows``, the first and the last are written.
+    """
+    cut = most_rows is not None and len(table) > most_rows
+    rows = table
+    if most_rows is not None and cut:
+        rows = pd.concat([table.iloc[: most_rows // 2], table.iloc[-most_rows // 2 :]])
+    text = rows.to_string(line_width=max(shutil.get_terminal_size().columns, _NARROWEST))
+    note = f"\n... {len(table) - len(rows):,} rows between are left out here" if cut else ""
+    # pandas ends lines of a wrapped table with a backslash.
+    return "\n".join(line.rstrip(" \\") for line in text.splitlines()) + note
+
+
 def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
-    text = table.to_string(float_format=lambda value: f"{value:.4g}", max_rows=_MOST_ROWS)
-    names = table.index.get_level_values("observation").unique()
+    written = write_posterior(table).drop(columns="unit")
+    text = fit_to_terminal(row_per_observation(written), _MOST_ROWS)
+    names = table.index.get_level_values(0).unique()
     flagged = [str(name) for name in names[p_values < FLAG_LEVEL]]
     warning = (
         f"\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their "
@@ -50,6 +72,27 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
     return text + (warning + textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")) * bool(
         flagged
     )
+
+
+def unusual_text(
+    posterior: Posterior,
+    data: Mapping[str, Any] | None,
+    tree: xarray.DataTree,
+    table: pd.DataFrame,
+) -> str:
+    """Say which factor would make observations typical that are not; nothing where all are."""
+    if not np.any(np.asarray(tree["sample_stats"]["out_of_distribution_p"]) < FLAG_LEVEL):
+        return ""
+    data = posterior.simulator.observed if data is None else data
+    reasons = explain_unusual(posterior, data or {})
+    names = table.index.get_level_values(0).unique() if table.index.nlevels > 1 else [""]
+    lines = [
+        f"{f'{name}: ' if table.index.nlevels > 1 else ''}{reason}"
+        for name, reason in zip(names, reasons, strict=True)
+        if reason
+    ]
+    more = [f"... and {len(lines) - _MOST_REASONS} more"] * (len(lines) > _MOST_REASONS)
+    return "".join(f"  {line}\n" for line in [*lines[:_MOST_REASONS], *more])
 
 
 def open_answer(file: Path) -> Any:

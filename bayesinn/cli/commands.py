@@ -5,7 +5,6 @@ Heavy modules are imported inside the commands.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,16 +13,24 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayesinn.cli import options as cl
+from bayesinn.cli.glance import find_runs, look_at, runs_text
+from bayesinn.cli.opening import (
+    check_file,
+    collect_options,
+    find_simulator,
+    open_posterior,
+    open_run,
+    read_observation,
+    start_tensorflow,
+)
 from bayesinn.core.errors import BayesinnError
-from bayesinn.core.manifest import read_manifest
-from bayesinn.core.startup import import_tensorflow, new_strategy
+from bayesinn.core.startup import new_strategy
 from bayesinn.simulation.installed import check_name, descriptions
 
 if TYPE_CHECKING:
     from bayesinn.cli.run import Run
     from bayesinn.diagnosis.diagnosis import Diagnosis
     from bayesinn.posterior.amortized import AmortizedPosterior
-    from bayesinn.simulation.simulator import Simulator
 
     Observation = dict[str, Any] | None
 
@@ -52,13 +59,14 @@ def list_simulators() -> None:
 
 @app.command()
 def train(
-    name: cl.Name,
+    name: cl.OptionalName = None,
     output: cl.Output = None,
     steps: cl.Steps = None,
     minutes: cl.Minutes = None,
     batch_size: cl.BatchSize = None,
     passes: cl.Passes = None,
     bank: cl.BankToTrainOn = None,
+    prior: cl.PriorOfArrays = [],  # noqa: B006
     reuse: cl.Reuse = None,
     fresh: cl.Fresh = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
@@ -69,22 +77,29 @@ def train(
     resume: cl.Resume = False,
 ) -> None:
     """Train a posterior into a run folder, or an existing one longer, by --steps or --minutes."""
-    check_name(name)
+    cl.check_bank(name, bank, prior)
+    if name is not None and not prior:
+        check_name(name)
     shared = {"strategy": strategy and new_strategy(strategy), "accumulate": accumulate}
-    simulator = _simulator(name)
-    from bayesinn.cli.long_commands import train_or_say, training_bank
+    simulator = None if prior or name is None else find_simulator(name)
+    start_tensorflow()
+    from bayesinn.cli.long_commands import train_or_say, training_data
 
-    folder = _run(output, simulator).folder
-    data = training_bank(bank, reuse, fresh)
-    options = {
-        "steps": steps,
-        "minutes": minutes,
-        "batch_size": batch_size,
-        "passes": passes,
-        "seed": seed,
-    }
+    simulator, data, held_out = training_data(simulator, name, bank, prior, reuse, fresh)
+    folder = open_run(output, simulator).folder
+    options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
     train_or_say(
-        folder, simulator, summary, flow, resume=resume, longer=True, data=data, **shared, **options
+        folder,
+        simulator,
+        summary,
+        flow,
+        resume=resume,
+        longer=True,
+        data=data,
+        held_out=held_out,
+        seed=seed,
+        **shared,
+        **options,
     )
     typer.echo(f"saved {folder}/posterior")
 
@@ -102,7 +117,7 @@ def simulate(
 
     An existing bank is continued, up to --n.
     """
-    simulator = _simulator(name)
+    simulator = find_simulator(name)
     from bayesinn.cli.long_commands import simulate_or_say
 
     typer.echo(repr(simulate_or_say(simulator, n, out, seed=seed, chunk=chunk, cluster=cluster)))
@@ -119,7 +134,7 @@ def advise(
 
     This takes 12 trainings.
     """
-    simulator = _simulator(name)
+    simulator = find_simulator(name)
     from bayesinn.cli.long_commands import advise_on
 
     typer.echo(repr(advise_on(simulator, bank, summary, flow)))
@@ -140,18 +155,23 @@ def infer(
     seed: cl.Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, or of each of several, with a trained posterior."""
-    folder, posterior = _open(run, output, simulator, trust)
-    from bayesinn.cli.answers import answer_text
+    check_file(data)
+    folder, posterior = open_posterior(run, output, simulator, trust)
+    from bayesinn.cli.answers import answer_text, unusual_text
 
-    observation = _observation(data, posterior.simulator, context, by)
+    observation = read_observation(data, posterior.simulator, context, by)
     tree, table = folder.infer(
         posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive
     )
     typer.echo(answer_text(tree, table, exact))
+    typer.echo(unusual_text(posterior, observation, tree, table), nl=False)
     typer.echo(
         f"saved {folder.folder}/posterior.nc, posterior.csv"
-        + " and figures" * (table.index.nlevels == 1)
+        + ", observations.csv" * (table.index.nlevels > 1)
+        + " and figures"
     )
+    if predictive and table.index.nlevels == 1 and not posterior.simulator.simulates:
+        typer.echo("note: no predictive figures, as there is no function to simulate with")
 
 
 @app.command()
@@ -165,7 +185,7 @@ def check(
 
     It shows speed, failures and ranges.
     """
-    simulator = _simulator(name)
+    simulator = find_simulator(name)
     from bayesinn.guidance.simulator_report import simulator_report
 
     result = simulator_report(simulator, simulations=simulations, seed=seed)
@@ -192,25 +212,37 @@ def _diagnosing(
         output: cl.Results = None,
         simulator: cl.Source = None,
         trust: cl.Trust = False,
+        held_out: cl.HeldOut = None,
         simulations: cl.Simulations = None,
         draws: cl.DiagnosisDraws = _DRAWS,
         seed: cl.Seed = 3,
     ) -> None:
-        folder, posterior = _open(run, output, simulator, trust)
+        check_file(data)
+        folder, posterior = open_posterior(run, output, simulator, trust)
+        from bayesinn.cli.array_files import held_out_rows
         from bayesinn.cli.long_commands import command_with
 
-        observation = _observation(data, posterior.simulator, context)
+        observation = read_observation(data, posterior.simulator, context)
         folder.check_data(posterior.simulator, observation)
-        options = _collect_options(data, context, simulator, seed) | {
+        options = collect_options(data, context, simulator, seed) | {
             "output": [output] * (output is not None)
         }
         options |= {
             "draws": [draws] * (draws != _DRAWS),
             "simulations": [simulations] * (simulations is not None),
         }
+        rows = held_out_rows(run, held_out, posterior.simulator)
+        if rows is not None:
+            options["held-out"] = [held_out or "FILE.npz"]
         again = partial(command_with, f"{finish.__name__}{' --trust' * trust}", run, options)
         result = folder.diagnose(
-            posterior, observation, simulations=simulations, draws=draws, seed=seed, again=again
+            posterior,
+            observation,
+            held_out=rows,
+            simulations=simulations,
+            draws=draws,
+            seed=seed,
+            again=again,
         )
         finish(folder, posterior, observation, result)
         raise typer.Exit(result.grade == "outside")
@@ -242,6 +274,63 @@ def report(
     typer.echo(f"{result.grade}: saved {folder.report(posterior, result, observation)}")
 
 
+@app.command()
+def runs(folder: cl.RunsFolder = Path("runs")) -> None:
+    """List all runs in a folder at a glance: training, verdict, answer."""
+    folder = folder.expanduser()
+    typer.echo(runs_text(find_runs(folder), folder))
+
+
+@app.command()
+def compare(
+    run: cl.RunFolders,
+    data: cl.Data = None,
+    context: cl.Context = [],  # noqa: B006
+    held_out: cl.HeldOut = None,
+    output: cl.Comparison = None,
+    simulator: cl.Sources = [],  # noqa: B006
+    trust: cl.Trust = False,
+    simulations: cl.ComparedSimulations = 2_000,
+    seed: cl.Seed = 4,
+) -> None:
+    """Compare runs: training, verdicts, held-out nats, posteriors of one observation.
+
+    They may differ in prior, networks, seed; observables are the same.
+    """
+    for each in run:
+        look_at(each.expanduser())  # before TensorFlow is imported
+    simulators = [find_simulator(name) for name in simulator]
+    start_tensorflow()
+    from bayesinn.cli.long_commands import compare_or_say
+
+    typer.echo(
+        compare_or_say(
+            run,
+            data,
+            context,
+            held_out,
+            output,
+            simulators,
+            trust,
+            simulations=simulations,
+            seed=seed,
+        )
+    )
+
+
+@app.command()
+def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = False) -> None:
+    """Print a paragraph on methods for a paper: model, networks, training, versions, verdict."""
+    text = cl.methods_of(run)
+    if text is None:
+        _, posterior = open_posterior(run, None, simulator, trust)
+        from bayesinn.diagnosis.methods import methods_text
+
+        text = methods_text(posterior)
+        text += f"\n\n(not diagnosed yet: bayesinn diagnose {run} adds the verdict)"
+    typer.echo(text)
+
+
 @app.command(name="run")
 def run_all(
     name: cl.Name,
@@ -262,11 +351,12 @@ def run_all(
     resume: cl.Resume = False,
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
-    simulator = _simulator(name)
+    check_file(data)
+    simulator = find_simulator(name)
     from bayesinn.cli.long_commands import command_with, train_or_say
 
-    run = _run(output, simulator)
-    observation = _observation(data, simulator, context)
+    run = open_run(output, simulator)
+    observation = read_observation(data, simulator, context)
     run.check_data(simulator, observation, answers=True)
     training = {
         "steps": steps,
@@ -277,7 +367,7 @@ def run_all(
     }
     posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
     typer.echo("")
-    given = _collect_options(data, context, name if ":" in name else None, seed + 2)
+    given = collect_options(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, "report", run.folder, given)
     diagnosis = run.diagnose(
         posterior, observation, simulations=simulations, seed=seed + 2, again=again
@@ -296,57 +386,6 @@ def run_all(
         typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
     typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     raise typer.Exit(diagnosis.grade == "outside")
-
-
-def _collect_options(
-    data: Path | None, context: list[str], simulator: str | None, seed: int
-) -> dict[str, list[Any]]:
-    """Return the options of a command that diagnoses, with their values."""
-    given = {"data": data, "simulator": simulator, "seed": seed}
-    return {"context": list(context)} | {
-        name: [value] * (value is not None) for name, value in given.items()
-    }
-
-
-def _simulator(name: str) -> Simulator:
-    check_name(name)  # before TensorFlow is imported, which takes seconds
-    import_tensorflow()
-    from bayesinn.simulation.registry import get
-
-    return get(name)
-
-
-def _run(folder: Path | None, simulator: Simulator) -> Run:
-    from bayesinn.cli.run import Run
-
-    return Run(folder or Path("runs") / simulator.name)
-
-
-def _open(
-    run: Path, output: Path | None, name: str | None, trust: bool
-) -> tuple[Run, AmortizedPosterior]:
-    """Return the folder for results, and a posterior: of a run folder, or saved by itself."""
-    run = Path(os.path.expanduser(run))
-    saved = cl.saved_posterior(run)
-    read_manifest(saved)  # before TensorFlow is imported
-    simulator = None if name is None else _simulator(name)
-    import_tensorflow()
-    from bayesinn.estimators.loading import load
-
-    posterior = load(saved, simulator, trust)
-    return _run(output or (None if saved == run else run), posterior.simulator), posterior
-
-
-def _observation(
-    data: Path | None, simulator: Simulator, context: list[str], by: str | None = None
-) -> Observation:
-    from bayesinn.cli.data_files import parse_context, read_data
-
-    if data is None and (context or by):
-        raise typer.BadParameter("--context and --by need data: --data FILE")
-    return (
-        None if data is None else read_data(data, simulator, context=parse_context(context), by=by)
-    )
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import is_number, read_number
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
+#: Columns of a table in a long format.
+_LONG = ("variable", "value")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAVE = "save it as CSV with commas between fields, points in decimal numbers, in UTF-8"
 
@@ -68,6 +70,35 @@ class Table(NamedTuple):
         elif "," in text:
             do = "write decimal numbers with a point, and thousands without separator"
         raise self.fault(line, name, expected="a number", got=repr(text), do=do)
+
+
+def widen(table: Table, by: str | None) -> Table:
+    """Return a table in a long format, with columns ``variable`` and ``value``, in the wide one.
+
+    The steps of each variable are in the order of rows, for each value of the column ``by``. Any
+    other table is returned as it is.
+    """
+    if not set(_LONG) <= set(table.names):
+        return table
+    variable, value = (table.names.index(name) for name in _LONG)
+    others = [place for place, name in enumerate(table.names) if name not in _LONG]
+    places = {name: place for place, name in enumerate(table.names)}
+    found: dict[str, dict[str, list[int]]] = {}
+    for number, row in enumerate(table.rows):
+        key = row[places[by]].strip() if by in places else ""
+        found.setdefault(key, {}).setdefault(row[variable].strip(), []).append(number)
+    names = list(dict.fromkeys(row[variable].strip() for row in table.rows))
+    wide = Table(table.path, [*(table.names[place] for place in others), *names], [], [])
+    for columns in found.values():
+        longest = max(columns.values(), key=len)
+        for step, number in enumerate(longest):
+            cells = [
+                table.rows[columns[name][step]][value] if step < len(columns.get(name, ())) else ""
+                for name in names
+            ]
+            wide.rows.append([*(table.rows[number][place] for place in others), *cells])
+            wide.lines.append(table.lines[number])
+    return wide
 
 
 def read_table(path: Path) -> Table:

@@ -4,12 +4,13 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayesinn.cli.csv_table import Table, read_table
+from bayesinn.cli.csv_table import Table, read_table, widen
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Coordinate
 from bayesinn.core.number_text import read_number
@@ -23,9 +24,24 @@ _IDS = ("id", "observation")
 
 
 class FileData(dict[str, Any]):
-    """Arrays by name, with ``names`` of observations where a column tells them apart, else None."""
+    """Arrays by name, with ``names`` of observations where a column tells them apart, else None.
+
+    ``by`` is the name of that column.
+    """
 
     names: tuple[str, ...] | None = None
+    by: str = "observation"
+
+
+@singledispatch
+def names_of(data: Any) -> tuple[tuple[str, ...] | None, str]:
+    """Return names of several observations, None without any, and what an observation is called."""
+    return None, FileData.by
+
+
+@names_of.register
+def _(data: FileData) -> tuple[tuple[str, ...] | None, str]:
+    return data.names, data.by
 
 
 def read_data(
@@ -85,7 +101,7 @@ def read_data(
             text = path.read_text(encoding="utf-8")
             data = FileData(json.loads(text, object_pairs_hook=distinct).items())
         else:
-            data = FileData(_read_npz(path))
+            data = FileData(read_npz(path))
     except InputError:
         raise
     # Whatever damaged files make JSON, zip and NumPy raise, of which there are many kinds.
@@ -108,7 +124,8 @@ def read_data(
     return data
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
+def read_npz(path: Path) -> dict[str, Any]:
+    """Return the arrays of a file by name; a ValueError if there are none."""
     file = np.load(path, allow_pickle=False)
     if isinstance(file, np.ndarray):
         raise ValueError(
@@ -169,6 +186,9 @@ def _tidy(
     note: Callable[[str], None],
 ) -> FileData:
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    if "value" not in shapes:
+        own = by or next((name for name in _IDS if name in table.names), None)
+        table = widen(table, own)
     columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
     ids = (
@@ -180,9 +200,12 @@ def _tidy(
     for name in [*ids, *(name for name in shapes if not columns[name])]:
         if name in table.names or name in context or name in simulator.lengths.values():
             continue
-        close = difflib.get_close_matches(name, extra, n=1)
-        do = f"rename column {close[0]!r}" if close else f"add it, or --context {name}=VALUE"
-        if name in simulator.observable_shapes and not close:
+        alike = {column.lower(): column for column in extra}
+        close = difflib.get_close_matches(name.lower(), alike, n=1)
+        do = f"rename column {alike[close[0]]!r}" if close else f"add it, or --context {name}=VALUE"
+        if name in ids:
+            do = f"--by {alike[close[0]]}" if close else "name one of these columns: --by COLUMN"
+        elif name in simulator.observable_shapes and not close:
             do = "give each column the name that the simulator uses"
         raise table.fault(
             1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do
@@ -201,16 +224,31 @@ def _tidy(
         )
     data = FileData()
     data.names = tuple(groups) if len(groups) > 1 else None
+    data.by = ids[0] if ids else data.by
+    several = "" if ids else _several(table, extra)
     for name, found in columns.items():
         if found:
             # Side by side, (rows[, channels]).
             values = np.stack([table.numbers(column) for column in found], axis=1)
             parts = [
-                _read_variable(table, simulator, name, found, shapes[name], values, rows)
+                _read_variable(table, simulator, name, found, shapes[name], values, rows, several)
                 for rows in groups.values()
             ]
             data[name] = parts[0] if len(groups) == 1 else _join(parts)
     return data
+
+
+def _several(table: Table, extra: list[str]) -> str:
+    """Say what to do with the column that may tell several observations apart; nothing without."""
+    for name in extra:
+        place = table.names.index(name)
+        groups = [row[place].strip() for row in table.rows if any(field.strip() for field in row)]
+        if 1 < len(set(groups)) < len(groups) and "" not in groups:
+            return (
+                f"column {name!r} tells several observations apart? bayesinn infer --by {name} "
+                f"answers them all; other commands look at one, in a file of its own"
+            )
+    return ""
 
 
 def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
@@ -289,6 +327,7 @@ def _read_variable(
     shape: tuple[int, ...],
     values: np.ndarray,
     rows: list[int],
+    several: str,
 ) -> Any:
     """Return a variable of one observation, from its rows."""
     values = values[rows]
@@ -307,7 +346,7 @@ def _read_variable(
                 found[0],
                 expected="one value for the whole observation",
                 got=f"{values[other].tolist()} after {values[first].tolist()}",
-                do="repeat it, or give an id column",
+                do=several or "repeat it, or give an id column",
             )
         values = values[first][:, None]
         lines = [lines[first]] * len(found)
@@ -322,7 +361,7 @@ def _read_variable(
             found[0],
             expected=(f"{steps} rows" + ", or fewer" * varies),
             got=f"{len(values)}",
-            do="write a row for each step; several observations need a column 'id'",
+            do=several or "write a row for each step; several observations need a column 'id'",
         )
     lost = np.isnan(values).any(axis=1)
     if lost.any() and not may_miss(simulator, name):

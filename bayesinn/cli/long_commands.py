@@ -8,16 +8,28 @@ from typing import Any, NoReturn
 
 import typer
 
+from bayesinn.cli.array_files import (
+    arrays_model,
+    held_out_rows,
+    hold_out,
+    is_array_file,
+    read_arrays,
+)
+from bayesinn.cli.comparison import compare_runs
+from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import named_flow, named_summary
+from bayesinn.cli.options import saved_posterior
 from bayesinn.cli.run_training import train_into
 from bayesinn.diagnostics import Advice
+from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
 from bayesinn.guidance.advise import advise
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.bank.simulate import simulate
-from bayesinn.simulation.simulator import Simulator
-from bayesinn.training.checkpoint import describe_checkpoint
+from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.training.checkpoint import describe_checkpoint, keeps_anything
 
 
 def train_or_say(
@@ -28,13 +40,40 @@ def train_or_say(
     try:
         return train_into(folder, simulator, networks=networks, **options)
     except KeyboardInterrupt:
-        minutes = "; give the number of steps, --steps, in place of --minutes" * (
-            options["minutes"] is not None
-        )
-        resume = " --resume" * (not options["resume"])
+        minutes = " without --minutes" * (options["minutes"] is not None)
+        kept = keeps_anything(folder / "checkpoint")
+        resume = " --resume" * (kept and not options["resume"])
+        minutes *= kept
         _interrupted(
             f"{folder} keeps {describe_checkpoint(folder / 'checkpoint')}", f"{resume}{minutes}"
         )
+
+
+def training_data(
+    simulator: Simulator | None,
+    name: str | None,
+    place: str | None,
+    prior: list[str],
+    reuse: int | None,
+    fresh: float | None,
+) -> tuple[Simulator, Bank | Stream | Arrays | None, Arrays | None]:
+    """Return the simulator, what to train on, and rows that are held out for the diagnosis.
+
+    Without a simulator, it is the model of the arrays in a file, with these priors.
+    """
+    if place is None or not is_array_file(place):
+        assert simulator is not None
+        return simulator, training_bank(place, reuse, fresh), None
+    if reuse is not None or fresh is not None:
+        raise typer.BadParameter("--reuse and --fresh need a bank of bayesinn simulate")
+    if simulator is None:
+        simulator, arrays = arrays_model(name, place, prior)
+    else:
+        arrays = read_arrays(place, simulator.prior.names)
+    arrays = check_simulations(simulator, arrays, f"File of simulations {place!r}")
+    if simulator.simulates:
+        return simulator, arrays, None
+    return simulator, *hold_out(arrays)
 
 
 def training_bank(
@@ -66,13 +105,42 @@ def advise_on(simulator: Simulator, place: str, summary: list[str], flow: str | 
     return advise(posterior, open_bank(place))
 
 
+def compare_or_say(
+    runs: list[Path],
+    data: Path | None,
+    context: list[str],
+    held_out: Path | None,
+    output: Path | None,
+    simulators: list[Simulator],
+    trust: bool,
+    **options: Any,
+) -> str:
+    """Compare runs; return tables and what was saved as text."""
+    first = load(
+        saved_posterior(runs[0].expanduser()), next(iter(simulators), None), trust
+    ).simulator
+    given: dict[str, Any] = {"data": None, "held_out": held_out_rows(runs[0], held_out, first)}
+    if data is not None:
+        given["data"] = dict(read_data(data, first, context=parse_context(context)))
+    comparison = compare_runs(*runs, simulators=simulators, trust_source=trust, **given, **options)
+    saved = ""
+    if output is not None:
+        html = output.suffix.lower() in (".html", ".htm")
+        paths = [comparison.to_html(output)] if html else comparison.plot(output)
+        saved = f"\nsaved {', '.join(map(str, paths))}"
+    return f"{comparison!r}{saved}"
+
+
 def command_with(
-    command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: int
+    command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: Any
 ) -> str:
     """Write a command with its options, each as often as it has values.
 
-    One of them gets another value.
+    One of them gets another value; of rows that were held out, more are asked for.
     """
+    if name == "simulations" and "held-out" in options:
+        again = command_with(command, folder, options, "held-out", "FILE.npz")
+        return f"{again}, with {value:,} rows"
     words = ["bayesinn", command, str(folder)]
     for option, values in {**options, name: [value]}.items():
         words += [word for each in values for word in (f"--{option}", str(each))]

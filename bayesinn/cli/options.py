@@ -5,6 +5,7 @@ Nothing heavy is imported.
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,37 @@ from bayesinn.core.number_text import read_number
 _FEWEST_MINUTES = 0.01
 _MOST_MINUTES = 525_600
 
+_WHOLE_NUMBER = re.compile(r"\d+(_\d+)*|\d{1,3}(,\d{3})+|\d+(\.\d+)?[eE]\+?\d+", re.ASCII)
+
+
+def _whole_number(least: int = 1) -> Callable[[Any], int]:
+    """Return a function that reads whole numbers, also 1e6 or 1,000,000; neither 1,5 nor 1.000."""
+
+    def read(text: Any) -> int:
+        text = str(text)
+        number = math.nan
+        if _WHOLE_NUMBER.fullmatch(text):
+            number = float(text.replace(",", "").replace("_", ""))
+        if not least <= number < math.inf or number != int(number):
+            raise typer.BadParameter(
+                f"{text!r} is no whole number of {least} or more, such as 1000000 or 1e6"
+            )
+        # A float has 53 bits.
+        return int(text.replace(",", "")) if text.isdigit() else int(number)
+
+    return read
+
+
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="A registered simulator, or file.py:object.")
+]
+OptionalName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="A registered simulator, or file.py:object; with --prior a name for your arrays.",
+        show_default="the name of the file with --prior",
+    ),
 ]
 RunFolder = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.")
@@ -55,17 +85,28 @@ Context = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    typer.Option(help="Training steps.", min=1, show_default="the simulator's, else 5,000"),
+    typer.Option(
+        help="Training steps.",
+        parser=_whole_number(1),
+        metavar="N",
+        show_default="the simulator's, else 5,000",
+    ),
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(help="Simulations per step.", min=1, show_default="the simulator's, else 256"),
+    typer.Option(
+        help="Simulations per step.",
+        parser=_whole_number(1),
+        metavar="N",
+        show_default="the simulator's, else 256",
+    ),
 ]
 Passes = Annotated[
     int | None,
     typer.Option(
         help="Passes through simulations that are drawn first; 0: new ones at each step.",
-        min=0,
+        parser=_whole_number(0),
+        metavar="N",
         show_default="the simulator's",
     ),
 ]
@@ -80,17 +121,27 @@ Strategy = Annotated[
     ),
 ]
 Accumulate = Annotated[
-    int, typer.Option(help="Parts of a batch on each device, one after another.", min=1)
+    int,
+    typer.Option(
+        help="Parts of a batch on each device, one after another.",
+        parser=_whole_number(1),
+        metavar="N",
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Decides every random number.", min=0)]
-Draws = Annotated[int, typer.Option(help="Posterior draws for the observation.", min=2)]
+Seed = Annotated[
+    int, typer.Option(help="Decides every random number.", parser=_whole_number(0), metavar="N")
+]
+Draws = Annotated[
+    int,
+    typer.Option(help="Posterior draws for the observation.", parser=_whole_number(2), metavar="N"),
+]
 BankToTrainOn = Annotated[
     str | None,
     typer.Option(
         "--bank",
         help=(
-            "Simulation bank to train on, in place of new simulations: a folder, or an address "
-            "such as s3://bucket/bank."
+            "Simulation bank to train on, in place of new simulations: a folder, an address "
+            "such as s3://bucket/bank, arrays in FILE.npz, or in PARAMETERS.npy,DATA.npy."
         ),
         show_default=False,
     ),
@@ -99,7 +150,8 @@ Reuse = Annotated[
     int | None,
     typer.Option(
         help="Train while the bank is still written, and use each simulation so many times.",
-        min=1,
+        parser=_whole_number(1),
+        metavar="N",
         show_default="a bank that is finished",
     ),
 ]
@@ -110,6 +162,51 @@ Fresh = Annotated[
         min=0.0,
         max=0.99,
         show_default=False,
+    ),
+]
+PriorOfArrays = Annotated[
+    list[str],
+    typer.Option(
+        "--prior",
+        metavar="NAME=DISTRIBUTION",
+        help=(
+            "Prior of a parameter in --bank FILE.npz, such as 'rate=LogNormal(-0.9, 0.5)', for "
+            "arrays without a simulator; all other arrays are data."
+        ),
+        show_default=False,
+    ),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--held-out",
+        help="Diagnose on these arrays, .npz, that training has not seen, in place of simulating.",
+        show_default="held_out.npz in RUN, without a simulator",
+    ),
+]
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders, or saved posteriors.")
+]
+RunsFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds runs.")]
+Comparison = Annotated[
+    Path | None,
+    typer.Option("--output", help="HTML file, or folder of figures.", show_default=False),
+]
+ComparedSimulations = Annotated[
+    int,
+    typer.Option(
+        "--simulations",
+        help="Simulated data sets to compare densities on.",
+        parser=_whole_number(2),
+        metavar="N",
+    ),
+]
+Sources = Annotated[
+    list[str],
+    typer.Option(
+        "--simulator",
+        help="FILE.py:NAME of the simulator, once for all runs, or once for each.",
+        show_default="installed ones",
     ),
 ]
 GivenBank = Annotated[
@@ -124,21 +221,34 @@ Cluster = Annotated[
     typer.Option(help="Address of a Dask scheduler, to simulate there.", metavar="ADDRESS"),
 ]
 Chunk = Annotated[
-    int | None, typer.Option(help="Simulations in a chunk.", min=1, show_default="8 MB, or fewer")
+    int | None,
+    typer.Option(
+        help="Simulations in a chunk.",
+        parser=_whole_number(1),
+        metavar="N",
+        show_default="8 MB, or fewer",
+    ),
 ]
 Simulations = Annotated[
     int | None,
     typer.Option(
         help="Simulated data sets to diagnose on.",
-        min=20,
+        parser=_whole_number(20),
+        metavar="N",
         show_default="10,000; of Python simulators as many as take five minutes, 1,000 at least",
     ),
 ]
 DiagnosisDraws = Annotated[
-    int, typer.Option("--draws", help="Posterior draws for each data set.", min=5)
+    int,
+    typer.Option(
+        "--draws", help="Posterior draws for each data set.", parser=_whole_number(5), metavar="N"
+    ),
 ]
 CheckSimulations = Annotated[
-    int, typer.Option("--simulations", help="Simulations to look at.", min=50)
+    int,
+    typer.Option(
+        "--simulations", help="Simulations to look at.", parser=_whole_number(50), metavar="N"
+    ),
 ]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
 Source = Annotated[
@@ -184,21 +294,6 @@ Resume = Annotated[
 ]
 
 
-_WHOLE_NUMBER = re.compile(r"\d+(_\d+)*|\d{1,3}(,\d{3})+|\d+(\.\d+)?[eE]\+?\d+", re.ASCII)
-
-
-def _whole_number(text: str) -> int:
-    """Read a whole number, also one such as 1e6 or 1,000,000; neither 1,5 nor 1.000 is 1."""
-    number = math.nan
-    if _WHOLE_NUMBER.fullmatch(text):
-        number = float(text.replace(",", "").replace("_", ""))
-    if not 1 <= number < math.inf or number != int(number):
-        raise typer.BadParameter(
-            f"{text!r} is no whole number of 1 or more, such as 1000000 or 1e6"
-        )
-    return int(number)
-
-
 def _minutes(text: str) -> float:
     """Read minutes; typer's own bounds let NaN through."""
     try:
@@ -213,7 +308,7 @@ def _minutes(text: str) -> float:
 
 
 Count = Annotated[
-    int, typer.Option("--n", parser=_whole_number, metavar="N", help="Simulations, such as 1e6.")
+    int, typer.Option("--n", parser=_whole_number(), metavar="N", help="Simulations, such as 1e6.")
 ]
 Minutes = Annotated[
     float | None,
@@ -221,6 +316,20 @@ Minutes = Annotated[
         parser=_minutes, metavar="MINUTES", help="Minutes to train for, about, in place of --steps."
     ),
 ]
+
+
+def check_bank(name: str | None, bank: str | None, prior: list[str]) -> None:
+    """Refuse what can't be trained on before anything heavy is imported."""
+    if prior and (bank is None or not bank.lower().endswith((".npz", ".npy"))):
+        raise typer.BadParameter("--prior needs arrays to train on: --bank FILE.npz")
+    if name is None and not prior:
+        hint = " or the prior of your arrays: --prior 'rate=LogNormal(-0.9, 0.5)'" * bool(bank)
+        raise typer.BadParameter(f"Missing argument 'NAME':{hint or ' see bayesinn list'}")
+    for part in bank.split(",") if bank else ():
+        if part.lower().endswith((".npz", ".npy")) and not Path(part).expanduser().is_file():
+            raise InputError(
+                f"Option --bank {bank!r}", expected="a file", got=f"no file {part!r}", do="check it"
+            )
 
 
 class Commands(TyperGroup):
@@ -246,6 +355,15 @@ Version = Annotated[
         "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
     ),
 ]
+
+
+def methods_of(run: Path) -> str | None:
+    """Return the paragraph that the last diagnosis wrote; None if the posterior is a newer one."""
+    file = run / "methods.txt"
+    weights = run / "posterior" / "weights.h5"
+    if not file.is_file() or (weights.is_file() and weights.stat().st_mtime > file.stat().st_mtime):
+        return None
+    return file.read_text(encoding="utf-8").rstrip()
 
 
 def saved_posterior(run: Path) -> Path:

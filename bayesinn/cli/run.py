@@ -3,12 +3,15 @@
 posterior/      saved posterior, for bayesinn.load
 checkpoint/     state of training, to resume from
 history.csv     loss by step
+held_out.npz    simulations that training has not seen, of arrays without a simulator
 posterior.nc    inference data of the observation, for ArviZ
 posterior.csv   table of the posterior, beside the exact one where asked for
+observations.csv  of several observations, a row for each
 figures/        PNG
 verdict.csv     each check of the diagnosis
 errors.csv      each error that it found, with interval and tolerance
 diagnosis.csv   each parameter in these checks
+methods.txt     paragraph on methods for a paper
 report.html     verdict, tables and figures in one file
 run.json        what tables and reports runs wrote here; no other file is replaced
 """
@@ -27,22 +30,34 @@ import xarray
 
 from bayesinn import plots
 from bayesinn.cli.answers import arrays_of, open_answer, same_data
-from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
+from bayesinn.cli.data_files import names_of
+from bayesinn.cli.glance import look_at
+from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, ROWS, RunFiles
 from bayesinn.core.errors import InputError
+from bayesinn.core.html import facts_html
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosing import diagnose
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.observed import posterior_figures, predictive_figures
-from bayesinn.diagnosis.posterior_table import posterior_table, posterior_tables
+from bayesinn.diagnosis.posterior_table import (
+    P_VALUE,
+    posterior_table,
+    posterior_tables,
+    row_per_observation,
+    write_posterior,
+)
 from bayesinn.diagnosis.verdict import Again
 from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
 from bayesinn.reference import exact_draws
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations
+
+#: Parameters of which the posteriors of many observations are drawn, at most.
+_MOST_PANELS = 40
 
 
 @dataclass(frozen=True)
@@ -53,6 +68,9 @@ class Run:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", check_path("Run folder", self.folder, "runs/model"))
+
+    def _repr_html_(self) -> str:
+        return facts_html(f"Run {str(self.folder)!r}", look_at(self.folder).row())
 
     @property
     def files(self) -> RunFiles:
@@ -124,13 +142,13 @@ class Run:
         If None, the observation is the simulator's own.
 
         ``exact`` asks for draws from the exact posterior beside, which may take minutes;
-        ``predictive`` for data simulated from each draw. Several observations get neither, and no
-        figures.
+        ``predictive`` for data simulated from each draw. Several observations get neither, but a
+        table with a row for each, and a figure of all.
         """
         simulator = posterior.simulator
         fingerprint = posterior.fingerprint
         with lock_folder(self.folder, "Run folder"):
-            self.files.check(*ANSWER)
+            self.files.check(*ANSWER, ROWS)
             observation = self.check_data(
                 simulator, data, answers=True, posterior=fingerprint, many=True
             )
@@ -142,9 +160,7 @@ class Run:
                     do="give a file: --data FILE",
                 )
             if observation.batched:
-                return self._infer_many(
-                    posterior, observation, getattr(data, "names", None), draws, seed, exact
-                )
+                return self._infer_many(posterior, observation, data, draws, seed, exact)
             data = {name: value[0] for name, value in observation.arrays.items()}
             tree = posterior.infer(
                 data, draws=draws, seed=seed, predictive=predictive, progress=True
@@ -171,7 +187,7 @@ class Run:
         self,
         posterior: AmortizedPosterior,
         observations: Observations,
-        names: tuple[str, ...] | None,
+        data: Mapping[str, Any] | None,
         draws: int,
         seed: int,
         exact: bool,
@@ -186,19 +202,28 @@ class Run:
         # Data simulated from each draw of each observation may not fit into memory.
         tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
         tree.attrs["posterior"] = posterior.fingerprint
+        labels = posterior.simulator.labels
+        names, by = names_of(data)
         rows = names or range(observations.count)
         for group in tree.children.values():
             if "observation" in group.dims:
                 group.coords["observation"] = list(rows)
-        table = posterior_tables(arrays_of(tree, "posterior"), posterior.simulator.labels, rows)
-        p_values = np.asarray(tree["sample_stats"]["out_of_distribution_p"])
-        table["out_of_distribution_p"] = np.repeat(p_values, len(table) // observations.count)
+        values = arrays_of(tree, "posterior")
+        table = posterior_tables(values, labels, rows, by)
+        p_values = np.asarray(tree["sample_stats"][P_VALUE])
+        table[P_VALUE] = np.repeat(p_values, len(table) // observations.count)
         self._save_answer(tree, table)
+        with self.files.write(ROWS) as file:
+            row_per_observation(write_posterior(table)).to_csv(file)
+        moved = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
+        if len(table) <= _MOST_PANELS * observations.count:
+            figure = plots.observations(moved, list(map(str, rows)), labels=labels, by=by)
+            self._save(figure, "observations")
         return tree, table
 
     def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
         with self.files.write("posterior.csv") as file:
-            table.to_csv(file)
+            write_posterior(table).to_csv(file)
         with self.files.write("posterior.nc") as file:
             tree.to_netcdf(file, engine="h5netcdf")
 
@@ -224,6 +249,7 @@ class Run:
         posterior: AmortizedPosterior,
         data: Mapping[str, Any] | None = None,
         *,
+        held_out: Arrays | None = None,
         simulations: int | None = None,
         draws: int = 200,
         seed: int,
@@ -231,14 +257,20 @@ class Run:
     ) -> Diagnosis:
         """Check on fresh simulations and around an observation, and save the outcome.
 
-        If None, the observation is the simulator's own.
+        If None, the observation is the simulator's own. Rows that were held out take the place of
+        fresh simulations.
 
         ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
         """
         with lock_folder(self.folder, "Run folder"):
             self.files.check(*DIAGNOSIS)
             diagnosis = diagnose(
-                posterior, simulations=simulations, draws=draws, seed=seed, observed=data
+                posterior,
+                data=held_out,
+                simulations=simulations,
+                draws=draws,
+                seed=seed,
+                observed=data,
             )
             diagnosis = diagnosis if again is None else replace(diagnosis, again=again)
             parameters = diagnosis.to_dataframe().rename_axis("parameter")
@@ -250,6 +282,8 @@ class Run:
             for name, table in tables.items():
                 with self.files.write(f"{name}.csv") as file:
                     table.to_csv(file)
+            with self.files.write("methods.txt") as file:
+                file.write_text(f"{diagnosis.methods}\n", encoding="utf-8")
             diagnosis.plot(self.folder / "figures")
         return diagnosis
 
@@ -259,29 +293,33 @@ class Run:
         diagnosis: Diagnosis,
         data: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write ``report.html`` from the diagnosis, beside the exact posterior if available.
+        """Write ``report.html`` from the diagnosis, with the answer to these data in the folder.
 
-        It is that of these data, if it is in the folder.
+        If there is one, its numbers are the same as in ``posterior.csv``, beside those of the exact
+        posterior where the folder has draws from it.
         """
         with lock_folder(self.folder, "Run folder"):
             self.files.check(*REPORT)
-            reference = self._exact(posterior, data)
+            answer, reference = self._answer(posterior, data)
             with self.files.write("report.html") as file:
-                diagnosis.to_html(file, reference=reference)
+                diagnosis.to_html(file, reference=reference, draws=answer)
         return self.folder / "report.html"
 
-    def _exact(
+    def _answer(
         self, posterior: AmortizedPosterior, data: Mapping[str, Any] | None
-    ) -> dict[str, np.ndarray] | None:
-        """Return draws from the exact posterior of these data, if the folder has them."""
+    ) -> tuple[dict[str, np.ndarray] | None, dict[str, np.ndarray] | None]:
+        """Return draws from posterior and exact posterior of these data, if the folder has them."""
         given = posterior.simulator.observed if data is None else data
         if given is None or not (self.folder / "posterior.nc").is_file():
-            return None
+            return None, None
         with open_answer(self.folder / "posterior.nc") as tree:
             seen = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
-            exact = arrays_of(tree, "exact_posterior")
-        same = exact and same_data(seen, check_observations(posterior.simulator, given).arrays)
-        return exact if same else None
+            draws, exact = (arrays_of(tree, name) for name in ("posterior", "exact_posterior"))
+            own = tree.attrs.get("posterior") == posterior.fingerprint
+        observations = check_observations(posterior.simulator, given)
+        if observations.batched or not same_data(seen, observations.arrays):
+            return None, None
+        return (draws if own else None), exact or None
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         plots.save(figure, self._figure(name))

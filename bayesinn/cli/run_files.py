@@ -17,8 +17,9 @@ from bayesinn.core.errors import InputError
 
 TRAINING = ("history.csv",)
 ANSWER = ("posterior.csv", "posterior.nc")
+ROWS = "observations.csv"
 REPORT = ("report.html",)
-DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv")
+DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv", "methods.txt")
 _LIST = "run.json"
 
 

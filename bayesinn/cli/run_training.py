@@ -1,16 +1,20 @@
 """Training into a run folder: new, resumed, or longer."""
 
 import contextlib
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from bayesinn import plots
+from bayesinn.cli.array_files import HELD_OUT
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
-from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
 from bayesinn.core.storage import lock_folder
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
@@ -18,7 +22,7 @@ from bayesinn.flows import Flow
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.summaries import Summary
 from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
 from bayesinn.training.devices import Devices
@@ -28,6 +32,14 @@ from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimi
 Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
 
 _TRIAL_STEPS = 100
+_TRIAL_EPOCHS = 10
+# Share of the minutes that the trial may take, if that is two epochs of it.
+_TRIAL_SHARE = 0.1
+# Steps that are planned for each that the trial promised; minutes after the last one; the least
+# share of the minutes for training itself.
+_SPARE = 1.3
+_FINISHING = 0.05
+_LEAST = 0.3
 # Factor of the learning rate of a posterior that is trained longer.
 _SLOWER = 0.2
 
@@ -44,7 +56,8 @@ def train_into(
     passes: int | None = None,
     networks: Networks = (None, None),
     longer: bool = False,
-    data: Bank | Stream | None = None,
+    data: Bank | Stream | Arrays | None = None,
+    held_out: Arrays | None = None,
     strategy: tf.distribute.Strategy | None = None,
     accumulate: int = 1,
 ) -> AmortizedPosterior:
@@ -52,8 +65,9 @@ def train_into(
 
     A posterior that the folder has already is trained on, with fresh simulations, if ``longer``
     allows that. Of a bank, simulations are not fresh. Of several processes, the first one writes,
-    to a folder that all of them read.
+    to a folder that all of them read. Rows that are ``held_out`` of arrays are kept in the folder.
     """
+    started = time.monotonic()
     devices = Devices(strategy)
     if minutes is not None and devices.processes > 1:
         raise InputError(
@@ -74,11 +88,11 @@ def train_into(
             "Length of training",
             expected="either minutes, for a new run, or steps",
             got="minutes together with steps, or with a run to resume",
-            do="resume with the number of steps that was printed",
+            do="resume without --minutes: the number of steps is in the folder",
         )
     files = RunFiles(folder)
     with lock_folder(folder if devices.chief else None, "Run folder"):
-        files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT)
+        files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, *([HELD_OUT] if held_out else []))
         check_own(folder / "figures" / "loss.png")
         with devices.chief_first():
             start = _start(
@@ -98,8 +112,13 @@ def train_into(
             summary = summary or start.summaries
             flow = flow or start.flow
         if minutes is not None:
-            steps = steps_in(minutes, simulator, batch_size, options, (summary, flow))
-            print(f"{minutes:g} minutes are about {steps:,} steps")
+            about = steps_in(minutes, simulator, batch_size, options, (summary, flow))
+            print(f"{minutes:g} minutes are about {about:,} steps")
+            # The learning rate falls with the time that is left: of more steps, the last ones are
+            # done if there is time for them.
+            steps = math.ceil(_SPARE * about)
+            left = minutes - (time.monotonic() - started) / 60.0
+            options = replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
         if start is not None:
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
             options = replace(options, learning_rate=_SLOWER * simulator.recommended.learning_rate)
@@ -117,6 +136,9 @@ def train_into(
                 posterior.save(folder / "posterior")
                 with files.write("history.csv") as file:
                     posterior.history.to_csv(file, index=False)
+                if held_out is not None:
+                    with files.write(HELD_OUT) as file, open(file, "wb") as content:
+                        np.savez(content, allow_pickle=False, **held_out)
                 figure = plots.loss(posterior.history, nats=posterior.nats)
                 plots.save(figure, folder / "figures" / "loss.png")
     return posterior
@@ -135,12 +157,12 @@ def steps_in(
     """
 
     def steps(options: Optimization) -> int:
-        clock = StepClock()
+        clock = StepClock(most_seconds=60.0 * _TRIAL_SHARE * minutes)
         trial = AmortizedPosterior(simulator, *networks)
         options = replace(options, callbacks=[clock])
         trial.fit(
             steps=_TRIAL_STEPS,
-            epochs=2,
+            epochs=_TRIAL_EPOCHS,
             batch_size=batch_size,
             optimization=options,
             progress=False,
@@ -174,7 +196,7 @@ def _start(
                 ),
             )
         return None
-    posterior = load(folder / "posterior", simulator)
+    posterior = _load_own(folder, simulator)
     if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
         return posterior
     if not longer:
@@ -199,6 +221,22 @@ def _start(
     # The state of a run that has ended; the posterior that it made stays until there is another.
     remove_checkpoint(folder / "checkpoint")
     return posterior
+
+
+def _load_own(folder: Path, simulator: Simulator) -> AmortizedPosterior:
+    """Return the posterior of a folder; say where another simulator's may go."""
+    try:
+        return load(folder / "posterior", simulator)
+    except SavedPosteriorError as error:
+        if "another: " not in str(error):
+            raise
+        changed = str(error).partition("another: ")[2].partition("\n")[0]
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected=f"a new folder, or a posterior of this simulator {simulator.name!r}",
+            got=f"one of another: {changed}",
+            do=f"give another folder, --output {folder}-2, or delete this one",
+        ) from error
 
 
 def _is_result_of(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:

@@ -20,6 +20,7 @@ from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import Quantity, gather, held_out_rows, simulate
+from bayesinn.diagnosis.methods import methods_text
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
@@ -163,6 +164,7 @@ def diagnose(
         history=posterior.history,
         nats=posterior.nats,
         again=again,
+        methods=methods_text(posterior, found),
     )
 
 

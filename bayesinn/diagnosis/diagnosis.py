@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.html import table_html
 from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.evidence import Evidence, optional
 from bayesinn.diagnosis.observed import observed_section
@@ -38,6 +40,7 @@ class Diagnosis(Verdict):
     about: Mapping[str, str] = field(default_factory=dict)
     history: pd.DataFrame | None = None  #: of the training
     nats: bool = True  #: whether its loss is in nats
+    methods: str = ""  #: paragraph for a paper, see :func:`bayesinn.methods_text`
 
     def __getitem__(self, key: str) -> Any:
         results = self.results | dict.fromkeys((check.key for check in self.left_out), None)
@@ -106,13 +109,15 @@ class Diagnosis(Verdict):
         title: str = "",
         sections: Sequence[Section] = (),
         reference: Arrays | None = None,
+        draws: Arrays | None = None,
     ) -> Path:
         """Write the report as a self-contained HTML file, own sections last; return its path.
 
         These are your own sections.
 
         ``reference``, draws from an exact or classical posterior of the observed data, dict of name
-        to (m, *event), is shown beside the posterior of the observed data.
+        to (m, *event), is shown beside the posterior of the observed data; ``draws`` from that one,
+        such as those that were published, in place of the diagnosis' own.
         """
         labels = self.evidence.labels
         parts = [
@@ -121,7 +126,10 @@ class Diagnosis(Verdict):
         ]
         at = optional(lambda: self.evidence.observation)
         if at is not None:
-            section = observed_section(at, self.evidence.prior, labels, reference, self._ranking)
+            ranking = self._ranking
+            section = observed_section(
+                at, self.evidence.prior, labels, reference, ranking, draws=draws
+            )
             parts.insert(0, section)
         # What is wrong comes first, the rest is folded away.
         order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
@@ -132,6 +140,8 @@ class Diagnosis(Verdict):
         parts += sections
         if self.history is not None and not self.history.empty:
             parts.append(training_section(self.history, self.nats))
+        if self.methods:
+            parts.append(Section("Methods", self.methods))
         name = self.about.get("Simulator", "")
         return render(
             path,
@@ -172,6 +182,14 @@ class Diagnosis(Verdict):
         found = [name for finding in self.findings for name in finding.errors["column"]]
         every = dict.fromkeys([*found, *self.parameters])
         return [name for name in every if name in self.parameters]
+
+    def _repr_html_(self) -> str:
+        simulations, draws = self.size
+        rows = [(item.check.name, item.grade, item.found) for item in self.findings]
+        title = f"Diagnosis: {self.grade} ({simulations:,} simulations, {draws:,} draws each)"
+        table = table_html(title, ("check", "grade", "found"), rows)
+        lines = "<br>".join(map(escape, [self.text, *self._not_run]))
+        return f"{table}<p>{lines}</p>"
 
     @cached_property
     def _numbers(self) -> pd.DataFrame:

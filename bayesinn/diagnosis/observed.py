@@ -10,7 +10,7 @@ from bayesinn.core.labels import Labels, columns
 from bayesinn.diagnosis.check import MOST_PANELS
 from bayesinn.diagnosis.evidence import Observation, optional
 from bayesinn.diagnosis.finding import write_choice
-from bayesinn.diagnosis.posterior_table import posterior_table
+from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section
 from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.posterior.typicality import Typicality
@@ -36,13 +36,17 @@ def observed_section(
     labels: Labels,
     reference: Arrays | None = None,
     ranking: Sequence[str] = (),
+    *,
+    draws: Arrays | None = None,
 ) -> Section:
     """Return table and figures of the posterior of one observation, and data simulated from it.
 
-    ``ranking`` orders columns of parameters: of many, the marginals of the first are drawn.
+    ``ranking`` orders columns of parameters: of many, the marginals of the first are drawn. Draws
+    that are given are shown in place of the diagnosis' own.
     """
-    draws = {name: value[:_MOST_DRAWS] for name, value in at.draws.items()}
-    table = posterior_table(at.draws, labels, reference).drop(columns="unit")
+    every = draws or at.draws
+    draws = {name: value[:_MOST_DRAWS] for name, value in every.items()}
+    table = write_posterior(posterior_table(every, labels, reference)).drop(columns="unit")
     typicality = optional(lambda: at.typicality)
     text = "" if typicality is None else _write_typicality(typicality)
     figures = posterior_figures(draws, prior, labels, reference, ranking)

@@ -353,3 +353,17 @@ def test_what_is_no_npz_is_explained(tmp_path, write, got: str) -> None:
     with pytest.raises(InputError, match=r"(?s)well-formed NPZ.*correct the file") as error:
         read_data(path)
     assert got in str(error.value)
+
+
+def test_a_long_format_is_read_like_a_wide_one(file) -> None:
+    steps = [*zip("123", "123", "456", strict=True)]
+    lines = [f"level,{level}\ntwo[0],{one}\ntwo[1],{two}\n" for level, one, two in steps]
+    lines += ["weight,5\ndose,100\nsite[0],7\nsite[1],8\n"]
+    data = read_data(file("variable,value\n" + "".join(lines)), CLINIC, note=lambda text: None)
+    same(data, EXPECTED)
+    rows = [f"{name},level,{value}" for name in "ab" for value in (1, 2, 3)]
+    data = read_data(file("\n".join(["person,variable,value", *rows])), GAPS, by="person")
+    assert (data.names, data.by) == (("a", "b"), "person")
+    np.testing.assert_array_equal(data["level"], [[1.0, 2.0, 3.0]] * 2)
+    with pytest.raises(InputError, match=r"line 3, column 'level'[\s\S]*got:      'x'"):
+        read_data(file("variable,value\nlevel,1\nlevel,x\nlevel,3\n"), GAPS)

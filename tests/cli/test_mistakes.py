@@ -77,6 +77,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("train linear --flow coupling:transform=splines", ["did you mean 'spline'?"]),
         ("train linear --flow coupling:blocks", ["an option and its value"]),
         ("train linear --steps 0", ["--steps"]),
+        ("train linear --steps 1,5", ["'1,5' is no whole number"]),
         ("train linear --setps 5", ["--setps"]),
         ("train linear --batch-size many", ["--batch-size"]),
         ("train linear --seed -1", ["--seed"]),

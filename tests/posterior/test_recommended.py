@@ -66,8 +66,8 @@ def test_two_posteriors_do_not_share_weights(ruler):
 
 
 def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
-    # As though each half of the trial, 50 steps, took a second.
-    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
+    # As though each tenth of the trial, 10 steps, took a fifth of a second.
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 0.2)
     fit = bi.AmortizedPosterior.fit
     compiled = []
     monkeypatch.setattr(
@@ -88,7 +88,7 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
 
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
     monkeypatch.setattr(ruler, "recommended", dataclasses.replace(ruler.recommended, passes=4))
-    monkeypatch.setattr(StepClock, "seconds_per_epoch", 1.0)
+    monkeypatch.setattr(StepClock, "seconds_per_epoch", 0.2)
     monkeypatch.setattr(Progress, "seconds_each", 0.32 / 16)
     # A step takes 0.02 s, and a fourth of a batch 0.08.
     assert steps_in(2.0, ruler) == 1_200

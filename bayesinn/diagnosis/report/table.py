@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from bayesinn.core.labels import Labels
+from bayesinn.core.number_text import is_number
 from bayesinn.diagnosis.report.mathtext import write_label
 
 #: Words that are a grade if they fill a cell, in any case; symbols that tell them apart without
@@ -73,6 +74,8 @@ def table(frame: pd.DataFrame, labels: Labels | None = None) -> dict[str, Any]:
 
 def _kind(dtype: object, column: list[Cell]) -> str:
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_bool_dtype(dtype):
+        return "number"
+    if all(is_number(cell.text) for cell in column):
         return "number"
     return "long" if any(len(cell.text) > _LONG for cell in column) else ""
 

@@ -1,0 +1,109 @@
+"""Simulations that people have as files of arrays, to train on: .npz, or a pair of .npy."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesinn.cli.data_files import read_npz
+from bayesinn.core.errors import InputError
+from bayesinn.simulation.checks import check_simulations, numbers
+from bayesinn.simulation.distribution_text import read_distribution
+from bayesinn.simulation.from_arrays import from_arrays
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.training.arrays import split
+
+#: Name in a run folder of rows that its posterior was not trained on.
+HELD_OUT = "held_out.npz"
+_SHARE = 0.2
+_MOST_HELD_OUT = 10_000
+
+
+def is_array_file(place: str | None) -> bool:
+    """Whether a bank is a file of arrays, or two: ``PARAMETERS.npy,DATA.npy``."""
+    return place is not None and place.lower().endswith((".npz", ".npy"))
+
+
+def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
+    """Return the arrays of a file by name.
+
+    Of a pair of .npy files, the columns of the first are parameters in this order, and the second
+    is an observable with the name of the file.
+    """
+    files = [Path(part).expanduser() for part in place.split(",")]
+    subject = f"File of simulations {place!r}"
+    for file in files:
+        if not file.is_file():
+            got = f"no file {str(file)!r}"
+            raise InputError(subject, expected="a file", got=got, do="check the path")
+    try:
+        if len(files) == 1 and files[0].suffix.lower() == ".npz":
+            return dict(read_npz(files[0]))
+        if len(files) != 2:
+            raise ValueError(f"{len(files)} of .npy")
+        first, data = (np.load(file, allow_pickle=False) for file in files)
+    except Exception as error:
+        raise InputError(
+            subject,
+            expected=".npz with a name for each array, or PARAMETERS.npy,DATA.npy",
+            got=f"{type(error).__name__}: {error}",
+            do="write it with np.savez(path, NAME=array, ...)",
+        ) from error
+    columns = first[:, None] if first.ndim == 1 else first
+    if columns.ndim != 2 or columns.shape[1] != len(parameters):
+        expected = f"a column for each of the parameters {list(parameters)}"
+        do = "order --prior as the columns are; write vectors into an .npz file"
+        raise InputError(subject, expected=expected, got=f"shape {first.shape}", do=do)
+    return {**dict(zip(parameters, columns.T, strict=True)), files[1].stem: data}
+
+
+def read_priors(texts: Sequence[str]) -> dict[str, Any]:
+    """Return distributions by parameter, from texts such as ``rate=LogNormal(-0.9, 0.5)``."""
+    priors: dict[str, Any] = {}
+    for text in texts:
+        name, equals, distribution = text.partition("=")
+        name = name.strip()
+        if not equals or not re.fullmatch(r"[^\s(]+", name) or name in priors:
+            do = "write for example --prior 'rate=LogNormal(-0.9, 0.5)', once for each parameter"
+            expected = "NAME=DISTRIBUTION(NUMBERS)"
+            raise InputError(f"Option --prior {text!r}", expected=expected, got=repr(text), do=do)
+        priors[name] = read_distribution(f"Prior of {name!r}", distribution)
+    return priors
+
+
+def arrays_model(name: str | None, place: str, texts: Sequence[str]) -> tuple[Simulator, Arrays]:
+    """Return the model of arrays in a file, with these priors, and the arrays."""
+    priors = read_priors(texts)
+    arrays = read_arrays(place, list(priors))
+    rows = {key: numbers(f"Array {key!r} in {place!r}", value) for key, value in arrays.items()}
+    if absent := [key for key in priors if key not in rows]:
+        expected = f"an array for each parameter with a prior, {list(priors)}"
+        got = f"{list(rows)}, without {absent}"
+        do = "name the parameters as in --prior; the other arrays are the data"
+        raise InputError(f"File of simulations {place!r}", expected=expected, got=got, do=do)
+    stem = Path(place.rpartition(",")[2]).stem
+    return from_arrays(priors, rows, name=name or stem), rows
+
+
+def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
+    """Return rows to train on, and others to diagnose on: a fifth, 10,000 at most.
+
+    They are the same whatever the seed of the training, so that a posterior that is trained longer
+    has not seen them.
+    """
+    rows = len(next(iter(arrays.values())))
+    kept, apart = split(rows, min(_SHARE, _MOST_HELD_OUT / rows), 0)
+    return tuple({name: value[part] for name, value in arrays.items()} for part in (kept, apart))  # type: ignore[return-value]
+
+
+def held_out_rows(run: Path, given: Path | None, simulator: Simulator) -> Arrays | None:
+    """Return the rows to diagnose on: of a file, or those in a run folder; None to simulate."""
+    own = run / HELD_OUT
+    if given is None and (simulator.simulates or not own.is_file()):
+        return None
+    place = str(own if given is None else given)
+    return check_simulations(
+        simulator, read_arrays(place, simulator.prior.names), f"File of simulations {place!r}"
+    )

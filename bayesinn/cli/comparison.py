@@ -1,0 +1,248 @@
+"""Runs beside each other: trainings, verdicts, held-out nats, posteriors of one observation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bayesinn import plots
+from bayesinn.cli.glance import RunGlance, look_at
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
+from bayesinn.core.validation import check_integer
+from bayesinn.diagnosis.gather import held_out_rows, simulate
+from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
+from bayesinn.diagnosis.report import Figure, Section, render
+from bayesinn.estimators.loading import load
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulator import Simulator
+
+_SUBJECT = "Runs to compare"
+_DRAWS = 4_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunComparison:
+    """Runs beside each other; :func:`compare_runs` makes it.
+
+    Attributes
+    ----------
+    table : DataFrame
+        A row a run: simulator, steps, simulations, last loss, verdict; ``nats``, the mean log
+        density of the true parameters of the held-out data sets; ``gain``, how much it is above
+        the first run's, and ``error``, the standard error of that.
+    posteriors : DataFrame, or None without an observation
+        A row for each run and parameter: mean, sd and 95 % interval.
+    histories : dict of run to DataFrame
+    draws : dict of run to dict of name to array (draws, *event), empty without an observation
+    """
+
+    table: pd.DataFrame
+    posteriors: pd.DataFrame | None
+    histories: Mapping[str, pd.DataFrame]
+    draws: Mapping[str, Mapping[str, np.ndarray]]
+    data_sets: int
+    labels: Labels
+    nats: bool
+
+    def figures(self) -> dict[str, plots.Canvas]:
+        """Draw training curves and, with an observation, its posteriors."""
+        found = {}
+        if self.histories:
+            found["losses"] = plots.losses(self.histories, nats=self.nats)
+        if self.draws:
+            found["posteriors"] = plots.overlay(self.draws, labels=self.labels)
+        return found
+
+    def plot(self, folder: str | Path) -> list[Path]:
+        """Write the figures as PNG into a folder, and return their paths."""
+        paths = []
+        for name, figure in self.figures().items():
+            paths.append(Path(folder) / f"{name}.png")
+            plots.save(figure, paths[-1])
+        return paths
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write tables and figures as one HTML file; return its path."""
+        captions = {
+            "losses": "Loss by step: on held-out rows where there are any.",
+            "posteriors": "Posteriors of the same observation, one a run.",
+        }
+        drawn = [Figure(figure, captions[name]) for name, figure in self.figures().items()]
+        sections = [Section("Runs", self._note, self._written.T, drawn)]
+        if self.posteriors is not None:
+            written = write_posterior(self.posteriors)
+            sections.append(Section("Posteriors of the observation", "", written))
+        return render(path, f"Comparison of {len(self.table)} runs", sections)
+
+    @property
+    def _note(self) -> str:
+        return (
+            f"Held-out nats: the mean log density of the true parameters of {self.data_sets:,} "
+            f"data sets of the first run's prior, the same for all. Higher is sharper and better; "
+            f"a gain of less than twice its error says nothing."
+        )
+
+    @property
+    def _written(self) -> pd.DataFrame:
+        written = self.table.copy()
+        for name in ("loss", "nats", "gain", "error"):
+            written[name] = ["" if np.isnan(value) else f"{value:.3f}" for value in written[name]]
+        return written.fillna("")
+
+    def __repr__(self) -> str:
+        parts = [self._written.T.to_string(), self._note]
+        if self.posteriors is not None:
+            parts.append(write_posterior(self.posteriors).to_string())
+        return "\n\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        parts = [self._written.T.to_html(), f"<p>{self._note}</p>"]
+        if self.posteriors is not None:
+            parts.append(write_posterior(self.posteriors).to_html())
+        return "".join(parts)
+
+
+def compare_runs(
+    *runs: str | Path,
+    data: Mapping[str, Any] | None = None,
+    held_out: Mapping[str, Any] | None = None,
+    simulators: Sequence[Simulator] = (),
+    trust_source: bool = False,
+    simulations: int = 2_000,
+    seed: int = 0,
+) -> RunComparison:
+    """Compare runs of the command line, or saved posteriors: another prior, network or seed.
+
+    Parameters
+    ----------
+    runs : paths, up to five
+        Run folders, or folders of saved posteriors, whose simulators have the same observables.
+    data : dict of name to array
+        One observation, whose posteriors are compared; what ships with the simulator if left out.
+    held_out : dict of name to array (n, ...)
+        Parameters and data sets that none was trained on; ``simulations`` fresh ones of the first
+        run's simulator if left out.
+    simulators : sequence of Simulator, one for each run, or one for all
+        See :func:`bayesinn.load`.
+    trust_source, simulations, seed
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ... )
+    >>> folders = [f"{tempfile.mkdtemp()}/{name}" for name in "ab"]
+    >>> for steps, folder in enumerate(folders, 1):
+    ...     _ = posterior.fit(steps=steps, batch_size=32, progress=False).save(folder)
+    >>> compare_runs(*folders, simulations=50).table["steps"].tolist()
+    [1, 2]
+    """
+    simulations = check_integer("Argument 'simulations'", simulations, 2)
+    if not 2 <= len(runs) <= len(plots.CURVES):
+        expected = f"2 to {len(plots.CURVES)} folders"
+        do = "pass folders of runs, such as 'runs/a', 'runs/b'"
+        raise InputError(_SUBJECT, expected=expected, got=f"{len(runs)}", do=do)
+    given: list[Simulator | None] = [*simulators] or [None]
+    given = given * len(runs) if len(given) == 1 else given
+    if len(given) != len(runs):
+        do = "pass one for each run, or one for all"
+        raise InputError("Simulators", expected=f"{len(runs)}", got=f"{len(given)}", do=do)
+    glances = [look_at(Path(run).expanduser()) for run in runs]
+    names = _names(glances)
+    posteriors: dict[str, Any] = {
+        name: load(glance.posterior, simulator, trust_source)
+        for name, glance, simulator in zip(names, glances, given, strict=True)
+    }
+    first = next(iter(posteriors.values()))
+    simulator = first.simulator
+    for name, posterior in posteriors.items():
+        if posterior.simulator.shapes["observables"] != simulator.shapes["observables"]:
+            expected = f"observables {simulator.shapes['observables']}, as of {names[0]!r}"
+            got = f"{posterior.simulator.shapes['observables']} of {name!r}"
+            raise InputError(_SUBJECT, expected=expected, got=got, do="compare runs of like data")
+    rows = _rows(simulator, held_out, simulations, seed)
+    nats = {name: _nats(posterior, rows) for name, posterior in posteriors.items()}
+    table = pd.DataFrame(
+        {
+            name: {**glance.row(), **_gain(nats[name], nats[names[0]], name == names[0])}
+            for name, glance in zip(names, glances, strict=True)
+        }
+    ).T.infer_objects()
+    for column in ("loss", "nats", "gain", "error"):
+        table[column] = table[column].astype(float)
+    observed = simulator.observed if data is None else data
+    draws: dict[str, Mapping[str, np.ndarray]] = {}
+    tables = None
+    if observed is not None:
+        draws = {
+            name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
+            for name, posterior in posteriors.items()
+        }
+        parts = {
+            name: posterior_table(values, posteriors[name].simulator.labels)
+            for name, values in draws.items()
+        }
+        together = pd.concat(parts, names=["run", "parameter"]).swaplevel()
+        order = list(dict.fromkeys(together.index.get_level_values("parameter")))
+        tables = together.loc[order]
+    histories = {
+        name: posterior.history for name, posterior in posteriors.items() if len(posterior.history)
+    }
+    return RunComparison(
+        table,
+        tables,
+        histories,
+        draws,
+        len(next(iter(rows.parameters.values()))),
+        simulator.labels,
+        all(posterior.nats for posterior in posteriors.values()),
+    )
+
+
+def _names(glances: Sequence[RunGlance]) -> list[str]:
+    """Return short names that differ: the last part of each path, or all of it."""
+    names = [glance.folder.name for glance in glances]
+    if len(set(names)) == len(names):
+        return names
+    paths = [str(glance.folder) for glance in glances]
+    if len(set(paths)) == len(paths):
+        return paths
+    raise InputError(_SUBJECT, expected="different folders", got=str(paths), do="name each once")
+
+
+def _rows(
+    simulator: Simulator, held_out: Mapping[str, Any] | None, simulations: int, seed: int
+) -> Simulations:
+    if held_out is not None:
+        return held_out_rows(simulator, held_out)
+    return simulate(simulator, simulations, seed, "comparison")
+
+
+def _nats(posterior: Posterior, rows: Simulations) -> np.ndarray | None:
+    """Return the log density (n,) of the true parameters; None where that can't be compared."""
+    if posterior.density != "exact" or set(posterior.simulator.prior.names) != set(rows.parameters):
+        return None
+    data = {**rows.observables, **rows.context}
+    return np.asarray(posterior.log_prob(rows.parameters, data), float)
+
+
+def _gain(own: np.ndarray | None, first: np.ndarray | None, is_first: bool) -> dict[str, float]:
+    found = {"nats": np.nan, "gain": np.nan, "error": np.nan}
+    if own is None:
+        return found
+    found["nats"] = float(np.mean(own))
+    if first is not None and not is_first:
+        with np.errstate(invalid="ignore"):
+            difference = own - first
+        found["gain"] = float(np.mean(difference))
+        found["error"] = float(np.std(difference, ddof=1) / np.sqrt(len(difference)))
+    return found

@@ -1,0 +1,134 @@
+"""Run folders at a glance, read from their files: no network is built, nothing heavy imported."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bayesinn.core.errors import BayesinnError, InputError
+from bayesinn.core.manifest import read_manifest
+
+_DEPTH = 3
+_GRADES = ("outside", "undecided", "within")
+
+
+@dataclass(frozen=True)
+class RunGlance:
+    """What the files of a run, or of a saved posterior, tell at once."""
+
+    folder: Path
+    posterior: Path  #: folder of the saved posterior
+    simulator: str
+    steps: int
+    batch_size: int
+    passes: int
+    seed: int
+    loss: float  #: the last, on held-out rows where there are any; NaN if unknown
+    verdict: str  #: grade of the last diagnosis; empty if there was none
+    answered: bool
+    date: str
+
+    @property
+    def simulations(self) -> int:
+        """Number of simulations that training used."""
+        return -(-self.steps // max(self.passes, 1)) * self.batch_size
+
+    def row(self) -> dict[str, Any]:
+        """Return what tables show."""
+        return {
+            "simulator": self.simulator,
+            "steps": self.steps,
+            "batch": self.batch_size,
+            "seed": self.seed,
+            "loss": self.loss,
+            "verdict": self.verdict or "not diagnosed",
+            "answer": "yes" if self.answered else "no",
+            "trained": self.date,
+        }
+
+
+def look_at(folder: Path) -> RunGlance:
+    """Return what a run folder, or a saved posterior, tells; an error if it is none."""
+    saved = folder if (folder / "manifest.json").is_file() else folder / "posterior"
+    manifest = read_manifest(saved)
+    training = manifest.get("training", {})
+    settings = training.get("settings", {})
+    history = manifest.get("history", {})
+    written = datetime.datetime.fromtimestamp((saved / "manifest.json").stat().st_mtime)
+    verdict = folder / "verdict.csv"
+    return RunGlance(
+        folder,
+        saved,
+        str(manifest.get("simulator", {}).get("name", "")),
+        int(training.get("steps_done", settings.get("steps", 0))),
+        int(settings.get("batch_size", 0)),
+        int(settings.get("passes", 0)),
+        int(settings.get("seed", 0)),
+        _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
+        _grade(verdict) if verdict.is_file() else "",
+        (folder / "posterior.nc").is_file(),
+        f"{written:%Y-%m-%d %H:%M}",
+    )
+
+
+def find_runs(folder: Path) -> list[RunGlance]:
+    """Return all runs below a folder, by path; an error if there is none."""
+    found = []
+    for place in _places(folder, _DEPTH):
+        try:
+            found.append(look_at(place))
+        except (BayesinnError, OSError, ValueError, TypeError, AttributeError):
+            continue  # another program's, or damaged
+    if not found:
+        got = "none" if folder.is_dir() else "no such folder"
+        do = "name the folder that runs are in, such as runs; bayesinn train makes one"
+        raise InputError(f"Folder {str(folder)!r}", expected="run folders", got=got, do=do)
+    return found
+
+
+def runs_text(runs: list[RunGlance], folder: Path) -> str:
+    """Write runs as a table for the terminal."""
+    rows = []
+    for run in runs:
+        path = os.path.relpath(run.folder, folder)
+        row = {"run": path if path != "." else str(run.folder), **run.row()}
+        loss = "" if math.isnan(run.loss) else f"{run.loss:.3f}"
+        rows.append({name: str(value) for name, value in row.items()} | {"loss": loss})
+    heads = list(rows[0])
+    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
+    lines = [dict(zip(heads, heads, strict=True)), *rows]
+    numbers = ("steps", "batch", "seed", "loss")
+    return "\n".join(
+        "  ".join(
+            line[head].rjust(width) if head in numbers else line[head].ljust(width)
+            for head, width in zip(heads, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _places(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield folders that hold a posterior; not what lies inside of a run."""
+    if any((folder / part / "manifest.json").is_file() for part in ("posterior", ".")):
+        yield folder
+        return
+    if depth and folder.is_dir():
+        for child in sorted(path for path in folder.iterdir() if path.is_dir()):
+            yield from _places(child, depth - 1)
+
+
+def _last(values: list[float | None] | None) -> float:
+    known = [value for value in values or () if value is not None and math.isfinite(value)]
+    return known[-1] if known else math.nan
+
+
+def _grade(file: Path) -> str:
+    with open(file, encoding="utf-8", newline="") as content:
+        grades = {row.get("grade", "") for row in csv.DictReader(content)}
+    return next((grade for grade in _GRADES if grade in grades), "")

@@ -1,0 +1,96 @@
+"""What commands open: a simulator, a posterior, an observation; cheap checks come first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bayesinn.cli import options as cl
+from bayesinn.core.errors import InputError
+from bayesinn.core.manifest import read_manifest
+from bayesinn.core.startup import import_tensorflow
+from bayesinn.simulation.installed import check_name
+
+if TYPE_CHECKING:
+    from bayesinn.cli.run import Run
+    from bayesinn.posterior.amortized import AmortizedPosterior
+    from bayesinn.simulation.simulator import Simulator
+
+    Observation = dict[str, Any] | None
+
+
+def start_tensorflow() -> None:
+    """Import TensorFlow; on a terminal, say so at once."""
+    if "tensorflow" not in sys.modules and sys.stderr.isatty():
+        typer.echo("loading TensorFlow ...", err=True)
+    import_tensorflow()
+
+
+def check_file(data: Path | None) -> None:
+    """Refuse a file of data that can't be read, before anything heavy is imported."""
+    if data is not None and data.suffix.lower() == ".csv" and data.expanduser().is_file():
+        from bayesinn.cli.csv_table import read_table
+
+        read_table(data.expanduser())
+    elif data is not None and not data.expanduser().is_file():
+        subject = "Data file"
+        do = "check the path"
+        raise InputError(subject, expected="a file", got=f"no file {str(data)!r}", do=do)
+
+
+def collect_options(
+    data: Path | None, context: list[str], simulator: str | None, seed: int
+) -> dict[str, list[Any]]:
+    """Return the options of a command that diagnoses, with their values."""
+    given = {"data": data, "simulator": simulator, "seed": seed}
+    return {"context": list(context)} | {
+        name: [value] * (value is not None) for name, value in given.items()
+    }
+
+
+def find_simulator(name: str) -> Simulator:
+    """Return a registered simulator, or one of a file."""
+    check_name(name)  # before TensorFlow is imported, which takes seconds
+    start_tensorflow()
+    from bayesinn.simulation.registry import get
+
+    return get(name)
+
+
+def open_run(folder: Path | None, simulator: Simulator) -> Run:
+    """Return a run folder, by default the simulator's own."""
+    from bayesinn.cli.run import Run
+
+    return Run(folder or Path("runs") / simulator.name)
+
+
+def open_posterior(
+    run: Path, output: Path | None, name: str | None, trust: bool
+) -> tuple[Run, AmortizedPosterior]:
+    """Return the folder for results, and a posterior: of a run folder, or saved by itself."""
+    run = Path(os.path.expanduser(run))
+    saved = cl.saved_posterior(run)
+    read_manifest(saved)  # before TensorFlow is imported
+    simulator = None if name is None else find_simulator(name)
+    start_tensorflow()
+    from bayesinn.estimators.loading import load
+
+    posterior = load(saved, simulator, trust)
+    return open_run(output or (None if saved == run else run), posterior.simulator), posterior
+
+
+def read_observation(
+    data: Path | None, simulator: Simulator, context: list[str], by: str | None = None
+) -> Observation:
+    """Return an observation from a file, or several; None without a file."""
+    from bayesinn.cli.data_files import parse_context, read_data
+
+    if data is None and (context or by):
+        raise typer.BadParameter("--context and --by need data: --data FILE")
+    return (
+        None if data is None else read_data(data, simulator, context=parse_context(context), by=by)
+    )

@@ -1,0 +1,90 @@
+"""Files of arrays without a simulator, on the command line: trained, reported, answered."""
+
+import numpy as np
+import pytest
+
+PRIORS = ("--prior", "mean=Normal(0, 1)", "--prior", "sd=LogNormal(-0.5, 0.3)")
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    mean = generator.normal(size=600)
+    sd = np.exp(generator.normal(-0.5, 0.3, size=600))
+    return {
+        "mean": mean,
+        "sd": sd,
+        "y": mean[:, None] + sd[:, None] * generator.normal(size=(600, 3)),
+    }
+
+
+def test_train_report_and_infer(bayesinn, arrays, tmp_path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays)
+    (tmp_path / "one.csv").write_text("y\n0.1\n0.2\n0.3\n")
+    run = tmp_path / "run"
+    options = ["--steps", 5, "--flow", "coupling:blocks=1", "--output", run]
+    answer = bayesinn("train", "--bank", tmp_path / "mine.npz", *PRIORS, *options)
+    assert not answer.status, answer.err
+    assert "mine: 2 unconstrained parameters" in answer.out
+    with np.load(run / "held_out.npz") as held_out:
+        assert {name: value.shape for name, value in held_out.items()} == {
+            "mean": (120,),
+            "sd": (120,),
+            "y": (120, 3),
+        }
+        assert set(held_out["mean"]) < set(arrays["mean"])
+    answer = bayesinn("diagnose", run, "--draws", 20)
+    assert "(120 simulations, 20 draws, seed 3)" in answer.out
+    assert "not run, there is no function to simulate with" not in answer.out
+    answer = bayesinn("infer", run, "--data", tmp_path / "one.csv")
+    assert not answer.status, answer.err
+    # Trained longer with another seed, it has not seen them either.
+    with np.load(run / "held_out.npz") as held_out:
+        first = held_out["mean"]
+    again = bayesinn("train", "--bank", tmp_path / "mine.npz", *PRIORS, *options, "--seed", 2)
+    assert not again.status, again.err
+    with np.load(run / "held_out.npz") as held_out:
+        np.testing.assert_array_equal(held_out["mean"], first)
+
+
+def test_a_pair_of_arrays(bayesinn, arrays, tmp_path) -> None:
+    np.save(tmp_path / "theta.npy", np.stack([arrays["mean"], arrays["sd"]], axis=1))
+    np.save(tmp_path / "y.npy", arrays["y"])
+    pair = f"{tmp_path / 'theta.npy'},{tmp_path / 'y.npy'}"
+    options = ["--steps", 2, "--flow", "coupling:blocks=1", "--output", tmp_path / "run"]
+    answer = bayesinn("train", "pair", "--bank", pair, *PRIORS, *options)
+    assert not answer.status, answer.err
+    assert "pair: 2 unconstrained parameters" in answer.out
+    wrong = bayesinn("train", "pair", "--bank", pair, *PRIORS[:2], *options)
+    assert wrong.status == 2
+    assert "a column for each of the parameters ['mean']" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("command", "fragments"),
+    [
+        ("train", ["Missing argument 'NAME'"]),
+        ("train --bank bank", ["Missing argument 'NAME'", "--prior"]),
+        ("train --bank nowhere.npz --prior x=Normal(0,1)", ["no file 'nowhere.npz'"]),
+        ("train x --prior x=Normal(0,1)", ["--prior needs arrays", "--bank FILE.npz"]),
+    ],
+)
+def test_mistakes(bayesinn, tmp_path, monkeypatch, command: str, fragments: list[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    answer = bayesinn(*command.split())
+    assert answer.status == 2
+    assert "Traceback" not in answer.err
+    for fragment in fragments:
+        assert fragment in " ".join(answer.err.replace("│", " ").split())
+
+
+def test_wrong_priors(bayesinn, arrays, tmp_path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays)
+    for prior, message in (
+        ("mean", "NAME=DISTRIBUTION(NUMBERS)"),
+        ("mean=Norml(0, 1)", "did you mean 'Normal'"),
+        ("meen=Normal(0, 1)", "without ['meen']"),
+    ):
+        answer = bayesinn("train", "--bank", tmp_path / "mine.npz", "--prior", prior)
+        assert answer.status == 2
+        assert message in answer.err

@@ -1,0 +1,125 @@
+"""Runs at a glance and beside each other, and the paragraph on methods for a paper."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """Two posteriors of one simulator, one of them in a run folder with a verdict."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, steps in (("short", 2), ("long", 300)):
+        flow = bi.flows.coupling(blocks=1, hidden=(16,))
+        posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        posterior.fit(steps=steps, batch_size=64, seed=1, progress=False)
+        posterior.save(folder / name / "posterior")
+    (folder / "long" / "verdict.csv").write_text("check,grade\nSBC,within\nTARP,undecided\n")
+    (folder / "notes").mkdir()
+    return folder
+
+
+def test_runs_at_a_glance(bayesinn, runs: Path) -> None:
+    answer = bayesinn("runs", runs)
+    head, long, short = answer.out.splitlines()
+    assert head.split()[:2] == ["run", "simulator"]
+    assert long.split()[:4] == ["long", "linear", "300", "64"]
+    assert "undecided" in long
+    assert short.split()[:4] == ["short", "linear", "2", "64"]
+    assert "not diagnosed" in short
+    empty = bayesinn("runs", runs / "notes")
+    assert empty.status == 2
+    assert "expected: run folders" in empty.err
+
+
+def test_at_a_glance_needs_no_tensorflow(runs: Path, fresh_python) -> None:
+    code = f"""
+import sys
+sys.argv = ["bayesinn", "runs", {str(runs)!r}]
+from bayesinn.cli import main
+try:
+    main()
+finally:
+    print(sorted({{"tensorflow", "numpy", "pandas"}} & set(sys.modules)))
+"""
+    assert fresh_python(code).stdout.splitlines()[-1] == "[]"
+
+
+def test_compare(bayesinn, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("y\n1.5\n")
+    options = ["--data", tmp_path / "one.csv", "--simulations", 300]
+    page = tmp_path / "page.html"
+    answer = bayesinn("compare", runs / "short", runs / "long", *options, "--output", page)
+    assert not answer.status, answer.err
+    assert "undecided" in answer.out
+    assert f"saved {page}" in answer.out
+    assert "x1" in page.read_text()
+    figures = bayesinn(
+        "compare", runs / "short", runs / "long", *options, "--output", tmp_path / "f"
+    )
+    assert not figures.status, figures.err
+    assert {file.name for file in (tmp_path / "f").iterdir()} == {"losses.png", "posteriors.png"}
+
+
+def test_nats_are_those_of_one_held_out_set(runs: Path) -> None:
+    held_out = bi.get("linear").sample(200, seed=7)
+    found = bi.compare_runs(runs / "short", runs / "long", held_out=held_out, data={"y": 1.5})
+    posteriors = {name: bi.load(runs / name / "posterior") for name in ("short", "long")}
+    parameters = {name: held_out[name] for name in ("x1", "x2")}
+    nats = {
+        name: posterior.log_prob(parameters, {"y": held_out["y"]})
+        for name, posterior in posteriors.items()
+    }
+    for name, values in nats.items():
+        assert found.table.loc[name, "nats"] == pytest.approx(values.mean(), rel=1e-6)
+    difference = nats["long"] - nats["short"]
+    assert found.table.loc["long", "gain"] == pytest.approx(difference.mean(), rel=1e-6)
+    assert found.table.loc["long", "error"] == pytest.approx(
+        difference.std(ddof=1) / np.sqrt(200), rel=1e-6
+    )
+    assert difference.mean() > 0
+    assert found.posteriors.index.tolist()[:2] == [("x1", "short"), ("x1", "long")]
+    assert set(found.draws) == {"short", "long"}
+    assert "<table" in found._repr_html_()
+
+
+def test_what_can_not_be_compared(runs: Path) -> None:
+    with pytest.raises(InputError, match="2 to 5 folders"):
+        bi.compare_runs(runs / "short")
+    with pytest.raises(InputError, match="different folders"):
+        bi.compare_runs(runs / "short", runs / "short")
+    with pytest.raises(InputError, match="one for each run"):
+        bi.compare_runs(runs / "short", runs / "long", simulators=[bi.get("linear")] * 3)
+
+
+def test_methods(bayesinn, runs: Path) -> None:
+    answer = bayesinn("methods", runs / "long")
+    text = " ".join(answer.out.split())
+    for fragment in (
+        "The model 'linear' simulates y (a number) from 2 parameters",
+        "Normal(",
+        "300 steps of 64 simulations, 19,200 in all, each used once",
+        f"bayesinn {bi.__version__} (TensorFlow 2.",
+        "not diagnosed yet",
+        "arXiv:2003.06281",
+    ):
+        assert fragment in text
+    (runs / "long" / "methods.txt").write_text("From the diagnosis.\n")
+    assert bayesinn("methods", runs / "long").out == "From the diagnosis.\n"
+    (runs / "long" / "methods.txt").unlink()
+
+
+def test_methods_of_a_diagnosed_posterior(runs: Path) -> None:
+    posterior = bi.load(runs / "long" / "posterior")
+    diagnosis = bi.diagnose(posterior, simulations=60, draws=20, seed=1, progress=False)
+    text = bi.methods_text(posterior, diagnosis)
+    assert text == diagnosis.methods
+    assert re.search(r"On 60 further simulated data sets, with 20 posterior draws each", text)
+    assert "SBC: " in text

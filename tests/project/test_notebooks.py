@@ -1,0 +1,45 @@
+"""What notebooks show of each object: HTML with its names, and no markup of the user's own."""
+
+import pytest
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.cli.run import Run
+
+tfd = tfp.distributions
+
+
+def test_html_of_everything(tmp_path) -> None:
+    linear = bi.get("linear")
+    posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    assert "not trained" in posterior._repr_html_()
+    posterior.fit(steps=2, batch_size=32, progress=False)
+    posterior.save(tmp_path / "run" / "posterior")
+    diagnosis = bi.diagnose(posterior, simulations=30, draws=10, progress=False)
+    bank = bi.simulate(linear, 20, tmp_path / "bank", progress=False)
+    for thing, names in (
+        (linear, ["linear", "x1", "Normal(", "observables"]),
+        (posterior, ["linear", "2 steps of 32", "loss", "Coupling"]),
+        (diagnosis, ["SBC", diagnosis.grade, "coverage"]),
+        (bank, ["Bank of 20 simulations", "chunks"]),
+        (Run(tmp_path / "run"), ["linear", "not diagnosed"]),
+    ):
+        text = thing._repr_html_()
+        assert text.startswith("<div>")
+        assert "<table>" in text
+        for name in names:
+            assert name in text
+
+
+def test_names_are_no_markup() -> None:
+    model = bi.from_arrays({"<b>": tfd.Normal(0.0, 1.0)}, {"y": (2,)}, name="<script>")
+    text = model._repr_html_()
+    assert "<script>" not in text
+    assert "&lt;b&gt;" in text
+
+
+@pytest.mark.parametrize("rows", [[("a", "")], [("a", "b")]])
+def test_columns_without_text_are_left_out(rows) -> None:
+    from bayesinn.core.html import table_html
+
+    assert ("second" in table_html("title", ("first", "second"), rows)) == bool(rows[0][1])
