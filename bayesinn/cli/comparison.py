@@ -15,6 +15,7 @@ from bayesinn.cli.glance import RunGlance, look_at
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
+from bayesinn.diagnosis.around import check_one
 from bayesinn.diagnosis.gather import held_out_rows, simulate
 from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section, render
@@ -183,6 +184,7 @@ def compare_runs(
     draws: dict[str, Mapping[str, np.ndarray]] = {}
     tables = None
     if observed is not None:
+        check_one(simulator, observed)
         draws = {
             name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
             for name, posterior in posteriors.items()
@@ -194,8 +196,9 @@ def compare_runs(
         together = pd.concat(parts, names=["run", "parameter"]).swaplevel()
         order = list(dict.fromkeys(together.index.get_level_values("parameter")))
         tables = together.loc[order]
+    known = {name: posterior.history for name, posterior in posteriors.items()}
     histories = {
-        name: posterior.history for name, posterior in posteriors.items() if len(posterior.history)
+        name: history for name, history in known.items() if history is not None and len(history)
     }
     return RunComparison(
         table,

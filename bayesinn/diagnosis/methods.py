@@ -96,6 +96,7 @@ def describe_fit(posterior: Posterior) -> list[str]:
 
 @describe_fit.register(TrainedPosterior)
 def _(posterior: TrainedPosterior) -> list[str]:
+    _ = posterior.model  # which must be there
     settings = posterior.training["settings"]
     summaries = [f"{summary!r} for {name}" for name, summary in posterior.summaries.items()]
     networks = f"The density of parameters was the flow {posterior.flow!r}"

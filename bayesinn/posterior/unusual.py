@@ -10,7 +10,7 @@ from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.spaces.observations import check_observations
 
-#: What units differ by: powers of ten, shares in percent, minutes, hours, days, weeks, and so on.
+#: What units differ by, in the order in which they are tried: powers of ten, then those of time.
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
 #: P-value from which on an observation counts as typical.
 _TYPICAL = 0.05
@@ -32,8 +32,8 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     >>> linear = bi.get("linear")
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
-    >>> explain_unusual(posterior, {"y": 1.5e6})
-    ["'y' divided by 1,000,000 would be typical (p = 0.36): look at its unit"]
+    >>> explain_unusual(posterior, {"y": 1.5e6})[0].partition(" (")[0]
+    "'y' divided by 1,000,000 would be typical"
     """
     simulator = posterior.simulator
     observations = check_observations(simulator, data)
@@ -52,7 +52,7 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
 
 
 def _explain(posterior: Posterior, one: Mapping[str, np.ndarray], sets: list[list[str]]) -> str:
-    tried = [(names, factor) for names in sets for each in FACTORS for factor in (each, 1.0 / each)]
+    tried = [(names, factor) for each in FACTORS for names in sets for factor in (1.0 / each, each)]
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])
         for name, value in one.items()
@@ -60,15 +60,16 @@ def _explain(posterior: Posterior, one: Mapping[str, np.ndarray], sets: list[lis
     typical = posterior.given(changed).typicality
     assert typical is not None
     p_values = np.asarray(typical.p_value)
-    best = int(np.argmax(p_values))
-    if p_values[best] < _TYPICAL:
+    # Not the largest p-value: a factor of a million makes zeros of all data, which may be typical.
+    first = int(np.argmax(p_values >= _TYPICAL))
+    if p_values[first] < _TYPICAL:
         return "no usual factor between units makes it typical"
-    names, factor = tried[best]
+    names, factor = tried[first]
     what = " and ".join(map(repr, names))
     change = f"multiplied by {factor:,.0f}" if factor > 1.0 else f"divided by {1 / factor:,.0f}"
     unit = posterior.simulator.labels.unit(names[0]) if len(names) == 1 else ""
     told = f", which is declared as {unit}" if unit else ""
     return (
-        f"{what} {change} would be typical (p = {p_values[best]:.2g}): look at "
+        f"{what} {change} would be typical (p = {p_values[first]:.2g}): look at "
         f"{'its unit' if len(names) == 1 else 'their units'}{told}"
     )
