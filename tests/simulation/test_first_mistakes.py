@@ -62,3 +62,18 @@ def test_check_proposes_passes_where_the_simulator_takes_the_time() -> None:
     assert any("--passes 4" in advice.do for advice in slow.advice)
     assert not describe(1e6, 256, 0.1, 2, 256).advice
     assert not describe(1e4, 256, 0.1, 0, 256).advice
+
+
+def test_a_killed_run_leaves_no_notes_of_semaphores(fresh_python) -> None:
+    code = """
+import os, signal, loky
+from bayesinn.simulation.engines.workers import start_tracker
+start_tracker()
+assert "PYTHONWARNINGS" not in os.environ
+worker = loky.ProcessPoolExecutor(1).submit(os.getpid).result()
+os.system(f"(sleep 1; kill -9 {worker}) &")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = fresh_python(code, check=False)
+    assert done.returncode == -9
+    assert done.stderr == ""

@@ -24,6 +24,7 @@ from bayesinn.simulation.engines.worker import install, run_block
 
 _IDLE_SECONDS = 300
 _MOST_POOLS = 4
+_WARNINGS = "PYTHONWARNINGS"
 # A forked process has neither the workers of its parent nor the thread that may hold the parent's
 # lock.
 _locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
@@ -46,6 +47,7 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
             with contextlib.suppress(RuntimeError):
                 future = pool.submit(run_block, *task)
         if pool is None or future is None:
+            start_tracker()
             given = {"initializer": install, "initargs": (payload, os.getpid())}
             pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **given)
             future = pool.submit(run_block, *task)
@@ -57,6 +59,24 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
             # A pool that is dropped ends its work first.
             del _pools[next(iter(_pools))]
     return future
+
+
+def start_tracker() -> None:
+    """Start loky's process that removes semaphores, without its warnings.
+
+    It warns of those that a run leaves which was killed, and removes them.
+    """
+    from loky.backend import resource_tracker
+
+    before = os.environ.get(_WARNINGS)
+    ours = "ignore:resource_tracker:UserWarning"
+    os.environ[_WARNINGS] = f"{before},{ours}" if before else ours
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ[_WARNINGS]
+        if before is not None:
+            os.environ[_WARNINGS] = before
 
 
 def pickled_by_value(simulator: str, function: Any) -> bytes:
