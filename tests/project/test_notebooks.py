@@ -1,10 +1,13 @@
 """What notebooks show of each object: HTML with its names, and no markup of the user's own."""
 
+import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.run import Run
+from bayesinn.diagnosis.diagnosing import diagnose_arrays
+from bayesinn.diagnosis.evidence import Evidence
 
 tfd = tfp.distributions
 
@@ -15,7 +18,10 @@ def test_html_of_everything(tmp_path) -> None:
     assert "not trained" in posterior._repr_html_()
     posterior.fit(steps=2, batch_size=32, progress=False)
     posterior.save(tmp_path / "run" / "posterior")
-    diagnosis = bi.diagnose(posterior, simulations=30, draws=10, progress=False)
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=60)
+    draws = generator.normal(size=(60, 20))
+    diagnosis = diagnose_arrays(Evidence({"x1": truth}, {"x1": draws}, prior={"x1": truth}))
     bank = bi.simulate(linear, 20, tmp_path / "bank", progress=False)
     for thing, names in (
         (linear, ["linear", "x1", "Normal(", "observables"]),

@@ -58,6 +58,8 @@ def test_arrays_are_diagnosed_reported_and_answered(arrays, posterior, tmp_path)
     assert diagnosis["predictive"] is None
     assert "there is no function to simulate with" in repr(diagnosis)
     assert "rows that were held out" in diagnosis.again("simulations", 9_000)
+    assert "Simulations of y (4) from 2 parameters were given as arrays" in diagnosis.methods
+    assert "On 300 further simulated data sets" in diagnosis.methods
     page = diagnosis.to_html(tmp_path / "report.html").read_text()
     assert "scatter" in page
     tree = posterior.infer(seen, draws=20)
