@@ -102,6 +102,9 @@ def _(posterior: TrainedPosterior) -> list[str]:
     networks = f"The density of parameters was the flow {posterior.flow!r}"
     if summaries:
         networks += f", given summaries of the data by {write_list(summaries)}"
+    count = posterior.configuration().get("networks", 1)
+    if count > 1:
+        networks += f"; the posterior is the mean of {count} such networks"
     loss = "the mean of -log q(parameters | data)" if posterior.nats else "its loss"
     training = (
         f"It was trained for {posterior.steps_done:,} steps of {settings['batch_size']:,} "
