@@ -45,11 +45,11 @@ def observed_section(
     that are given are shown in place of the diagnosis' own.
     """
     every = draws or at.draws
-    draws = {name: value[:_MOST_DRAWS] for name, value in every.items()}
+    some = {name: value[:_MOST_DRAWS] for name, value in every.items()}
     table = write_posterior(posterior_table(every, labels, reference)).drop(columns="unit")
     typicality = optional(lambda: at.typicality)
     text = "" if typicality is None else _write_typicality(typicality)
-    figures = posterior_figures(draws, prior, labels, reference, ranking)
+    figures = posterior_figures(some, prior, labels, reference, ranking)
     predicted = optional(lambda: at.predicted)
     figures |= predictive_figures(predicted, at.observed, labels)
     captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS

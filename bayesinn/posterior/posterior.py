@@ -96,7 +96,8 @@ class Posterior(Protocol):
         Parameters
         ----------
         predictive : bool
-            Whether to simulate data from each draw, which takes long where simulations do.
+            Whether to simulate data from each draw, which takes long where simulations do; left out
+            where there is no function to simulate with.
         progress : bool
             Whether to show how far such simulations in worker processes have come.
 

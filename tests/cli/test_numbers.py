@@ -64,5 +64,5 @@ def test_terminal_files_and_report_agree(bayesinn, trained, tmp_path) -> None:
     at = Observation(
         np.zeros((2, 1)), np.zeros((1, 1)), {}, draw_latent=None, from_latent=None, draws=others
     )
-    section = observed_section(at, others, Labels(), None, draws)
+    section = observed_section(at, others, Labels(), draws=draws)
     assert section.table.loc["rate"].tolist() == numbers

@@ -41,7 +41,9 @@ def arrays() -> dict[str, np.ndarray]:
 def posterior(arrays) -> bi.AmortizedPosterior:
     model = bi.from_arrays(PRIOR, arrays, name="scatter", units={"mean": "cm"})
     network = bi.summaries.DeepSet(8, hidden=(16,))
-    small = bi.AmortizedPosterior(model, network, bi.flows.coupling(blocks=2, hidden=(16,)))
+    small = bi.AmortizedPosterior(
+        model, network, bi.flows.coupling(blocks=2, hidden=(16,)), networks=1
+    )
     return small.fit(part(arrays, slice(4_000)), epochs=5, seed=1, progress=False)
 
 
