@@ -71,6 +71,7 @@ def train(
     fresh: cl.Fresh = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
+    networks: cl.NetworkCount = None,
     strategy: cl.Strategy = None,
     accumulate: cl.Accumulate = 1,
     seed: cl.Seed = 1,
@@ -93,6 +94,7 @@ def train(
         simulator,
         summary,
         flow,
+        networks,
         resume=resume,
         longer=True,
         data=data,
@@ -347,6 +349,7 @@ def run_all(
     predictive: cl.Predictive = True,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
+    networks: cl.NetworkCount = None,
     seed: cl.Seed = 1,
     resume: cl.Resume = False,
 ) -> None:
@@ -365,7 +368,9 @@ def run_all(
         "passes": passes,
         "seed": seed,
     }
-    posterior = train_or_say(run.folder, simulator, summary, flow, resume=resume, **training)
+    posterior = train_or_say(
+        run.folder, simulator, summary, flow, networks, resume=resume, **training
+    )
     typer.echo("")
     given = collect_options(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, "report", run.folder, given)

@@ -33,10 +33,15 @@ from bayesinn.training.checkpoint import describe_checkpoint, keeps_anything
 
 
 def train_or_say(
-    folder: Path, simulator: Simulator, summary: list[str], flow: str | None, **options: Any
+    folder: Path,
+    simulator: Simulator,
+    summary: list[str],
+    flow: str | None,
+    count: int | None,
+    **options: Any,
 ) -> AmortizedPosterior:
     """Train into a run folder."""
-    networks = named_summary(summary), named_flow(flow)
+    networks = named_summary(summary), named_flow(flow), count
     try:
         return train_into(folder, simulator, networks=networks, **options)
     except KeyboardInterrupt:

@@ -289,6 +289,16 @@ FlowNetwork = Annotated[
         show_default="the simulator's",
     ),
 ]
+NetworkCount = Annotated[
+    int | None,
+    typer.Option(
+        "--networks",
+        help="Networks that are trained side by side; the posterior is their mean.",
+        parser=_whole_number(1),
+        metavar="N",
+        show_default="3 for up to 200,000 stored simulations, else 1",
+    ),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
 ]

@@ -29,7 +29,8 @@ from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
 
-Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None]
+#: Summary networks, flow, and number of such networks; None for what is left to the defaults.
+Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None, int | None]
 
 _TRIAL_STEPS = 100
 _TRIAL_EPOCHS = 10
@@ -54,7 +55,7 @@ def train_into(
     minutes: float | None = None,
     batch_size: int | None = None,
     passes: int | None = None,
-    networks: Networks = (None, None),
+    networks: Networks = (None, None, None),
     longer: bool = False,
     data: Bank | Stream | Arrays | None = None,
     held_out: Arrays | None = None,
@@ -107,12 +108,12 @@ def train_into(
                 return start
             steps = steps or state["steps"]
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
-        summary, flow = networks
+        summary, flow, count = networks
         if start is not None:
             summary = summary or start.summaries
             flow = flow or start.flow
         if minutes is not None:
-            about = steps_in(minutes, simulator, batch_size, options, (summary, flow))
+            about = steps_in(minutes, simulator, batch_size, options, (summary, flow, count))
             print(f"{minutes:g} minutes are about {about:,} steps")
             # The learning rate falls with the time that is left: of more steps, the last ones are
             # done if there is time for them.
@@ -122,7 +123,7 @@ def train_into(
         if start is not None:
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
             options = replace(options, learning_rate=_SLOWER * simulator.recommended.learning_rate)
-        posterior = AmortizedPosterior(simulator, summary, flow).fit(
+        posterior = AmortizedPosterior(simulator, summary, flow, count).fit(
             data,
             steps=steps,
             batch_size=batch_size,
@@ -149,7 +150,7 @@ def steps_in(
     simulator: Simulator,
     batch_size: int | None = None,
     options: Optimization = Optimization(),
-    networks: Networks = (None, None),
+    networks: Networks = (None, None, None),
 ) -> int:
     """Estimate by a short trial the number of steps in this time, all preparation included.
 

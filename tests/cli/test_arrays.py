@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import bayesinn as bi
+
 PRIORS = ("--prior", "mean=Normal(0, 1)", "--prior", "sd=LogNormal(-0.5, 0.3)")
 
 
@@ -22,10 +24,12 @@ def test_train_report_and_infer(bayesinn, arrays, tmp_path) -> None:
     np.savez(tmp_path / "mine.npz", **arrays)
     (tmp_path / "one.csv").write_text("y\n0.1\n0.2\n0.3\n")
     run = tmp_path / "run"
-    options = ["--steps", 5, "--flow", "coupling:blocks=1", "--output", run]
+    options = ["--steps", 5, "--flow", "coupling:blocks=1", "--output", run, "--networks", 2]
     answer = bayesinn("train", "--bank", tmp_path / "mine.npz", *PRIORS, *options)
     assert not answer.status, answer.err
     assert "mine: 2 unconstrained parameters" in answer.out
+    assert "2 networks" in answer.out
+    assert bi.load(run / "posterior").networks == 2
     with np.load(run / "held_out.npz") as held_out:
         assert {name: value.shape for name, value in held_out.items()} == {
             "mean": (120,),
