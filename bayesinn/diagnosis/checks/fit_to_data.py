@@ -18,6 +18,7 @@ CHECK = Check(
     "likelihood, which is "
     "sensitive to whatever the posterior forgets of the data.",
     figures={"fit_to_data": plots.ecdf},
+    tolerances_drawn=True,
     captions={
         "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below "
         "zero throughout: "
