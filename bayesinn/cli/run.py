@@ -29,6 +29,7 @@ from bayesinn import plots
 from bayesinn.cli.answers import arrays_of, open_answer, same_data
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, RunFiles
 from bayesinn.core.errors import InputError
+from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosing import diagnose
@@ -250,7 +251,9 @@ class Run:
             for name, table in tables.items():
                 with self.files.write(f"{name}.csv") as file:
                     table.to_csv(file)
-            diagnosis.plot(self.folder / "figures")
+            with Progress("drawing") as progress:
+                progress.stage("figures")
+                diagnosis.plot(self.folder / "figures")
         return diagnosis
 
     def report(
