@@ -7,6 +7,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,21 @@ def test_the_address_is_this_machine_alone(answers: Answers) -> None:
     with pytest.raises(InputError, match=r"(?s)Port.*--port"):
         make_server(answers, server.server_address[1])
     server.server_close()
+
+
+def test_the_command_says_where_the_page_is(
+    bayesinn: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def serve(server: ThreadingHTTPServer) -> None:
+        asked.append(f"http://{ADDRESS}:{server.server_address[1]}/")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", serve)
+    answer = bayesinn("explore", trained, "--trust", "--draws", 100)
+    assert answer.status == 0
+    assert f"open {asked[0]}" in answer.out
 
 
 def test_too_few_draws_are_refused(answers: Answers) -> None:
