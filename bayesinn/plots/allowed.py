@@ -18,6 +18,14 @@ from bayesinn.plots.style import BLACK, GRADES
 WORST_FIRST = ("outside", "flagged", "undecided", "within", "")
 SYMBOLS = {"within": "✓", "undecided": "?", "outside": "✗", "flagged": "?", "": ""}
 POINTS = "percentage points"
+# Over a panel there is little room.
+_SHORT = {
+    "error of spread": "spread",
+    "error of correlation": "correlation",
+    "coverage error": "error",
+    "one-sided coverage error": "one-sided",
+    "distance from uniform": "distance",
+}
 
 
 class Limits(NamedTuple):
@@ -60,7 +68,7 @@ def write_error(error: pd.Series) -> str:
     ... )
     '✓ spread −2 of 5 %'
     """
-    name = error["measure"].removeprefix("error of ").removesuffix(" coverage error")
+    name = _SHORT.get(error["measure"], error["measure"])
     size = f"{error['estimate']:.2g}".replace("-", "\N{MINUS SIGN}")
     unit = "points" if error["unit"] == POINTS else error["unit"]
     text = f"{SYMBOLS[error['grade']]} {name} {size} of {error['tolerance']:g} {unit}"

@@ -119,7 +119,7 @@ def coverage(
                 linewidth=0.9,
                 label=f"{100 * result.level:.4g}% band, each level",
             )
-        ax.axhline(0.0, **DASHED)
+        ax.axhline(0.0, **_ZERO)
         draw_limits(ax, points, limits, 100.0)
         size = 2 if panels.stacked else 3
         error = column_error(errors, result.columns[index])
