@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesinn.cli.csv_table import read_table
 from bayesinn.cli.data_files import read_data
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
@@ -147,12 +148,17 @@ class Answers:
     def file(self, request: Request) -> Answer:
         """Read a file that was dropped: its ``name``, and its ``content`` in base64."""
         notes: list[str] = []
-        suffix = Path(str(request["name"])).suffix
+        suffix = Path(str(request["name"])).suffix.lower()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"data{suffix}")
             path.write_bytes(base64.b64decode(request["content"]))
-            context = {name: _array(value) for name, value in self._context_of(request).items()}
-            context = {} if suffix == ".csv" and not context else context
+            held = set(read_table(path).names if suffix == ".csv" else read_data(path))
+            held |= {column.partition("[")[0] for column in held}
+            context = {
+                name: _array(value)
+                for name, value in self._context_of(request).items()
+                if name not in held
+            }
             data = read_data(path, self.simulator, context=context, note=notes.append)
         arrays = check_observations(self.simulator, data)
         if arrays.batched:
