@@ -260,7 +260,9 @@ def diagnose(
     folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis
 ) -> None:
     """Find out how wrong a trained posterior is; the exit status is 1 outside tolerance."""
-    typer.echo(repr(result))
+    from bayesinn.cli.verdict_text import print_diagnosis
+
+    print_diagnosis(result)
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
 
 
@@ -273,7 +275,28 @@ def report(
 
     The report shows all there is in the folder.
     """
-    typer.echo(f"{result.grade}: saved {folder.report(posterior, result, observation)}")
+    from bayesinn.cli.verdict_text import write_verdict
+
+    path = folder.report(posterior, result, observation)
+    typer.echo(write_verdict(result))
+    typer.echo(f"saved {path}")
+
+
+@app.command()
+def explore(
+    run: cl.RunFolder,
+    port: cl.Port = 0,
+    draws: cl.ExplorerDraws = 500,
+    simulator: cl.Source = None,
+    trust: cl.Trust = False,
+) -> None:
+    """Open a page on this machine to play with a trained posterior: drag, simulate, drop data."""
+    _, posterior = open_posterior(run, None, simulator, trust)
+    from bayesinn.cli.explorer.answers import Answers
+    from bayesinn.cli.explorer.server import serve
+
+    typer.echo("preparing the first answer")
+    serve(Answers(posterior, draws), port, lambda url: typer.echo(f"open {url} (Ctrl+C ends)"))
 
 
 @app.command()
@@ -357,6 +380,7 @@ def run_all(
     check_file(data)
     simulator = find_simulator(name)
     from bayesinn.cli.long_commands import command_with, train_or_say
+    from bayesinn.cli.verdict_text import print_diagnosis
 
     run = open_run(output, simulator)
     observation = read_observation(data, simulator, context)
@@ -377,7 +401,7 @@ def run_all(
     diagnosis = run.diagnose(
         posterior, observation, simulations=simulations, seed=seed + 2, again=again
     )
-    typer.echo(repr(diagnosis))
+    print_diagnosis(diagnosis)
     if observation is not None or simulator.observed is not None:
         from bayesinn.cli.answers import answer_text
 

@@ -238,6 +238,15 @@ Simulations = Annotated[
         show_default="10,000; of Python simulators as many as take five minutes, 1,000 at least",
     ),
 ]
+Port = Annotated[
+    int,
+    typer.Option(
+        help="Port of the page on 127.0.0.1.", min=0, max=65_535, show_default="any that is free"
+    ),
+]
+ExplorerDraws = Annotated[
+    int, typer.Option("--draws", help="Posterior draws of each answer.", min=50, max=10_000)
+]
 DiagnosisDraws = Annotated[
     int,
     typer.Option(

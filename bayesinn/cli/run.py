@@ -35,6 +35,7 @@ from bayesinn.cli.glance import look_at
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, ROWS, RunFiles
 from bayesinn.core.errors import InputError
 from bayesinn.core.html import facts_html
+from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosing import diagnose
@@ -284,7 +285,9 @@ class Run:
                     table.to_csv(file)
             with self.files.write("methods.txt") as file:
                 file.write_text(f"{diagnosis.methods}\n", encoding="utf-8")
-            diagnosis.plot(self.folder / "figures")
+            with Progress("drawing") as progress:
+                progress.stage("figures")
+                diagnosis.plot(self.folder / "figures")
         return diagnosis
 
     def report(

@@ -64,6 +64,9 @@ class Check:
     panels : bool
         Whether figures have a panel or row for each column of the result, which then has a
         ``ranking`` of them, and take ``shown``, the names of those to draw: of many, the worst.
+    tolerances_drawn : bool
+        Whether these functions also take ``errors``, see :mod:`bayesinn.plots.allowed`, and draw
+        what is allowed.
     captions : mapping of name to str, what each figure shows, and how to tell good from bad
     meaning : str
         What may be trusted within tolerance; ``{columns}`` stands for the names of the tested
@@ -100,6 +103,7 @@ class Check:
     question: str = ""
     figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
     panels: bool = False
+    tolerances_drawn: bool = False
     captions: Mapping[str, str] = field(default_factory=dict)
     meaning: str = ""
     remedy: str = ""

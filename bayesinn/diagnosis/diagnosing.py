@@ -21,6 +21,7 @@ from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import Quantity, gather, held_out_rows, simulate
 from bayesinn.diagnosis.methods import methods_text
+from bayesinn.diagnosis.model import describe_data, first_paragraph, model_section
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
@@ -31,6 +32,8 @@ from bayesinn.spaces.observations import check_observations
 
 # Classifiers and trees learn from fewer nothing.
 _FEWEST = 20
+# Tolerances that a report names in other words.
+_ALLOWED = {"nats": "nats for each parameter"}
 _USUAL = {"draws": 200, "seed": 0}
 _POSTERIORS = (
     "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or pass "
@@ -124,7 +127,8 @@ def diagnose(
     do = "pass a longer or larger fit of the same simulator"
     check_type("Argument 'larger'", larger, (Posterior, type(None)), "a trained posterior", do)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
-    settings = {"draws": draws, "level": level, "tolerances": asdict(tolerances)}
+    allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
+    settings = {"draws": draws, "level": level, "tolerances": allowed}
     with Progress("diagnosing", shown=progress) as stages:
         if simulations is None:
             around = observed is not None or posterior.simulator.observed is not None
@@ -153,14 +157,22 @@ def diagnose(
     again = partial(
         _call, numbers | {name: name for name, value in others.items() if value is not None}
     )
-    about = {
-        "Simulator": posterior.simulator.name,
+    simulator = posterior.simulator
+    told = {
+        "Simulator": simulator.name,
+        "Model": first_paragraph(simulator),
+        "Data": describe_data(simulator),
         **posterior.about(),
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
+    # Code stands with the settings, at the end.
+    about = {name: text for name, text in told.items() if text and name != "Network"}
+    network = {name.lower(): text for name, text in told.items() if name == "Network"}
     return replace(
         found,
         about=about,
+        model=model_section(simulator),
+        settings={**found.settings, **network},
         history=posterior.history,
         nats=posterior.nats,
         again=again,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from rich.text import Text
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.html import table_html
@@ -15,7 +16,13 @@ from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.evidence import Evidence, optional
 from bayesinn.diagnosis.observed import observed_section
 from bayesinn.diagnosis.report import Section, render, save_all
-from bayesinn.diagnosis.sections import checks_section, parameters_section, training_section
+from bayesinn.diagnosis.sections import (
+    checks_section,
+    parameters_section,
+    training_section,
+    verdict_picture,
+)
+from bayesinn.diagnosis.terminal import write_checks
 from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN
 from bayesinn.diagnosis.verdict import Verdict, write_list
 from bayesinn.diagnostics.arrays import Arrays
@@ -38,6 +45,7 @@ class Diagnosis(Verdict):
     settings: Mapping[str, Any] = field(default_factory=dict)  #: written at the end of the report
     #: simulator, network, training: the report's first line
     about: Mapping[str, str] = field(default_factory=dict)
+    model: Section | None = None  #: what the report says of the simulator
     history: pd.DataFrame | None = None  #: of the training
     nats: bool = True  #: whether its loss is in nats
     methods: str = ""  #: paragraph for a paper, see :func:`bayesinn.methods_text`
@@ -69,6 +77,7 @@ class Diagnosis(Verdict):
                 "grade": item.grade,
                 **item.worst.reindex(_COLUMNS, fill_value=None),
                 "p_value": item.p_value,
+                "allowed": item.allowed,
                 "found": item.found,
             }
             for item in self.findings
@@ -135,9 +144,11 @@ class Diagnosis(Verdict):
         order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
             group = finding.check.group
-            head = f"{group[0].upper()}{group[1:]}: {finding.check.name}"
+            name = "" if finding.check.name == group else f": {finding.check.name}"
+            head = f"{group[0].upper()}{group[1:]}{name}"
             parts.append(finding.section(head, self.parameters))
         parts += sections
+        parts += [] if self.model is None else [self.model]
         if self.history is not None and not self.history.empty:
             parts.append(training_section(self.history, self.nats))
         if self.methods:
@@ -149,6 +160,7 @@ class Diagnosis(Verdict):
             parts,
             grade=self.grade,
             text=self.text,
+            picture=verdict_picture(self, labels),
             lists={"trusted": self.trusted, "doubtful": self.doubtful, "actions": self.actions},
             about=self.about,
             settings=self.settings,
@@ -156,25 +168,26 @@ class Diagnosis(Verdict):
         )
 
     def __repr__(self) -> str:
+        return self.__rich__().plain
+
+    def __rich__(self) -> Text:
+        """Write the verdict for a terminal, in colour where it has some."""
         grade = {WITHIN: "within tolerance", OUTSIDE: "OUTSIDE TOLERANCE"}.get(
             self.grade, self.grade
         )
         simulations, draws = self.size
-        width = max(len(finding.check.name) for finding in self.findings) + 2
+        numbers = self._numbers.rename_axis(index="Parameter").to_string(float_format="%.3g")
         lines = [
-            f"Diagnosis: {grade} ({simulations:,} simulations, {draws} draws, seed "
-            f"{self.evidence.seed})",
-            f"  {self.text}",
-            "",
-            *(
-                f"  {item.check.name:<{width}}{item.grade:<11}{item.found}"
-                for item in self.findings
+            Text(
+                f"Diagnosis: {grade} ({simulations:,} simulations, {draws} draws, seed "
+                f"{self.evidence.seed})"
             ),
-            *(f"  {line}" for line in self._not_run),
-            "",
-            self._numbers.rename_axis(index="Parameter").to_string(float_format="%.3g"),
+            Text(f"  {self.text}\n"),
+            *write_checks(self.verdict),
+            *(Text(f"  {line}") for line in self._not_run),
+            Text(f"\n{numbers}"),
         ]
-        return "\n".join(lines)
+        return Text("\n").join(lines)
 
     @property
     def _ranking(self) -> list[str]:

@@ -140,6 +140,17 @@ class Finding:
         sizes = map(digits, _sizes(largest))
         return "; ".join(map(_up_to, largest.itertuples(), sizes))
 
+    @cached_property
+    def allowed(self) -> str:
+        """What is allowed of each measure that :attr:`found` tells."""
+        outside = self.graded(OUTSIDE)
+        told = self.errors if outside.empty else outside.iloc[:_MOST_SAID]
+        if self.errors.empty or (outside.empty and self.grade not in (WITHIN, UNDECIDED)):
+            return ""
+        order = "first" if len(outside) else "last"
+        kinds = told.drop_duplicates("measure", keep=order)
+        return "; ".join(f"{row.tolerance:g} {row.unit}".rstrip() for row in kinds.itertuples())
+
     @property
     def worst(self) -> pd.Series:
         """The error that decides the grade; empty if there is none."""
@@ -186,6 +197,8 @@ class Finding:
     def figures(self) -> dict[str, Figure]:
         """All figures by name, drawn once; of many columns, those with the largest errors."""
         options: dict[str, Any] = {"labels": self.labels}
+        if self.check.tolerances_drawn:
+            options["errors"] = self.errors
         note = ""
         if self.check.panels and len(self.result.columns) > MOST_PANELS:
             options["shown"] = self.ranking[:MOST_PANELS]

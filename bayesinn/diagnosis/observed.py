@@ -20,10 +20,13 @@ _MOST_DRAWS = 4_000
 _LOGARITHMIC_RATIO = 20.0
 
 _CAPTIONS = {
-    "marginals": "Posterior, prior, and the exact posterior where it is known.",
-    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior, the orange ones of "
-    "the exact posterior, "
-    "where it is known.",
+    "marginals": "Posterior and prior{}.",
+    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior{}.",
+}
+#: Added where the exact posterior is drawn.
+_EXACT = {
+    "marginals": ", and the exact posterior",
+    "pairs": ", the orange ones of the exact posterior",
 }
 _PREDICTED = (
     "Data simulated from the posterior, and the observed {}: the observation should look like one."
@@ -52,7 +55,9 @@ def observed_section(
     figures = posterior_figures(some, prior, labels, reference, ranking)
     predicted = optional(lambda: at.predicted)
     figures |= predictive_figures(predicted, at.observed, labels)
-    captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed} | _CAPTIONS
+    captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed}
+    for name, caption in _CAPTIONS.items():
+        captions[name] = caption.format(_EXACT[name] if reference else "")
     if len(table) > MOST_PANELS:
         names = ([*ranking] or [*table.index])[:MOST_PANELS]
         captions["marginals"] += write_choice(names, len(table))

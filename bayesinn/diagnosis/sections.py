@@ -11,9 +11,22 @@ from bayesinn.diagnosis.report import Figure, Section
 from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 
 
+def verdict_picture(diagnosis: plots.Judged, labels: Labels) -> Figure | None:
+    """Return the picture on top of a report; None if nothing was judged."""
+    if not diagnosis.verdict["grade"].any():
+        return None
+    caption = (
+        "The largest error of each check, as an interval over what is allowed: within tolerance "
+        "between the lines."
+    )
+    judged = diagnosis.verdict[diagnosis.verdict["grade"].ne("")]
+    said = [f"{name}: {row.grade}, {row.found}." for name, row in judged.iterrows()]
+    return Figure(plots.verdict(diagnosis, labels=labels), caption, " ".join([caption, *said]))
+
+
 def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
     """Return the table of grades, one row a check, and what was not run."""
-    table = verdict[["grade", "p_value", "found"]].copy()
+    table = verdict[["grade", "found", "allowed", "p_value"]].copy()
     # As exact as a rule about p-values needs it.
     table["p_value"] = [f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]]
     text = (
@@ -29,7 +42,7 @@ def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
         "as badly; it gets "
         "small for small errors, too, if there are many simulations."
     )
-    heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found"}
+    heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found", "allowed": "Allowed"}
     table = table.rename(columns=heads).rename_axis("Check")
     return Section("Checks", "\n\n".join([text, *not_run]), table=table)
 

@@ -36,6 +36,22 @@ class Verdict:
         return tuple(finding.check.name for finding in self.findings if finding.grade == OUTSIDE)
 
     @cached_property
+    def undecided(self) -> tuple[str, ...]:
+        """Names of the checks with errors that may lie on either side of their tolerances."""
+        return tuple(finding.check.name for finding in self.findings if finding.grade == UNDECIDED)
+
+    @property
+    def decides(self) -> str:
+        """What would decide the undecided checks, as the call or command; empty without any."""
+        if not self.undecided or (self.knows_nothing and not self.outside):
+            return ""
+        judged = sum(bool(finding.grade) for finding in self.findings)
+        count = len(self.undecided)
+        words = "is undecided" if count == 1 else "are undecided"
+        head = f"{count} of {judged} checks {words}: {write_list(self.undecided)}."
+        return f"{head} {self._what_decides}".rstrip()
+
+    @cached_property
     def grade(self) -> str:
         """``within`` tolerance, ``outside``, or ``undecided``: more simulations would tell.
 
@@ -101,8 +117,7 @@ class Verdict:
     def actions(self) -> list[str]:
         """What to do, in this order."""
         remedies = [finding.check.remedy for finding in self._wrong if self._alone(finding)]
-        undecided = self.grade == UNDECIDED and not self.knows_nothing
-        return _distinct([*remedies, self._what_decides if undecided else ""])
+        return _distinct([*remedies, self._what_decides if self.decides else ""])
 
     @property
     def _wrong(self) -> list[Finding]:
@@ -120,7 +135,8 @@ class Verdict:
             for finding in self.findings
             if finding.check.sentence
         )
-        return " ".join(filter(None, [self._first.rstrip(), *sentences]))
+        undecided = self.decides if self.outside else ""
+        return " ".join(filter(None, [self._first.rstrip(), *sentences, undecided]))
 
     @property
     def _first(self) -> str:

@@ -55,7 +55,7 @@ class RecoveryResult(Result):
         if np.all(np.isnan(self.r_squared)):
             return "truths do not vary: nothing to recover"
         ends = (int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared)))
-        return "R2 from " + " to ".join(
+        return "R² from " + " to ".join(
             f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends
         )
 

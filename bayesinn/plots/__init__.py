@@ -51,3 +51,4 @@ from bayesinn.plots.save import png as png, save as save
 from bayesinn.plots.sbc_histogram import sbc_histogram as sbc_histogram
 from bayesinn.plots.spectrum import spectrum as spectrum
 from bayesinn.plots.style import CURVES as CURVES, Canvas as Canvas
+from bayesinn.plots.verdict import Judged as Judged, verdict as verdict

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.patches import Rectangle
 
@@ -15,6 +16,8 @@ from bayesinn.plots.text import inches, wrapped
 
 _MOST_PARAMETERS = 30  # names of more would not fit on a page
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
+# Frame of a pair by the grade of its error.
+_FRAMES = {"outside": "-", "undecided": "--", "within": "", "": ""}
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
 
 
@@ -24,6 +27,7 @@ def dependence(
     *,
     labels: Labels = PLAIN,
     shown: Sequence[str] | None = None,
+    errors: pd.DataFrame | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw a matrix of pairs: blue where correlation is too low, red where too high.
@@ -32,7 +36,9 @@ def dependence(
 
     Of more than 30 parameters, those of the most extreme pairs are drawn, if none are named.
     Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19
-    times in 20.
+    times in 20. With ``errors``, see :mod:`bayesinn.plots.allowed`, they are errors of the
+    correlation, lines in the colour bar show what is allowed, and frames the grade: drawn through
+    where a pair is outside tolerance, dashed where it is undecided.
     """
     names = [result.parameters[index] for index in choose(result.parameters, shown)]
     if shown is None and len(names) > _MOST_PARAMETERS:
@@ -51,12 +57,26 @@ def dependence(
     ax = figure.add_subplot()
     matrix = np.full((size, size), np.nan)
     places = {name: place for place, name in enumerate(names)}
-    for pair, excess, inside in zip(result.pairs, result.excess, result.inside, strict=True):
+    judged = errors is not None and not errors.empty
+    values = result.excess
+    frames = ["" if inside else "-" for inside in result.inside]
+    reach = _REACH
+    write = "{:+.1f}".format
+    title = "excess of true products [standard errors]"
+    if errors is not None and judged:
+        found = errors.set_index("column").loc[list(result.columns)]
+        values = found["estimate"].to_numpy(float)
+        frames = [_FRAMES[grade] for grade in found["grade"]]
+        allowed = float(found["tolerance"].iloc[0])
+        reach = 2.0 * allowed
+        write = "{:+.2f}".format
+        title = f"error of correlation (lines: allowed, \N{PLUS-MINUS SIGN}{allowed:g})"
+    for pair, value, line in zip(result.pairs, values, frames, strict=True):
         if not places.keys() >= set(pair):
             continue
         column, row = sorted(places[name] for name in pair)
-        matrix[row, column] = excess
-        if not inside:
+        matrix[row, column] = value
+        if line:
             ax.add_patch(
                 Rectangle(
                     (column - 0.47, row - 0.47),
@@ -65,15 +85,16 @@ def dependence(
                     fill=False,
                     edgecolor=BLACK,
                     linewidth=1.6,
+                    linestyle=line,
                 )
             )
         if size <= _MOST_NUMBERS:
-            text = f"{excess:+.1f}".replace("-", "\N{MINUS SIGN}")
-            colour = BLACK if abs(excess) < 0.6 * _REACH else "white"
+            text = write(value).replace("-", "\N{MINUS SIGN}")
+            colour = BLACK if abs(value) < 0.6 * reach else "white"
             ax.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     # The last parameter has no column of its own, the first no row.
     image = ax.imshow(
-        matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -_REACH, _REACH), aspect="auto"
+        matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto"
     )
     ax.set_ylim(size - 0.5, 0.5)
     rows = [f"{text}  {index}" if numbered else text for index, text in enumerate(written, 1)]
@@ -83,8 +104,9 @@ def dependence(
     ax.set_yticks(range(1, size), rows[1:], fontsize=points)
     if numbered:
         ax.set_xlabel(wrapped(f"1: {labels.label(names[0])}", 3.0, points), fontsize=points)
-    name = "excess of true products [standard errors]"
-    figure.colorbar(
-        image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=name
+    bar = figure.colorbar(
+        image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=title
     )
+    for end in (-0.5 * reach, 0.5 * reach) if judged else ():
+        bar.ax.axhline(end, color=BLACK, linewidth=1.4)
     return figure

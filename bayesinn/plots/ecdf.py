@@ -7,14 +7,25 @@ exact.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import Comparison, CoverageResult, UniformityResult
+from bayesinn.plots.allowed import (
+    column_error,
+    draw_limits,
+    ecdf_limits,
+    grade_look,
+    reaches,
+    write_error,
+)
 from bayesinn.plots.arrays import spans_decades
 from bayesinn.plots.panels import Panels
 from bayesinn.plots.series import decades
-from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, band_look, styled
 
+# Lines of what is allowed are dashed.
+_ZERO = DASHED | {"linestyle": "-", "linewidth": 0.8, "color": GREY}
 _RANK = "rank of truth / (draws+1)"
 
 
@@ -25,9 +36,13 @@ def ecdf(
     labels: Labels = PLAIN,
     value: str = _RANK,
     shown: Sequence[str] | None = None,
+    errors: pd.DataFrame | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the ECDF of SBC, TARP or the like minus uniform; ``value`` names the axis of values.
+
+    With ``errors``, see :mod:`bayesinn.plots.allowed`, lines show what is allowed, and colours the
+    grade; else a colour says whether a curve leaves the band.
 
     A correct posterior stays within the grey band with the probability ``result.level``
     (Saeilynoja, Buerkner & Vehtari 2022). Of ranks, a curve above zero throughout means posteriors
@@ -39,17 +54,25 @@ def ecdf(
         for x in (result.band.lower, result.band.upper)
     )
     difference = np.pad(result.ecdf_difference, ((1, 1), (0, 0)))
-    reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low))
+    limits = ecdf_limits(errors, points)
+    reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low), *reaches(limits))
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
         ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band", **BAND)
-        ax.axhline(0.0, **DASHED)
+        ax.axhline(0.0, **_ZERO)
+        draw_limits(ax, points, limits)
         name = "inside the band" if result.inside[index] else "outside the band"
-        ax.plot(
-            points, difference[:, index], linewidth=1.6, **verdict(result.inside[index], name, "")
+        error = column_error(errors, result.columns[index])
+        look = (
+            band_look(result.inside[index], name, "")
+            if error is None
+            else grade_look(error["grade"])
         )
+        ax.plot(points, difference[:, index], linewidth=1.6, **look)
         ax.set(xlim=(0.0, 1.0), ylim=(-reach, reach))
-        panels.title(index, f"p = {result.p_value[index]:.2g}")
+        panels.title(
+            index, f"p = {result.p_value[index]:.2g}" if error is None else write_error(error)
+        )
     return panels.finish(value, "ECDF difference")
 
 
@@ -59,9 +82,13 @@ def coverage(
     *,
     labels: Labels = PLAIN,
     shown: Sequence[str] | None = None,
+    errors: pd.DataFrame | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw observed minus nominal coverage of posterior intervals or regions, in percentage points.
+
+    With ``errors``, see :mod:`bayesinn.plots.allowed`, lines show what is allowed, and colours the
+    grade.
 
     Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the
     band runs out of its panel. The error in the titles is ``result.calibration_error``, in
@@ -75,7 +102,8 @@ def coverage(
     low, high, *single = (
         np.pad(100.0 * (x - result.nominal), 1) for x in (*band, result.lower, result.upper)
     )
-    widest = max(np.max(high), -np.min(low))
+    limits = ecdf_limits(errors, points / 100.0)
+    widest = max(np.max(high), -np.min(low), *(100.0 * end for end in reaches(limits)))
     reach = 1.1 * np.clip(np.max(np.abs(difference)), widest, 5.0 * widest)
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
@@ -91,17 +119,19 @@ def coverage(
                 linewidth=0.9,
                 label=f"{100 * result.level:.4g}% band, each level",
             )
-        ax.axhline(0.0, **DASHED)
+        ax.axhline(0.0, **_ZERO)
+        draw_limits(ax, points, limits, 100.0)
         size = 2 if panels.stacked else 3
-        ax.plot(
-            nominal,
-            difference[:, index],
-            marker="o",
-            markersize=size,
-            **verdict(result.inside[index], "observed"),
+        error = column_error(errors, result.columns[index])
+        look = (
+            band_look(result.inside[index], "observed")
+            if error is None
+            else grade_look(error["grade"])
         )
+        ax.plot(nominal, difference[:, index], marker="o", markersize=size, **look)
         ax.set(xlim=(0, 100), ylim=(-reach, reach), xticks=range(0, 101, 25))
-        panels.title(index, f"error {100.0 * result.calibration_error[index]:.1f}")
+        note = f"error {100.0 * result.calibration_error[index]:.1f}"
+        panels.title(index, note if error is None else write_error(error))
     return panels.finish("nominal coverage [%]", "observed - nominal\n[percentage points]")
 
 
@@ -149,7 +179,7 @@ def comparison(
             steps,
             where="post",
             linewidth=1.4,
-            **verdict(result.inside[index], "draws - reference"),
+            **band_look(result.inside[index], "draws - reference"),
         )
         ax.set(xlim=(low, high), ylim=(-reach, reach))
         panels.title(

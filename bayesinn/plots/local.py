@@ -14,7 +14,7 @@ from bayesinn.diagnostics import LocalC2STResult
 from bayesinn.plots.arrays import Draws, gather
 from bayesinn.plots.histograms import bars, outline
 from bayesinn.plots.panels import Panels, bare
-from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, band_look, styled
 
 # further below the largest value, differences mean nothing and only squeeze the rest
 _DECADES = 1e-7
@@ -45,7 +45,7 @@ def local_c2st(
         ax.axvline(
             statistic[index],
             linewidth=2.0,
-            **verdict(result.inside[index], "this posterior", ", failing"),
+            **band_look(result.inside[index], "this posterior", ", failing"),
         )
         ax.set(xscale="log", xlim=(edges[0], top))
         ax.locator_params(axis="x", numticks=5)

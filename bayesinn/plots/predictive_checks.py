@@ -11,7 +11,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import PredictiveResult
 from bayesinn.plots.histograms import bars, bin_edges
 from bayesinn.plots.panels import Panels, bare
-from bayesinn.plots.style import DASHED, PLAIN, Canvas, styled, verdict
+from bayesinn.plots.style import DASHED, PLAIN, Canvas, band_look, styled
 from bayesinn.plots.text import wrapped
 
 #: Statistics in the observable's own unit; the others have none.
@@ -31,7 +31,9 @@ def predictive_checks(
         statistic = result.statistics[index]
         replicated = result.replicated[:, index]
         edges = bin_edges(replicated)
-        bars(ax, replicated, edges, **verdict(not result.flagged[index], "replicated", ", flagged"))
+        bars(
+            ax, replicated, edges, **band_look(not result.flagged[index], "replicated", ", flagged")
+        )
         _draw_observed(ax, float(result.observed[index]), edges)
         bare(ax)
         panels.title(index, f"p = {result.p_value[index]:.2g}")

@@ -3,12 +3,20 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import SBCResult
+from bayesinn.plots.allowed import (
+    column_error,
+    draw_limits,
+    grade_look,
+    histogram_limits,
+    write_error,
+)
 from bayesinn.plots.panels import Panels
-from bayesinn.plots.style import BAND, BARS, DASHED, GREY, PLAIN, Canvas, styled, tint, verdict
+from bayesinn.plots.style import BAND, BARS, GREY, PLAIN, Canvas, band_look, styled, tint
 
 
 @styled
@@ -17,6 +25,7 @@ def sbc_histogram(
     *,
     labels: Labels = PLAIN,
     shown: Sequence[str] | None = None,
+    errors: pd.DataFrame | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the rank histogram of each parameter, relative to uniform ranks.
@@ -24,6 +33,9 @@ def sbc_histogram(
     Bars of a correct posterior are near 1. High ends: posteriors too narrow; high middle: too wide;
     a slope: shifted. The grey area holds each single bar with the probability ``result.level``
     (Talts et al. 2018, arXiv:1804.06788).
+
+    With ``errors``, see :mod:`bayesinn.plots.allowed`, curves show the histograms with the shift
+    and spread that are allowed, and colours the grade.
     """
     expected = result.expected_counts
     share = expected / result.simulations
@@ -34,14 +46,22 @@ def sbc_histogram(
     high = float(np.max(ends))
     heights = result.counts / expected[:, None]
     edges = result.edges / (result.draws + 1)
+    limits = histogram_limits(errors, edges)
+    middles = 0.5 * (edges[1:] + edges[:-1])
+    top = max(float(np.max(heights)), high, *(float(np.max(limit.high)) for limit in limits))
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
-        colour, name = verdict(result.inside[index], "ranks", " outside the ECDF band").values()
+        error = column_error(errors, result.columns[index])
+        look = band_look(result.inside[index], "ranks", " outside the ECDF band")
+        look = look if error is None else grade_look(error["grade"])
+        colour = look["color"]
         ax.axhspan(low, high, label=f"{100 * result.level:.4g}% of bars if uniform", **BAND)
-        look = BARS | {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": name}
-        ax.stairs(heights[:, index], edges, **look)
+        bars = {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": look["label"]}
+        ax.stairs(heights[:, index], edges, **BARS | bars)
         ax.hlines([low, high], 0.0, 1.0, color=GREY, linewidth=0.8)
-        ax.axhline(1.0, **DASHED)
-        ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08 * max(float(np.max(heights)), high)))
-        panels.title(index, f"$\\chi^2$ p = {result.chi_square_p_value[index]:.2g}")
+        ax.axhline(1.0, color=GREY, linewidth=0.8)
+        ax.set(xlim=(0.0, 1.0), ylim=(0.0, 1.08 * top))
+        draw_limits(ax, middles, limits)
+        note = f"$\\chi^2$ p = {result.chi_square_p_value[index]:.2g}"
+        panels.title(index, note if error is None else write_error(error))
     return panels.finish("rank of truth / (draws+1)", "count / expected")

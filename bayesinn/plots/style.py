@@ -14,10 +14,10 @@ Canvas = Figure | SubFigure  #: what a figure function draws into
 PLAIN = Labels()  #: no labels: names stand as they are
 
 #: Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal
-#: design".
+#: design". The red is darker than theirs, which in grey is as light as the blue.
 BLUE = "#0072B2"
 ORANGE = "#E69F00"
-RED = "#D55E00"
+RED = "#8C2D04"
 BLACK = "#222222"
 GREY = "#8A8A8A"
 LIGHT_GREY = "#D9D9D9"
@@ -30,6 +30,15 @@ CURVES = (
     (BLACK, "D", ":"),
     (GREY, "v", "-"),
 )
+
+#: Colour, marker and line of each grade of an error; an empty grade is none.
+GRADES = {
+    "within": (BLUE, "o", "-"),
+    "undecided": (ORANGE, "D", "--"),
+    "outside": (RED, "X", "-"),
+    "flagged": (RED, "X", "-"),
+    "": (GREY, "|", "-"),
+}
 
 DASHED: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "linestyle": "--"}
 BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
@@ -69,7 +78,7 @@ def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[A
     return wrapper
 
 
-def verdict(inside: bool, name: str, failing: str = ", outside the band") -> dict[str, Any]:
+def band_look(inside: bool, name: str, failing: str = ", outside the band") -> dict[str, Any]:
     """Return colour and label of a curve: red, with a note, where it fails."""
     return {"color": BLUE, "label": name} if inside else {"color": RED, "label": name + failing}
 

@@ -82,6 +82,10 @@ def main() -> None:
                     diagnosis["fit_to_data"].family_p_value
                 )
                 plots.save(
+                    plots.verdict(diagnosis, labels=posterior.simulator.labels),
+                    target / "verdict.png",
+                )
+                plots.save(
                     plots.ecdf(diagnosis["sbc"], labels=posterior.simulator.labels),
                     target / "sbc.png",
                 )

@@ -46,7 +46,7 @@ finally:
     assert "heavy: []" in done.stdout
     assert "Traceback" not in done.stderr
     if command == "--help":
-        for name in ("list", "train", "infer", "diagnose", "report", "run"):
+        for name in ("list", "train", "infer", "diagnose", "report", "explore", "run"):
             assert f" {name} " in done.stdout
     if command == "--version":
         assert done.stdout.startswith(f"bayesinn {bi.__version__}")
@@ -284,8 +284,16 @@ def test_diagnose_fails_a_broken_posterior(bayesinn, overconfident: Path) -> Non
 
 def test_report(bayesinn, trained: Path) -> None:
     answer = bayesinn("report", trained, "--simulations", 50)
-    assert answer.status == ("outside: saved" in answer.out)
-    assert "growth" in (trained / "report.html").read_text()
+    assert answer.status == ("\noutside: " in answer.out)
+    said = " ".join(answer.out.split())
+    # The sentence, and what to do: the grade alone sends people to the page for both.
+    assert "50 simulated data sets with 200 posterior draws each" in said
+    assert "--simulations" in said or "to do: " in said
+    assert f"saved {trained}/report.html" in said
+    page = (trained / "report.html").read_text()
+    assert "growth" in page
+    assert "The model: growth" in page
+    assert "Normal" in page
 
 
 def test_report_shows_the_exact_posterior_of_these_data_alone(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +18,7 @@ from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from bayesinn.diagnostics.recovery import recovery
 from tests.diagnostics.conjugate import normal
-
-sync_api = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (pip install playwright)"
-)
+from tests.helpers.browser import open_browser, sync_api
 
 LAPTOP = 1280
 PHONE = 390
@@ -33,20 +28,7 @@ PAPER = 688
 FAILED = (0xB3, 0x47, 0x00)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
-    """The system's own Chromium: none is ever downloaded."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip(f"no browser is installed (looked for {', '.join(names)})")
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's sandbox doesn't run as root, nor in most containers; the page is our own.
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"], timeout=60_000
-        )
-        yield browser
-        browser.close()
+browser = pytest.fixture(scope="module")(open_browser)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +162,7 @@ def test_wide_things_scroll_in_their_box_and_stay_legible(
     page = browser.new_page(viewport={"width": PHONE, "height": 844})
     page.goto(report.as_uri())
     widths = "e => [e.scrollWidth, e.clientWidth]"
-    table, box = page.locator("#section-3 > .box").evaluate(widths)
+    table, box = page.locator("#section-4 > .box").evaluate(widths)
     assert table > box
     one, five, many = (
         page.locator(f"#figure-{number} img").bounding_box()["width"] for number in (1, 2, 3)
@@ -250,3 +232,57 @@ def test_a_diagnosis(browser: sync_api.Browser, tmp_path: Path) -> None:
     path = diagnosis.to_html(tmp_path / "report.html")
     for width, media in [(LAPTOP, "screen"), (PHONE, "screen"), (PAPER, "print")]:
         assert problems(browser, path, width, media) == []
+
+
+def test_in_the_dark_text_is_light_and_pictures_keep_their_paper(
+    browser: sync_api.Browser, report: Path
+) -> None:
+    colours = {}
+    for scheme in ("light", "dark"):
+        page = browser.new_page(viewport={"width": LAPTOP, "height": 844}, color_scheme=scheme)
+        page.goto(report.as_uri())
+        style = "e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color]"
+        colours[scheme] = page.locator("body").evaluate(style)
+        assert page.locator("img").first.evaluate(style)[0] == "rgb(255, 255, 255)"
+        page.emulate_media(media="print")
+        assert page.locator("body").evaluate(style)[0] == "rgb(255, 255, 255)"
+        page.close()
+    assert colours["light"] == ["rgb(255, 255, 255)", "rgb(26, 26, 26)"]
+    assert colours["dark"] == ["rgb(22, 24, 27)", "rgb(230, 230, 230)"]
+
+
+def test_a_table_of_long_texts_is_cards_on_a_phone(browser: sync_api.Browser, report: Path) -> None:
+    widths = {}
+    for width in (LAPTOP, PHONE):
+        page = browser.new_page(viewport={"width": width, "height": 844})
+        page.goto(report.as_uri())
+        table = page.locator("#section-2 table")
+        cell = table.locator("tbody td").last
+        widths[width] = cell.bounding_box()["width"]
+        assert page.evaluate("document.scrollingElement.scrollWidth") == width
+        label = cell.evaluate("e => getComputedStyle(e, '::before').content")
+        assert ("What it means" in label) == (width == PHONE)
+        assert cell.evaluate("e => getComputedStyle(e).display") == (
+            "block" if width == PHONE else "table-cell"
+        )
+        page.close()
+    # A line of words, and not one word a line.
+    assert widths[PHONE] > 0.75 * PHONE
+
+
+def test_what_is_folded_keeps_its_number_on_paper(
+    browser: sync_api.Browser, tmp_path: Path
+) -> None:
+    sections = [Section("Open", "a"), Section("Closed", "b", folded=True), Section("Last", "c")]
+    path = render(tmp_path / "a.html", "Title", sections)
+    page = browser.new_page(viewport={"width": PAPER, "height": 844})
+    page.goto(path.as_uri())
+    assert not page.locator(".paper").first.is_visible()
+    page.emulate_media(media="print")
+    assert page.get_by_text("Closed").last.is_visible()
+    assert page.get_by_text("(folded)").is_visible()
+    assert page.get_by_text("before printing").is_visible()
+    assert page.locator("section").nth(1).is_visible()
+    page.locator("details").evaluate("e => e.open = true")
+    assert not page.get_by_text("(folded)").is_visible()
+    page.close()

@@ -68,6 +68,15 @@ def test_everything_is_looked_at_and_no_error_is_found_in_a_correct_posterior(di
     assert diagnosis["fit_to_data"].columns == ("log likelihood",)
     assert diagnosis.about["Simulator"] == "two_readings"
     assert diagnosis.about["Training"] == "1,000 steps of 256, seed 1"
+    assert diagnosis.about["Model"] == "Two readings of a mean, the second shifted."
+    assert diagnosis.about["Data"] == "x: 2 values"
+    # Code stands at the end, and in the head nothing but words.
+    assert "Network" not in diagnosis.about
+    assert "Coupling" in diagnosis.settings["network"]
+    assert diagnosis.settings["tolerances"]["nats for each parameter"] == 0.1
+    assert diagnosis.model.title == "The model: two_readings"
+    assert diagnosis.model.table.loc["mean", "Unit"] == "mm"
+    assert diagnosis.model.table.loc["shift", "Prior"] == "Normal(loc=0.0, scale=0.5)"
     assert not diagnosis["observation"].out_of_distribution
     assert diagnosis["local"].draws["mean"].shape == (1_000,)
     # Exact: 0.5 log det(I + A A' / 0.25) = 0.5 log 14, A the design with prior sds. Found 1.29,

@@ -68,11 +68,11 @@ def test_report_needs_nothing_else(tmp_path: Path) -> None:
 def test_figures_have_alternative_texts_and_scroll_in_a_box(tmp_path: Path) -> None:
     reader = read(diagnosis_html(tmp_path))
     pictures = [attributes for tag, attributes in reader.found if tag == "img"]
-    assert len(pictures) == 8
+    assert len(pictures) == 1 + 8  # that of the verdict doesn't scroll
     assert all(len(attributes["alt"] or "") > 40 for attributes in pictures)
     tables = sum(tag == "table" for tag, _ in reader.found)
     boxes = sum("box" in (attributes.get("class") or "").split() for _, attributes in reader.found)
-    assert boxes == tables + len(pictures)
+    assert boxes == tables + len(pictures) - 1
 
 
 def test_verdict_comes_first_and_settings_last(tmp_path: Path) -> None:
@@ -242,3 +242,59 @@ def test_letters_of_wide_tables_shrink_in_print(tmp_path: Path) -> None:
         return float(re.search(r"--print:([\d.]+)pt", text)[1])
 
     assert 8.5 == size(2) > size(12) > size(30) == 5.5
+
+
+def words(text: str) -> str:
+    """The words of a page, without tags, styles and pictures."""
+    return " ".join(re.sub(r"(?s)<style>.*?</style>|<[^>]+>", " ", text).split())
+
+
+def test_the_verdict_is_a_picture_and_says_it_in_words_too(tmp_path: Path) -> None:
+    text = diagnosis_html(tmp_path).read_text(encoding="utf-8")
+    place = text.index('id="verdict-figure"')
+    assert text.index("Undecided.") < place < text.index("<h2>What to do") < text.index("Contents")
+    alternative = re.search(r'id="verdict-figure">\s*<img[^>]* alt="([^"]*)"', text)
+    assert alternative
+    assert "SBC: undecided, " in alternative[1]
+
+
+def test_allowed_stands_beside_found(tmp_path: Path) -> None:
+    text = diagnosis_html(tmp_path).read_text(encoding="utf-8")
+    head = re.search(r"<thead><tr>(.*?)</tr>", text)
+    assert head
+    assert words(head[1]) == "Check Tolerance Found Allowed p-value"
+    rows = dict(
+        re.findall(
+            r'<th scope="row">([^<]*)</th>.*?data-label="Allowed"[^>]*>([^<]*)<', text, re.DOTALL
+        )
+    )
+    assert rows["coverage"] == "5 percentage points"
+    assert "0.07 sd" in rows["SBC"]
+
+
+def test_sections_have_one_numbering_on_screen_and_on_paper(tmp_path: Path) -> None:
+    text = diagnosis_html(tmp_path).read_text(encoding="utf-8")
+    contents = text[text.index("<nav") : text.index("</nav>")]
+    # The list counts by itself, and holds every section: nothing is left out that has a number.
+    assert "value=" not in contents
+    linked = re.findall(r'href="#([^"]+)"', contents)
+    assert linked == re.findall(r'<section id="([^"]+)"', text)
+    folded = text.count('class="folded"')
+    assert folded
+    assert text.count('<span class="paper">(folded)</span>') == folded
+    assert "open them in the browser before printing" in text
+    assert not re.search(r"folded[^{]*\{ display: none", text)
+
+
+def test_text_names_nothing_that_is_not_there(tmp_path: Path) -> None:
+    said = words(diagnosis_html(tmp_path).read_text(encoding="utf-8"))
+    assert "exact posterior" not in said
+    assert "Sharpness: sharpness" not in said
+    assert "The table" not in said
+    assert "R2 from" not in said
+
+
+def test_a_band_that_is_left_within_tolerance_is_not_red(tmp_path: Path) -> None:
+    table = pd.DataFrame({"Inside the band": [True, False]}, index=["a", "b"])
+    path = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)])
+    assert 'class="no"' not in path.read_text(encoding="utf-8")

@@ -297,6 +297,16 @@ def test_data_beyond_the_prior_predictive() -> None:
     assert "1 of 3 observed numbers lie beyond all 600 simulations" in advice(far, "hint")["x"]
 
 
+def test_tracing_is_no_part_of_the_speed() -> None:
+    def traced(parameters, seed):
+        time.sleep(0.5)  # when the graph is made, and never again
+        noise = tf.random.stateless_normal((tf.shape(parameters["rate"])[0], 3), seed)
+        return {"x": parameters["rate"][:, None] + parameters["size"][:, None] * noise}
+
+    # Each of the batches of 256 and 224 is the first of its size: 450 to 512 a second.
+    assert report_on(traced, n=500)["speed"].per_second > 1_500
+
+
 def test_slow_simulators_show_progress_and_get_a_hint(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

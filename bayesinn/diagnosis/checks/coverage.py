@@ -15,13 +15,12 @@ CHECK = Check(
     "of observed and nominal coverage over all nominal ones.",
     figures={"coverage": plots.coverage},
     panels=True,
+    tolerances_drawn=True,
     captions={
         "coverage": "Observed minus nominal coverage, in percentage points. Above zero: "
-        "posteriors too wide; "
-        "below: too narrow or shifted. A correct posterior stays in the grey band; dotted "
-        "lines judge each nominal "
-        "coverage by itself. A curve that leaves its panel is more than five times the band "
-        "away."
+        "posteriors too wide; below: too narrow or shifted. A correct posterior stays in the grey "
+        "band; grey lines judge each nominal coverage by itself, and black ones are what is "
+        "allowed. A curve that leaves its panel is more than five times the band away."
     },
     meaning="Over the whole prior, intervals of single parameters hold the truth as often as "
     "they should.",

@@ -15,12 +15,13 @@ CHECK = Check(
     ),
     question="SBC of the product of each pair of parameters. The error is that of the "
     "correlation of normal "
-    "scores. The table lists the pairs that leave the band.",
+    "scores. If pairs leave the band, a table lists them.",
     figures={"dependence": plots.dependence},
+    tolerances_drawn=True,
     captions={
-        "dependence": "Blue: the posterior's correlation is too low; red: too high. Of a "
-        "correct posterior, 19 in "
-        "20 numbers lie between -2 and 2; frames mark pairs that fail."
+        "dependence": "Error of each correlation. Blue: the posterior's correlation is too low; "
+        "red: too high. Lines in the colour bar: what is allowed. A frame marks a pair outside "
+        "tolerance, a dashed one a pair that is undecided."
     },
     table=lambda result: None if result.passed else result.to_dataframe()[~result.inside],
     meaning="Correlations between pairs of parameters.",

@@ -18,10 +18,12 @@ CHECK = Check(
     "likelihood, which is "
     "sensitive to whatever the posterior forgets of the data.",
     figures={"fit_to_data": plots.ecdf},
+    tolerances_drawn=True,
     captions={
         "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below "
         "zero throughout: "
-        "truths explain the data better than draws do; above: draws fit the data too closely."
+        "truths explain the data better than draws do; above: draws fit the data too closely. "
+        "What is allowed is a number of nats, which stands over the panel."
     },
     meaning="Draws explain the data as well as the true parameters do.",
     remedy="The posterior makes too little of the data, or its joint shape is wrong: train "

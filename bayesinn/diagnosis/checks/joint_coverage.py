@@ -14,6 +14,7 @@ CHECK = Check(
     "parameter by itself may be "
     "calibrated although the joint posterior is wrong, in its correlations or its modes.",
     figures={"joint_coverage": plots.coverage},
+    tolerances_drawn=True,
     captions={
         "joint_coverage": "Observed minus nominal coverage of these regions. Below zero: too "
         "sure, or correlations "

@@ -15,6 +15,7 @@ CHECK = Check(
     "distribution.",
     figures={"latent": plots.ecdf},
     panels=True,
+    tolerances_drawn=True,
     captions={
         "latent": "Ranks of the codes, and of their distance from the centre: below zero "
         "throughout, the posterior "

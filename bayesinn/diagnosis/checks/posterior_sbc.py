@@ -36,6 +36,7 @@ CHECK = Check(
     deviations=lambda result: (
         result.deviations if np.median(result.effective) >= _FEWEST_EFFECTIVE else ()
     ),
+    tolerances_drawn=True,
     captions={
         "posterior_sbc": "Cumulative distribution of weighted ranks, to be read as the figure "
         "of SBC."

@@ -30,6 +30,7 @@ CHECK = Check(
     question="SBC of functions of parameters and data.",
     figures={"quantities": plots.ecdf},
     panels=True,
+    tolerances_drawn=True,
     captions={
         "quantities": "As the figure of SBC. Above zero throughout: draws too high; below: too low."
     },

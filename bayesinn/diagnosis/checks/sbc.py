@@ -12,15 +12,18 @@ CHECK = Check(
     run=lambda given: sbc(given.truth, given.draws, seed=given.seed, level=given.level),
     question="Simulation-based calibration: the truth should take every rank among posterior "
     "draws equally often. "
-    "The table judges each column by itself: of many columns, some fail by chance.",
+    "Each column is judged by itself in the figures: of many columns, some leave the band by "
+    "chance.",
     figures={"sbc_ecdf": plots.ecdf, "sbc_histogram": plots.sbc_histogram},
     panels=True,
+    tolerances_drawn=True,
     captions={
         "sbc_ecdf": "Cumulative distribution of the ranks, minus that of uniform ranks. A "
         "correct posterior stays "
         "in the grey band. Above zero throughout: posteriors too high; below: too low. Above, "
         "then below: too "
-        "narrow; below, then above: too wide.",
+        "narrow; below, then above: too wide. Lines: the curves of posteriors with as much error "
+        "as is allowed.",
         "sbc_histogram": "The same ranks as a histogram, relative to the count expected. High "
         "at both ends: "
         "posteriors too narrow; high in the middle: too wide; a slope: shifted. Single bars "

@@ -31,6 +31,7 @@ CHECK = Check(
     "although the data say "
     "more; random points can't tell.",
     figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
+    tolerances_drawn=True,
     captions={
         "tarp": "Cumulative distribution of the shares, minus the uniform one, which lies in "
         "the grey band."

@@ -13,7 +13,7 @@ import numpy as np
 from bayesinn.core.atomic_write import atomic_write
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_path
-from bayesinn.diagnosis.report.section import Section
+from bayesinn.diagnosis.report.section import Figure, Section
 from bayesinn.diagnosis.report.table import GRADES, table, write
 
 _HEADLINES = {"within": "Within tolerance", "outside": "Outside tolerance"}
@@ -28,6 +28,7 @@ def render(
     grade: str = "",
     text: str = "",
     lists: Mapping[str, Sequence[str]] | None = None,
+    picture: Figure | None = None,
     about: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int | None = None,
@@ -37,9 +38,9 @@ def render(
     It holds what it is about, verdict, contents, sections, then settings and versions.
 
     The verdict is a ``grade``, such as "within" or "failed", a ``text`` of one or two sentences,
-    and ``lists`` of what is "trusted", "doubtful", and of "actions", left out if empty. Without
-    grade and text there is none. The folder is made if need be. A setting that is itself a mapping
-    is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
+    a ``picture``, and ``lists`` of what is "trusted", "doubtful", and of "actions", left out if
+    empty. Without grade and text there is none. The folder is made if need be. A setting that is
+    itself a mapping is written as ``outer.inner``, mappings in a list as ``outer[0].inner``.
     """
     path = check_path("Argument 'path' of a report", path, "report.html")
     if path.suffix.lower() not in (".html", ".htm"):
@@ -65,6 +66,7 @@ def render(
         "grade": grade,
         "text": text,
         "lists": lists or {},
+        "picture": picture,
         "sections": parts,
         "groups": groups,
     }

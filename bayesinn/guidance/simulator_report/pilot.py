@@ -144,7 +144,17 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     drawn = map_tensors(lambda *values: np.concatenate(values), *(part[:3] for part in parts))
     failed = sum(part.failed for part in parts)
     rows = np.diff(ends)
-    rate = float(np.median((rows / seconds)[rows > 0.5 * rows.max()]))
+    # The first batch of a size traces the graph, and says nothing about the speed.
+    timed = (rows > 0.5 * rows.max()) & np.array(
+        [not engine.in_graph or size in rows[:place] for place, size in enumerate(rows)]
+    )
+    rates = rows / seconds
+    if not timed.any():
+        started = time.perf_counter()
+        raw.draw(int(rows.max()), seed, "pilot")
+        rates = rows.max() / np.array([time.perf_counter() - started])
+        timed = np.array([True])
+    rate = float(np.median(rates[timed]))
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
     speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)

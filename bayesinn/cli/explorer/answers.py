@@ -1,0 +1,253 @@
+"""What the explorer's page asks a posterior, and the answers, as values that JSON can hold."""
+
+import base64
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayesinn.cli.csv_table import read_table
+from bayesinn.cli.data_files import read_data
+from bayesinn.core.errors import InputError
+from bayesinn.core.labels import columns
+from bayesinn.core.validation import check_integer
+from bayesinn.diagnosis.model import first_paragraph
+from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.posterior.inference_data import predict
+from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.simulation.checks import check_arrays
+from bayesinn.spaces.observations import check_observations
+
+#: Quantiles of the predictive band, and of the prior that a slider reaches over.
+BAND = (0.05, 0.25, 0.5, 0.75, 0.95)
+_REACH = (0.005, 0.995)
+_PRIOR_DRAWS = 2_000
+_MOST_DRAWS = 10_000
+#: Draws from which data are simulated: enough for the band, and few enough to follow a drag.
+_PREDICTED = 200
+
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class Answers:
+    """Answers to the page, each a function of a request; the same request gives the same answer.
+
+    Parameters
+    ----------
+    posterior : trained posterior
+    draws : int, number of posterior draws of an answer
+    """
+
+    def __init__(self, posterior: TrainedPosterior, draws: int = 500) -> None:
+        self.posterior = posterior
+        self.simulator = posterior.simulator
+        self.draws = check_integer("Option --draws", draws, least=50, most=_MOST_DRAWS)
+
+    @property
+    def actions(self) -> dict[str, Callable[[Request], Answer]]:
+        """What the page can ask for, by name."""
+        return {
+            "model": self.model,
+            "simulate": self.simulate,
+            "infer": self.infer,
+            "recover": self.recover,
+            "file": self.file,
+        }
+
+    def model(self, request: Request) -> Answer:
+        """Describe parameters, with the range of the prior, and data."""
+        labels = self.simulator.labels
+        parameters = [
+            {
+                "name": name,
+                "unit": labels.unit(name),
+                "whole": values.dtype.kind in "iu",
+                "low": float(np.quantile(values, _REACH[0])),
+                "high": float(np.quantile(values, _REACH[1])),
+                "median": float(np.median(values)),
+                "prior": _list(values[:: _PRIOR_DRAWS // 500]),
+            }
+            for name, values in columns(self._prior, batch_ndim=1).items()
+        ]
+        observables = [
+            {
+                "name": name,
+                "shape": list(shape),
+                "unit": labels.unit(name),
+                "steps": self._steps(name),
+            }
+            for name, shape in self.simulator.observable_shapes.items()
+        ]
+        own = self.simulator.observed
+        return {
+            "name": self.simulator.name,
+            "says": first_paragraph(self.simulator),
+            "parameters": parameters,
+            "observables": observables,
+            "context": {name: _list(value) for name, value in self._context.items()},
+            "observed": None
+            if own is None
+            else {name: _list(np.asarray(v)) for name, v in own.items()},
+            # Simulations in worker processes are too slow to follow a drag.
+            "follows": self.simulator.in_graph,
+            "draws": self.draws,
+        }
+
+    def simulate(self, request: Request) -> Answer:
+        """Simulate data from ``parameters`` by column, and infer from them."""
+        return self._simulated(self._parameters(request["parameters"]), request)
+
+    def recover(self, request: Request) -> Answer:
+        """Draw parameters from the prior, simulate, infer, and tell where the truth lies."""
+        drawn = self.simulator.draw(1, _seed(request), "explorer")
+        truth = {name: np.asarray(value) for name, value in drawn.parameters.items()}
+        context = {name: _list(np.asarray(value)[0]) for name, value in drawn.context.items()}
+        answer = self._simulated(truth, {**request, "context": context})
+        inside = {}
+        for name, value in columns(truth, batch_ndim=1).items():
+            low, high = np.quantile(answer["draws"][name], [BAND[0], BAND[-1]])
+            inside[name] = bool(low <= value[0] <= high)
+        flat = {name: float(value[0]) for name, value in columns(truth, batch_ndim=1).items()}
+        return answer | {"parameters": flat, "context": context, "inside": inside}
+
+    def infer(self, request: Request) -> Answer:
+        """Return draws, p-value and predictive band of ``data``, observables by name."""
+        started = time.perf_counter()
+        seed = _seed(request)
+        given = {name: _array(value) for name, value in request["data"].items()}
+        given |= {name: _array(value) for name, value in self._context_of(request).items()}
+        observations = check_observations(self.simulator, given)
+        if observations.batched:
+            raise InputError(
+                "Data of the explorer",
+                expected="one observation",
+                got=f"{observations.count}",
+                do="give one; 'bayesinn infer' answers them all",
+            )
+        draws = self.posterior.sample(observations.arrays, draws=self.draws, seed=seed)
+        answer: Answer = {
+            "draws": {
+                name: _list(value[0]) for name, value in columns(draws, batch_ndim=2).items()
+            },
+            "p_value": float(draws.p_value[0]),
+            "unusual": str(draws.unusual[0]),
+            "flagged": bool(draws.p_value[0] < FLAG_LEVEL),
+        }
+        if request.get("predictive", True):
+            few = {name: value[:, :_PREDICTED] for name, value in draws.items()}
+            predicted = predict(self.simulator, observations, few, seed)
+            answer["predictive"] = {name: _bands(value[0]) for name, value in predicted.items()}
+        return answer | {"milliseconds": round(1e3 * (time.perf_counter() - started), 1)}
+
+    def file(self, request: Request) -> Answer:
+        """Read a file that was dropped: its ``name``, and its ``content`` in base64."""
+        notes: list[str] = []
+        suffix = Path(str(request["name"])).suffix.lower()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"data{suffix}")
+            path.write_bytes(base64.b64decode(request["content"]))
+            held = set(read_table(path).names if suffix == ".csv" else read_data(path))
+            held |= {column.partition("[")[0] for column in held}
+            context = {
+                name: _array(value)
+                for name, value in self._context_of(request).items()
+                if name not in held
+            }
+            data = read_data(path, self.simulator, context=context, note=notes.append)
+        arrays = check_observations(self.simulator, data)
+        if arrays.batched:
+            raise InputError(
+                f"File {request['name']!r}",
+                expected="one observation",
+                got=f"{arrays.count}",
+                do="drop a file with one of them",
+            )
+        known = {name: _list(value[0]) for name, value in arrays.arrays.items()}
+        names = self.simulator.observable_shapes
+        return {
+            "data": {name: known[name] for name in names},
+            "context": {name: known[name] for name in self.simulator.context_names},
+            "notes": notes,
+        }
+
+    @cached_property
+    def _prior(self) -> dict[str, np.ndarray]:
+        return dict(self._drawn.parameters)
+
+    @cached_property
+    def _drawn(self) -> Any:
+        return self.simulator.draw(_PRIOR_DRAWS if self.simulator.in_graph else 64, 0, "explorer")
+
+    @cached_property
+    def _context(self) -> dict[str, np.ndarray]:
+        """Context of the observation that ships with the simulator, or of one simulation."""
+        own = self.simulator.observed or {}
+        drawn = self._drawn.context
+        return {
+            name: np.asarray(own.get(name, np.asarray(drawn[name])[0]))
+            for name in self.simulator.context_names
+        }
+
+    def _context_of(self, request: Request) -> Mapping[str, Any]:
+        return request.get("context") or {n: _list(v) for n, v in self._context.items()}
+
+    def _steps(self, name: str) -> list[str]:
+        coordinate = self.simulator.labels.coordinates.get(name)
+        if coordinate is None:
+            return []
+        return [coordinate.step(index) for index in range(len(coordinate.values))]
+
+    def _parameters(self, given: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """Return arrays (1, *event) from numbers by column."""
+        values = {}
+        for name, event in self.simulator.prior.event_shapes.items():
+            size = math.prod(event)
+            like = columns({name: np.empty((1, *event))}, batch_ndim=1)
+            row = [float(given[column]) for column in like]
+            values[name] = np.array(row).reshape(1, *event) if size else np.empty((1, *event))
+        return self.simulator.prior.cast(check_arrays(self.simulator.prior, values))
+
+    def _simulated(self, parameters: Mapping[str, np.ndarray], request: Request) -> Answer:
+        context = {name: _array(v)[None] for name, v in self._context_of(request).items()}
+        observables = self.simulator.simulate(parameters, _seed(request), context)
+        data = {name: _list(value[0]) for name, value in observables.items()}
+        return {"data": data} | self.infer({**request, "data": data})
+
+
+def _seed(request: Request) -> int:
+    return check_integer("Seed of the explorer", request.get("seed", 1), least=0)
+
+
+def _bands(values: np.ndarray) -> list[Any]:
+    """Return quantiles (5, size) of simulated data (draws, ...); None where none is finite."""
+    flat = values.reshape(len(values), -1).astype(float)
+    flat[~np.isfinite(flat)] = np.nan
+    known = ~np.isnan(flat).all(axis=0)
+    bands = np.full((len(BAND), flat.shape[1]), np.nan)
+    if known.any():
+        bands[:, known] = np.nanquantile(flat[:, known], BAND, axis=0)
+    return _list(bands)
+
+
+def _list(value: np.ndarray) -> Any:
+    """Return nested lists of numbers; None where a number isn't finite, which JSON has no word for.
+
+    >>> _list(np.array([1.0, np.nan]))
+    [1.0, None]
+    """
+    array = np.asarray(value)
+    if array.dtype.kind != "f" or np.isfinite(array).all():
+        return array.tolist()
+    listed = array.astype(object)
+    listed[~np.isfinite(array)] = None
+    return listed.tolist()
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.array(value, dtype=float)

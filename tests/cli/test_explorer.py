@@ -1,0 +1,214 @@
+"""The explorer's answers: JSON in, JSON out; what others may not ask, and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bayesinn as bi
+from bayesinn.cli.explorer.answers import Answers
+from bayesinn.cli.explorer.server import ADDRESS, make_server
+from bayesinn.core.errors import InputError
+
+STATE = {"parameters": {"rate": 1.5}, "context": {"days": 2.0}, "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def answers(trained: Path) -> Answers:
+    return Answers(bi.load(trained / "posterior", trust_source=True), draws=200)
+
+
+@pytest.fixture(scope="module")
+def port(answers: Answers) -> Iterator[int]:
+    server = make_server(answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def post(
+    port: int, action: str, request: Any, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection(ADDRESS, port, timeout=120)
+    body = request if isinstance(request, bytes) else json.dumps(request).encode()
+    sent = {"Content-Type": "application/json"} | (headers or {})
+    connection.request("POST", f"/api/{action}", body, sent)
+    response = connection.getresponse()
+    content = response.read()
+    connection.close()
+    try:
+        return response.status, json.loads(content)
+    except json.JSONDecodeError:
+        return response.status, content.decode()
+
+
+def test_the_model_is_described(port: int) -> None:
+    status, model = post(port, "model", {})
+    assert status == 200
+    (parameter,) = model["parameters"]
+    assert (parameter["name"], parameter["unit"], parameter["whole"]) == ("rate", "1/day", False)
+    # Quantiles of LogNormal(0, 0.5).
+    assert parameter["low"] == pytest.approx(np.exp(-0.5 * 2.576), rel=0.2)
+    assert parameter["high"] == pytest.approx(np.exp(0.5 * 2.576), rel=0.2)
+    assert [one["name"] for one in model["observables"]] == ["cases"]
+    assert model["observables"][0]["shape"] == [3]
+    assert list(model["context"]) == ["days"]
+    assert model["follows"]
+
+
+def test_a_state_decides_everything(port: int, answers: Answers) -> None:
+    first, again = (post(port, "simulate", STATE)[1] for _ in range(2))
+    for answer in (first, again):
+        assert answer.pop("milliseconds") > 0
+    assert first == again
+    other = post(port, "simulate", {**STATE, "seed": 4})[1]
+    assert other["data"] != first["data"]
+    # What is typed in leads to the same posterior as the simulation that it is a copy of.
+    typed = {"data": first["data"], "context": STATE["context"], "seed": 3}
+    assert post(port, "infer", typed)[1]["draws"] == first["draws"]
+    draws = np.array(first["draws"]["rate"])
+    assert draws.shape == (200,)
+    direct = answers.posterior.sample(
+        {"cases": np.array(first["data"]["cases"]), "days": 2.0}, draws=200, seed=3
+    )
+    np.testing.assert_array_equal(draws, direct["rate"])
+    assert first["p_value"] == direct.p_value
+
+
+def test_parameters_move_the_data_and_the_band(port: int) -> None:
+    low, high = (
+        post(port, "simulate", {**STATE, "parameters": {"rate": rate}})[1] for rate in (0.5, 2.5)
+    )
+    assert np.mean(high["data"]["cases"]) - np.mean(low["data"]["cases"]) == pytest.approx(
+        4.0, abs=0.1
+    )
+    bands = np.array(low["predictive"]["cases"])
+    assert bands.shape == (5, 3)
+    assert (np.diff(bands, axis=0) >= 0.0).all()
+    assert "predictive" not in post(port, "simulate", {**STATE, "predictive": False})[1]
+
+
+def test_simulate_and_recover(port: int) -> None:
+    found = [post(port, "recover", {"seed": seed})[1] for seed in (1, 2)]
+    assert found[0]["parameters"] != found[1]["parameters"]
+    for answer in found:
+        low, high = np.quantile(answer["draws"]["rate"], [0.05, 0.95])
+        assert answer["inside"]["rate"] == (low <= answer["parameters"]["rate"] <= high)
+        assert 1.0 <= answer["context"]["days"] <= 5.0
+
+
+def test_odd_data_are_flagged(port: int) -> None:
+    data = {"data": {"cases": [500.0, -500.0, 500.0]}, "context": {"days": 2.0}, "seed": 1}
+    answer = post(port, "infer", data)[1]
+    assert answer["flagged"]
+    assert answer["p_value"] < 0.01
+    assert answer["unusual"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mine.csv", b"cases,days\n1,2\n2,2\n3,2\n"),
+        ("mine.json", b'{"cases": [1, 2, 3], "days": 2}'),
+    ],
+)
+def test_a_file_is_read(port: int, name: str, content: bytes) -> None:
+    request = {"name": name, "content": base64.b64encode(content).decode()}
+    status, answer = post(port, "file", request)
+    assert status == 200, answer
+    assert answer["data"] == {"cases": [1.0, 2.0, 3.0]}
+    assert answer["context"] == {"days": 2.0}
+
+
+def test_a_file_without_context_takes_that_of_the_page(port: int) -> None:
+    content = base64.b64encode(b"cases\n1\n2\n3\n").decode()
+    request = {"name": "mine.csv", "content": content, "context": {"days": 4.0}}
+    assert post(port, "file", request)[1]["context"] == {"days": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("action", "request_", "message"),
+    [
+        ("infer", {"data": {"cases": [1.0, 2.0]}}, "shape"),
+        ("infer", {"data": {"cases": [1.0, 2.0, None]}}, "finite"),
+        ("infer", {"data": {"cases": [1, 2, 3]}, "context": {"days": 99.0}}, "support"),
+        ("infer", {"data": {"cases": [[1, 2, 3]]}, "context": {"days": [2.0]}}, "one observation"),
+        ("infer", {"data": {"cases": [1, 2, 3]}, "seed": -1}, "Seed"),
+        ("simulate", {"parameters": {}}, "rate"),
+        ("file", {"name": "x.xls", "content": ""}, "csv"),
+        ("file", {"name": "x.csv", "content": "Zm9vCjEK"}, "cases"),
+        ("nothing", {}, "nothing"),
+        ("infer", b"no json", "JSON"),
+    ],
+)
+def test_what_is_wrong_is_said(port: int, action: str, request_: Any, message: str) -> None:
+    status, answer = post(port, action, request_)
+    assert status == 400
+    assert message in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Host": "evil.example:80"}, {"Content-Type": "text/plain"}], ids=["host", "kind"]
+)
+def test_pages_of_others_get_nothing(port: int, headers: dict[str, str]) -> None:
+    status, answer = post(port, "model", {}, headers)
+    assert status == 403
+    assert "own page" in answer
+
+
+def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
+    connection = http.client.HTTPConnection(ADDRESS, port)
+    for path, kind in [
+        ("/", "text/html"),
+        ("/page.js", "text/javascript"),
+        ("/page.css", "text/css"),
+    ]:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        text = response.read().decode()
+        assert response.status == 200
+        assert response.headers["Content-Type"].startswith(kind)
+        assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+        assert "http://" not in text
+        assert "https://" not in text
+    connection.request("GET", "/../answers.py")
+    assert connection.getresponse().status == 404
+    connection.close()
+
+
+def test_the_address_is_this_machine_alone(answers: Answers) -> None:
+    server = make_server(answers)
+    assert server.server_address[0] == "127.0.0.1"
+    with pytest.raises(InputError, match=r"(?s)Port.*--port"):
+        make_server(answers, server.server_address[1])
+    server.server_close()
+
+
+def test_the_command_says_where_the_page_is(
+    bayesinn: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def serve(server: ThreadingHTTPServer) -> None:
+        asked.append(f"http://{ADDRESS}:{server.server_address[1]}/")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", serve)
+    answer = bayesinn("explore", trained, "--trust", "--draws", 100)
+    assert answer.status == 0
+    assert f"open {asked[0]}" in answer.out
+
+
+def test_too_few_draws_are_refused(answers: Answers) -> None:
+    with pytest.raises(InputError, match="--draws"):
+        Answers(answers.posterior, draws=10)
