@@ -251,7 +251,7 @@ class _Case:
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(events, (len(events), -1))
+    return tf.reshape(events, (tf.shape(events)[0], -1))
 
 
 def _inner_products(events: tf.Tensor) -> tf.Tensor:

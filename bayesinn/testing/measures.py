@@ -40,12 +40,19 @@ def demand_finite(value: tf.Tensor, law: str) -> None:
 def demand_compiles(
     function: Callable[[], list[tf.Tensor]], subject: str, tolerance: float
 ) -> None:
-    """Raise if the plain graph or XLA gives another result than eager execution."""
+    """Raise if the plain graph or XLA gives another result than eager execution.
+
+    Traced once, and without AutoGraph, as in training.
+    """
     expected = function()
-    for mode, jit_compile in (("tf.function", False), ("XLA", True)):
-        for got, value in zip(
-            tf.function(function, jit_compile=jit_compile)(), expected, strict=True
-        ):
+    plain = tf.function(function, autograph=False).get_concrete_function()
+
+    @tf.function(autograph=False, jit_compile=True)
+    def fused() -> Any:
+        return plain()
+
+    for mode, compiled in (("tf.function", plain), ("XLA", fused)):
+        for got, value in zip(compiled(), expected, strict=True):
             demand_equal(got, value, tolerance, f"{subject}: {mode} and eager results differ.")
 
 

@@ -148,6 +148,23 @@ def test_check_finds_broken_bijections(broken: type[Bijection], law: str) -> Non
         check_bijection(broken, (2,), (0,), near_identity=broken is FarFromIdentity)
 
 
+class BranchesInPython(ActNorm):
+    """Asks for a value in Python, which training can't: it has no value while it is traced."""
+
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        z, log_det = super().forward(x, condition)
+        if tf.reduce_all(z == 0.0):
+            z = -z
+        return z, log_det
+
+
+def test_check_compiles_as_training_does() -> None:
+    with pytest.raises(tf.errors.OperatorNotAllowedInGraphError):
+        check_bijection(BranchesInPython, (2,), (0,))
+
+
 def test_wrong_shapes_are_explained() -> None:
     block = Coupling(hidden=(8,))
     block.build((3,), (2,))
