@@ -78,17 +78,17 @@ def score(posteriors: list[bi.AmortizedPosterior], held_out: HeldOut) -> dict[st
     return {**found, "standard_error": short.std() / np.sqrt(len(short))}
 
 
-def study(given: argparse.Namespace, file: Path) -> None:
-    """Train what is asked for and isn't in the file, row by row."""
+def study(given: argparse.Namespace, budgets: dict[str, list[str]], file: Path) -> None:
+    """Train what is asked for, by problem and budget, and isn't in the file, row by row."""
     done = (
         set(pd.read_csv(file, dtype=str)[KEYS].itertuples(index=False, name=None))
         if file.is_file()
         else set()
     )
-    for name in given.problems:
+    for name, sizes in budgets.items():
         problem = PROBLEMS[name]
         held_out = problem.sample_held_out()
-        for budget in given.budgets:
+        for budget in sizes:
             for variant in given.variants:
                 label = (
                     variant
@@ -147,16 +147,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
+    budgets = dict.fromkeys(given.problems, given.budgets)
     if given.quick:
-        given.problems = ["linear", "sir"]
-        given.budgets = ["1000", "online"]
+        budgets = {"linear": ["1000"], "sir": ["online"]}
         given.variants = ["batch 64"]
         given.seeds = [1]
         given.steps = 30
     with tempfile.TemporaryDirectory() as folder:
         file = (Path(folder) if given.quick else HERE) / "results.csv"
         if not given.table:
-            study(given, file)
+            study(given, budgets, file)
         print(summarise(file))
 
 
