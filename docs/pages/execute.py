@@ -30,15 +30,23 @@ from docs.pages.tutorials import EXECUTED, TUTORIALS, code_of, fingerprint
 CELL_TIMEOUT = 600
 
 
-def run(notebook: Any, folder: Path) -> Any:
-    """Execute in place, ``folder`` as working directory; raise the first error with its cell."""
-    # No folder of kernels: what remains is the kernel of this interpreter, whatever is installed on
-    # the machine.
-    kernel = AsyncKernelManager(
+def new_kernel() -> AsyncKernelManager:
+    """Return the kernel of this interpreter, not yet started, whatever is installed."""
+    return AsyncKernelManager(
         kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[])
     )
+
+
+def run(notebook: Any, folder: Path, kernel: AsyncKernelManager | None = None) -> Any:
+    """Execute in place, ``folder`` as working directory; raise the first error with its cell.
+
+    In a kernel of its own, or in one that lives on, with all that it has and its own directory.
+    """
     client = NotebookClient(
-        notebook, km=kernel, timeout=CELL_TIMEOUT, resources={"metadata": {"path": str(folder)}}
+        notebook,
+        km=kernel or new_kernel(),
+        timeout=CELL_TIMEOUT,
+        resources={"metadata": {"path": str(folder)}},
     )
     inline = "module://matplotlib_inline.backend_inline"
     # What tutorials save to temporary folders goes with this one.
@@ -46,7 +54,7 @@ def run(notebook: Any, folder: Path) -> Any:
     # The library beside the tutorials, whatever is installed.
     private["PYTHONPATH"] = str(TUTORIALS.parent)
     # A kernel that stayed alive would keep one or two gigabytes until the end.
-    client.execute(cleanup_kc=True, env=os.environ | {"MPLBACKEND": inline} | private)
+    client.execute(cleanup_kc=kernel is None, env=os.environ | {"MPLBACKEND": inline} | private)
     return notebook
 
 

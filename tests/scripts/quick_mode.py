@@ -5,16 +5,12 @@ The tests are in several files, as each file runs in one process.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.interpreter import ROOT, Interpreter
 from tests.scripts.truths import check_numbers
-
-ROOT = Path(__file__).parents[2]
 
 
 def by_path(scripts: list[Path]) -> pytest.MarkDecorator:
@@ -24,15 +20,10 @@ def by_path(scripts: list[Path]) -> pytest.MarkDecorator:
     )
 
 
-def check_quick_mode(script: Path, folder: Path, *arguments: str) -> None:
+def check_quick_mode(interpreter: Interpreter, script: Path, folder: Path, *arguments: str) -> None:
     """Check that it succeeds, prints numbers that can be true, and leaves the files beside it alone."""
     before = {file: file.stat().st_mtime_ns for file in script.parent.iterdir() if file.is_file()}
-    # The library beside the script, whatever is installed.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, script, *arguments, "--quick"]
-    finished = subprocess.run(
-        command, env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
+    finished = interpreter.run(script, *arguments, "--quick", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     check_numbers(str(script.relative_to(ROOT)), finished.stdout)
     # Rough numbers must not replace those that are committed.

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
+from tests.helpers.interpreter import ROOT, Interpreter
+from tests.scripts.quick_mode import by_path, check_quick_mode
 
 # Tables of the documentation, made of what the scripts have written.
 TABLES = ROOT / "benchmarks" / "tables.py"
@@ -13,5 +14,5 @@ SCRIPTS = [script for script in ROOT.glob("benchmarks/*.py") if script != TABLES
 
 @pytest.mark.slow
 @by_path([*SCRIPTS, ROOT / "benchmarks" / "peers" / "run.py"])
-def test_benchmark(script: Path, tmp_path: Path) -> None:
-    check_quick_mode(script, tmp_path)
+def test_benchmark(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
+    check_quick_mode(interpreter, script, tmp_path)

@@ -4,23 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
+from tests.helpers.interpreter import ROOT, Interpreter
+from tests.scripts.quick_mode import by_path, check_quick_mode
 
 FOLDER = ROOT / "paper_results" / "covid19_germany"
 
 
 @pytest.mark.slow
 @by_path([FOLDER / f"{name}.py" for name in ("run", "networks", "ablations")])
-def test_script(script: Path, tmp_path: Path) -> None:
-    check_quick_mode(script, tmp_path)
+def test_script(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
+    check_quick_mode(interpreter, script, tmp_path)
 
 
 @pytest.mark.slow
-def test_training(tmp_path: Path) -> None:
-    check_quick_mode(FOLDER / "train.py", tmp_path, "covid19")
+def test_training(interpreter: Interpreter, tmp_path: Path) -> None:
+    check_quick_mode(interpreter, FOLDER / "train.py", tmp_path, "covid19")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", ["plain", "published"])
-def test_training_from_simulations_only(network: str, tmp_path: Path) -> None:
-    check_quick_mode(FOLDER / "simulations_only.py", tmp_path, network)
+def test_training_from_simulations_only(
+    interpreter: Interpreter, network: str, tmp_path: Path
+) -> None:
+    check_quick_mode(interpreter, FOLDER / "simulations_only.py", tmp_path, network)

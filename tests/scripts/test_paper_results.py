@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.scripts.quick_mode import ROOT, by_path, check_quick_mode
+from tests.helpers.interpreter import ROOT, Interpreter
+from tests.scripts.quick_mode import by_path, check_quick_mode
 
 SCRIPTS = [
     script
@@ -15,5 +16,5 @@ SCRIPTS = [
 
 @pytest.mark.slow
 @by_path([*SCRIPTS, ROOT / "paper_results" / "defaults" / "sir_exact.py"])
-def test_reproduction(script: Path, tmp_path: Path) -> None:
-    check_quick_mode(script, tmp_path)
+def test_reproduction(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
+    check_quick_mode(interpreter, script, tmp_path)

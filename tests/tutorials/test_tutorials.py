@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import jupytext
 import pytest
+from jupyter_client import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError
 
-from docs.pages.execute import run
+from docs.pages.execute import new_kernel, run
 from docs.pages.tutorials import TUTORIALS
 
 FILES = sorted(TUTORIALS.glob("[0-9]*.md"))
@@ -17,6 +20,28 @@ FILES = sorted(TUTORIALS.glob("[0-9]*.md"))
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def file(request):
     return request.param
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[AsyncKernelManager]:
+    """One for all tutorials: a new one would import TensorFlow, for six processor seconds."""
+    one = new_kernel()
+    yield one
+    run_sync(one.shutdown_kernel)(now=True)
+
+
+# Gives a kernel to the next tutorial as though it were new.
+ANEW = """```{code-cell} ipython3
+%reset -f
+import os, sys
+if "bayesinn" in sys.modules:
+    import keras
+    from bayesinn.simulation import registry
+    registry._registered.clear()
+    keras.backend.clear_session()
+os.chdir(FOLDER)
+```
+"""
 
 
 def outputs(notebook, kind):
@@ -76,8 +101,11 @@ def test_nothing_but_text_in_the_folder():
 
 
 @pytest.mark.slow
-def test_runs(file, tmp_path):
-    notebook = run(jupytext.read(file), tmp_path)
+def test_runs(file, tmp_path, kernel):
+    run(
+        jupytext.reads(ANEW.replace("FOLDER", repr(str(tmp_path))), fmt="md:myst"), tmp_path, kernel
+    )
+    notebook = run(jupytext.read(file), tmp_path, kernel)
     pictures = [
         output for kind in ("display_data", "execute_result") for output in outputs(notebook, kind)
     ]
