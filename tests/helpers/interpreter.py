@@ -5,7 +5,7 @@ Each script gets arguments, a working directory, streams and an environment of i
 What one script breaks for those after it can't reach the process that runs the tests, and a script
 that takes too long ends with its interpreter.
 
-``python interpreter.py`` is that interpreter: it reads a JSON object a line, and answers a line.
+``python interpreter.py CODE`` is that interpreter: it reads a JSON object a line, and answers a line.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ PATIENCE = 840.0
 
 
 class Interpreter:
-    """An interpreter that runs scripts; it starts with the first one."""
+    """An interpreter that runs scripts; it starts with the first one.
 
-    def __init__(self, folder: Path, patience: float = PATIENCE) -> None:
+    ``prepare`` is code that it runs before.
+    """
+
+    def __init__(self, folder: Path, prepare: str = "", patience: float = PATIENCE) -> None:
         self._folder = folder
+        self._prepare = prepare
         self._patience = patience
         self._process: subprocess.Popen[str] | None = None
 
@@ -71,7 +75,7 @@ class Interpreter:
     def _start(self) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            [sys.executable, __file__],
+            [sys.executable, __file__, self._prepare],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -80,7 +84,7 @@ class Interpreter:
         return self._process
 
 
-def serve() -> None:
+def serve(prepare: str) -> None:
     """Run what is asked for on standard input, until that ends."""
     # As in tests/conftest.py.
     gc.set_threshold(100_000, 20, 20)
@@ -89,6 +93,7 @@ def serve() -> None:
     requests = os.fdopen(os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
+    exec(prepare, {})
     for line in requests:
         request = json.loads(line)
         for number, name in ((1, "out"), (2, "err")):
@@ -159,4 +164,4 @@ def _forget_simulators(known: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1])

@@ -69,6 +69,15 @@ print("registered")
         assert (done.returncode, done.stdout) == (0, "registered\n"), done.stderr
 
 
+def test_it_is_prepared(tmp_path: Path) -> None:
+    python = Interpreter(tmp_path, "import os; os.environ['GIVEN'] = 'before'")
+    try:
+        script = write(tmp_path / "folder", "import os; print(os.environ['GIVEN'])", "beside")
+        assert python.run(script, cwd=tmp_path).stdout == "before\n"
+    finally:
+        python.close()
+
+
 def test_an_error_is_told(python: Interpreter, tmp_path: Path) -> None:
     script = write(tmp_path / "folder", "raise ValueError('told')", "beside")
     done = python.run(script, cwd=tmp_path)
