@@ -37,13 +37,16 @@ class Interpreter:
     def __init__(self, folder: Path, prepare: str = "", patience: float = PATIENCE) -> None:
         self._folder = folder
         self._prepare = prepare
-        self._patience = patience
+        self.patience = patience
         self._process: subprocess.Popen[str] | None = None
 
     def run(self, script: Path, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a script as ``python script arguments`` does; return its status and its output."""
         out = self._folder / "out.txt"
         err = self._folder / "err.txt"
+        # There also when the interpreter doesn't live long enough to write them.
+        out.write_text("")
+        err.write_text("")
         command = [str(script), *map(str, arguments)]
         request = {"command": command, "cwd": str(cwd), "out": str(out), "err": str(err)}
         status = self._answer(json.dumps(request))
@@ -64,7 +67,7 @@ class Interpreter:
         assert process.stdout is not None
         process.stdin.write(request + "\n")
         process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], self._patience)
+        ready, _, _ = select.select([process.stdout], [], [], self.patience)
         answer = process.stdout.readline() if ready else ""
         if not answer:
             # It takes too long, or it took its interpreter with it.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.interpreter import Interpreter
+from tests.helpers.interpreter import PATIENCE, Interpreter
 
 SCRIPT = """
 import os, subprocess, sys
@@ -25,7 +25,7 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.fixture
 def python(tmp_path: Path) -> Iterator[Interpreter]:
-    one = Interpreter(tmp_path, patience=60.0)
+    one = Interpreter(tmp_path)
     yield one
     one.close()
 
@@ -87,12 +87,10 @@ def test_an_error_is_told(python: Interpreter, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["import os; os._exit(7)", "while True: pass"])
 def test_another_interpreter_runs_the_script_after_one_that_ends_or_hangs(
-    text: str, tmp_path: Path
+    python: Interpreter, text: str, tmp_path: Path
 ) -> None:
-    python = Interpreter(tmp_path, patience=2.0)
-    try:
-        assert python.run(write(tmp_path / "bad", text, "bad"), cwd=tmp_path).returncode != 0
-        done = python.run(write(tmp_path / "good", "print(1)", "good"), cwd=tmp_path)
-        assert (done.returncode, done.stdout) == (0, "1\n")
-    finally:
-        python.close()
+    python.patience = 1.0
+    assert python.run(write(tmp_path / "bad", text, "bad"), cwd=tmp_path).returncode != 0
+    python.patience = PATIENCE
+    done = python.run(write(tmp_path / "good", "print(1)", "good"), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "1\n")
