@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import bayesinn as bi
 from bayesinn.flows import Flow, coupling
-from bayesinn.summaries import ConvLSTM, Summary
+from bayesinn.summaries import MLP, ConvLSTM, Summary
+
+
+def perceptrons(simulator: bi.Simulator) -> dict[str, Summary]:
+    """Return a network for vectors for each observable."""
+    return {name: MLP(32) for name in simulator.observable_shapes}
 
 
 def series(simulator: bi.Simulator) -> dict[str, Summary]:
@@ -42,5 +47,6 @@ METHODS = {
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
+    "perceptron": Method(summary=perceptrons),
     "series": Method(summary=series),
 }
