@@ -11,6 +11,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
+from bayesinn.posterior.disagreement import share_between
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -139,6 +140,18 @@ class TrainedGiven(Given):
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         require_draws(self._simulator, self._evaluator.model.network.flow)
         return self._evaluator.sample(self._condition, draws, seeds.tensor_seed(seed, stream))
+
+    def disagreement(self, draws: int, seed: int) -> Arrays | None:
+        count = len(self._evaluator.model.members)
+        if count == 1:
+            return None
+        values = self.sample(count * draws, seed, "members")
+        # Draws come from the networks in turn.
+        parts = [
+            {name: value[:, number::count] for name, value in values.items()}
+            for number in range(count)
+        ]
+        return share_between(parts, np.full(count, 1.0 / count))
 
     def log_prob(self, parameters: Arrays) -> np.ndarray:
         return self._evaluator.log_prob(parameters, self._condition)

@@ -8,12 +8,11 @@ import numpy as np
 import scipy.special
 
 from bayesinn.core import seeds
+from bayesinn.posterior.disagreement import DISAGREEMENT, share_between
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 
-#: Share of a parameter's variance between members above which they disagree.
-DISAGREEMENT = 0.2
 # Draws of each member, below which chance may look like disagreement.
 _FEWEST = 50
 
@@ -89,28 +88,11 @@ class Mixed(Given):
             member.sample(draws, seeds.integer_seed(seed, "ensemble", 1 + number))
             for number, member in enumerate(self._members)
         ]
-        return self._between(drawn)
+        return share_between(drawn, self._weights)
 
     @property
     def _heaviest(self) -> Given:
         return self._members[int(np.argmax(self._weights))]
-
-    def _between(self, drawn: Sequence[Arrays]) -> Arrays:
-        """Return the share (n, *event) of each parameter's variance between members' draws."""
-        weights = self._weights
-        shares = {}
-        for name in drawn[0]:
-            means = np.stack([np.mean(part[name], axis=1) for part in drawn])
-            variances = np.stack([np.var(part[name], axis=1) for part in drawn])
-            centre = np.average(means, axis=0, weights=weights)
-            between = np.average((means - centre) ** 2, axis=0, weights=weights)
-            # Means of a few draws differ by chance.
-            sizes = np.array([part[name].shape[1] for part in drawn])
-            chance = np.tensordot(weights * (1.0 - weights) / sizes, variances, axes=1)
-            between = np.maximum(between - chance, 0.0)
-            inside = np.average(variances, axis=0, weights=weights)
-            shares[name] = between / np.maximum(between + inside, np.finfo(float).tiny)
-        return shares
 
     def _compare(self, drawn: Sequence[Arrays]) -> str:
         """Say where the members disagree; nothing where they agree, or drew too little to tell."""
@@ -119,7 +101,7 @@ class Mixed(Given):
             return ""
         shares = {
             name: value.reshape(len(value), -1).max(axis=1)
-            for name, value in self._between(drawn).items()
+            for name, value in share_between(drawn, self._weights).items()
         }
         worst = max(shares, key=lambda name: float(shares[name].max()))
         beyond = np.any([value > DISAGREEMENT for value in shares.values()], axis=0)

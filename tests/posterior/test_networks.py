@@ -10,6 +10,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
 from bayesinn.posterior.mixture import own_entries
+from bayesinn.spaces.observations import check_observations
 from bayesinn.summaries import MLP
 
 OPTIMIZATION = bi.Optimization(xla=False)
@@ -162,3 +163,28 @@ def test_an_untrained_copy_leaves_the_number_open_where_it_was() -> None:
     for given, expected in ((None, 3), (2, 2)):
         copy = untrained(given).fit(batch_size=8, **options).untrained()
         assert copy.fit(simulations, **options).networks == expected
+
+
+def test_disagreement_is_that_of_the_networks(three: bi.AmortizedPosterior) -> None:
+    data = {"y": np.array([0.3, 2.0], np.float32)}
+    given = three.given(check_observations(three.simulator, data))
+    shares = given.disagreement(4_000, seed=1)
+    assert shares is not None
+    condition, _ = three.evaluator.condition(data)
+    drawn = []
+    for number, member in enumerate(three.model.members):
+        own = own_entries(condition, number)
+        vectors = member.flow.sample(8_000, own, seed=(1, number)).numpy()
+        parameters = three.model.parameters.from_vector(vectors.reshape(-1, 2))
+        drawn.append(parameters["x1"].numpy().reshape(2, 8_000))
+    stacked = np.stack(drawn)
+    between = stacked.mean(axis=2).var(axis=0)
+    expected = between / (between + stacked.var(axis=2).mean(axis=0))
+    np.testing.assert_allclose(shares["x1"], expected, atol=0.01)
+    assert expected.max() > 0.002
+
+
+def test_one_network_has_nothing_to_disagree_with(simulations: dict[str, np.ndarray]) -> None:
+    alone = untrained(1).fit(steps=2, batch_size=8, optimization=OPTIMIZATION, progress=False)
+    given = alone.given(check_observations(alone.simulator, {"y": np.float32(1.0)}))
+    assert given.disagreement(100, seed=1) is None

@@ -4,7 +4,7 @@ from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.evidence import Evidence, optional
 from bayesinn.diagnosis.tolerances import FLAGGED
 from bayesinn.diagnostics.disagreement import DisagreementResult, disagreement
-from bayesinn.posterior.mixed import DISAGREEMENT
+from bayesinn.posterior.disagreement import DISAGREEMENT
 
 
 def _run(given: Evidence) -> DisagreementResult:
