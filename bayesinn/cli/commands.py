@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from bayesinn.cli import options as cl
-from bayesinn.cli.glance import find_runs, look_at, runs_text
 from bayesinn.cli.opening import (
     check_file,
     collect_options,
@@ -280,80 +278,6 @@ def report(
     path = folder.report(posterior, result, observation)
     typer.echo(write_verdict(result))
     typer.echo(f"saved {path}")
-
-
-@app.command()
-def explore(
-    run: cl.RunFolder,
-    port: cl.Port = 0,
-    draws: cl.ExplorerDraws = 500,
-    simulator: cl.Source = None,
-    trust: cl.Trust = False,
-) -> None:
-    """Open a page on this machine to play with a trained posterior: drag, simulate, drop data."""
-    _, posterior = open_posterior(run, None, simulator, trust)
-    from bayesinn.cli.explorer.answers import Answers
-    from bayesinn.cli.explorer.server import serve
-
-    typer.echo("preparing the first answer")
-    serve(Answers(posterior, draws), port, lambda url: typer.echo(f"open {url} (Ctrl+C ends)"))
-
-
-@app.command()
-def runs(folder: cl.RunsFolder = Path("runs")) -> None:
-    """List all runs in a folder at a glance: training, verdict, answer."""
-    folder = folder.expanduser()
-    typer.echo(runs_text(find_runs(folder), folder))
-
-
-@app.command()
-def compare(
-    run: cl.RunFolders,
-    data: cl.Data = None,
-    context: cl.Context = [],  # noqa: B006
-    held_out: cl.HeldOut = None,
-    output: cl.Comparison = None,
-    simulator: cl.Sources = [],  # noqa: B006
-    trust: cl.Trust = False,
-    simulations: cl.ComparedSimulations = 2_000,
-    seed: cl.Seed = 4,
-) -> None:
-    """Compare runs: training, verdicts, held-out nats, posteriors of one observation.
-
-    They may differ in prior, networks, seed; observables are the same.
-    """
-    for each in run:
-        look_at(each.expanduser())  # before TensorFlow is imported
-    simulators = [find_simulator(name) for name in simulator]
-    start_tensorflow()
-    from bayesinn.cli.long_commands import compare_or_say
-
-    typer.echo(
-        compare_or_say(
-            run,
-            data,
-            context,
-            held_out,
-            output,
-            simulators,
-            trust,
-            simulations=simulations,
-            seed=seed,
-        )
-    )
-
-
-@app.command()
-def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = False) -> None:
-    """Print a paragraph on methods for a paper: model, networks, training, versions, verdict."""
-    text = cl.methods_of(run)
-    if text is None:
-        _, posterior = open_posterior(run, None, simulator, trust)
-        from bayesinn.diagnosis.methods import methods_text
-
-        text = methods_text(posterior)
-        text += f"\n\n(not diagnosed yet: bayesinn diagnose {run} adds the verdict)"
-    typer.echo(text)
 
 
 @app.command(name="run")

@@ -22,7 +22,7 @@ _MOST_MINUTES = 525_600
 _WHOLE_NUMBER = re.compile(r"\d+(_\d+)*|\d{1,3}(,\d{3})+|\d+(\.\d+)?[eE]\+?\d+", re.ASCII)
 
 
-def _whole_number(least: int = 1) -> Callable[[Any], int]:
+def whole_number(least: int = 1) -> Callable[[Any], int]:
     """Return a function that reads whole numbers, also 1e6 or 1,000,000; neither 1,5 nor 1.000."""
 
     def read(text: Any) -> int:
@@ -87,7 +87,7 @@ Steps = Annotated[
     int | None,
     typer.Option(
         help="Training steps.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
         show_default="the simulator's, else 5,000",
     ),
@@ -96,7 +96,7 @@ BatchSize = Annotated[
     int | None,
     typer.Option(
         help="Simulations per step.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
         show_default="the simulator's, else 256",
     ),
@@ -105,7 +105,7 @@ Passes = Annotated[
     int | None,
     typer.Option(
         help="Passes through simulations that are drawn first; 0: new ones at each step.",
-        parser=_whole_number(0),
+        parser=whole_number(0),
         metavar="N",
         show_default="the simulator's",
     ),
@@ -124,16 +124,16 @@ Accumulate = Annotated[
     int,
     typer.Option(
         help="Parts of a batch on each device, one after another.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(help="Decides every random number.", parser=_whole_number(0), metavar="N")
+    int, typer.Option(help="Decides every random number.", parser=whole_number(0), metavar="N")
 ]
 Draws = Annotated[
     int,
-    typer.Option(help="Posterior draws for the observation.", parser=_whole_number(2), metavar="N"),
+    typer.Option(help="Posterior draws for the observation.", parser=whole_number(2), metavar="N"),
 ]
 BankToTrainOn = Annotated[
     str | None,
@@ -150,7 +150,7 @@ Reuse = Annotated[
     int | None,
     typer.Option(
         help="Train while the bank is still written, and use each simulation so many times.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
         show_default="a bank that is finished",
     ),
@@ -184,31 +184,6 @@ HeldOut = Annotated[
         show_default="held_out.npz in RUN, without a simulator",
     ),
 ]
-RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders, or saved posteriors.")
-]
-RunsFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds runs.")]
-Comparison = Annotated[
-    Path | None,
-    typer.Option("--output", help="HTML file, or folder of figures.", show_default=False),
-]
-ComparedSimulations = Annotated[
-    int,
-    typer.Option(
-        "--simulations",
-        help="Simulated data sets to compare densities on.",
-        parser=_whole_number(2),
-        metavar="N",
-    ),
-]
-Sources = Annotated[
-    list[str],
-    typer.Option(
-        "--simulator",
-        help="FILE.py:NAME of the simulator, once for all runs, or once for each.",
-        show_default="installed ones",
-    ),
-]
 GivenBank = Annotated[
     str, typer.Option("--bank", help="Simulation bank to learn from: a folder, or an address.")
 ]
@@ -224,7 +199,7 @@ Chunk = Annotated[
     int | None,
     typer.Option(
         help="Simulations in a chunk.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
         show_default="8 MB, or fewer",
     ),
@@ -233,30 +208,21 @@ Simulations = Annotated[
     int | None,
     typer.Option(
         help="Simulated data sets to diagnose on.",
-        parser=_whole_number(20),
+        parser=whole_number(20),
         metavar="N",
         show_default="10,000; of Python simulators as many as take five minutes, 1,000 at least",
     ),
 ]
-Port = Annotated[
-    int,
-    typer.Option(
-        help="Port of the page on 127.0.0.1.", min=0, max=65_535, show_default="any that is free"
-    ),
-]
-ExplorerDraws = Annotated[
-    int, typer.Option("--draws", help="Posterior draws of each answer.", min=50, max=10_000)
-]
 DiagnosisDraws = Annotated[
     int,
     typer.Option(
-        "--draws", help="Posterior draws for each data set.", parser=_whole_number(5), metavar="N"
+        "--draws", help="Posterior draws for each data set.", parser=whole_number(5), metavar="N"
     ),
 ]
 CheckSimulations = Annotated[
     int,
     typer.Option(
-        "--simulations", help="Simulations to look at.", parser=_whole_number(50), metavar="N"
+        "--simulations", help="Simulations to look at.", parser=whole_number(50), metavar="N"
     ),
 ]
 Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
@@ -303,7 +269,7 @@ NetworkCount = Annotated[
     typer.Option(
         "--networks",
         help="Networks that are trained side by side; the posterior is their mean.",
-        parser=_whole_number(1),
+        parser=whole_number(1),
         metavar="N",
         show_default="3 for up to 200,000 stored simulations, else 1",
     ),
@@ -327,7 +293,7 @@ def _minutes(text: str) -> float:
 
 
 Count = Annotated[
-    int, typer.Option("--n", parser=_whole_number(), metavar="N", help="Simulations, such as 1e6.")
+    int, typer.Option("--n", parser=whole_number(), metavar="N", help="Simulations, such as 1e6.")
 ]
 Minutes = Annotated[
     float | None,

@@ -38,7 +38,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
     return train_into(
-        folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow()), **options
+        folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow(), None), **options
     )
 
 
@@ -111,6 +111,7 @@ def test_figures_of_somebody_else_stay(
     found = SimpleNamespace(
         verdict=table,
         errors=table,
+        methods="",
         to_dataframe=lambda: table,
         plot=lambda folder: save_all([("recovery", Picture(Figure(), "Empty."))], folder),
     )
