@@ -24,7 +24,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a
     run that is resumed. Nothing is shown if the whole takes less than ``delay`` seconds, by the
-    first estimate.
+    first estimate. The work ends at ``ends_at`` of the monotonic clock, if not before.
     """
 
     task: str
@@ -34,6 +34,7 @@ class Progress(AbstractContextManager["Progress"]):
     shown: bool = True
     done: int = 0
     delay: float = 0.0
+    ends_at: float = math.inf
 
     def __post_init__(self) -> None:
         self._started = self._last_line = time.monotonic()
@@ -92,7 +93,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _left(self) -> float:
         """Return the estimated seconds that are left; NaN where nothing is known."""
-        return self.seconds_each * ((self.total or 0) - self.done)
+        estimate = self.seconds_each * ((self.total or 0) - self.done)
+        return min(estimate, self.ends_at - time.monotonic())
 
     def _show(self, at_once: bool) -> None:
         if self.terminal:

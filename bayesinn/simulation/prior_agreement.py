@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
@@ -42,6 +41,9 @@ def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
 
 def _distance(values: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
     """Return the distance of two distribution functions, and its p-value."""
+    # Here, as declaring a model needs no statistics.
+    from scipy import stats
+
     # In the precision of draws, or numbers that are equal but for rounding would differ.
     found = stats.ks_2samp(values.astype(np.float32), expected, method="asymp")
     return float(found.statistic), float(found.pvalue)

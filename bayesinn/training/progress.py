@@ -16,11 +16,22 @@ _MUCH = 0.5
 class ProgressReport(TrainingCallback):
     """Shows how far training has come, on from the finished epochs of a run that is resumed."""
 
-    def __init__(self, settings: TrainingSettings, finished: int, shown: bool) -> None:
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        finished: int,
+        shown: bool,
+        ends_at: float | None = None,
+    ) -> None:
         super().__init__()
         self._settings = settings
         self._display = Progress(
-            "training", settings.steps, "steps", shown=shown, done=settings.steps_in(finished)
+            "training",
+            settings.steps,
+            "steps",
+            shown=shown,
+            done=settings.steps_in(finished),
+            ends_at=math.inf if ends_at is None else ends_at,
         )
         self._validation = ""
         self._losses: list[float] = []

@@ -110,7 +110,7 @@ def train(
         own.append(Deadline(ends_at, rate))
     initial = model.flat.numpy()
     devices.check_agreement([asdict(settings), identity, finished], initial)
-    report = ProgressReport(settings, finished, progress)
+    report = ProgressReport(settings, finished, progress, ends_at)
     started = time.monotonic()
     stopped_by: BaseException | None = None
     try:

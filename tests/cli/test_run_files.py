@@ -38,7 +38,13 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
     return train_into(
-        folder, LINEAR, seed=1, steps=steps, batch_size=16, networks=(None, small_flow(), None), **options
+        folder,
+        LINEAR,
+        seed=1,
+        steps=steps,
+        batch_size=16,
+        networks=(None, small_flow(), None),
+        **options,
     )
 
 

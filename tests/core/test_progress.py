@@ -24,5 +24,18 @@ def test_what_is_hidden_or_short_says_nothing(
     assert capsys.readouterr().out == ""
 
 
+def test_the_time_left_ends_with_the_time_that_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter(float(second) for second in range(0, 1_000, 10))
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    progress = Progress("counting", total=1_000, ends_at=130.0, shown=False)
+    for number in (1, 2, 3):
+        progress.update(number)
+    # The next two seconds of the clock: 9,970 s of counting are left, and 90 or 80 s until the end.
+    assert 50.0 < progress._left() <= 100.0
+    assert Progress("counting", total=10, shown=False).ends_at > 1e9
+
+
 def test_seconds_are_written_for_people() -> None:
     assert [duration(seconds) for seconds in (75.2, 3.0)] == ["1 min 15 s", "3 s"]
