@@ -49,7 +49,7 @@ def measure(
             Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible)
         )
         flow.build((ELEMENTS,), (CONDITION,))
-    layout = FlatWeights(flow)
+    layout = FlatWeights([flow])
     flat = keras.Variable(layout.pack())
     fixed = [variable.value for variable in flow.non_trainable_variables]
     optimizer = keras.optimizers.Adam(1e-4)
