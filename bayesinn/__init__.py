@@ -9,7 +9,8 @@ How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of netwo
 :mod:`bayesinn.summaries`, :mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors
 in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact posteriors in
 :mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a diagnostic with
-:class:`Check` and :func:`register_check`.
+:class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
+:class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models.
 
 """
 
@@ -24,16 +25,19 @@ silence_tensorflow()
 if TYPE_CHECKING:
     from bayesinn import (
         bijections,
+        comparison,
         diagnosis,
         diagnostics,
         flows,
         inverse,
+        likelihood,
         plots,
         reference,
         summaries,
         testing,
     )
     from bayesinn.cli.comparison import compare_runs
+    from bayesinn.comparison.comparison import ModelComparison
     from bayesinn.core.labels import Labels
     from bayesinn.diagnosis.check import Check
     from bayesinn.diagnosis.diagnosing import diagnose, misspecification
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
     from bayesinn.guidance.advise import advise
     from bayesinn.guidance.rounds import truncated_rounds
     from bayesinn.guidance.simulator_report import simulator_report
+    from bayesinn.likelihood.amortized import AmortizedLikelihood
+    from bayesinn.likelihood.ratio import LikelihoodRatio
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior
@@ -63,6 +69,7 @@ if TYPE_CHECKING:
     from bayesinn.training.trainable import Trainable
 
 _NAMES = {
+    "AmortizedLikelihood": "bayesinn.likelihood.amortized",
     "AmortizedPosterior": "bayesinn.posterior.amortized",
     "Bank": "bayesinn.simulation.bank",
     "Check": "bayesinn.diagnosis.check",
@@ -70,6 +77,8 @@ _NAMES = {
     "Ensemble": "bayesinn.posterior.ensemble",
     "Estimator": "bayesinn.estimators.estimator",
     "Labels": "bayesinn.core.labels",
+    "LikelihoodRatio": "bayesinn.likelihood.ratio",
+    "ModelComparison": "bayesinn.comparison.comparison",
     "Optimization": "bayesinn.training.settings",
     "Posterior": "bayesinn.posterior.posterior",
     "Recommended": "bayesinn.simulation.recommended",
@@ -100,6 +109,7 @@ _NAMES = {
 }
 
 __all__ = [
+    "AmortizedLikelihood",
     "AmortizedPosterior",
     "Bank",
     "Check",
@@ -107,6 +117,8 @@ __all__ = [
     "Ensemble",
     "Estimator",
     "Labels",
+    "LikelihoodRatio",
+    "ModelComparison",
     "Optimization",
     "Posterior",
     "Recommended",
@@ -122,6 +134,7 @@ __all__ = [
     "command_simulator",
     "compare",
     "compare_runs",
+    "comparison",
     "diagnose",
     "diagnosis",
     "diagnostics",
@@ -130,6 +143,7 @@ __all__ = [
     "from_arrays",
     "get",
     "inverse",
+    "likelihood",
     "load",
     "methods_text",
     "misspecification",

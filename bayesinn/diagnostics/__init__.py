@@ -71,6 +71,10 @@ from bayesinn.diagnostics.misspecification import (
     misspecification_power as misspecification_power,
 )
 from bayesinn.diagnostics.mmd import MMDResult as MMDResult, mmd as mmd
+from bayesinn.diagnostics.model_calibration import (
+    ModelCalibration as ModelCalibration,
+    model_calibration as model_calibration,
+)
 from bayesinn.diagnostics.posterior_sbc import (
     PosteriorSBCResult as PosteriorSBCResult,
     posterior_sbc as posterior_sbc,

@@ -1,12 +1,12 @@
 """Load estimators that were saved."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bayesinn.core import seeds
 from bayesinn.core.configuration import building, rebuild, registered_class
-from bayesinn.core.errors import SavedPosteriorError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.manifest import check_entry
 from bayesinn.core.storage import SavedModel, read_model
 from bayesinn.core.validation import check_flag, check_type
@@ -27,8 +27,10 @@ _OWNER = identity.Owner(
 _KINDS = ("AmortizedPosterior", "LatentMixture", "Estimator")
 #: Classes by the kind of model, of manifests that don't name them.
 _CLASSES = {"LatentMixture": "inverse.LatentMixture"}
+#: Where a simulator is found again, in manifests.
+SIMULATOR = {"name": str, "module": str, "object": str, "file": str}
 _SIMULATED = {
-    "simulator": {"name": str, "module": str, "object": str, "file": str},
+    "simulator": SIMULATOR,
     "packages": {str: str},
     **identity.SHAPES,
 }
@@ -41,7 +43,7 @@ _TRAINED = {
 @once()
 def load(
     folder: str | Path,
-    simulator: Simulator | None = None,
+    simulator: Simulator | Sequence[Simulator] | None = None,
     trust_source: bool = False,
     check_simulator: bool = True,
 ) -> Any:
@@ -52,6 +54,7 @@ def load(
     folder : path
     simulator : Simulator
         Left out, it is found by its name: declared in this program, or installed by a package.
+        Those of a comparison of models are a list, in their order.
     trust_source : bool
         Whether a simulator that is not found so may be looked for by running the module or the
         source file that the folder names. Only for folders from people whose programs you would
@@ -68,10 +71,11 @@ def load(
     """
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)
-    if simulator is not None:
+    given = simulator if isinstance(simulator, list | tuple) else [simulator]
+    for one in given if simulator is not None else []:
         check_type(
             "Argument 'simulator'",
-            simulator,
+            one,
             Simulator,
             "a Simulator",
             "pass what @bi.simulator decorates",
@@ -80,13 +84,26 @@ def load(
     kind = _class_of(saved)
     simulated = kind.simulated or "simulator" in saved.entries
     _check(saved, {**kind.schema, **(_SIMULATED if simulated else {})})
-    if simulated:
-        simulator = simulator or find(saved.entries["simulator"], trust_source)
-        identity.check(saved.entries, simulator, _OWNER, check_simulator)
-    return _restored(kind, saved, simulator if simulated else None)
+    entries = saved.entries.get("models", [saved.entries] if simulated else [])
+    if simulator is not None and entries and len(given) != len(entries):
+        raise InputError(
+            "Argument 'simulator'",
+            expected=f"{len(entries)} simulators, as this folder has",
+            got=f"{len(given)}",
+            do="pass a list of them, or leave them out",
+        )
+    found = []
+    for part, own in zip(
+        entries, given if simulator is not None else [None] * len(entries), strict=False
+    ):
+        known = own or find(part["simulator"], trust_source)
+        identity.check(part, known, _OWNER, check_simulator)
+        found.append(known)
+    several = "models" in saved.entries
+    return _restored(kind, saved, tuple(found) if several else found[0] if found else None)
 
 
-def _restored(kind: type[Estimator], saved: SavedModel, simulator: Simulator | None) -> Estimator:
+def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estimator:
     """Return the estimator that a manifest describes, with its weights."""
     import pandas as pd
 

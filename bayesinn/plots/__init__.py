@@ -40,6 +40,7 @@ from bayesinn.plots.misspecification import (
     misspecification as misspecification,
     misspecification_power as misspecification_power,
 )
+from bayesinn.plots.model_calibration import model_calibration as model_calibration
 from bayesinn.plots.observations import observations as observations
 from bayesinn.plots.pairs import pairs as pairs
 from bayesinn.plots.posterior_predictive import posterior_predictive as posterior_predictive

@@ -27,16 +27,16 @@ def inference_data(
     seed: int,
     predictive: bool = True,
     progress: bool = False,
+    chains: int = 1,
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
-    Draws are (n_obs, draws, *event). Their log density, if there is one, becomes ``lp``; the seed
-    decides prior and predictive draws.
+    Draws are (n_obs, draws, *event), those of ``chains`` of equal length one after the other. Their
+    log density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
     """
     import arviz as az
     import xarray
 
-    # Without a batch axis, the one observation takes the place of the chain.
     batched = observations.batched
     prior = simulator.prior.sample(
         next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior")
@@ -46,10 +46,7 @@ def inference_data(
     if predictive and simulator.simulates:
         predicted = predict(simulator, observations, values, seed, progress)
     tree = {
-        name: {
-            key: np.moveaxis(value, 0, 1)[None] if batched else value
-            for key, value in group.items()
-        }
+        name: {key: _by_chain(value, chains, batched) for key, value in group.items()}
         for name, group in (
             ("posterior", values),
             ("posterior_predictive", predicted),
@@ -128,6 +125,12 @@ def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
         for name in simulator.observable_shapes:
             masked[name] = np.where(np.isnan(known[name]), np.nan, masked[name].astype(float))
     return masked
+
+
+def _by_chain(value: np.ndarray, chains: int, batched: bool) -> np.ndarray:
+    """Return draws (n_obs, draws, ...) as (chains, draws[, n_obs], ...)."""
+    value = value.reshape(len(value), chains, -1, *value.shape[2:])
+    return np.moveaxis(value, 0, 2) if batched else value[0]
 
 
 def _dimensions(simulator: Simulator, batched: bool) -> dict[str, list[str]]:

@@ -123,15 +123,11 @@ class PosteriorModel(Trainable):
         return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        arrays = {
+        return {
             "parameters/mean": self.parameters.mean,
             "parameters/scale": self.parameters.scale,
+            **self.data.arrays(),
         }
-        for name, scaling in self.data.scalings.items():
-            # Older versions would round it.
-            mean = "exact_mean" if scaling.mean.dtype == np.float64 else "mean"
-            arrays |= {f"data/{name}/{mean}": scaling.mean, f"data/{name}/scale": scaling.scale}
-        return arrays
 
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, PosteriorModel)

@@ -29,7 +29,7 @@ def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulat
     Older posteriors have no trees for scale, and scores as integers.
     """
     arrays = {}
-    ones = _ones(simulator)
+    ones = two_data_sets(simulator)
     # Any reference has the types and numbers of axes.
     for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items():
         stored = f"reference/{name}"
@@ -53,10 +53,10 @@ def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulat
     return reference
 
 
-def saved_model(
-    saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow
-) -> PosteriorModel:
-    """Return a model with the spaces that were saved and a network that is built for them."""
+def saved_data(
+    saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary]
+) -> DataSpace:
+    """Return the space of the data that a simulator declares, with the scalings that were saved."""
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     scalings = {}
     for name, shape in shapes.items():
@@ -70,17 +70,25 @@ def saved_model(
         mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)
         scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    data = DataSpace(scalings, *names, seen_raw(summaries), simulator.missing is not None)
+    return DataSpace(scalings, *names, seen_raw(summaries), simulator.missing is not None)
+
+
+def saved_model(
+    saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary], flow: Flow
+) -> PosteriorModel:
+    """Return a model with the spaces that were saved and a network that is built for them."""
+    data = saved_data(saved, simulator, summaries)
     networks = saved.entries["network"].get("networks", 1)
     model = build_model(simulator, summaries, flow, data, 0, networks)
     dimension = (model.parameters.dimension,)
     model.parameters.mean = saved.array("parameters/mean", dimension)
     model.parameters.scale = saved.array("parameters/scale", dimension)
-    model.network.build_weights(tf.zeros((2, *dimension)), *model.data.to_network(_ones(simulator)))
+    inputs = model.data.to_network(two_data_sets(simulator))
+    model.network.build_weights(tf.zeros((2, *dimension)), *inputs)
     return model
 
 
-def _ones(simulator: Simulator) -> dict[str, tf.Tensor]:
+def two_data_sets(simulator: Simulator) -> dict[str, tf.Tensor]:
     """Return two observations of ones."""
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     return {name: tf.ones((2, *shape)) for name, shape in shapes.items()}

@@ -2,8 +2,8 @@
 
 :func:`importance` weighs prior draws by their likelihood, :func:`tempered_smc` is for many
 parameters and sharp likelihoods, :func:`exact_draws` takes the best exact method that a simulator
-allows. Vectors (n, d) are unconstrained parameters, as
-:class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
+allows. :class:`NUTS` samples any density that has a gradient. Vectors (n, d) are unconstrained
+parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
 from bayesinn.reference.importance import (
@@ -11,4 +11,5 @@ from bayesinn.reference.importance import (
     exact_draws as exact_draws,
     importance as importance,
 )
+from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
 from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc

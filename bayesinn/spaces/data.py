@@ -165,6 +165,15 @@ class DataSpace:
         """Scale as :meth:`to_network` does, ``raw`` observables too: to compare data with."""
         return replace(self, raw=()).to_network(data)[0]
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what must be saved of the scalings, beside their compression, by name."""
+        arrays: dict[str, np.ndarray] = {}
+        for name, scaling in self.scalings.items():
+            # Older versions would round it.
+            mean = "exact_mean" if scaling.mean.dtype == np.float64 else "mean"
+            arrays |= {f"data/{name}/{mean}": scaling.mean, f"data/{name}/scale": scaling.scale}
+        return arrays
+
 
 def _with_presence(values: tf.Tensor) -> tf.Tensor:
     """Return values (n, ..., channels) with zero for NaN, then their presence as channels."""

@@ -18,6 +18,8 @@ PACKAGES = (
     "bayesinn.plots",
     "bayesinn.reference",
     "bayesinn.inverse",
+    "bayesinn.likelihood",
+    "bayesinn.comparison",
     "bayesinn.diagnosis",
     "bayesinn.testing",
     "bayesinn.core.errors",

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tasks import Arrays
 
 import bayesinn as bi
 from bayesinn.flows import Flow, coupling
@@ -42,11 +47,65 @@ class Method:
         return bi.AmortizedPosterior(simulator, summary, flow, self.networks)
 
 
-METHODS = {
+@dataclass(frozen=True)
+class ByLikelihood:
+    """How to make a posterior from a likelihood of the data, for tasks whose data are continuous.
+
+    Attributes
+    ----------
+    chains : int
+        Of NUTS, many, as each may stay in one of the posterior's modes.
+    flow : function that makes a flow, the library's own if left out
+    """
+
+    chains: int = 32
+    flow: Callable[[], Flow] | None = None
+
+    def posterior(self, simulator: bi.Simulator) -> SampledByNUTS:
+        """Return an untrained posterior."""
+        flow = None if self.flow is None else self.flow()
+        return SampledByNUTS(bi.AmortizedLikelihood(simulator, flow), self.chains)
+
+
+class SampledByNUTS:
+    """A likelihood that is trained like a posterior, and answers like one."""
+
+    density = None
+
+    def __init__(self, likelihood: bi.AmortizedLikelihood, chains: int) -> None:
+        self.likelihood = likelihood
+        self.chains = chains
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Training, as of other estimators."""
+        return self.likelihood.history
+
+    @property
+    def steps_done(self) -> int:
+        """Number of steps of the training."""
+        return self.likelihood.steps_done
+
+    def fit(self, data: Arrays | None, **options: Any) -> None:
+        """Train, with the options of :meth:`bayesinn.Estimator.fit`."""
+        self.likelihood.fit(data, **options)
+        self._posterior = self.likelihood.posterior(chains=self.chains)
+
+    def sample(self, data: Arrays, *, draws: int, seed: int) -> dict[str, np.ndarray]:
+        """Draw from the posterior of one observation."""
+        return self._posterior.sample(data, draws=draws, seed=seed)
+
+    def log_prob(self, parameters: Arrays, data: Arrays) -> np.ndarray:
+        """Fail: chains have no density; see ``density``."""
+        return self._posterior.log_prob(parameters, data)
+
+
+METHODS: dict[str, Method | ByLikelihood] = {
     "default": Method(),
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
     "perceptron": Method(summary=perceptrons),
     "series": Method(summary=series),
+    "likelihood": ByLikelihood(),
 }

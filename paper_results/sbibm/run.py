@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from classifier import c2st
-from methods import METHODS, Method
+from methods import METHODS, ByLikelihood, Method, SampledByNUTS
 from scipy.spatial import distance
 from tasks import OBSERVATIONS, TASKS, Case, Package, Task
 
@@ -41,12 +41,13 @@ KEYS = ["task", "budget", "method", "seed"]
 DRAWS = 10_000
 HELD_OUT = 4_000
 KERNEL_POINTS = 2_000
+Trained = bi.AmortizedPosterior | SampledByNUTS
 QUICK_SIMULATIONS = 300
 
 
 def train(
-    task: Task, method: Method, budget: str, seed: int, *, quick: bool
-) -> tuple[bi.AmortizedPosterior, dict[str, float]]:
+    task: Task, method: Method | ByLikelihood, budget: str, seed: int, *, quick: bool
+) -> tuple[Trained, dict[str, float]]:
     """Train a posterior; return it, its weight updates and processor seconds."""
     simulator = task.simulator
     data = None
@@ -65,9 +66,7 @@ def train(
     return posterior, {"steps": posterior.steps_done, "train_seconds": seconds}
 
 
-def compare(
-    task: Task, posterior: bi.AmortizedPosterior, cases: Sequence[Case], seed: int
-) -> dict[str, float]:
+def compare(task: Task, posterior: Trained, cases: Sequence[Case], seed: int) -> dict[str, float]:
     """Return C2ST and MMD^2 against reference draws, and processor seconds of as many draws."""
     accuracies = []
     distances = []
@@ -102,8 +101,13 @@ def mmd(draws: np.ndarray, reference: np.ndarray, seed: int) -> float:
     return float(within / (size * (size - 1)) - 2.0 * between)
 
 
-def score(task: Task, posterior: bi.AmortizedPosterior, simulations: int) -> dict[str, float]:
-    """Return the negative log density of fresh parameters given their data, in nats."""
+def score(task: Task, posterior: Trained, simulations: int) -> dict[str, float]:
+    """Return the negative log density of fresh parameters given their data, in nats.
+
+    It is not a number where the posterior has no density.
+    """
+    if posterior.density is None:
+        return dict.fromkeys(("nats", "nats_error", "exact_nats"), np.nan)
     fresh = task.simulator.sample(simulations, seed=101)
     names = task.simulator.prior.names
     parameters = {name: fresh[name] for name in names}

@@ -192,3 +192,27 @@ def test_drift_diffusion(tmp_path, capsys):
     off = np.sqrt((deviations(draws, exact) ** 2).mean(axis=0))
     # Measured for one seed: 0.16, 0.16 and 0.42.
     assert (off < [0.3, 0.3, 0.7]).all()
+
+
+def test_likelihood(tmp_path, capsys):
+    module = page(
+        "likelihood", tmp_path, {"simulations=100, draws=100": "simulations=20, draws=50"}
+    )
+    # Given the noise of 0.3 in the log, the speed has a normal posterior in closed form.
+    speeds = -np.log(np.array(module.observed["time"]) - 0.3)
+    for draws, prior in ((module.draws, (0.0, 0.5)), (module.others, (0.5, 0.2))):
+        precision = 1 / prior[1] ** 2 + len(speeds) / 0.3**2
+        mean = (prior[0] / prior[1] ** 2 + speeds.sum() / 0.3**2) / precision
+        law = stats.norm(mean, precision**-0.5)
+        assert stats.kstest(draws["speed"], law.cdf).statistic < 0.12
+    errors = sum(module.observed["errors"])
+    law = stats.beta(2 + errors, 8 + 50 - errors)
+    assert stats.kstest(module.draws["error"], law.cdf).statistic < 0.12
+    assert "Diagnosis" in capsys.readouterr().out
+
+
+def test_compare_models(tmp_path, capsys):
+    module = page("compare_models", tmp_path, {"seed=1), seed=1)": "seed=1), steps=800, seed=1)"})
+    assert module.calibration.error < 0.05
+    assert module.found["varying"] > 0.9
+    assert "calibration error" in capsys.readouterr().out

@@ -1,0 +1,310 @@
+"""Amortized comparison of models: the probability of each simulator, given data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import log_softmax
+
+from bayesinn.bijections.condition import FEATURES
+from bayesinn.comparison.model import MODEL, ComparisonModel, ModelFlow
+from bayesinn.core import seeds
+from bayesinn.core.configuration import clone
+from bayesinn.core.environment import check_precision
+from bayesinn.core.errors import InputError
+from bayesinn.core.storage import SavedModel
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
+from bayesinn.estimators.estimator import count_weights
+from bayesinn.estimators.loading import SIMULATOR
+from bayesinn.estimators.streaming import Stream
+from bayesinn.estimators.training_data import PILOT_SIMULATIONS
+from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.network import PosteriorNetwork
+from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
+from bayesinn.posterior.summarised import Summarised
+from bayesinn.simulation import checks, identity
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.data import DataSpace
+from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import seen_raw
+from bayesinn.training.settings import Checkpoint, Optimization
+
+_SIMULATIONS = 20_000
+
+
+class ModelComparison(Summarised):
+    """Probabilities of several simulators, given data, and their Bayes factors.
+
+    Summary networks that all models share are trained with a classifier on simulations of all of
+    them, with the log score, which the exact probabilities minimise. Data that no model makes have
+    probabilities, too: look at the p-value.
+
+    Parameters
+    ----------
+    simulators : sequence of Simulator
+        Two or more of the same observables and context, with names of their own.
+    summary : Summary, or dict of observable to Summary
+        As for :class:`AmortizedPosterior`.
+    weights : sequence of float, prior probabilities of the models, equal if left out
+    hidden : sequence of int, units of the hidden layers of the classifier
+
+    References
+    ----------
+    Radev et al. (2021), Amortized Bayesian model comparison with evidential deep learning,
+    arXiv:2004.10629. Elsemueller et al. (2024), A deep learning method for comparing Bayesian
+    hierarchical models, arXiv:2301.11873.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> import tensorflow_probability as tfp
+    >>> wide = bi.simulator(prior={"x1": tfp.distributions.Normal(0.0, 3.0)}, name="wide")(
+    ...     lambda parameters, seed: {"y": parameters["x1"]}
+    ... )
+    >>> comparison = bi.ModelComparison([bi.get("linear"), wide])
+    >>> _ = comparison.fit(comparison.simulate(500, seed=1), epochs=2, seed=1, progress=False)
+    >>> probabilities = comparison.probabilities({"y": 9.0})
+    >>> round(float(sum(probabilities.values())), 5), sorted(probabilities)
+    (1.0, ['linear', 'wide'])
+    """
+
+    schema: ClassVar[Mapping[str, Any]] = {**SCHEMA, "models": [{"simulator": SIMULATOR}]}
+    flow: ModelFlow
+
+    def __init__(
+        self,
+        simulators: Sequence[Simulator],
+        summary: Summary | Mapping[str, Summary | None] | None = None,
+        weights: Sequence[float] | None = None,
+        hidden: Sequence[int] = (64, 64),
+    ) -> None:
+        self.simulators = _check_simulators(simulators)
+        count = len(self.simulators)
+        given = np.ones(count) if weights is None else np.asarray(weights, float)
+        if given.shape != (count,) or not np.all(given > 0.0) or not np.isfinite(given).all():
+            expected = f"{count} positive numbers"
+            subject = "ModelComparison, argument 'weights'"
+            raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
+        self.weights = given / given.sum()
+        flow = ModelFlow(count, hidden)
+        super().__init__(None, choose_summaries(self.simulators[0], summary).networks, flow)
+
+    @property
+    def declares(self) -> Simulator:
+        return self.simulators[0]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(simulator.name for simulator in self.simulators)
+
+    def simulate(self, n: int, seed: int, stream: str = "simulations") -> Arrays:
+        """Return observables and context (n, ...) of all models, and ``model``, a number (n,).
+
+        Models are drawn with their prior probabilities.
+        """
+        check_integer("Number of simulations", n, least=len(self.names))
+        generator = seeds.generator(seed, "models", seeds.stream_number(stream))
+        counts = generator.multinomial(n, self.weights)
+        parts = []
+        for number, (simulator, count) in enumerate(zip(self.simulators, counts, strict=True)):
+            if not count:
+                continue
+            drawn = simulator.draw(int(count), seed, f"{stream} of model {number}")
+            checks.check_finite(simulator, drawn)
+            model = np.full(count, number, np.int32)
+            parts.append({**drawn.observables, **drawn.context, MODEL: model})
+        order = generator.permutation(n)
+        joined = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+        types = self.declares.observable_types
+        return joined | {name: joined[name].astype(kind) for name, kind in types.items()}
+
+    def fit(
+        self,
+        data: Mapping[str, Any] | Bank | Stream | None = None,
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        start_from: Self | None = None,
+        validation: float | Mapping[str, Any] | None = None,
+        optimization: Optimization = Optimization(),
+        checkpoint: str | Path | Checkpoint | None = None,
+        progress: bool = True,
+    ) -> Self:
+        """Train on what :meth:`simulate` returned, by default 20,000 simulations.
+
+        All else is as for other estimators, trained on arrays.
+        """
+        if data is None:
+            data = self.simulate(_SIMULATIONS, seed)
+        return super().fit(
+            data,
+            steps=steps,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            start_from=start_from,
+            validation=validation,
+            optimization=optimization,
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+
+    def probabilities(self, data: Mapping[str, Any]) -> Draws:
+        """Return the posterior probability of each model.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), observables and context
+            Or one observation, without the first axis.
+
+        Returns
+        -------
+        Draws
+            Dict of model to array (n_obs,), or to a number; with ``p_value``, ``unusual`` and
+            ``out_of_distribution`` for each observation: a small p-value says that no model makes
+            such data, and that the probabilities mean nothing.
+        """
+        observations, condition, inputs = self.encode_data(data)
+        values = np.exp(self._log_probs(condition[FEATURES]))
+        typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
+        if observations.batched:
+            rows = dict(zip(self.names, values.T, strict=True))
+            return Draws(rows, typical.p_value, typical.unusual)
+        single = dict(zip(self.names, values[0], strict=True))
+        return Draws(single, typical.p_value[0], typical.unusual[0])
+
+    def log_bayes_factors(self, data: Mapping[str, Any], against: str | None = None) -> Arrays:
+        """Return the log Bayes factor of each model against one of them, by default the first.
+
+        They are dicts of model to array (n_obs,), or to a number, in nats.
+        """
+        name = self.names[0] if against is None else against
+        if name not in self.names:
+            expected = f"a model out of {list(self.names)}"
+            raise InputError("Argument 'against'", expected=expected, got=repr(name), do="name one")
+        observations, condition, _ = self.encode_data(data)
+        # The prior odds divided out.
+        evidence = self._log_probs(condition[FEATURES]) - np.log(self.weights)
+        factors = evidence - evidence[:, [self.names.index(name)]]
+        rows = factors if observations.batched else factors[0]
+        return dict(zip(self.names, rows.T, strict=True))
+
+    def calibration(self, simulations: int = 10_000, seed: int = 0) -> ModelCalibration:
+        """Return how far probabilities can be trusted, on fresh simulations of all models."""
+        data = self.simulate(simulations, seed, "diagnosis")
+        truth = data.pop(MODEL)
+        found = self.probabilities(data)
+        return model_calibration(truth, np.stack(list(found.values()), axis=1), self.names)
+
+    @property
+    def model(self) -> ComparisonModel:
+        """The trained model: data space and network."""
+        model = super().model
+        assert isinstance(model, ComparisonModel)
+        return model
+
+    def configuration(self) -> dict[str, Any]:
+        """Return summaries, classifier and prior probabilities, by name."""
+        weights = tuple(self.weights.tolist())
+        return {"summaries": self.summaries, "flow": self.flow, "weights": weights}
+
+    @classmethod
+    def from_configuration(cls, simulator: Any, configuration: Mapping[str, Any]) -> Self:
+        """Return an untrained one of these simulators with what :meth:`configuration` gave."""
+        flow = configuration["flow"]
+        return cls(simulator, configuration["summaries"], configuration["weights"], flow.hidden)
+
+    def untrained(self) -> Self:
+        return self.from_configuration(self.simulators, self.configuration())
+
+    def trainable(self, rows: Arrays, seed: int) -> ComparisonModel:
+        """Return summaries and classifier, standardised on rows (n, ...)."""
+        like = self.declares
+        names = tuple(like.observable_shapes), like.context_names, like.lengths
+        raw = seen_raw(self.summaries)
+        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        return self._model_of(DataSpace.fit(pilot, *names, raw, like.missing is not None))
+
+    def check_rows(self, model: ComparisonModel, rows: Arrays) -> None:  # type: ignore[override]
+        """Refuse numbers of models that there are not."""
+        count = len(self.names)
+        if not np.isin(rows[MODEL], np.arange(count)).all():
+            got = f"{rows[MODEL].min()} to {rows[MODEL].max()}"
+            do = "pass what simulate(n, seed) returns"
+            expected = f"numbers from 0 to {count - 1} as {MODEL!r}"
+            raise InputError("Training data", expected=expected, got=got, do=do)
+
+    def describe_training(self, model: ComparisonModel) -> str:  # type: ignore[override]
+        return f"{self!r}; {count_weights(model):,} weights"
+
+    def entries(self) -> dict[str, Any]:
+        models = [
+            {"simulator": simulator.reference(), **identity.entries(simulator)}
+            for simulator in self.simulators
+        ]
+        return {**super().entries(), "models": models}
+
+    def restore(self, saved: SavedModel) -> ComparisonModel:
+        model = self._model_of(saved_data(saved, self.declares, self.summaries))
+        inputs = model.data.to_network(two_data_sets(self.declares))
+        model.network.build_weights(tf.zeros((2, 1)), *inputs)
+        return model
+
+    def __repr__(self) -> str:
+        state = f"trained for {self.steps_done:,} steps" if self.trained else "not trained"
+        lines = [f"{type(self).__name__} of {', '.join(map(repr, self.names))}, {state}"]
+        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
+        return "\n".join([*lines, f"  classifier: {self.flow!r}"])
+
+    def _model_of(self, data: DataSpace) -> ComparisonModel:
+        check_precision()
+        networks = {name: clone(value) for name, value in self.summaries.items()}
+        return ComparisonModel(data, PosteriorNetwork(networks, clone(self.flow)))
+
+    def _log_probs(self, features: np.ndarray) -> np.ndarray:
+        flow = self.model.network.flow
+        assert isinstance(flow, ModelFlow)
+        # In double precision, where a probability is near one.
+        return log_softmax(np.asarray(flow.log_probs(features), np.float64), axis=1)
+
+
+def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
+    subject = "ModelComparison, argument 'simulators'"
+    do = "pass a list of two or more simulators, such as [bi.get('a'), bi.get('b')]"
+    check_type(subject, simulators, (list, tuple), "a list of simulators", do)
+    for simulator in simulators:
+        check_type(f"{subject}, each", simulator, Simulator, "a Simulator", do)
+    if len({simulator.name for simulator in simulators}) < max(2, len(simulators)):
+        got = f"{[simulator.name for simulator in simulators]}"
+        raise InputError(subject, expected="two or more, of different names", got=got, do=do)
+    for simulator in simulators:
+        first, other = (
+            {
+                "observables": list(part.shapes["observables"].items()),
+                "context": list(part.shapes["context"].items()),
+                "lengths": part.lengths,
+                "missing values": part.missing is not None,
+            }
+            for part in (simulators[0], simulator)
+        )
+        for kind, value in first.items():
+            if other[kind] != value:
+                expected = f"the same {kind} of all models: {value}"
+                got = f"{other[kind]} of {simulator.name!r}"
+                do = "return the same names and shapes, in the same order, from each simulator"
+                raise InputError(subject, expected=expected, got=got, do=do)
+    if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
+        expected = f"no variable of the name {MODEL!r}, which numbers the simulators"
+        raise InputError(subject, expected=expected, got="one", do="rename it")
+    return tuple(simulators)

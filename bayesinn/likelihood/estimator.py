@@ -1,0 +1,118 @@
+"""What tells how likely data are: posteriors of any number of trials, with any prior."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
+from bayesinn.estimators.estimator import Estimator
+from bayesinn.likelihood.posterior import LikelihoodPosterior
+from bayesinn.likelihood.score import Score
+from bayesinn.simulation.prior import Entry, Prior
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.trials import derived_simulator
+from bayesinn.spaces.observations import axes
+from bayesinn.spaces.parameters import ParameterSpace
+
+tfd = tfp.distributions
+
+_CHECKED_DRAWS = 2_000
+
+
+class LikelihoodEstimator(Estimator):
+    """A likelihood, up to a factor that parameters don't change.
+
+    An author writes :meth:`score`.
+    """
+
+    simulated = True
+    simulator: Simulator
+
+    @abstractmethod
+    def score(self) -> Score:
+        """Return what evaluates the trained likelihood."""
+
+    def posterior(
+        self,
+        observed: Mapping[str, Any] | None = None,
+        *,
+        prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+        trials: int | None = None,
+        chains: int = 8,
+    ) -> LikelihoodPosterior:
+        """Return the posterior, sampled by NUTS.
+
+        Parameters
+        ----------
+        observed : dict of name to array
+            What it is asked about if nothing else is said: observables (...) as the simulator
+            declares them, or (trials, ...) of independent trials with the same parameters; context
+            without that axis.
+        prior : dict of TFP distributions
+            In place of the simulator's, of the same parameters, and inside its support. Where it is
+            far from the simulator's, the likelihood was never trained.
+        trials : int
+            Number of independent trials in each data set, where nothing is observed yet.
+        chains : int, number of chains, 2 or more
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> likelihood = bi.AmortizedLikelihood(bi.get("linear"))
+        >>> _ = likelihood.fit(steps=20, batch_size=64, seed=1, progress=False)
+        >>> likelihood.posterior({"y": [1.5, 1.1, 0.9]}).simulator.observable_shapes
+        {'y': (3,)}
+        """
+        simulator = self.simulator
+        if observed is not None:
+            trials = self._count_trials(observed, trials)
+        if trials is not None:
+            trials = check_integer("Argument 'trials'", trials)
+        check_integer("Argument 'chains'", chains, least=2)
+        space = self.score().parameters
+        if space.discrete:
+            expected = "continuous parameters, which chains can move in"
+            do = "use bi.AmortizedPosterior, or round a continuous parameter in the simulator"
+            subject = f"Posterior of {simulator.name!r} by NUTS"
+            got = f"integers: {list(space.discrete)}"
+            raise InputError(subject, expected=expected, got=got, do=do)
+        if prior is not None:
+            _check_prior(Prior(prior), space)
+        derived = derived_simulator(simulator, trials, prior)
+        return LikelihoodPosterior(derived, self.score(), trials, observed, chains)
+
+    def _count_trials(self, observed: Mapping[str, Any], trials: int | None) -> int | None:
+        """Return the number of trials that were observed; None for data without such an axis."""
+        counts = {
+            name: len(observed[name])
+            for name, shape in self.simulator.observable_shapes.items()
+            if name in observed and axes(observed[name]) > len(shape)
+        }
+        if len({*counts.values(), *([trials] if counts and trials is not None else [])}) > 1:
+            expected = "the same number of trials of each observable"
+            got = f"{counts}" + f", trials={trials}" * (trials is not None)
+            raise InputError("Argument 'observed'", expected=expected, got=got, do="count them")
+        return next(iter(counts.values()), trials)
+
+
+def _check_prior(prior: Prior, space: ParameterSpace) -> None:
+    """Refuse a prior of other parameters, or outside the support of the one of the training."""
+    subject = "Argument 'prior'"
+    if prior.event_shapes != space.event_shapes:
+        expected = f"a prior of {space.event_shapes}"
+        do = "name the parameters as the simulator does"
+        raise InputError(subject, expected=expected, got=f"{prior.event_shapes}", do=do)
+    draws = prior.sample(_CHECKED_DRAWS, seeds.tensor_seed(0, "prior"))
+    share = float(tf.reduce_mean(tf.cast(space.possible(draws), tf.float32)))
+    if share < 1.0:
+        expected = "a prior inside the support of the one that the likelihood was trained on"
+        got = f"{1.0 - share:.0%} of its draws outside"
+        do = "narrow it, or train with a wider prior"
+        raise InputError(subject, expected=expected, got=got, do=do)

@@ -1,0 +1,94 @@
+"""The flow of data given parameters and context: raw data in, losses on their own scale out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.condition import FEATURES
+from bayesinn.core import seeds
+from bayesinn.flows import Flow
+from bayesinn.likelihood.vector import DataVector
+from bayesinn.spaces.data import DataSpace
+from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.training.round_trip import RoundTripMonitor
+from bayesinn.training.trainable import Batch, Trainable
+
+_MONITORED_ROWS = 256
+Condition = dict[str, tf.Tensor]
+
+
+class LikelihoodModel(Trainable):
+    """The parts of q(data | parameters, context)."""
+
+    network: Flow
+
+    def __init__(
+        self, parameters: ParameterSpace, data: DataVector, context: DataSpace, flow: Flow
+    ) -> None:
+        self.parameters = parameters
+        self.data = data
+        self.context = context
+        self.network = flow
+
+    @property
+    def rowwise(self) -> bool:  # type: ignore[override]
+        return self.network.rowwise
+
+    def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Condition, tf.Tensor]:
+        """Return data vectors of a raw batch, conditions, and log_det (n,) of the vectors."""
+        for_parameters, for_data = seeds.split(seed, 2)
+        vector, _ = self.parameters.to_vector(self.parameters.dequantise(batch, for_parameters))
+        shape = (tf.shape(vector)[0], self.data.dimension)
+        noise = tf.random.stateless_uniform(shape, for_data, alg="philox")
+        x, log_det = self.data.to_vector(batch, noise)
+        return x, self.condition(vector, self.context_features(batch)), log_det
+
+    def context_features(self, data: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
+        """Return context (n, k) as the flow sees it, one tensor for each variable."""
+        return list(self.context.to_network(data)[0].values())
+
+    def condition(self, vector: tf.Tensor, context: list[tf.Tensor]) -> Condition:
+        """Return what the flow reads: parameter vectors (n, d), then context."""
+        return {FEATURES: tf.concat([vector, *context], axis=-1)}
+
+    def initialize(self, batch: Batch, seed: int) -> None:
+        x, condition, _ = self.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
+        self.network.initialize(x, condition)
+        self.network(x, condition, seed=tf.zeros((2,), tf.int32))
+
+    def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
+        x, condition, log_det = self.prepare(batch, seed)
+        own = seeds.fold_in(seed, -1)
+        loss = self.network(x, condition, seed=own, progress=progress, training=training)
+        return loss - log_det if self.network.nats else loss
+
+    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
+        rows = {name: value[:_MONITORED_ROWS] for name, value in batch.items()}
+        noise = seeds.tensor_seed(seed, "dequantise")
+
+        def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
+            x, condition, _ = self.prepare(rows, noise)
+            return self.network.bijection_inputs(x, condition)
+
+        bijection = self.network.bijection
+        return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "parameters/mean": self.parameters.mean,
+            "parameters/scale": self.parameters.scale,
+            **self.data.arrays(),
+            **{f"context/{name}": value for name, value in self.context.arrays().items()},
+        }
+
+    def copy_weights(self, trained: Trainable) -> None:
+        assert isinstance(trained, LikelihoodModel)
+        self.parameters.mean = trained.parameters.mean
+        self.parameters.scale = trained.parameters.scale
+        self.data = trained.data
+        self.context = trained.context
+        super().copy_weights(trained)

@@ -1,0 +1,241 @@
+"""The posterior that a likelihood and a prior give, sampled by NUTS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.compilation import map_tensors
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer
+from bayesinn.likelihood.convergence import Convergence
+from bayesinn.likelihood.score import Score
+from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.nuts import NUTS
+from bayesinn.reference.smc_target import Target
+from bayesinn.reference.tempering import next_temperature
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.spaces.parameters import ParameterSpace
+
+if TYPE_CHECKING:
+    import xarray
+
+# Prior draws that the chains of an observation start from, and how many of them must share the
+# weight: the likelihood is tempered until they do, so that several modes are found.
+_PRIOR_DRAWS = 2_048
+_STARTS_A_CHAIN = 4
+# Of each chain, whatever is asked for: R-hat of fewer draws says little.
+_FEWEST_STEPS = 250
+# Evaluations of the network at once.
+_ROWS_AT_ONCE = 30_000
+
+
+class _Sampled(NamedTuple):
+    """Draws (n_obs, chains, draws, *event), log densities (n_obs, chains, draws), statistics."""
+
+    draws: Arrays
+    log_density: np.ndarray
+    convergence: Convergence
+
+
+class LikelihoodPosterior(Posterior):
+    """The posterior of parameters, given independent trials; by ``likelihood.posterior(...)``.
+
+    Chains start where a tempered likelihood has its weight among prior draws; they move in the
+    unconstrained space, see :class:`bayesinn.reference.nuts.NUTS`. It has no density: that of
+    draws, up to a factor, is ``lp`` in :meth:`infer`.
+
+    Attributes
+    ----------
+    simulator : Simulator
+        Of all trials of a data set, with the prior of the posterior.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        score: Score,
+        trials: int | None,
+        observed: Mapping[str, Any] | None,
+        chains: int,
+    ) -> None:
+        self.simulator = simulator
+        self.trials = trials
+        self.observed = observed
+        self.chains = chains
+        self._score = score
+        self._space = ParameterSpace(simulator.prior, seed=0)
+        self._target = Target(self._space, score.of_parameters)
+        self._sampler = NUTS(self._log_density)
+
+    def sample(
+        self, data: Mapping[str, Any] | None = None, *, draws: int = 1_000, seed: int = 0
+    ) -> Arrays:
+        """Draw from the posterior of each data set, by default of what was observed.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, [trials,] ...), observables and context
+            Or one data set, without the first axis.
+        draws, seed : int
+
+        Returns
+        -------
+        dict of parameter to array (n_obs, draws, *event), or (draws, *event)
+            Of all chains in turn. A warning tells of chains that have not converged.
+        """
+        observations = self._check(data)
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        sampled = self._run(observations, count, seed)
+        values = {
+            name: np.moveaxis(value, 1, 2).reshape(len(value), -1, *value.shape[3:])[:, :count]
+            for name, value in sampled.draws.items()
+        }
+        return values if observations.batched else {k: v[0] for k, v in values.items()}
+
+    def infer(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1_000,
+        seed: int = 0,
+        predictive: bool = True,
+        progress: bool = False,
+    ) -> xarray.DataTree:
+        """Return all about the posterior for ArviZ, as :meth:`AmortizedPosterior.infer` does.
+
+        There are several chains, ``lp`` is unnormalised, and a group ``convergence`` has R-hat and
+        effective sample sizes of each parameter.
+        """
+        observations = self._check(data)
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        sampled = self._run(observations, count, seed)
+        joined = {
+            name: value.reshape(len(value), -1, *value.shape[3:])
+            for name, value in sampled.draws.items()
+        }
+        density = sampled.log_density.reshape(observations.count, -1)
+        tree = inference_data(
+            self.simulator,
+            observations,
+            joined,
+            density,
+            None,
+            seed,
+            predictive,
+            progress,
+            self.chains,
+        )
+        tree["convergence"] = sampled.convergence.tree(self.simulator, observations.batched)
+        return tree
+
+    def about(self) -> dict[str, str]:
+        return {
+            "Posterior": f"{self.chains} chains of NUTS",
+            "Trials": "one" if self.trials is None else f"{self.trials}",
+        }
+
+    def __repr__(self) -> str:
+        return f"LikelihoodPosterior of {self.simulator.name!r}, {self.chains} chains of NUTS"
+
+    def _check(self, data: Mapping[str, Any] | Observations | None) -> Observations:
+        data = self.observed if data is None else data
+        if data is None:
+            expected = "data, as nothing was observed when the posterior was made"
+            do = "pass them, or make it with likelihood.posterior(observed)"
+            raise InputError(f"{self!r}", expected=expected, got="none", do=do)
+        return check_observations(self.simulator, data)
+
+    def _run(self, observations: Observations, draws: int, seed: int) -> _Sampled:
+        encoded = self._encode(observations)
+        first = tf.nest.flatten(encoded)[0]
+        rows = self.chains * first.shape[1] * self._score.points
+        # In groups of equal size, so that one program serves all; the last is filled up.
+        groups = -(-observations.count // max(1, _ROWS_AT_ONCE // rows))
+        size = -(-observations.count // groups)
+        parts = []
+        for number, start in enumerate(range(0, observations.count, size)):
+            chosen = np.minimum(np.arange(start, start + size), observations.count - 1)
+            part = map_tensors(lambda value, chosen=chosen: value[chosen], encoded)
+            own = seeds.integer_seed(seed, "nuts", number)
+            parts.append(self._run_group(part, draws, own))
+        values = {
+            name: np.concatenate([part[0][name] for part in parts])[: observations.count]
+            for name in self.simulator.prior.names
+        }
+        log_density, diverged = (
+            np.concatenate([part[index] for part in parts])[: observations.count]
+            for index in (1, 2)
+        )
+        convergence = Convergence.measure(values, diverged)
+        convergence.warn(f"{self.simulator.name!r}")
+        # Evenly along the chains, which are longer than was asked for.
+        each = -(-draws // self.chains)
+        kept = np.linspace(0, log_density.shape[2] - 1, each).round().astype(int)
+        values = {name: value[:, :, kept] for name, value in values.items()}
+        return _Sampled(values, log_density[:, :, kept], convergence)
+
+    def _run_group(self, encoded: Any, draws: int, seed: int) -> tuple[Any, ...]:
+        steps = max(-(-draws // self.chains), _FEWEST_STEPS)
+        start = self._starts(encoded, seed)
+        chains = self._sampler.run(start, encoded, draws=steps, seed=seed)
+        flat = self._space.from_vector(
+            tf.constant(chains.vectors.reshape(-1, self._space.dimension))
+        )
+        shape = chains.log_density.shape
+        values = {
+            name: value.numpy().reshape(*shape, *value.shape[1:]) for name, value in flat.items()
+        }
+        # From the density of vectors to that of parameters.
+        log_det = self._space.to_vector(flat)[1].numpy().reshape(shape)
+        return values, chains.log_density + log_det, chains.diverged
+
+    def _encode(self, observations: Observations) -> Any:
+        """Return what the likelihood needs of all trials, nested arrays (n_obs, trials, ...)."""
+        trials = 1 if self.trials is None else self.trials
+        rows = {}
+        for name, value in observations.arrays.items():
+            if name in self.simulator.context_names:
+                rows[name] = np.repeat(value, trials, axis=0)
+            else:
+                axes = 1 if self.trials is None else 2
+                rows[name] = value.reshape(-1, *value.shape[axes:])
+        encoded = self._score.encode(rows)
+        return map_tensors(
+            lambda value: np.asarray(value).reshape(-1, trials, *value.shape[1:]), encoded
+        )
+
+    def _starts(self, encoded: Any, seed: int) -> tf.Tensor:
+        """Return vectors (n_obs, chains, d) drawn from the prior by a tempered likelihood."""
+        vectors = self._target.draw_prior(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
+        draws = self._space.from_vector(vectors)
+        known = self._score.parameters.to_vector(draws)[0].numpy()
+        likelihood = self._score.evaluate(known, encoded)
+        share = min(0.5, _STARTS_A_CHAIN * self.chains / _PRIOR_DRAWS)
+        generator = seeds.generator(seed, "starts")
+        starts = []
+        for row in likelihood:
+            finite = np.flatnonzero(np.isfinite(row))
+            if len(finite) < self.chains:
+                expected = f"{self.chains} prior draws under which the data are possible"
+                got = f"{len(finite)} of {_PRIOR_DRAWS:,}"
+                subject = f"Data for {self.simulator.name!r}"
+                do = "check their units, and what is constant in simulations"
+                raise InputError(subject, expected=expected, got=got, do=do)
+            least = min(0.9, share * len(row) / len(finite))
+            _, weights, _ = next_temperature(row[finite], 0.0, least)
+            chosen = generator.choice(finite, self.chains, replace=False, p=weights / weights.sum())
+            starts.append(vectors.numpy()[chosen])
+        return tf.constant(np.stack(starts))
+
+    def _log_density(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:
+        """Return log densities (n_obs, chains) of vectors (n_obs, chains, d)."""
+        rows = tf.reshape(vector, (-1, self._space.dimension))
+        found = self._target(rows, encoded)
+        return tf.reshape(found.log_prior + found.log_likelihood, vector.shape[:2])

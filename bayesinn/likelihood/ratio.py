@@ -1,0 +1,110 @@
+"""The amortized ratio of likelihood and evidence, by a contrastive classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.compilation import map_tensors
+from bayesinn.core.validation import check_type
+from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.likelihood.estimator import LikelihoodEstimator
+from bayesinn.likelihood.ratio_flow import RatioFlow
+from bayesinn.likelihood.score import Score
+from bayesinn.posterior.building import measured_model
+from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.summarised import Summarised
+from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import check_parameters
+from bayesinn.summaries import Summary
+
+
+class LikelihoodRatio(Summarised, LikelihoodEstimator):
+    """The ratio of likelihood and evidence, trained as a classifier of matching pairs (NRE-C).
+
+    It has the posteriors of :class:`AmortizedLikelihood`: of any number of trials, with another
+    prior. Summary networks see the data, so that these may be images or long series; there is no
+    density of the data, and nothing to draw them from.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Of one trial.
+    summary : Summary, or dict of observable to Summary
+        As for :class:`AmortizedPosterior`.
+    classifier : RatioFlow
+
+    References
+    ----------
+    Miller, Weniger and Forre (2022), Contrastive Neural Ratio Estimation, arXiv:2210.06170.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> ratio = bi.LikelihoodRatio(bi.get("linear"))
+    >>> _ = ratio.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> ratio.log_ratio({"y": [0.1, 1.5]}, {"x1": [0.0, 1.0], "x2": [0.0, 1.0]}).shape
+    (2,)
+    """
+
+    flow: RatioFlow
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        summary: Summary | Mapping[str, Summary | None] | None = None,
+        classifier: RatioFlow | None = None,
+    ) -> None:
+        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        classifier = RatioFlow() if classifier is None else classifier
+        do = "pass one, or leave it out"
+        check_type("Argument 'classifier'", classifier, RatioFlow, "a RatioFlow", do)
+        super().__init__(simulator, choose_summaries(simulator, summary).networks, classifier)
+
+    @classmethod
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        """Return an untrained one with summaries and classifier as a manifest describes them."""
+        return cls(require_simulator(simulator), configuration["summaries"], configuration["flow"])
+
+    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
+        """Return the classifier of parameters and summaries, standardised on rows (n, ...)."""
+        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        return measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
+
+    def log_ratio(self, data: Mapping[str, Any], parameters: Mapping[str, Any]) -> np.ndarray:
+        """Return log p(data | parameters) / p(data), in nats.
+
+        Arguments and result are as for :meth:`AmortizedLikelihood.log_prob`; a posterior density is
+        this ratio times the prior's.
+        """
+        observations, condition, _ = self.encode_data(data)
+        values, shape = check_parameters(self.simulator, parameters, observations)
+        result = self.score().pairs(values, condition).reshape(shape)
+        return result if observations.batched else result[0]
+
+    def score(self) -> RatioScore:
+        return RatioScore(self.evaluator)
+
+
+class RatioScore(Score):
+    """Log ratios of pairs of parameters and data."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        super().__init__(evaluator.model.parameters)
+        self._evaluator = evaluator
+
+    def encode(self, data: Arrays) -> Any:
+        return map_tensors(np.asarray, self._evaluator.condition(data)[0])
+
+    def term(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:
+        flow: Any = self._evaluator.model.network.flow
+        return flow.log_ratio(vector, encoded["features"])

@@ -1,0 +1,117 @@
+"""A trained likelihood, to be evaluated in graphs: data encoded once, then parameters asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.precision import full_precision
+from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.parameters import ParameterSpace
+
+# Evaluations of the network in one call.
+_ROWS_PER_CALL = 100_000
+
+#: Nested tensors (n, ...) of one structure.
+Encoded = Any
+
+
+class Score(ABC):
+    """Log likelihoods of single trials, up to a constant for each; and of several, their sum.
+
+    An author writes :meth:`encode` and :meth:`term`.
+    """
+
+    #: Evaluations of the network for one trial.
+    points: int = 1
+
+    def __init__(self, parameters: ParameterSpace) -> None:
+        self.parameters = parameters
+        self._compiled = AnyRows(self.total, leading=(1, 2))
+        self._terms = AnyRows(self.term, leading=(1, 1))
+
+    @abstractmethod
+    def encode(self, data: Arrays) -> Encoded:
+        """Return what :meth:`term` needs of checked observables and context (n, ...)."""
+
+    @abstractmethod
+    def term(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n,) of one trial for each of n parameter vectors (n, d)."""
+
+    def total(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n k,) of k vectors for each of n data sets (n, trials, ...).
+
+        Vectors are (n k, d).
+        """
+        first = tf.nest.flatten(encoded)[0]
+        trials = _size(first, 1)
+        each = _size(vector, 0) // _size(first, 0)
+
+        def spread(value: tf.Tensor) -> tf.Tensor:
+            repeated = tf.repeat(value, each, axis=0)
+            return tf.reshape(repeated, (-1, *value.shape[2:]))
+
+        rows = map_tensors(spread, encoded)
+        terms = self.term(tf.repeat(vector, trials, axis=0), rows)
+        return tf.reduce_sum(tf.reshape(terms, (-1, trials)), axis=-1)
+
+    @full_precision()
+    def evaluate(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
+        """Return log likelihoods (n, k) of vectors (k, d), for each of n data sets."""
+        trials = tf.nest.flatten(encoded)[0].shape[1]
+        size = max(1, _ROWS_PER_CALL // (trials * self.points))
+        count = len(tf.nest.flatten(encoded)[0])
+        rows = []
+        for number in range(count):
+            one = map_tensors(lambda value, n=number: tf.constant(value[n : n + 1]), encoded)
+            parts = [
+                self._compiled(tf.constant(vectors[start : start + size]), one)
+                for start in range(0, len(vectors), size)
+            ]
+            rows.append(np.concatenate(parts))
+        return np.stack(rows)
+
+    @full_precision()
+    def pairs(self, parameters: Arrays, encoded: Encoded) -> np.ndarray:
+        """Return log likelihoods (n, draws) of parameters (n, draws, *event), a trial for each n.
+
+        They are -inf outside the support of the prior.
+        """
+        draws = next(iter(parameters.values())).shape[1]
+        size = max(1, _ROWS_PER_CALL // (draws * self.points))
+        parts = []
+        for start in range(0, len(next(iter(parameters.values()))), size):
+            chosen = slice(start, start + size)
+            values = {
+                name: tf.constant(value[chosen].reshape(-1, *value.shape[2:]), tf.float32)
+                for name, value in parameters.items()
+            }
+            rows = map_tensors(
+                lambda value, chosen=chosen: tf.repeat(value[chosen], draws, axis=0), encoded
+            )
+            # Integers are trained on the unit intervals above them.
+            middle = {
+                name: value + 0.5 * (name in self.parameters.discrete)
+                for name, value in values.items()
+            }
+            terms = self._terms(self.parameters.to_vector(middle)[0], rows)
+            terms = tf.where(self.parameters.possible(values), terms, -np.inf)
+            parts.append(np.reshape(terms, (-1, draws)))
+        return np.concatenate(parts)
+
+    def of_parameters(
+        self, parameters: Mapping[str, tf.Tensor], encoded: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Return :meth:`total` of parameters (n k, *event)."""
+        return self.total(self.parameters.to_vector(parameters)[0], encoded)
+
+
+def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:
+    """Return the size of an axis, as a plain number where it is known."""
+    known = value.shape[axis]
+    return tf.shape(value)[axis] if known is None else known

@@ -1,0 +1,168 @@
+"""All observables as one standardised vector, with log-det: what a flow of data models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import tensorflow as tf
+from scipy.stats import qmc
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.data import Scaling
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+# A whole number stands for a unit interval, over which the density is averaged at so many points.
+_POINTS_LOG2 = 3
+# What differs from a constant by less, relative to it, equals it.
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Arrays (D,), one number for each element of the data, that make a vector of them.
+
+    ``compress`` is zero where there are no heavy tails; see :class:`Scaling`. ``whole`` numbers are
+    spread over the unit interval above them. Elements that don't ``vary`` are left out: they are
+    the ``mean``.
+    """
+
+    compress: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    whole: np.ndarray
+    vary: np.ndarray
+
+
+class DataVector:
+    """Dict of observables (n, ...) <-> standardised vector (n, dimension), with log-det.
+
+    Examples
+    --------
+    >>> data = {"x": np.array([[0.5], [2.5]]), "count": np.array([3.0, 5.0])}
+    >>> vector = DataVector.fit({"x": (1,), "count": ()}, data, seed=1)
+    >>> z, log_det = vector.to_vector(data, noise=tf.zeros((2, 2)))
+    >>> z.shape, vector.from_vector(z.numpy())["count"].tolist()
+    (TensorShape([2, 2]), [3.0, 5.0])
+    """
+
+    def __init__(self, shapes: Shapes, frame: Frame) -> None:
+        self.shapes = dict(shapes)
+        self.frame = frame
+        self.dimension = int(frame.vary.sum())
+        self._kept = np.flatnonzero(frame.vary)
+        self._constant = np.flatnonzero(~frame.vary)
+
+    @classmethod
+    def fit(cls, shapes: Shapes, rows: Mapping[str, np.ndarray], seed: int) -> DataVector:
+        """Measure on simulations (n, ...)."""
+        values = _flat(shapes, rows)
+        compress = np.concatenate(
+            [_compression(rows[name], shape) for name, shape in shapes.items()]
+        )
+        whole = np.all(values == np.round(values), axis=0)
+        vary = np.ptp(values, axis=0) > 0.0
+        noise = seeds.generator(seed, "dequantise").random(values.shape)
+        squeezed = _squeeze(values + whole * noise, compress)
+        mean = np.where(vary, squeezed.mean(axis=0), values[0])
+        scale = np.where(vary, squeezed.std(axis=0), 1.0)
+        if not vary.any():
+            expected = "data of which a part varies"
+            do = "check what the simulator returns"
+            raise InputError(f"Observables {list(shapes)}", expected=expected, got="none", do=do)
+        return cls(shapes, Frame(compress, mean, scale, whole, vary))
+
+    def to_vector(
+        self, data: Mapping[str, tf.Tensor], noise: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Map data (n, ...), with noise (n, dimension) for whole numbers, to vectors and log_det.
+
+        The noise is from [0, 1).
+        """
+        frame = self.frame
+        # Data may have more digits than single precision.
+        values = tf.gather(self._side_by_side(data), self._kept, axis=-1)
+        values += tf.cast(noise, tf.float64) * frame.whole[self._kept].astype(float)
+        compress = frame.compress[self._kept]
+        heavy = compress > 0.0
+        safe = np.where(heavy, compress, 1.0)
+        squeezed = tf.where(heavy, tf.asinh(values / safe), values)
+        vector = (squeezed - frame.mean[self._kept]) / frame.scale[self._kept]
+        slopes = tf.where(heavy, -0.5 * tf.math.log(values**2 + safe**2), 0.0)
+        log_det = tf.reduce_sum(slopes - np.log(frame.scale[self._kept]), axis=-1)
+        return tf.cast(vector, tf.float32), tf.cast(log_det, tf.float32)
+
+    def points(self, data: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return vectors (n, k, dimension) whose mean density is that of the data; log_det (n, k).
+
+        Whole numbers are put at k points of their intervals; k is one where there are none. The
+        log_det is -inf for data that differ from what is constant in all simulations.
+        """
+        whole = int(self.frame.whole[self._kept].sum())
+        offsets = np.zeros((1, self.dimension))
+        if whole:
+            grid = qmc.Sobol(whole, scramble=False).random_base2(_POINTS_LOG2)
+            offsets = np.zeros((len(grid), self.dimension))
+            offsets[:, self.frame.whole[self._kept]] = grid + 0.5 / len(grid)
+        values = self._side_by_side(data)
+        count = tf.shape(values)[0]
+        repeated = {name: tf.repeat(value, len(offsets), axis=0) for name, value in data.items()}
+        vector, log_det = self.to_vector(repeated, tf.tile(offsets, (count, 1)))
+        constant = self.frame.mean[self._constant]
+        other = tf.gather(values, self._constant, axis=-1) - constant
+        wrong = tf.reduce_any(tf.abs(other) > _ROUNDING * np.abs(constant), axis=-1)
+        log_det = tf.where(wrong[:, None], -np.inf, tf.reshape(log_det, (-1, len(offsets))))
+        return tf.reshape(vector, (-1, len(offsets), self.dimension)), log_det
+
+    def from_vector(self, vector: np.ndarray) -> Arrays:
+        """Map vectors (n, dimension) to data (n, ...)."""
+        frame = self.frame
+        values = np.tile(frame.mean, (len(vector), 1))
+        squeezed = vector * frame.scale[self._kept] + frame.mean[self._kept]
+        compress = frame.compress[self._kept]
+        heavy = compress > 0.0
+        squeezed[:, heavy] = compress[heavy] * np.sinh(squeezed[:, heavy])
+        values[:, self._kept] = squeezed
+        values = np.where(frame.whole, np.floor(values), values)
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])[:-1]
+        parts = np.split(values, ends, axis=1)
+        return {
+            name: part.reshape(-1, *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def arrays(self) -> Arrays:
+        """Return what must be saved, by name."""
+        return {f"data/{name}": value for name, value in asdict(self.frame).items()}
+
+    def _side_by_side(self, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        parts = [
+            tf.reshape(tf.cast(data[name], tf.float64), (-1, math.prod(shape)))
+            for name, shape in self.shapes.items()
+        ]
+        return tf.concat(parts, axis=-1)
+
+
+def names_of_frame() -> list[str]:
+    """Return the names of a frame's arrays."""
+    return [field.name for field in fields(Frame)]
+
+
+def _flat(shapes: Shapes, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+    parts = [np.asarray(rows[name], np.float64).reshape(len(rows[name]), -1) for name in shapes]
+    return np.concatenate(parts, axis=1)
+
+
+def _compression(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    compress = Scaling.fit(np.asarray(values).reshape(len(values), -1)).compress
+    return np.full(math.prod(shape), compress or 0.0)
+
+
+def _squeeze(values: np.ndarray, compress: np.ndarray) -> np.ndarray:
+    heavy = compress > 0.0
+    return np.where(heavy, np.arcsinh(values / np.where(heavy, compress, 1.0)), values)

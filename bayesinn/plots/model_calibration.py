@@ -1,0 +1,44 @@
+"""Calibration of model probabilities, and which models are taken for which."""
+
+import numpy as np
+
+from bayesinn.diagnostics import ModelCalibration
+from bayesinn.plots.panels import PAGE, canvas
+from bayesinn.plots.style import CURVES, DASHED, Canvas, styled
+
+
+@styled
+def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None) -> Canvas:
+    """Draw the share of data sets that a model made against its probability; and the confusion.
+
+    Bars are two standard errors. Correct probabilities lie on the diagonal.
+    """
+    figure = canvas(figure, PAGE, 3.4)
+    left, right = figure.subplots(1, 2)
+    left.plot([0.0, 1.0], [0.0, 1.0], **DASHED)
+    for number, name in enumerate(result.names):
+        colour, marker, line = CURVES[number % len(CURVES)]
+        share = result.observed[:, number]
+        error = 2.0 * np.sqrt(share * (1.0 - share) / np.maximum(result.counts[:, number], 1))
+        left.errorbar(
+            result.predicted[:, number],
+            share,
+            error,
+            color=colour,
+            marker=marker,
+            linestyle=line,
+            markersize=4.5,
+            label=name,
+        )
+    left.set(xlim=(0.0, 1.0), ylim=(-0.02, 1.02), xlabel="probability", ylabel="share of truths")
+    left.set_title(f"calibration error {result.error:.3f}")
+    left.legend()
+    count = len(result.names)
+    right.imshow(result.confusion, cmap="Greys", vmin=0.0, vmax=1.0)
+    for (row, column), share in np.ndenumerate(result.confusion):
+        ink = "white" if share > 0.5 else "black"
+        right.text(column, row, f"{share:.2f}", ha="center", va="center", color=ink)
+    right.set_xticks(range(count), result.names)
+    right.set_yticks(range(count), result.names)
+    right.set(xlabel="most probable", ylabel="true model", title=f"accuracy {result.accuracy:.3f}")
+    return figure

@@ -1,0 +1,131 @@
+"""What sees data through summary networks: a posterior, a ratio, a comparison of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bayesinn.bijections.condition import FEATURES, Condition
+from bayesinn.core.errors import InputError
+from bayesinn.core.storage import SavedModel
+from bayesinn.estimators.estimator import Estimator
+from bayesinn.estimators.training_data import require_simulator
+from bayesinn.flows import Flow
+from bayesinn.posterior import moved
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.measuring import describe_model, measure_reference
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.saved import SCHEMA, saved_model, saved_reference
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.summaries import Summary
+
+
+class Summarised(Estimator):
+    """An estimator with summary networks, and a flow of something given their features.
+
+    It knows how typical an observation is of the simulations of training.
+    """
+
+    schema: ClassVar[Mapping[str, Any]] = SCHEMA
+
+    def __init__(
+        self, simulator: Simulator | None, summaries: dict[str, Summary], flow: Flow
+    ) -> None:
+        super().__init__(simulator)
+        self.summaries = summaries
+        self.flow = flow
+        self._evaluator: Evaluator | None = None
+        self._reference: Reference | None = None
+
+    @property
+    def declares(self) -> Simulator:
+        """The simulator that declares the data."""
+        return require_simulator(self.simulator)
+
+    def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
+        """Return the flow's input by observation: summaries, then context, (n_obs, c) or (c,)."""
+        observations, condition, _ = self.encode_data(data)
+        features = condition[FEATURES]
+        return features if observations.batched else features[0]
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Compiled evaluation of the trained model, for code that works with conditions."""
+        _ = super().model
+        assert self._evaluator is not None
+        return self._evaluator
+
+    @property
+    def model(self) -> PosteriorModel:
+        """The trained model: parameter space, data space and network."""
+        return self.evaluator.model
+
+    @property
+    def reference(self) -> Reference:
+        """What observations are compared with to tell how typical they are."""
+        _ = super().model
+        assert self._reference is not None
+        return self._reference
+
+    @classmethod
+    def present_network(cls, network: Any) -> Any:
+        return moved.rewrite(network)
+
+    def configuration(self) -> dict[str, Any]:
+        """Return summaries and flow, by name."""
+        return {"summaries": self.summaries, "flow": self.flow}
+
+    def entries(self) -> dict[str, Any]:
+        scalings = self.model.data.scalings
+        return {
+            "network": self.network_configuration(),
+            "compression": {name: scaling.compress for name, scaling in scalings.items()},
+        }
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        reference = {f"reference/{name}": value for name, value in self.reference.arrays().items()}
+        return {**self.model.arrays(), **reference}
+
+    def check_rows(self, model: PosteriorModel, rows: Arrays) -> None:
+        """Refuse parameters outside the prior's support: they would be moved to its edge unseen.
+
+        The prior can't have drawn them.
+        """
+        space = model.parameters
+        outside = ~space.possible(rows).numpy()
+        if outside.any():
+            culprit = {name: rows[name][np.argmax(outside)].tolist() for name in space.names}
+            got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
+            do = "drop those rows, or widen the prior to the one they were drawn from"
+            expected = "parameters inside the prior's support"
+            raise InputError("Training data", expected=expected, got=got, do=do)
+
+    def describe_training(self, model: PosteriorModel) -> str:
+        return describe_model(self.declares.name, model)
+
+    def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
+        """Take a trained model, and measure on rows what observations are compared with."""
+        evaluator = Evaluator(model)
+        self.adopt_parts(evaluator, measure_reference(evaluator, rows))
+
+    def restore(self, saved: SavedModel) -> PosteriorModel:
+        return saved_model(saved, self.declares, self.summaries, self.flow)
+
+    def adopt_saved(self, model: PosteriorModel, saved: SavedModel) -> None:
+        self.adopt_parts(Evaluator(model), saved_reference(saved, model, self.declares))
+
+    def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
+        """Take a trained model's evaluation, and what observations are compared with."""
+        self._model = evaluator.model
+        self._evaluator = evaluator
+        self._reference = reference
+
+    def encode_data(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
+        """Check data once, and run the summary networks once."""
+        evaluator = self.evaluator
+        observations = check_observations(self.declares, data)
+        return observations, *evaluator.condition(observations.arrays)

@@ -1,0 +1,99 @@
+"""Simulators of several independent trials of another one, or with another prior."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from bayesinn.core.errors import InputError
+from bayesinn.simulation.prior import Entry
+from bayesinn.simulation.simulator import Simulator, simulator as declare
+
+tfd = tfp.distributions
+
+
+def derived_simulator(
+    simulator: Simulator,
+    trials: int | None = None,
+    prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+) -> Simulator:
+    """Return a simulator of data sets of independent ``trials``, (trials, ...), or the same one.
+
+    All trials of a data set have its parameters and context. ``prior`` replaces that of the
+    simulator.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> derived_simulator(bi.get("linear"), trials=10).observable_shapes
+    {'y': (10,)}
+    """
+    if trials is None and prior is None:
+        return simulator
+    if not simulator.simulates:
+        raise InputError(
+            f"Simulator {simulator.name!r}",
+            expected="a forward model, to repeat it or to simulate with another prior",
+            got="arrays alone",
+            do="declare one with @bi.simulator, or ask about single trials with the same prior",
+        )
+    name = simulator.name
+    function = simulator.function
+    if trials is not None:
+        name += f" x {trials}"
+        function = _repeat(simulator, trials)
+    # The first axis of data is that of trials; coordinates have names of their own.
+    places = {} if trials is not None else simulator.labels.coordinates
+    known = {key for kind in simulator.shapes.values() for key in kind}
+    known |= {place.name for place in places.values()}
+    labels, units = (
+        {key: text for key, text in texts.items() if key in known}
+        for texts in (simulator.labels.labels, simulator.labels.units)
+    )
+    policy = simulator.engine.declared
+    options: dict[str, Any] = {
+        "on_nonfinite": simulator.on_nonfinite,
+        "most_failures": simulator.most_failures,
+    }
+    if not simulator.in_graph:
+        options |= {
+            "engine": "python",
+            "batched": simulator.engine.batched,
+            "time_limit": policy.time_limit,
+        }
+    return declare(
+        prior=simulator.prior.entries if prior is None else prior,
+        context=None if simulator.context is None else simulator.context.entries,
+        name=name if prior is None else f"{name}, another prior",
+        labels=labels,
+        units=units,
+        coordinates={key: {place.name: place.values} for key, place in places.items()},
+        **options,
+    )(function)
+
+
+def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:
+    """Return the forward model of several trials, as the simulator's engine calls it."""
+    # Workers get the function; the simulator is of no use to them.
+    function = simulator.function
+    in_graph = simulator.in_graph
+    batched = simulator.engine.batched
+
+    def simulate(*arguments: Any) -> dict[str, Any]:
+        *given, random = arguments
+        if not batched:
+            rows = [function(*given, random) for _ in range(trials)]
+            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        repeat = tf.repeat if in_graph else np.repeat
+        reshape = tf.reshape if in_graph else np.reshape
+        repeated = [
+            {name: repeat(value, trials, axis=0) for name, value in part.items()} for part in given
+        ]
+        data = function(*repeated, random)
+        return {
+            name: reshape(value, (-1, trials, *value.shape[1:])) for name, value in data.items()
+        }
+
+    return simulate

@@ -1,0 +1,43 @@
+"""The command that compares models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+MODELS = """
+import bayesinn as bi
+import tensorflow as tf
+import tensorflow_probability as tfp
+tfd = tfp.distributions
+
+
+def declare(name, sd):
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, sd)}, name=name)
+    def model(parameters, seed):
+        mean = parameters["mean"][:, None]
+        return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 3), seed)}
+
+    return model
+
+
+narrow = declare("narrow", 0.5)
+wide = declare("wide", 4.0)
+"""
+
+
+def test_models(bayesinn, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MODELS)
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"x": [5.0, 6.0, 5.5]}))
+    names = [f"{tmp_path / 'mine.py'}:{name}" for name in ("narrow", "wide")]
+    options = ["--simulations", "2000", "--steps", "100"]
+    folder = tmp_path / "saved"
+    answer = bayesinn("models", *names, *options, "--output", folder)
+    assert answer.status == 2
+    assert "none ships with 'narrow'" in answer.err
+    answer = bayesinn("models", *names, *options, "--data", data, "--output", folder)
+    assert answer.status == 0
+    assert "calibration error" in answer.out
+    assert "log BF of wide to narrow" in answer.out
+    assert (folder / "manifest.json").is_file()

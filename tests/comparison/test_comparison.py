@@ -1,0 +1,123 @@
+"""Comparison of models: answers, saved folders, data that no model makes, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SavedPosteriorError
+
+tfd = tfp.distributions
+Tensors = dict[str, tf.Tensor]
+
+
+def declare(name: str, sd: float, size: int = 3) -> bi.Simulator:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, sd)}, name=name)
+    def model(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        mean = parameters["mean"][:, None]
+        return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], size), seed)}
+
+    return model
+
+
+narrow = declare("narrow", 0.5)
+wide = declare("wide", 4.0)
+
+
+def fit(comparison: bi.ModelComparison, **options) -> bi.ModelComparison:
+    data = comparison.simulate(4_000, seed=1)
+    settings = {"steps": 300, "batch_size": 64, "seed": 1, "progress": False}
+    return comparison.fit(data, **{**settings, **options})
+
+
+@pytest.fixture(scope="module")
+def trained() -> bi.ModelComparison:
+    return fit(bi.ModelComparison([narrow, wide], weights=[3.0, 1.0]))
+
+
+def test_probabilities_and_factors(trained) -> None:
+    data = {"x": np.array([[0.1, 0.0, -0.1], [5.0, 6.0, 5.5]])}
+    found = trained.probabilities(data)
+    np.testing.assert_allclose(found["narrow"] + found["wide"], 1.0)
+    assert found["narrow"][0] > 0.8
+    assert found["wide"][1] > 0.95
+    # Prior odds are no part of Bayes factors.
+    factor = trained.log_bayes_factors(data)["wide"]
+    odds = np.log(found["wide"] / found["narrow"])
+    np.testing.assert_allclose(factor, odds + np.log(3.0), rtol=1e-4)
+    against = trained.log_bayes_factors(data, against="wide")["narrow"]
+    np.testing.assert_allclose(against, -factor)
+    single = trained.probabilities({"x": data["x"][0]})
+    assert single["narrow"] == pytest.approx(found["narrow"][0])
+
+
+def test_data_that_no_model_makes(trained) -> None:
+    found = trained.probabilities({"x": np.array([[0.3, 0.1, -0.5], [40.0, -40.0, 40.0]])})
+    assert found.out_of_distribution.tolist() == [False, True]
+
+
+def test_calibration(trained) -> None:
+    result = trained.calibration(2_000, seed=4)
+    assert result.error < 0.05
+    assert result.confusion.sum(axis=1) == pytest.approx([1.0, 1.0])
+    assert "calibration error" in repr(result)
+    figure = bi.plots.model_calibration(result)
+    assert len(figure.axes) == 2
+
+
+READ = """
+import sys
+import numpy as np
+import bayesinn as bi
+from tests.comparison.test_comparison import narrow, wide
+loaded = bi.load(sys.argv[1], simulator=[narrow, wide])
+np.savez(sys.argv[2], **loaded.probabilities({"x": np.ones((4, 3))}))
+"""
+
+
+def test_saved_and_loaded(trained, tmp_path: Path, fresh_python) -> None:
+    trained.save(tmp_path / "saved")
+    fresh_python(READ, tmp_path / "saved", tmp_path / "answers.npz")
+    found = trained.probabilities({"x": np.ones((4, 3))})
+    for name, value in np.load(tmp_path / "answers.npz").items():
+        np.testing.assert_array_equal(value, found[name])
+    assert bi.load(tmp_path / "saved").names == ("narrow", "wide")
+    with pytest.raises(InputError, match="2 simulators"):
+        bi.load(tmp_path / "saved", simulator=narrow)
+    with pytest.raises(SavedPosteriorError, match="wide"):
+        bi.load(tmp_path / "saved", simulator=[narrow, declare("wide", 5.0)])
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def test_resumed(tmp_path: Path) -> None:
+    def new() -> bi.ModelComparison:
+        return bi.ModelComparison([narrow, wide], hidden=(8,))
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(new(), optimization=bi.Optimization(callbacks=[Stop()]), checkpoint=tmp_path)
+    resumed = fit(new(), checkpoint=bi.Checkpoint(tmp_path, resume=True))
+    assert resumed.fingerprint == fit(new()).fingerprint
+
+
+def test_models_that_cannot_be_compared(trained) -> None:
+    with pytest.raises(InputError, match="two or more"):
+        bi.ModelComparison([narrow])
+    with pytest.raises(InputError, match="of different names"):
+        bi.ModelComparison([narrow, narrow])
+    with pytest.raises(InputError, match="the same observables"):
+        bi.ModelComparison([narrow, declare("longer", 1.0, size=4)])
+    with pytest.raises(InputError, match="2 positive numbers"):
+        bi.ModelComparison([narrow, wide], weights=[1.0, 0.0])
+    with pytest.raises(InputError, match="a model out of"):
+        trained.log_bayes_factors({"x": np.zeros(3)}, against="other")

@@ -1,0 +1,200 @@
+"""Likelihoods and ratios: densities, draws, saved folders, posteriors that can be diagnosed."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+from bayesinn.likelihood.convergence import Convergence
+from bayesinn.likelihood.vector import DataVector
+
+tfd = tfp.distributions
+
+
+@bi.simulator(
+    prior={"rate": tfd.Gamma(4.0, 1.0), "shift": tfd.Uniform(-2.0, 2.0)},
+    context={"noise": tfd.Uniform(0.5, 1.5)},
+)
+def counted(
+    parameters: dict[str, tf.Tensor], context: dict[str, tf.Tensor], seed: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """A count, and a number with a known noise; beside them a constant."""
+    rate = parameters["rate"]
+    shift = parameters["shift"]
+    noise = context["noise"] * tf.random.stateless_normal(tf.shape(shift), seed)
+    count = tf.random.stateless_poisson(tf.shape(rate), seed + 1, rate)
+    return {"x": tf.stack([shift + noise, tf.fill(tf.shape(shift), 7.0)], axis=-1), "count": count}
+
+
+def exact(data: dict[str, np.ndarray]) -> np.ndarray:
+    number = tfd.Normal(data["shift"], data["noise"]).log_prob(data["x"][:, 0])
+    return (number + tfd.Poisson(data["rate"]).log_prob(data["count"])).numpy()
+
+
+def likelihood(simulator: bi.Simulator = counted) -> bi.AmortizedLikelihood:
+    flow = bi.flows.coupling(
+        blocks=2,
+        hidden=(32,),
+        transform=bi.bijections.Composed([bi.bijections.Affine(), bi.bijections.Spline()]),
+    )
+    return bi.AmortizedLikelihood(simulator, flow)
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, bi.AmortizedLikelihood | bi.LikelihoodRatio]:
+    options = {"steps": 1_500, "batch_size": 128, "seed": 1, "progress": False}
+    classifier = bi.likelihood.RatioFlow(hidden=(64, 64))
+    return {
+        "likelihood": likelihood().fit(**options),
+        "ratio": bi.LikelihoodRatio(counted, classifier=classifier).fit(**options),
+    }
+
+
+def split(rows: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    data = {name: rows[name] for name in ("x", "count", "noise")}
+    return data, {name: rows[name] for name in ("rate", "shift")}
+
+
+def test_densities_are_those_of_the_simulator(trained) -> None:
+    rows = counted.sample(4_000, seed=5)
+    density = trained["likelihood"].log_prob(*split(rows))
+    # The divergence from the exact likelihood, in nats; a wrong log-det would change its sign.
+    gap = exact(rows) - density
+    assert -3.0 * np.std(gap) / np.sqrt(len(gap)) < np.mean(gap) < 0.1
+    # Probabilities of all counts add up to the density of the number alone.
+    data, parameters = split({name: value[:1] for name, value in rows.items()})
+    every = {name: np.repeat(value, 60, axis=0) for name, value in data.items()}
+    every["count"] = np.arange(60.0)
+    one = {name: np.repeat(value, 60, axis=0) for name, value in parameters.items()}
+    total = np.exp(trained["likelihood"].log_prob(every, one)).sum()
+    alone = tfd.Normal(parameters["shift"], data["noise"]).prob(data["x"][:, 0])
+    assert total == pytest.approx(float(alone[0]), rel=0.3)
+
+
+def test_what_is_impossible_has_no_density(trained) -> None:
+    data, parameters = split(counted.sample(2, seed=5))
+    outside = {"rate": parameters["rate"], "shift": np.array([3.0, 0.0])}
+    found = trained["likelihood"].log_prob(data, outside)
+    assert found[0] == -np.inf < found[1]
+    other = {**data, "x": data["x"] + np.array([[0.0, 1.0], [0.0, 0.0]])}
+    found = trained["likelihood"].log_prob(other, parameters)
+    assert found[0] == -np.inf < found[1]
+
+
+def test_draws_are_like_simulations(trained) -> None:
+    parameters = {"rate": np.array([2.0, 6.0]), "shift": np.array([-1.0, 1.0])}
+    context = {"noise": np.array([0.5, 1.0])}
+    drawn = trained["likelihood"].sample(parameters, context, draws=4_000, seed=3)
+    assert drawn["x"].shape == (2, 4_000, 2)
+    np.testing.assert_allclose(drawn["count"].mean(axis=1), [2.0, 6.0], atol=0.3)
+    np.testing.assert_allclose(drawn["x"][..., 0].mean(axis=1), [-1.0, 1.0], atol=0.15)
+    np.testing.assert_allclose(drawn["x"][..., 0].std(axis=1), [0.5, 1.0], rtol=0.15)
+    assert (drawn["x"][..., 1] == 7.0).all()
+    assert (drawn["count"] == np.floor(drawn["count"])).all()
+
+
+def test_ratios_differ_from_likelihoods_by_the_evidence(trained) -> None:
+    rows = counted.sample(1_000, seed=6)
+    data, parameters = split(rows)
+    other = {name: np.roll(value, 1) for name, value in parameters.items()}
+    differences = [
+        part[0] - part[1]
+        for part in (
+            [exact({**data, **pair}) for pair in (parameters, other)],
+            [trained["ratio"].log_ratio(data, pair) for pair in (parameters, other)],
+        )
+    ]
+    close = np.abs(differences[0]) < 3.0
+    assert np.mean(np.abs(differences[0] - differences[1])[close]) < 0.3
+
+
+READ = """
+import sys
+import numpy as np
+import bayesinn as bi
+from tests.likelihood.test_likelihood import counted, split
+data, parameters = split(counted.sample(20, seed=5))
+loaded = [bi.load(f"{sys.argv[1]}/{name}", simulator=counted) for name in ("likelihood", "ratio")]
+np.savez(
+    sys.argv[2],
+    likelihood=loaded[0].log_prob(data, parameters),
+    ratio=loaded[1].log_ratio(data, parameters),
+)
+"""
+
+
+def test_saved_and_loaded_in_a_fresh_process(trained, tmp_path: Path, fresh_python) -> None:
+    for name, estimator in trained.items():
+        estimator.save(tmp_path / name)
+    fresh_python(READ, tmp_path, tmp_path / "answers.npz")
+    answers = np.load(tmp_path / "answers.npz")
+    data, parameters = split(counted.sample(20, seed=5))
+    density = trained["likelihood"].log_prob(data, parameters)
+    np.testing.assert_array_equal(answers["likelihood"], density)
+    ratio = trained["ratio"].log_ratio(data, parameters)
+    np.testing.assert_array_equal(answers["ratio"], ratio)
+
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        if epoch == 25:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("make", [likelihood, lambda: bi.LikelihoodRatio(counted)])
+def test_resumed(make, tmp_path: Path) -> None:
+    options = {"steps": 50, "batch_size": 32, "seed": 1, "progress": False}
+    stop = bi.Optimization(callbacks=[Stop()])
+    with pytest.raises(KeyboardInterrupt):
+        make().fit(optimization=stop, checkpoint=tmp_path, **options)
+    resumed = make().fit(checkpoint=bi.Checkpoint(tmp_path, resume=True), **options)
+    assert resumed.fingerprint == make().fit(**options).fingerprint
+
+
+def test_trials_and_priors_that_are_refused(trained) -> None:
+    estimator = trained["likelihood"]
+    with pytest.raises(InputError, match=r"(?s)'prior'.*inside the support"):
+        estimator.posterior(prior={"rate": tfd.Gamma(4.0, 1.0), "shift": tfd.Normal(0.0, 3.0)})
+    with pytest.raises(InputError, match=r"(?s)'prior'.*a prior of"):
+        estimator.posterior(prior={"rate": tfd.Gamma(4.0, 1.0)})
+    observed = {"x": np.zeros((3, 2)), "count": np.zeros(4), "noise": 1.0}
+    with pytest.raises(InputError, match="the same number of trials"):
+        estimator.posterior(observed)
+    with pytest.raises(InputError, match="nothing was observed"):
+        estimator.posterior(trials=2).sample()
+    with pytest.raises(InputError, match="a flow with a density"):
+        bi.AmortizedLikelihood(counted, bi.flows.FlowMatching())
+
+
+def test_vectors_of_heavy_tails_round_trip() -> None:
+    rows = {"x": np.exp(np.random.default_rng(1).normal(0.0, 3.0, (2_000, 1)))}
+    vector = DataVector.fit({"x": (1,)}, rows, seed=1)
+    assert vector.frame.compress[0] > 0.0
+    with tf.GradientTape() as tape:
+        x = tf.constant(rows["x"])
+        tape.watch(x)
+        z, log_det = vector.to_vector({"x": x}, tf.zeros((2_000, 1)))
+    np.testing.assert_allclose(vector.from_vector(z.numpy())["x"], rows["x"], rtol=2e-4)
+    slope = np.log(tape.gradient(z, x).numpy()[:, 0])
+    np.testing.assert_allclose(log_det, slope, atol=1e-4)
+
+
+def test_chains_that_disagree_are_warned_of() -> None:
+    draws = np.random.default_rng(1).normal(size=(2, 4, 250, 3))
+    diverged = np.zeros((2, 4, 250), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Convergence.measure({"beta": draws}, diverged).warn("'model'")
+    draws[1, 0, :, 2] += 2.0
+    found = Convergence.measure({"beta": draws}, diverged)
+    assert found.values["beta"].shape == (3, 2, 3)
+    with pytest.warns(UserWarning, match=r"'model' have not converged: R-hat of beta\[2\] 1\.\d+"):
+        found.warn("'model'")
