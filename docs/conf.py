@@ -39,6 +39,8 @@ html_theme = "furo"
 html_title = f"bayesinn {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+# MathJax 3.2.2 of npm, one file: the default would load it from the web.
+mathjax_path = "mathjax/tex-svg.js"
 html_copy_source = html_show_sourcelink = html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_selector = "div:not(.output) > div.highlight > pre"

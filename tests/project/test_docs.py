@@ -73,18 +73,22 @@ def test_tutorials_have_their_figures(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_page_is_wider_than_the_screen(site: Path, browser) -> None:  # noqa: F811
+def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) -> None:  # noqa: F811
     wide = []
+    asked: list[str] = []
     for width in (LAPTOP, PHONE):
         window = browser.new_page(viewport={"width": width, "height": 800})
-        # Formulas are set by a script from the web, which tests don't load.
-        window.route("http*://**", lambda route: route.abort())
+        window.route("http*://**", lambda route: (asked.append(route.request.url), route.abort()))
         for page in sorted(site.rglob("*.html")):
             window.goto(page.as_uri())
+            if "mathjax" in page.read_text():
+                window.wait_for_selector("mjx-container svg")
             if window.evaluate("document.documentElement.scrollWidth") > width:
                 wide.append((width, page.name))
         window.close()
     assert wide == []
+    # Formulas, too, are set without the web.
+    assert asked == []
 
 
 def test_a_tutorial_without_outputs_of_its_code_is_a_warning(tmp_path: Path) -> None:
