@@ -52,7 +52,9 @@ autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
 autosummary_generate = False
-maximum_signature_line_length = 100
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 
