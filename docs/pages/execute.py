@@ -101,10 +101,15 @@ def save(file: Path, notebook: Any) -> None:
                 table = _table(output.data["text/html"])
             else:
                 text += output.data["text/plain"] + "\n"
-        text = "\n".join(map(str.rstrip, text.rstrip().split("\n")))
+        text = _without_progress("\n".join(map(str.rstrip, text.rstrip().split("\n"))))
         cells.append({"text": text, "figures": figures} | ({"table": table} if table else {}))
     saved = {"code": fingerprint(code_of(file.read_text())), "cells": cells}
     (folder / "outputs.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
+
+
+def _without_progress(text: str) -> str:
+    """Leave out all lines of progress but the last, which say how busy a machine was."""
+    return re.sub(r"^(training|diagnosing): .*\n(?=\1: )", "", text, flags=re.MULTILINE)
 
 
 def _table(html: str) -> str:
