@@ -1,4 +1,4 @@
-# make setup | test | mutate | demo | docs | bench | check | format | numbers | clean
+# make setup | test | mutate | demo | docs | bench | check | format | numbers | figures | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
@@ -9,7 +9,7 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help setup test mutate demo docs bench check format numbers clean
+.PHONY: help setup test mutate demo docs bench check format numbers figures clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
@@ -21,6 +21,7 @@ help:
 	@echo "make check    formatting, lint, types and the numbers of pages"
 	@echo "make format   format, and repair what ruff can repair"
 	@echo "make numbers  fill numbers and tables of README, documentation and results from their CSV files"
+	@echo "make figures  draw figures anew for which CSV files suffice"
 	@echo "make clean    remove caches and build products, not .venv or runs"
 
 setup:
@@ -62,6 +63,9 @@ format: setup
 
 numbers: setup
 	$(BIN)/python -m docs.numbers
+
+figures: setup
+	$(BIN)/python -m docs.figures
 
 clean:
 	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache

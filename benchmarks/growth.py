@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py [--quick]
 
-Writes growth.csv and growth.png beside this file. One size is varied at a time; the others are
+Writes growth.csv and growth.svg beside this file. One size is varied at a time; the others are
 those of the toy (5 parameters, 6 blocks of 128 hidden units, batch 64), and for series of one
 channel those of ``ConvLSTM(32)``. The floor is what the step's matrix products would take at the
 rate of one product of 512 x 128 with 128 x 128, measured in the same run: forward, and twice as
@@ -18,16 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 import tensorflow_probability as tfp
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from training_step import full_steps, milliseconds, trainer
 
 import bayesinn as bi
+from bayesinn import plots
 from bayesinn.core.compilation import XLA
+from bayesinn.plots.style import BLACK, BLUE, styled
 
 tfd = tfp.distributions
 
@@ -116,22 +118,33 @@ def measure(varied: str, size: int, xla: XLA, rounds: int, speed: float) -> dict
     }  # fmt: skip
 
 
-def draw(table: pd.DataFrame) -> plt.Figure:
+@styled
+def draw(table: pd.DataFrame) -> Figure:
     """Draw the time of a step and its floor against each size."""
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6.5), layout="constrained")
-    for axis, (varied, rows) in zip(axes.flat, table.groupby("varied", sort=False), strict=False):
-        axis.loglog(rows["size"], rows["ms_per_step"], "o-", label="training step")
+    figure = Figure(figsize=(7.4, 5.0), layout="constrained")
+    axes = list(figure.subplots(2, 3).flat)
+    for axis, (varied, rows) in zip(axes, table.groupby("varied", sort=False), strict=False):
         axis.loglog(
-            rows["size"], rows["floor_ms"], "--", color="gray", label="floor: its matrix products"
+            rows["size"], rows["ms_per_step"], "o-", color=BLUE, markersize=4, label="training step"
         )
-        axis.set(xlabel=varied, ylabel="ms per step")
-        axis.set_xticks(list(rows["size"])[:: 1 if len(rows) < 7 else 2])
+        axis.loglog(
+            rows["size"],
+            rows["floor_ms"],
+            "--",
+            color=BLACK,
+            linewidth=1.0,
+            label="floor: its matrix products",
+        )
+        axis.set(xlabel=varied)
+        every = 1 if len(rows) < 6 else 2
+        axis.set_xticks(list(rows["size"])[::every])
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(NullFormatter())
-        axis.grid(alpha=0.3)
-    axes.flat[0].legend()
-    axes.flat[-1].axis("off")
+    for axis in axes[::3]:
+        axis.set_ylabel("ms/step")
+    axes[-1].legend(*axes[0].get_legend_handles_labels(), loc="center")
+    axes[-1].axis("off")
     return figure
 
 
@@ -158,7 +171,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) if quick else HERE
         table.to_csv(folder / "growth.csv", index=False, float_format="%.4g")
-        draw(table).savefig(folder / "growth.png", dpi=120)
+        plots.save(draw(table), folder / "growth.svg")
 
 
 if __name__ == "__main__":

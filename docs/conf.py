@@ -39,6 +39,8 @@ html_theme = "furo"
 html_title = f"bayesinn {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+# MathJax 3.2.2 of npm, one file: the default would load it from the web.
+mathjax_path = "mathjax/tex-svg.js"
 html_copy_source = html_show_sourcelink = html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_selector = "div:not(.output) > div.highlight > pre"
@@ -50,7 +52,9 @@ autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False
 autodoc_typehints_format = "short"
 autosummary_generate = False
-maximum_signature_line_length = 100
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 

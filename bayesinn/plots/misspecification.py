@@ -53,7 +53,7 @@ def misspecification_power(
     figure = canvas(figure, width, 3.8)
     ax = figure.add_subplot()
     rate = 1.0 - float(power["level"].iloc[0])
-    ax.axhline(rate, label=f"{rate:.2g} if well specified", **DASHED)
+    ax.axhline(rate, label=f"{100 * rate:.2g} % if well specified", **DASHED)
     for index, (size, rows) in enumerate(power.groupby("size", sort=False)):
         rows = rows.sort_values("alternative") if numbers else rows
         # Sizes next to each other where alternatives have no scale of their own.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import SubFigure
 from matplotlib.mathtext import MathTextParser
 from matplotlib.text import Text
@@ -20,6 +21,8 @@ from bayesinn.plots.style import Canvas
 RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
 WRITER = "bayesinn"  #: in every picture, as the software that made it
 _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
+# The same picture is the same file.
+_NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
 def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> Path:
@@ -39,7 +42,8 @@ def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None
             do="name the file for example 'recovery.png'",
         )
     with atomic_write(path) as file:
-        _write(figure, file, {_FORMATS[path.suffix]: WRITER} | dict(metadata or {}))
+        known = {_FORMATS[path.suffix]: WRITER, **_NO_DATE.get(path.suffix, {})}
+        _write(figure, file, known | dict(metadata or {}))
     return path
 
 
@@ -72,7 +76,7 @@ def check_own(path: Path) -> None:
     )
 
 
-def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str]) -> None:
+def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str | None]) -> None:
     # Only whole figures can be written.
     while isinstance(figure, SubFigure):
         figure = figure.figure
@@ -85,4 +89,5 @@ def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str
                     parser.parse(line)
         except ValueError:
             text.set_parse_math(False)
-    figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)
+    with rc_context({"svg.hashsalt": WRITER}):
+        figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -45,26 +46,8 @@ BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
 BARS: dict[str, Any] = {"fill": True, "facecolor": LIGHT_GREY, "edgecolor": GREY, "linewidth": 0.8}
 POINTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
 
-_SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), BLACK
-    ),
-    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "white"),
-    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), "inherit"),
-    "axes.titlecolor": "auto",
-    "axes.titlesize": 10.5,
-    **dict.fromkeys(("font.size", "axes.labelsize"), 10.0),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 9.0),
-    **dict.fromkeys(
-        ("legend.frameon", "axes.spines.top", "axes.spines.right", "axes.grid", "text.usetex"),
-        False,
-    ),
-    "legend.labelcolor": "None",
-    "text.parse_math": True,
-    "axes.formatter.use_mathtext": True,
-    "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-3, 4),
-}
+STYLE = Path(__file__).with_name("bayesinn.mplstyle")  #: settings of every figure, also for scripts
+_SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
 
 
 def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

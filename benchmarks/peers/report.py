@@ -1,4 +1,4 @@
-"""What the runs amount to: results.csv, figure.png, and tables here and in the project's README.
+"""What the runs amount to: results.csv, figure.svg, and tables here and in the project's README.
 
 python benchmarks/peers/report.py    # write the figure again, from results.csv; make numbers: the
 tables
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
@@ -33,7 +34,16 @@ TITLES = {
     "sample": "Sampling, s",
     "accuracy": "Time to accuracy, s (missing: not reached)",
 }
-COLORS = ("#1b6ca8", "#d1495b", "#edae49", "#6a994e")
+#: Tasks in which bayesinn has a time in each row, by which the others are divided in the figure.
+RELATIVE = ("step", "short", "sample")
+HEADINGS = {
+    "step": "Training: step over that of bayesinn (in brackets: ms)",
+    "short": "The same in fits of 200 steps, not compiled by bayesinn",
+    "first": "First fit of a process beyond its steps, s",
+    "sample": "Sampling: time over that of bayesinn (in brackets: s)",
+    "accuracy": "Time to accuracy, s (missing: not reached, or not measured)",
+}
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
 
 
@@ -167,68 +177,77 @@ def short(value: float) -> str:
 
 
 def draw(results: pd.DataFrame) -> Figure:
-    """Medians and ranges of all libraries, a panel for each task; further left is better."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    """Draw medians and ranges of all libraries, a panel for each task; further left is better.
 
-    reached = [row for row in lines(results) if np.isfinite(row[2]["median"]).any()]
-    panels = {task: [row[1:] for row in reached if row[0] == task] for task in TITLES}
-    panels = {TITLES[task]: rows for task, rows in panels.items() if rows}
-    heights = [len(rows) for rows in panels.values()]
-    libraries = [library for library in COLUMNS if library in set(results["library"])]
-    figure = Figure(figsize=(9, 1.5 + 0.65 * sum(heights)), layout="constrained")
-    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for ax, (title, rows) in zip(axes, panels.items(), strict=True):
-        for place, library in enumerate(libraries):
-            color = COLORS[[*COLUMNS].index(library)]
-            offset = 0.22 * (place - 0.5 * (len(libraries) - 1))
-            known = [(row + offset, group.loc[library, ["min", "median", "max"]].to_numpy(float))
-                     for row, (_, group) in enumerate(rows) if library in group.index]  # fmt: skip
-            for y, (low, middle, high) in known:
-                if np.isfinite(middle):
-                    ax.plot(
-                        [low, high if np.isfinite(high) else middle],
-                        [y, y],
-                        color=color,
-                        linewidth=2,
-                    )
-                    ax.text(
-                        high if np.isfinite(high) else middle,
-                        y,
-                        f"  {short(middle)}",
-                        va="center",
-                        fontsize=7,
-                    )
-            points = [values[1] for _, values in known]
-            ax.plot(
-                points,
-                [y for y, _ in known],
-                "o",
-                color=color,
-                markersize=5,
-                label=COLUMNS[library],
-            )
-        ax.set(xscale="log", title=title)
-        ax.set_yticks(range(len(rows)), [label for label, _ in rows])
-        ax.set_ylim(len(rows) - 0.5, -0.5)
-        ax.margins(x=0.12)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    Where bayesinn was measured in each row, times are those of the others over its own.
+    """
+    from matplotlib.figure import Figure
+
+    from bayesinn.plots.style import styled
+
+    @styled
+    def drawn() -> Figure:
+        reached = [row for row in lines(results) if np.isfinite(row[2]["median"]).any()]
+        panels = {task: [row[1:] for row in reached if row[0] == task] for task in TITLES}
+        panels = {task: rows for task, rows in panels.items() if rows}
+        heights = [len(rows) + 1.2 for rows in panels.values()]
+        figure = Figure(figsize=(7.4, 1.0 + 0.36 * sum(heights)), layout="constrained")
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for ax, (task, rows) in zip(axes, panels.items(), strict=True):
+            _panel(ax, task, rows)
+        handles, names = axes[0].get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside upper center", ncols=len(names))
+        return figure
+
+    return drawn()
+
+
+def _panel(ax: Axes, task: str, rows: list[tuple[str, pd.DataFrame]]) -> None:
+    """Draw the rows of a task: as ratios to bayesinn, or in seconds."""
+    from matplotlib.ticker import NullFormatter
+
+    from bayesinn.plots.style import CURVES, GREY
+
+    relative = task in RELATIVE
+    labels = []
+    for row, (label, group) in enumerate(rows):
+        own = group.loc["bayesinn", "median"] if relative else 1.0
+        labels.append(f"{label} ({short(own)})" if relative else label)
+        for place, library in enumerate(COLUMNS):
+            if library not in group.index or np.isinf(group.loc[library, "median"]):
+                continue
+            colour, marker, _ = CURVES[place]
+            ends = group.loc[library, ["min", "median", "max"]].to_numpy(float) / own
+            low, middle, high = np.where(np.isfinite(ends), ends, ends[1])
+            y = row + 0.13 * (place - 1.5)
+            name = COLUMNS[library] if row == 0 else None
+            ax.plot([low, high], [y, y], color=colour, linewidth=1.5)
+            ax.plot(middle, y, marker, color=colour, markersize=5, label=name)
+    ax.set_yticks(range(len(rows)), labels)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", linewidth=0.5, alpha=0.5)
+    if relative or task == "first":
+        ax.axvline(1.0 if relative else 0.0, color=GREY, linewidth=1.0)
+    if task != "first":
+        ax.set_xscale("log")
+        low, high = ax.get_xlim()
+        ticks = [value for value in TICKS if low <= value <= high]
+        ax.set_xticks(ticks, [f"{value:g}{' x' * relative}" for value in ticks])
         ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.grid(axis="x", which="both", alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside upper center",
-        ncols=len(libraries),
-        frameon=False,
-    )
-    return figure
+    ax.set_title(HEADINGS[task], loc="left")
+
+
+def save_figure(results: pd.DataFrame, file: Path) -> None:
+    """Draw, and write a file."""
+    from bayesinn.plots import save
+
+    save(draw(results), file)
 
 
 def main() -> None:
     """Write the figure again."""
-    draw(pd.read_csv(HERE / "results.csv")).savefig(HERE / "figure.png", dpi=150)
+    save_figure(pd.read_csv(HERE / "results.csv"), HERE / "figure.svg")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 
 Each measurement is a fresh process; the libraries take turns. What is finished stays in runs.jsonl:
 after an interruption the same command goes on, and a new measurement begins when that file is
-removed. results.csv and figure.png are written after each round; ``make numbers`` then fills the
+removed. results.csv and figure.svg are written after each round; ``make numbers`` then fills the
 tables of README.md here and of the project.
 """
 
@@ -238,7 +238,7 @@ def main() -> None:
                         climb(runner, library, settings, problem, value, seed)
             results = report.aggregate(runner.runs)
             results.to_csv(folder / "results.csv", index=False, float_format="%.4g")
-            report.draw(results).savefig(folder / "figure.png", dpi=150)
+            report.save_figure(results, folder / "figure.svg")
     sys.exit(1 if runner.failed else 0)
 
 

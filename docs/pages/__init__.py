@@ -1,8 +1,8 @@
 """Pages made from the rest of the repository whenever the documentation is built, to copy nothing.
 
 Each module makes some: tutorials with what they printed and drew, a gallery of results, the
-reference of each package, what each diagnostic tells. :func:`write` puts them beside the pages that
-are written by hand; git ignores them.
+reference of each package, the command line, what each diagnostic tells. :func:`write` puts them
+beside the pages that are written by hand; git ignores them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from docs import numbers
-from docs.pages import diagnostics, gallery, measurements, reference, tutorials
+from docs.pages import commands, diagnostics, gallery, measurements, reference, tutorials
 
 #: Folders that hold nothing but such pages.
 FOLDERS = ("tutorials", "gallery", "reference", "generated")
@@ -24,7 +24,7 @@ def write(folder: Path, warn: Callable[[str], None]) -> None:
         for problem in numbers.problems(page):
             warn(problem)
     pages: dict[str, str] = {}
-    for module in (tutorials, gallery, reference, diagnostics, measurements):
+    for module in (tutorials, gallery, reference, commands, diagnostics, measurements):
         pages |= module.pages(warn)
     for name in FOLDERS:
         for path in (folder / name).glob("*"):

@@ -23,8 +23,8 @@ _TOLD = 1_000
 _PAGE = """# Which diagnostic tells what
 
 {{py:func}}`bayesinn.diagnose` runs everything on this page, as far as the posterior and the simulator allow. The texts
-are those of the checks themselves, which the report shows as well. [A tutorial](/tutorials/02_can_i_trust_it.md)
-applies each to a correct posterior and to a broken one.
+are those of the checks themselves, which the report shows as well.
+[A tutorial](/tutorials/07_which_test_sees_which_fault.md) applies each to a correct posterior and to a broken one.
 
 ## How large is too large
 

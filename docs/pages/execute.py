@@ -14,6 +14,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,12 +23,15 @@ from typing import Any
 import jupytext
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from matplotlib import rc_params_from_file
 from nbclient import NotebookClient
 
+from docs.pages.links import ROOT
 from docs.pages.tutorials import EXECUTED, TUTORIALS, code_of, fingerprint
 
-# Seconds that one cell may take; training takes longest.
-CELL_TIMEOUT = 600
+# Seconds that one cell may take; training takes longest, on a busy machine for longer still.
+CELL_TIMEOUT = 3600
+STYLE = ROOT / "bayesinn" / "plots" / "bayesinn.mplstyle"
 
 
 def new_kernel() -> AsyncKernelManager:
@@ -49,6 +53,7 @@ def run(notebook: Any, folder: Path, kernel: AsyncKernelManager | None = None) -
         resources={"metadata": {"path": str(folder)}},
     )
     inline = "module://matplotlib_inline.backend_inline"
+    _sharpen(folder / ".ipython")
     # What tutorials save to temporary folders goes with this one.
     private = {"IPYTHONDIR": str(folder / ".ipython"), "TMPDIR": str(folder)}
     # The library beside the tutorials, whatever is installed.
@@ -56,6 +61,19 @@ def run(notebook: Any, folder: Path, kernel: AsyncKernelManager | None = None) -
     # A kernel that stayed alive would keep one or two gigabytes until the end.
     client.execute(cleanup_kc=kernel is None, env=os.environ | {"MPLBACKEND": inline} | private)
     return notebook
+
+
+def _sharpen(profile: Path) -> None:
+    """Let figures have the house style, and twice the pixels of a screen of old."""
+    settings = dict(rc_params_from_file(STYLE, use_default_template=False))
+    cycle = settings.pop("axes.prop_cycle").by_key()["color"]
+    file = profile / "profile_default" / "ipython_kernel_config.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        "from cycler import cycler\nc = get_config()\n"
+        "c.InlineBackend.figure_formats = {'retina'}\n"
+        f"c.InlineBackend.rc = {settings!r} | {{'axes.prop_cycle': cycler(color={cycle!r})}}\n"
+    )
 
 
 def save(file: Path, notebook: Any) -> None:
@@ -69,6 +87,7 @@ def save(file: Path, notebook: Any) -> None:
         if cell.cell_type != "code":
             continue
         text = ""
+        table = ""
         figures = []
         for output in cell.outputs:
             # Notes on standard error, such as bars of progress, are nothing to read.
@@ -78,13 +97,28 @@ def save(file: Path, notebook: Any) -> None:
                 count += 1
                 figures.append(f"{count}.png")
                 (folder / figures[-1]).write_bytes(base64.b64decode(output.data["image/png"]))
+            elif 'class="dataframe"' in output.data.get("text/html", ""):
+                table = _table(output.data["text/html"])
             else:
                 text += output.data["text/plain"] + "\n"
-        cells.append(
-            {"text": "\n".join(map(str.rstrip, text.rstrip().split("\n"))), "figures": figures}
-        )
+        text = _without_progress("\n".join(map(str.rstrip, text.rstrip().split("\n"))))
+        cells.append({"text": text, "figures": figures} | ({"table": table} if table else {}))
     saved = {"code": fingerprint(code_of(file.read_text())), "cells": cells}
     (folder / "outputs.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
+
+
+def _without_progress(text: str) -> str:
+    """Leave out all lines of progress but the last, which say how busy a machine was."""
+    return re.sub(r"^(training|diagnosing): .*\n(?=\1: )", "", text, flags=re.MULTILINE)
+
+
+def _table(html: str) -> str:
+    """Return a table of pandas as the site shows tables: without a style and a border of its own."""
+    rows = re.search(r"<table.*</table>", html, re.DOTALL)
+    assert rows is not None
+    table = re.sub(r"<table[^>]*>", '<table class="docutils dataframe">', rows[0])
+    table = table.replace(' style="text-align: right;"', "")
+    return f'<div class="table-wrapper output">\n{table}\n</div>'
 
 
 def main() -> None:

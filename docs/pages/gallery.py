@@ -35,7 +35,7 @@ _FIGURES = {
     "covid19_germany": "forecast.png",
     "densities_2d": "spline_autoregressive_4_blocks.png",
     "multispectral": "map.png",
-    "peers": "figure.png",
+    "peers": "figure.svg",
     "sir_germany": "predictive_cases.png",
 }
 

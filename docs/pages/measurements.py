@@ -40,7 +40,7 @@ _GROWTH = """## How a training step grows
 `benchmarks/growth.py`, two cores, under XLA: one size is varied at a time, from 5 parameters, 6 blocks of 128 units and
 batch 64. The floor is the time of the step's matrix products at the rate of one large product on the same machine.
 
-![Milliseconds of a step against each size](../../benchmarks/growth.png)
+![Milliseconds of a step against each size](../../benchmarks/growth.svg)
 
 {repeats}
 

@@ -19,26 +19,107 @@ _CELL = re.compile(
 )
 _INDEX = """# Tutorials
 
-Each runs as it stands, in about a minute; the tests run them all. What they print and draw here was made by
-`python -m docs.pages.execute`.
+In this order. Each runs as it stands, and ends with two exercises, whose answers are folded. Times are those of two
+processor cores.
 
-```{toctree}
-:glob:
+{cards}
 
-*
+```{{toctree}}
+:hidden:
+
+{names}
 ```
 """
+_CARD = """::::{{grid}} 1 1 2 2
+:gutter: 3
+:class-container: tutorial
+
+:::{{grid-item}}
+:columns: 12 12 4 4
+{image}
+:::
+:::{{grid-item}}
+:columns: 12 12 8 8
+**[{title}](/tutorials/{name}.md)** ({minutes})
+
+{sentence}
+:::
+::::
+"""
+#: The picture, how long it takes, and what it is about.
+_SENTENCES = {
+    "01_first_posterior": (
+        "1.png",
+        "2 minutes",
+        "From nothing to a posterior that you have reason to trust: simulate, fit, infer, check, "
+        "save. For people new to simulation-based inference.",
+    ),
+    "02_your_own_simulator": (
+        "1.png",
+        "2 minutes",
+        "A model as it is usually written: in NumPy, as a program in another language, slow, or "
+        "failing now and then.",
+    ),
+    "03_read_the_verdict": (
+        "2.png",
+        "2 minutes",
+        "What each line and figure of a diagnosis says, of a good posterior and of a bad one, and "
+        "what to do then.",
+    ),
+    "04_choosing_a_network": (
+        "2.png",
+        "2 minutes",
+        "What the loss tells, when to leave the default flow, and what that gains and costs, "
+        "measured.",
+    ),
+    "05_covid19_germany": (
+        "5.png",
+        "1 minute",
+        "A case study with 34 parameters: the first wave of Covid-19 in Germany, and a forecast.",
+    ),
+    "06_multispectral_tissue": (
+        "4.png",
+        "1 minute",
+        "A case study with thirteen parameters, of which some can't be known: oxygen in tissue, "
+        "seen by a camera of few colours.",
+    ),
+    "07_which_test_sees_which_fault": (
+        "3.png",
+        "2 minutes",
+        "To look things up: every diagnostic on a correct posterior, and on one that is broken in "
+        "a known way.",
+    ),
+}
 
 
 def pages(warn: Callable[[str], None]) -> dict[str, str]:
     """Return a page for each tutorial, and their index."""
-    made = {"tutorials/index.md": _INDEX}
-    for file in sorted(TUTORIALS.glob("[0-9]*.md")):
+    files = sorted(TUTORIALS.glob("[0-9]*.md"))
+    cards = "\n".join(map(_card, files))
+    names = "\n".join(file.stem for file in files)
+    made = {"tutorials/index.md": _INDEX.format(cards=cards, names=names)}
+    for file in files:
         text, wrong = page(file)
         made[f"tutorials/{file.name}"] = relinked(text, file)
         if wrong:
             warn(wrong)
     return made
+
+
+def _card(file: Path) -> str:
+    """Return the entry of a tutorial: picture, title, duration, sentence."""
+    picture, minutes, sentence = _SENTENCES[file.stem]
+    image = f"[![](/executed/{file.stem}/{picture})](/tutorials/{file.name})"
+    heading = re.search(r"^# (.+)$", file.read_text(), re.MULTILINE)
+    assert heading is not None
+    return _CARD.format(
+        # None before a new tutorial was executed, of which there is a warning.
+        image=image if (EXECUTED / file.stem / picture).is_file() else "",
+        title=heading[1],
+        name=file.stem,
+        minutes=minutes,
+        sentence=sentence,
+    )
 
 
 def code_of(text: str) -> list[str]:
@@ -66,12 +147,19 @@ def page(file: Path) -> tuple[str, str]:
 
 
 def _shown(cell: re.Match[str], output: dict, folder: str) -> str:
-    """Return a cell and what it printed and drew, in MyST Markdown."""
-    code = f"```python\n{cell['code']}```\n"
-    if "hide-input" in (cell["tags"] or ""):
-        return f"::::{{dropdown}} Checks of what the text says\n{code}::::\n"
+    """Return a cell and what it printed and drew, in MyST Markdown.
+
+    Checks of what the text says (``remove-cell``) are not shown; answers (``hide-cell``) are folded.
+    """
+    tags = cell["tags"] or ""
+    if "remove-cell" in tags:
+        return ""
+    shown = f"```python\n{cell['code']}```\n"
     if output["text"]:
-        code += f"\n```{{code-block}} text\n:class: output\n\n{output['text']}\n```\n"
-    return code + "".join(
+        shown += f"\n```{{code-block}} text\n:class: output\n\n{output['text']}\n```\n"
+    if output.get("table"):
+        shown += f"\n```{{raw}} html\n{output['table']}\n```\n"
+    shown += "".join(
         f"\n```{{figure}} {folder}/{name}\n{FULL_WIDTH}\n```\n" for name in output["figures"]
     )
+    return f"::::{{dropdown}} Answer\n{shown}::::\n" if "hide-cell" in tags else shown

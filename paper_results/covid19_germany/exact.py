@@ -391,7 +391,7 @@ def _amortization(study: Study, posterior: bi.AmortizedPosterior, facts: list[pd
     row = {"training_minutes": training, "amortized_minutes_each": ours, "exact_minutes_each": each}
     row |= {"break_even_data_sets": training / (each - ours)}
     study.write(pd.DataFrame([row]), "amortization")
-    plots.save(draw_amortization(row), study.target / "amortization.png")
+    plots.save(draw_amortization(row), study.target / "amortization.svg")
 
 
 @styled
@@ -400,17 +400,17 @@ def draw_amortization(row: Mapping[str, float]) -> Figure:
 
     Amortization pays from this number of data sets on.
     """
-    counts = np.geomspace(1, 1_000, 50)
+    counts = np.geomspace(1, 1_000, 49)
     even = row["break_even_data_sets"]
     minutes = row["exact_minutes_each"] * even
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     ax = figure.add_subplot()
     ours = row["training_minutes"] + row["amortized_minutes_each"] * counts
-    ax.loglog(counts, ours, color=BLUE, label="amortized, training included")
-    ax.loglog(
-        counts, row["exact_minutes_each"] * counts, "--", color=ORANGE, label="exact (tempered SMC)"
-    )
-    ax.plot(even, minutes, "o", color=BLACK, markersize=5)
+    marks = {"markersize": 5.0, "markevery": 16}
+    ax.loglog(counts, ours, "o-", color=BLUE, label="amortized, training included", **marks)
+    exact = row["exact_minutes_each"] * counts
+    ax.loglog(counts, exact, "s--", color=ORANGE, label="exact (tempered SMC)", **marks)
+    ax.plot(even, minutes, "X", color=BLACK, markersize=8)
     ax.axvline(even, color=GREY, linewidth=0.8, linestyle=":")
     place = {"xytext": (10, -22), "textcoords": "offset points"}
     ax.annotate(

@@ -71,8 +71,9 @@ def run(study: Study) -> None:
                 )
                 row[f"{band:.0%}"] = f"{low:,.0f} to {high:,.0f}"
             cumulative.append(row)
-        figure = draw(predicted, observed)
-        plots.save(figure, study.target / f"forecast{'' if name == 'covid19' else '_regular'}.png")
+        # Nobody could tell that of the regular noise from it.
+        if name == "covid19":
+            plots.save(draw(predicted, observed), study.target / "forecast.png")
     if shares:
         study.write(pd.DataFrame(shares), "forecast")
         study.write(pd.DataFrame(cumulative), "forecast_cumulative")

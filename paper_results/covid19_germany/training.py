@@ -26,7 +26,7 @@ def run(study: Study) -> None:
     for name, history in histories.items():
         last = history.iloc[-1]
         print(f"  {LABELS[name]}: {last['held_out_nll']:.3f} after {last['minutes']:.1f} minutes")
-    plots.save(draw(histories), study.target / "training.png")
+    plots.save(draw(histories), study.target / "training.svg")
 
 
 @styled
@@ -52,8 +52,17 @@ def draw(histories: dict[str, pd.DataFrame]) -> Figure:
             )
         _mark_simulations(ax, histories[names[0]])
         ax.set(title=title, xlabel="minutes", xlim=(0.0, None))
+        _leave_out_first(ax, [histories[name]["held_out_nll"] for name in names])
     axes[0].set_ylabel("held-out negative log density [nats]")
     return legend_below(figure)
+
+
+def _leave_out_first(ax: Axes, curves: list[pd.Series]) -> None:
+    """Let the axis end at the second points: the untrained networks are far above."""
+    lowest = min(curve.min() for curve in curves)
+    highest = max(curve.iloc[1] for curve in curves)
+    margin = 0.08 * (highest - lowest)
+    ax.set_ylim(lowest - margin, highest + margin)
 
 
 def _mark_simulations(ax: Axes, history: pd.DataFrame) -> None:

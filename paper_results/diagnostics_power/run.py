@@ -32,6 +32,7 @@ from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.checks import local
 from bayesinn.diagnosis.evidence import Observation
 from bayesinn.diagnostics.tested import Tested
+from bayesinn.plots.style import styled
 from bayesinn.posterior.typicality import Reference
 from bayesinn.testing.conjugate import FAULTS, Conjugate
 
@@ -155,7 +156,7 @@ def main() -> None:
                 plots.misspecification_power(
                     curves, alternative="shift of the prior mean [prior sd]"
                 ),
-                target / "misspecification.png",
+                target / "misspecification.svg",
             )
             print(curves.to_string(index=False))
 
@@ -335,7 +336,7 @@ def count(file: Path, target: Path) -> None:
     graded.to_csv(target / "grades.csv", index=False, float_format="%.3g")
     results = rejections(rows)
     results.to_csv(target / "results.csv", float_format="%.3g")
-    draw(results).savefig(target / "power.png", dpi=150)
+    plots.save(draw(results), target / "power.svg")
     print(graded[graded["check"] == "verdict"].to_string(index=False))
     print(results.T.to_string(float_format="%.3f"))
     print(f"{rows['seconds'].sum() / 60.0:.0f} minutes of one core")
@@ -423,25 +424,21 @@ def named(values: np.ndarray) -> dict[str, np.ndarray]:
     return {"first": values[..., 0], "second": values[..., 1]}
 
 
+@styled
 def draw(results: pd.DataFrame) -> Figure:
     """The table as a picture: rejection rates at 5 %, tests down, posteriors across."""
-    rates = results.drop(columns="repetitions").T
-    figure = Figure(figsize=(9.0, 0.36 * len(rates) + 2.0), layout="constrained")
+    rates = 100.0 * results.drop(columns="repetitions").T
+    figure = Figure(figsize=(7.4, 0.32 * len(rates) + 1.6), layout="constrained")
     ax = figure.add_subplot()
-    image = ax.imshow(rates, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+    image = ax.imshow(rates, cmap="Blues", vmin=0.0, vmax=100.0, aspect="auto")
     for row, column in np.ndindex(rates.shape):
         value = rates.iloc[row, column]
-        ax.text(
-            column,
-            row,
-            f"{value:.2f}",
-            ha="center",
-            va="center",
-            color="white" if value > 0.6 else "black",
-        )
+        colour = "white" if value > 60.0 else "black"
+        ax.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
     ax.set_xticks(range(rates.shape[1]), rates.columns, rotation=30, ha="right")
     ax.set_yticks(range(len(rates)), rates.index)
-    figure.colorbar(image, ax=ax, label="share of repetitions that reject at 5 %")
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, label="repetitions that reject at 5 % [%]")
     return figure
 
 

@@ -7,7 +7,7 @@ are compared with as many exact ones: after each of three rounds of 1,000 simula
 (``bi.truncated_rounds``), and after training once on 3,000 and on 8,000 prior draws (``fit``).
 Networks and training are those of :data:`PROBLEMS` and the defaults of ``fit`` on arrays, two
 seeds. Rows that results.csv has are not measured again, unless ``--anew`` is given; so a run that
-was stopped goes on. Writes results.csv, table.csv and c2st.png beside this file; ``--quick`` runs
+was stopped goes on. Writes results.csv, table.csv and c2st.svg beside this file; ``--quick`` runs
 one problem briefly into a temporary folder, to check that it runs.
 """
 
@@ -23,10 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator
 
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import c2st
+from bayesinn.plots.style import CURVES, DASHED, styled
 from bayesinn.simulators.sir import sir
 from bayesinn.simulators.two_moons import two_moons
 
@@ -36,6 +38,7 @@ ROUNDS = 3
 SIMULATIONS = 1_000
 PLAIN = (3_000, 8_000)
 DRAWS = 2_000
+TITLES = {"two_moons": "two moons", "sir": "SIR, Germany"}
 #: Simulator, summary network (None: the default), observations. The first two of two moons are the
 #: sbi benchmark's.
 PROBLEMS: dict[str, tuple[bi.Simulator, Any, list[dict[str, np.ndarray]]]] = {
@@ -76,7 +79,7 @@ def main() -> None:
         table = summary(pd.DataFrame(rows))
         print(table.to_string(index=False))
         table.to_csv(target / "table.csv", index=False, float_format="%.3f")
-        plots.save(draw(pd.DataFrame(rows)), target / "c2st.png")
+        plots.save(draw(pd.DataFrame(rows)), target / "c2st.svg")
 
 
 def new_posterior(simulator: bi.Simulator, summary: Any) -> bi.AmortizedPosterior:
@@ -202,34 +205,40 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+@styled
 def draw(results: pd.DataFrame) -> Figure:
     """C2ST by number of simulations, a panel for each problem: points, and means as lines."""
     problems = list(results["problem"].unique())
-    figure = Figure(figsize=(3.6 * len(problems), 3.3), layout="constrained")
+    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
+    looks = {"plain": ("once, from the prior", *CURVES[1]), "rounds": ("in rounds", *CURVES[0])}
     for ax, problem in zip(
         figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True
     ):
-        for method, colour, marker in (("plain", "#8A8A8A", "s"), ("rounds", "#0072B2", "o")):
+        for method, (label, colour, marker, line) in looks.items():
             own = results[(results["problem"] == problem) & (results["method"] == method)]
             if method == "plain":
                 # The first round is plain training.
                 first = results[(results["problem"] == problem) & (results["method"] == "rounds")]
                 own = pd.concat([first[first["simulations"] == first["simulations"].min()], own])
             means = own.groupby("simulations")["c2st"].mean()
+            ax.plot(means.index, means, color=colour, linestyle=line, label=f"mean, {label}")
             ax.plot(
-                means.index,
-                means,
+                own["simulations"],
+                own["c2st"],
+                marker,
                 color=colour,
-                label={"plain": "once, from the prior"}.get(method, "truncated rounds"),
+                markersize=4,
+                alpha=0.6,
+                label=f"one observation, {label}",
             )
-            ax.plot(own["simulations"], own["c2st"], marker, color=colour, markersize=4, alpha=0.6)
-        ax.set(xscale="log", xlabel="simulations", title=problem, ylim=(0.48, None))
+        ax.axhline(0.5, **DASHED, label="ideal")
+        ax.set(xscale="log", xlabel="simulations", title=TITLES.get(problem, problem))
         sizes = sorted(set(results["simulations"]))
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
         ax.minorticks_off()
-    figure.axes[0].set_ylabel("C2ST against exact draws (0.5 is ideal)")
-    figure.axes[0].legend(frameon=False)
-    return figure
+        ax.yaxis.set_major_locator(MultipleLocator(0.05))
+    figure.axes[0].set_ylabel("C2ST against exact draws")
+    return plots.panels.legend_below(figure)
 
 
 if __name__ == "__main__":

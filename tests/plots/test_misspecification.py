@@ -70,7 +70,7 @@ def test_a_curve_for_each_number_of_data_sets(sizes: tuple[int, ...]) -> None:
     assert all(list(container[0].get_xdata()) == sorted(shifts) for container in ax.containers)
     assert ax.get_xlabel() == "shift [sd]"
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert {"0.05 if well specified", "1 data set"} <= set(names)
+    assert {"5 % if well specified", "1 data set"} <= set(names)
 
 
 @pytest.mark.parametrize("count", [1, 4, 12])

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import bayesinn as bi
-from docs.pages import diagnostics, reference, tutorials
+from bayesinn.cli import app
+from docs.pages import commands, diagnostics, reference, tutorials
 from docs.pages.links import ROOT, relinked
 from tests.diagnosis.test_browser import LAPTOP, PHONE, browser  # noqa: F401
 
@@ -73,18 +75,22 @@ def test_tutorials_have_their_figures(site: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_page_is_wider_than_the_screen(site: Path, browser) -> None:  # noqa: F811
+def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) -> None:  # noqa: F811
     wide = []
+    asked: list[str] = []
     for width in (LAPTOP, PHONE):
         window = browser.new_page(viewport={"width": width, "height": 800})
-        # Formulas are set by a script from the web, which tests don't load.
-        window.route("http*://**", lambda route: route.abort())
+        window.route("http*://**", lambda route: (asked.append(route.request.url), route.abort()))
         for page in sorted(site.rglob("*.html")):
             window.goto(page.as_uri())
+            if "mathjax" in page.read_text():
+                window.wait_for_selector("mjx-container svg")
             if window.evaluate("document.documentElement.scrollWidth") > width:
                 wide.append((width, page.name))
         window.close()
     assert wide == []
+    # Formulas, too, are set without the web.
+    assert asked == []
 
 
 def test_a_tutorial_without_outputs_of_its_code_is_a_warning(tmp_path: Path) -> None:
@@ -116,3 +122,26 @@ def test_diagnostics_are_those_that_are_registered() -> None:
         assert f"### {check.name}\n" in page
         assert check.question in page
         assert check.remedy in page
+
+
+def test_every_command_and_option_is_described() -> None:
+    (page,) = commands.pages(print).values()
+    for name, command in typer.main.get_command(app).commands.items():
+        section = page.split(f"## {name}\n")[1].split("\n## ")[0]
+        for parameter in command.params:
+            assert parameter.help.split()[0] in section
+            assert parameter.param_type_name == "argument" or f"`{parameter.opts[0]}`" in section
+
+
+def test_checks_are_left_out_of_tutorials_and_answers_are_folded() -> None:
+    for file in tutorials.TUTORIALS.glob("[0-9]*.md"):
+        text, _ = tutorials.page(file)
+        assert "\nassert " not in re.sub(r"::::\{dropdown\}.*?\n::::\n", "", text, flags=re.DOTALL)
+        answers = text.count("{dropdown} Answer") + text.count("<summary>Answer</summary>")
+        assert file.stem.startswith("07") or answers == 2
+
+
+def test_the_first_tutorial_is_short_and_soon_at_its_posterior() -> None:
+    lines = (tutorials.TUTORIALS / "01_first_posterior.md").read_text().splitlines()
+    assert len(lines) <= 250
+    assert next(i for i, line in enumerate(lines) if "posterior.infer" in line) < 100

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import bayesinn as bi
 from bayesinn.core.errors import InputError
 from docs.pages.links import DOCS
 from tests.helpers.grid import moments
@@ -216,3 +217,34 @@ def test_compare_models(tmp_path, capsys):
     assert module.calibration.error < 0.05
     assert module.found["varying"] > 0.9
     assert "calibration error" in capsys.readouterr().out
+
+
+def test_priors_of_scipy_are_those_of_tfp():
+    text = (DOCS / "how_to" / "priors.md").read_text()
+    rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)
+    assert len(rows) == 20
+    names = {"c": np.array([[2.0, 0.5], [0.5, 1.0]], np.float32), "np": np, "stats": stats}
+    exec(CELL.findall(text)[0], names)
+    prior = {}
+    for number, (scipy, tfp) in enumerate(rows):
+        expected, found = eval(scipy, names), eval(tfp, names)
+        points = expected.rvs(size=200, random_state=1).astype(np.float32)
+        log = expected.logpmf if "poisson" in scipy else expected.logpdf
+        if "dirichlet" in scipy:
+            points /= points.sum(axis=1, keepdims=True)
+            points = points.astype(np.float64)
+            points /= points.sum(axis=1, keepdims=True)
+        reference = [log(point) for point in points]
+        values = found.log_prob(points.astype(np.float32))
+        np.testing.assert_allclose(values, reference, rtol=2e-3, atol=2e-3, err_msg=tfp)
+        prior[f"p{number}"] = found
+
+    @bi.simulator(prior=prior)
+    def model(parameters, seed):
+        return {"y": parameters["p0"]}
+
+    posterior = bi.AmortizedPosterior(model)
+    posterior.fit(steps=2, batch_size=16, seed=1, progress=False)
+    draws = posterior.sample({"y": 2.0}, draws=50, seed=1)
+    for name, values in draws.items():
+        assert np.isfinite(prior[name].log_prob(values)).all(), name

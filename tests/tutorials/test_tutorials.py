@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import CellExecutionError
 
+from docs.pages import execute
 from docs.pages.execute import new_kernel, run
 from docs.pages.tutorials import TUTORIALS
 
@@ -70,6 +72,23 @@ def test_a_cell_that_fails_is_an_error(tmp_path):
     notebook = jupytext.reads("```{code-cell} ipython3\nassert 1 + 1 == 3\n```\n", fmt="md:myst")
     with pytest.raises(CellExecutionError, match="assert 1"):
         run(notebook, tmp_path)
+
+
+def test_tables_are_html_and_figures_are_sharp(tmp_path, monkeypatch):
+    cell = "import pandas as pd\nimport matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n"
+    cell += "pd.DataFrame({'mean': [1.5]}, index=['x1'])"
+    source = tmp_path / "01_test.md"
+    source.write_text(f"```{{code-cell}} ipython3\n{cell}\n```\n")
+    monkeypatch.setattr(execute, "EXECUTED", tmp_path)
+    execute.save(source, run(jupytext.read(source, fmt="md:myst"), tmp_path))
+    (saved,) = json.loads((tmp_path / "01_test" / "outputs.json").read_text())["cells"]
+    assert saved["text"] == ""
+    assert saved["table"].startswith('<div class="table-wrapper output">\n<table class="docutils')
+    assert "<th>mean</th>" in saved["table"]
+    assert "1.5" in saved["table"]
+    (name,) = saved["figures"]
+    picture = (tmp_path / "01_test" / name).read_bytes()
+    assert int.from_bytes(picture[16:20], "big") > 1000
 
 
 def test_header(file):
