@@ -83,7 +83,7 @@ def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) 
         window.route("http*://**", lambda route: (asked.append(route.request.url), route.abort()))
         for page in sorted(site.rglob("*.html")):
             window.goto(page.as_uri())
-            if "mathjax" in page.read_text():
+            if 'class="math' in page.read_text():
                 window.wait_for_selector("mjx-container svg")
             if window.evaluate("document.documentElement.scrollWidth") > width:
                 wide.append((width, page.name))
