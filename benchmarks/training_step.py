@@ -84,7 +84,7 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
             parts = enumerate(model._parts(batch))
             total += tf.add_n(
                 [
-                    model.differentiate(*weights, part, tf.constant(0), tf.constant(shard))[0]
+                    model._differentiate_all(*weights, part, tf.constant(0), tf.constant(shard))[0]
                     for shard, part in parts
                 ]
             )
