@@ -1,5 +1,7 @@
 """The comparison with other libraries: tables and figure of its results."""
 
+import pytest
+
 from benchmarks.peers import report
 
 
