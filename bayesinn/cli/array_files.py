@@ -12,6 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.distribution_text import read_distribution
 from bayesinn.simulation.from_arrays import from_arrays
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import split
 
@@ -95,7 +96,7 @@ def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     """
     rows = len(next(iter(arrays.values())))
     kept, apart = split(rows, min(_SHARE, _MOST_HELD_OUT / rows), 0)
-    return tuple({name: value[part] for name, value in arrays.items()} for part in (kept, apart))  # type: ignore[return-value]
+    return take(arrays, kept), take(arrays, apart)
 
 
 def held_out_rows(run: Path, given: Path | None, simulator: Simulator) -> Arrays | None:

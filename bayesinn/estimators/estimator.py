@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.trainable import Trainable
-
-if TYPE_CHECKING:
-    pass
 
 
 class Estimator(Registered, ABC):

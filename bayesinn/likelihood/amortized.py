@@ -198,8 +198,9 @@ class AmortizedLikelihood(LikelihoodEstimator):
         data = DataVector(simulator.observable_shapes, Frame(**frame))
         model = self._model_of(data, context, seed=0)
         dimension = (model.parameters.dimension,)
-        model.parameters.mean = saved.array("parameters/mean", dimension)
-        model.parameters.scale = saved.array("parameters/scale", dimension)
+        model.parameters.restore(
+            {name: saved.array(name, dimension) for name in model.parameters.arrays()}
+        )
         ones = {name: tf.ones((2, *shape)) for name, shape in simulator.shapes["context"].items()}
         condition = model.condition(tf.zeros((2, *dimension)), model.context_features(ones))
         model.network(tf.zeros((2, data.dimension)), condition, seed=tf.zeros((2,), tf.int32))

@@ -79,16 +79,14 @@ class LikelihoodModel(Trainable):
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
-            "parameters/mean": self.parameters.mean,
-            "parameters/scale": self.parameters.scale,
+            **self.parameters.arrays(),
             **self.data.arrays(),
             **{f"context/{name}": value for name, value in self.context.arrays().items()},
         }
 
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, LikelihoodModel)
-        self.parameters.mean = trained.parameters.mean
-        self.parameters.scale = trained.parameters.scale
+        self.parameters.restore(trained.parameters.arrays())
         self.data = trained.data
         self.context = trained.context
         super().copy_weights(trained)

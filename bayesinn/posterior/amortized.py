@@ -119,7 +119,10 @@ class AmortizedPosterior(TrainedPosterior):
         return new
 
     def check_start(self, other: Any) -> None:
-        """Refuse any start but a trained posterior with the same networks, parameters, data."""
+        """Refuse any start but a trained posterior with the same networks, parameters, data.
+
+        Where the user left out the number of networks, it becomes that of the start.
+        """
         subject = "Argument 'start_from'"
         example = "load a saved one with bi.load(folder)"
         check_type(subject, other, AmortizedPosterior, "a trained AmortizedPosterior", example)

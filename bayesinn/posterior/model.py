@@ -124,15 +124,13 @@ class PosteriorModel(Trainable):
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
-            "parameters/mean": self.parameters.mean,
-            "parameters/scale": self.parameters.scale,
+            **self.parameters.arrays(),
             **self.data.arrays(),
         }
 
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, PosteriorModel)
-        self.parameters.mean = trained.parameters.mean
-        self.parameters.scale = trained.parameters.scale
+        self.parameters.restore(trained.parameters.arrays())
         self.data.scalings = dict(trained.data.scalings)
         super().copy_weights(trained)
 

@@ -81,8 +81,9 @@ def saved_model(
     networks = saved.entries["network"].get("networks", 1)
     model = build_model(simulator, summaries, flow, data, 0, networks)
     dimension = (model.parameters.dimension,)
-    model.parameters.mean = saved.array("parameters/mean", dimension)
-    model.parameters.scale = saved.array("parameters/scale", dimension)
+    model.parameters.restore(
+        {name: saved.array(name, dimension) for name in model.parameters.arrays()}
+    )
     inputs = model.data.to_network(two_data_sets(simulator))
     model.network.build_weights(tf.zeros((2, *dimension)), *inputs)
     return model

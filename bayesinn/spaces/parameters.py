@@ -78,6 +78,15 @@ class ParameterSpace:
         self.mean = np.mean(raw, axis=0)
         self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return what standardises vectors, by the names under which it is saved."""
+        return {"parameters/mean": self.mean, "parameters/scale": self.scale}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave."""
+        self.mean = arrays["parameters/mean"]
+        self.scale = arrays["parameters/scale"]
+
     @property
     def reach(self) -> np.ndarray:
         """Twice the largest distance from zero of 8,192 prior draws, for each vector element."""

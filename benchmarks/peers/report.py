@@ -27,13 +27,6 @@ COLUMNS = {
     "bayesflow_tensorflow": "BayesFlow, TensorFlow",
     "sbi": "sbi",
 }
-TITLES = {
-    "step": "Training, ms/step",
-    "short": "Training of 200 steps, which bayesinn does not compile, ms/step",
-    "first": "First fit of a process beyond its steps, s",
-    "sample": "Sampling, s",
-    "accuracy": "Time to accuracy, s (missing: not reached)",
-}
 #: Tasks in which bayesinn has a time in each row, by which the others are divided in the figure.
 RELATIVE = ("step", "short", "sample")
 HEADINGS = {
@@ -116,7 +109,7 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
             continue
         found.append((task, label, group.set_index("library")))
     return sorted(
-        found, key=lambda row: (list(TITLES).index(row[0]), row[0] == "accuracy" and row[1])
+        found, key=lambda row: (list(HEADINGS).index(row[0]), row[0] == "accuracy" and row[1])
     )
 
 
@@ -188,7 +181,7 @@ def draw(results: pd.DataFrame) -> Figure:
     @styled
     def drawn() -> Figure:
         reached = [row for row in lines(results) if np.isfinite(row[2]["median"]).any()]
-        panels = {task: [row[1:] for row in reached if row[0] == task] for task in TITLES}
+        panels = {task: [row[1:] for row in reached if row[0] == task] for task in HEADINGS}
         panels = {task: rows for task, rows in panels.items() if rows}
         heights = [len(rows) + 1.2 for rows in panels.values()]
         figure = Figure(figsize=(7.4, 1.0 + 0.36 * sum(heights)), layout="constrained")

@@ -12,17 +12,12 @@ from tasks import Arrays
 
 import bayesinn as bi
 from bayesinn.flows import Flow, coupling
-from bayesinn.summaries import MLP, ConvLSTM, Summary
+from bayesinn.summaries import MLP, Summary
 
 
 def perceptrons(simulator: bi.Simulator) -> dict[str, Summary]:
     """Return a network for vectors for each observable."""
     return {name: MLP(32) for name in simulator.observable_shapes}
-
-
-def series(simulator: bi.Simulator) -> dict[str, Summary]:
-    """Return a network for series for each observable."""
-    return {name: ConvLSTM(32) for name in simulator.observable_shapes}
 
 
 @dataclass(frozen=True)
@@ -106,6 +101,5 @@ METHODS: dict[str, Method | ByLikelihood] = {
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
     "perceptron": Method(summary=perceptrons),
-    "series": Method(summary=series),
     "likelihood": ByLikelihood(),
 }
