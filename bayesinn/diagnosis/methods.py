@@ -8,6 +8,7 @@ from typing import Any
 
 from bayesinn._version import __version__
 from bayesinn.core.validation import check_type
+from bayesinn.diagnosis.model import shorten_numbers
 from bayesinn.diagnosis.tolerances import OUTSIDE, UNDECIDED, WITHIN
 from bayesinn.diagnosis.verdict import Verdict, write_list
 from bayesinn.posterior.posterior import Posterior
@@ -77,10 +78,10 @@ def _describe_model(simulator: Simulator) -> str:
     text = f"The model {simulator.name!r} simulates {data} from {_count(simulator.prior.names)}"
     if not simulator.simulates:
         text = f"Simulations of {data} from {_count(simulator.prior.names)} were given as arrays"
-    text += f", with the prior {prior_text(simulator.prior)}"
+    text += f", with the prior {shorten_numbers(prior_text(simulator.prior))}"
     text += f" (units: {told})" if told else ""
     if simulator.context is not None:
-        text += f", given {prior_text(simulator.context)}"
+        text += f", given {shorten_numbers(prior_text(simulator.context))}"
     return f"{text}."
 
 

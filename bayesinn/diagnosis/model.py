@@ -33,6 +33,11 @@ def describe_data(simulator: Simulator) -> str:
     )
 
 
+def shorten_numbers(text: str) -> str:
+    """Return a prior's text with four significant digits of each number."""
+    return _NUMBER.sub(_shorten, text)
+
+
 def model_section(simulator: Simulator) -> Section:
     """Return the section on the simulator: its docstring, data, parameters with units and priors.
 
@@ -44,7 +49,7 @@ def model_section(simulator: Simulator) -> Section:
         name: {
             "Unit": labels.unit(name) or "\N{EN DASH}",
             "Values": _write_shape(shape),
-            "Prior": _NUMBER.sub(_shorten, priors[name]),
+            "Prior": shorten_numbers(priors[name]),
         }
         for name, shape in simulator.prior.event_shapes.items()
     }

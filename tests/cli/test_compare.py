@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -124,5 +125,7 @@ def test_methods_of_a_diagnosed_posterior(runs: Path) -> None:
     draws = generator.normal(size=(60, 20))
     diagnosis = diagnose_arrays(Evidence({"x1": truth}, {"x1": draws}, prior={"x1": truth}))
     text = bi.methods_text(posterior, diagnosis)
+    # Four digits of each number of the prior.
+    assert not re.search(r"\d\.\d{5}", text)
     assert "On 60 further simulated data sets, with 20 posterior draws each, the" in text
     assert "SBC: " in text
