@@ -1,10 +1,13 @@
 """Compiled functions: of any number of rows, and with XLA where that works."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.framework import ops
+from tensorflow_probability.python.bijectors import bijector
 
 from bayesinn.core.errors import BayesinnError, InputError, TrainingError
 from bayesinn.core.process_setting import ProcessSetting
@@ -46,13 +49,38 @@ class AnyRows:
         )
         key = (repr(tf.nest.map_structure(lambda spec: None, specs)), tuple(tf.nest.flatten(specs)))
         if key not in self._traced:
-            self._traced[key] = self._function.get_concrete_function(*specs)
+            with released_graphs():
+                self._traced[key] = self._function.get_concrete_function(*specs)
         return self._traced[key](*arguments)
 
     @property
     def traces(self) -> int:
         """How often the function was traced."""
         return len(self._traced)
+
+
+@contextlib.contextmanager
+def released_graphs() -> Iterator[None]:
+    """Let the graphs that are traced inside go when nobody needs them any more.
+
+    TensorFlow registers the gradient of each function with a custom one (SiLU is such) for ever,
+    and TFP's bijectors remember what they computed: both hold the graph, 10 MB for each training of
+    small networks. Afterwards, no gradients of these graphs can be taken. Inside of another trace,
+    which may take them, nothing is released.
+    """
+    if not tf.executing_eagerly():
+        yield
+        return
+    gradients = ops.gradient_registry._registry
+    known = set(gradients)
+    try:
+        yield
+    finally:
+        for name in set(gradients) - known:
+            if name.startswith("CustomGradient-"):
+                del gradients[name]
+        # Of all bijectors, whatever their class.
+        bijector.Bijector._cache.storage.clear()
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import released_graphs
 from bayesinn.core.configuration import building
 from bayesinn.estimators.training_data import (
     PILOT_SIMULATIONS,
@@ -198,21 +199,22 @@ def run_training(
         source: Source = ArraySource(take(rows, slice(PILOT_SIMULATIONS)), settings)
     else:
         source = data.source(model, settings, plan.start is not None, progress, plan.folder)
-    result = train(
-        model,
-        source,
-        settings,
-        identity=plan.identity,
-        validation=data.validation(model, settings),
-        optimizer=plan.optimization.optimizer,
-        callbacks=[*model.monitors(_first(rows), settings.seed), *plan.optimization.callbacks],
-        progress=progress,
-        checkpoint=checkpoint,
-        resumes=resumes,
-        devices=plan.devices,
-        simulator_record=plan.simulator_record,
-        ends_at=ends_at,
-    )
+    with released_graphs():
+        result = train(
+            model,
+            source,
+            settings,
+            identity=plan.identity,
+            validation=data.validation(model, settings),
+            optimizer=plan.optimization.optimizer,
+            callbacks=[*model.monitors(_first(rows), settings.seed), *plan.optimization.callbacks],
+            progress=progress,
+            checkpoint=checkpoint,
+            resumes=resumes,
+            devices=plan.devices,
+            simulator_record=plan.simulator_record,
+            ends_at=ends_at,
+        )
     if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)
     return result

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework.func_graph import FuncGraph
 
 import bayesinn as bi
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors
@@ -60,3 +62,20 @@ def test_many_posteriors_in_a_session_give_no_warning_of_retracing(
         finally:
             tf.get_logger().removeHandler(caplog.handler)
     assert "retracing" not in caplog.text
+
+
+def graphs() -> int:
+    gc.collect()
+    return sum(isinstance(value, FuncGraph) for value in gc.get_objects())
+
+
+def test_graphs_go_with_their_posteriors() -> None:
+    def train() -> None:
+        posterior = bi.AmortizedPosterior(linear, flow=small_flow())
+        posterior.fit(steps=2, batch_size=16, seed=1, progress=False)
+        posterior.sample({"y": [0.0, 1.0]}, draws=3, seed=1)
+
+    train()
+    before = graphs()
+    train()
+    assert graphs() == before

@@ -23,6 +23,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tests.helpers.memory import released_memory
+
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds that one script may take: less than what pytest waits for a test (pyproject.toml).
 PATIENCE = 840.0
@@ -103,7 +105,7 @@ def serve(prepare: str) -> None:
             file = os.open(request[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, number)
             os.close(file)
-        with _surroundings(request["command"], request["cwd"]):
+        with released_memory(), _surroundings(request["command"], request["cwd"]):
             status = _run(Path(request["command"][0]))
         sys.stdout.flush()
         sys.stderr.flush()
@@ -151,9 +153,6 @@ def _surroundings(command: list[str], cwd: str) -> Iterator[None]:
         _forget_simulators(simulators)
         if "matplotlib.pyplot" in sys.modules:
             sys.modules["matplotlib.pyplot"].close("all")
-        if "keras" in sys.modules:
-            sys.modules["keras"].backend.clear_session()
-        gc.collect()
 
 
 def _simulators() -> Iterable[str]:

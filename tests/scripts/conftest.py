@@ -12,9 +12,9 @@ from tests.helpers.interpreter import Interpreter
 FEW_TREES = "from bayesinn.posterior import damage; damage._TREES = 4"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def interpreter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Interpreter]:
-    """One for all scripts: a new one would import TensorFlow, for six processor seconds."""
+    """One for all scripts of a file: a new one would import TensorFlow, for six processor seconds."""
     one = Interpreter(tmp_path_factory.mktemp("interpreter"), FEW_TREES)
     yield one
     one.close()

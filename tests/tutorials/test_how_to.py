@@ -195,10 +195,12 @@ def test_drift_diffusion(tmp_path, capsys):
     assert (off < [0.3, 0.3, 0.7]).all()
 
 
-def test_likelihood(tmp_path, capsys):
-    module = page(
-        "likelihood", tmp_path, {"simulations=100, draws=100": "simulations=20, draws=50"}
+def test_likelihood(tmp_path):
+    diagnosis = (
+        "print(bi.diagnose(likelihood.posterior(trials=5), simulations=100, draws=100, seed=4))"
     )
+    # tests/truth/test_likelihood.py diagnoses: minutes of chains.
+    module = page("likelihood", tmp_path, {diagnosis: "", "steps=3_000": "steps=1_500"})
     # Given the noise of 0.3 in the log, the speed has a normal posterior in closed form.
     speeds = -np.log(np.array(module.observed["time"]) - 0.3)
     for draws, prior in ((module.draws, (0.0, 0.5)), (module.others, (0.5, 0.2))):
@@ -209,7 +211,6 @@ def test_likelihood(tmp_path, capsys):
     errors = sum(module.observed["errors"])
     law = stats.beta(2 + errors, 8 + 50 - errors)
     assert stats.kstest(module.draws["error"], law.cdf).statistic < 0.12
-    assert "Diagnosis" in capsys.readouterr().out
 
 
 def test_compare_models(tmp_path, capsys):

@@ -41,6 +41,8 @@ if "bayesinn" in sys.modules:
     from bayesinn.simulation import registry
     registry._registered.clear()
     keras.backend.clear_session()
+    import gc
+    gc.collect()
 os.chdir(FOLDER)
 ```
 """
