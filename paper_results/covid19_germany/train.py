@@ -106,7 +106,7 @@ def train(
         What the simulator recommends if None.
     checkpoint : folder
     quick : bool
-        Small networks, a few steps, and no compilation by XLA.
+        Small networks and a few steps.
     resume : bool
         From the checkpoint.
 
@@ -132,7 +132,7 @@ def train(
         epochs=EPOCHS,
         batch_size=batch_size,
         seed=SEED,
-        optimization=bi.Optimization(callbacks=[held_out], xla=False if quick else "auto"),
+        optimization=bi.Optimization(callbacks=[held_out]),
         checkpoint=bi.Checkpoint(checkpoint, resume=resume),
         progress=not quick,
     )

@@ -31,6 +31,7 @@ from bayesinn.simulators.mixed_sources import Kind, MixedSources, mixed_sources
 
 BATCH = 1_000
 EPOCHS = 80
+BLOCKS = 8
 MILESTONE = 50
 TEST_POINTS = 10_000
 
@@ -82,10 +83,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    cases = [replace(case, points=5_000) for case in CASES[::4]] if quick else list(CASES)
+    # With noise, which is drawn, and without.
+    cases = [replace(case, points=5_000) for case in CASES[::8]] if quick else list(CASES)
+    epochs = 2 if quick else EPOCHS
+    blocks = 2 if quick else BLOCKS
     outcomes: dict[str, Outcome] = {}
     for case in cases:
-        outcomes[case.name] = run(case, epochs=2 if quick else EPOCHS)
+        outcomes[case.name] = run(case, epochs, blocks)
         print(pd.Series(outcomes[case.name].row).to_string(), end="\n\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
@@ -103,7 +107,7 @@ def main() -> None:
         plots.save(draw(shown), target / "sources.png")
 
 
-def run(case: Case, epochs: int) -> Outcome:
+def run(case: Case, epochs: int, blocks: int) -> Outcome:
     """Train on one data set; measure on other points of the same classes and mixing."""
     started = time.monotonic()
     data, test = (
@@ -112,7 +116,7 @@ def run(case: Case, epochs: int) -> Outcome:
         )
         for draw, points in enumerate((case.points, TEST_POINTS))
     )
-    chain = gin(blocks=8, hidden=(10, 10), activation="relu") if case.gin else glow()
+    chain = gin(blocks, (10, 10), activation="relu") if case.gin else glow(blocks)
     model = LatentMixture(chain, ClassNormal("batch"), standardise=False, noise=case.noise)
     milestone = MILESTONE * epochs // EPOCHS * (case.points // BATCH)
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([milestone], [1e-2, 1e-3])
@@ -151,10 +155,10 @@ def run(case: Case, epochs: int) -> Outcome:
     return Outcome(test, codes, found, match, row)
 
 
-def glow() -> Chain:
+def glow(blocks: int) -> Chain:
     """The same network, free to change volumes."""
     chain: list[Bijection] = []
-    for _ in range(8):
+    for _ in range(blocks):
         chain += [Permutation(), Coupling(hidden=(10, 10), activation="relu")]
     return Chain(chain)
 

@@ -40,6 +40,7 @@ class Training:
     tissues: int = 100_000
     repeats: int = 4
     decorrelate: bool = False
+    blocks: int = 6
 
 
 TRAININGS = {
@@ -53,16 +54,18 @@ Method = Callable[[np.ndarray, int, int], Arrays]
 """Draws (n, draws) for band values (n, bands), a number of draws and a seed."""
 
 
-def new_posterior(name: str) -> bi.AmortizedPosterior:
+def new_posterior(name: str, training: Training) -> bi.AmortizedPosterior:
     """Return an untrained posterior: of a camera by its number of bands, or "8_split"."""
     bands, _, kind = name.partition("_")
     simulator = getattr(module, "tissue" if bands == "8" else f"tissue_{bands}")
     if kind:
         # Parameters have 13 elements and the bands seven degrees of freedom; with noise, no fewer
         # latents help.
-        return SplitLatent(simulator, latent=13, chain=default_chain(6, (64, 64)))
-    summary = bi.summaries.MLP(32, decorrelate=TRAININGS[name].decorrelate)
-    return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(blocks=6, hidden=(64, 64)))
+        chain = default_chain(training.blocks, (64, 64))
+        return SplitLatent(simulator, latent=13, chain=chain)
+    summary = bi.summaries.MLP(32, decorrelate=training.decorrelate)
+    flow = bi.flows.coupling(blocks=training.blocks, hidden=(64, 64))
+    return bi.AmortizedPosterior(simulator, summary, flow)
 
 
 def rows(
@@ -74,19 +77,19 @@ def rows(
 
 
 def trained(
-    name: str, data: Arrays, held_out: Arrays, steps: int, folder: Path
+    name: str, data: Arrays, held_out: Arrays, training: Training, folder: Path
 ) -> tuple[bi.AmortizedPosterior, float]:
     """Return the folder's posterior, trained if missing, and its processor seconds or NaN."""
     place = folder / f"posterior_{name}"
     if place.exists():
         return bi.load(place), np.nan
     started = time.process_time()
-    posterior = new_posterior(name)
+    posterior = new_posterior(name, training)
     size = SPLIT_BATCH if name.endswith("split") else BATCH
     rate = bi.Optimization(learning_rate=2e-3)
     posterior.fit(
         data,
-        steps=steps,
+        steps=training.steps,
         batch_size=size,
         seed=1,
         validation=held_out,

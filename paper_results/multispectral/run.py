@@ -50,8 +50,6 @@ LINEARISED = {
     "a_mie3": 0.99,
 }
 LINEARISED |= dict.fromkeys(PRIOR_LIKE, 1.0)
-# Draws of each method for each spectrum.
-_DRAWS = 2_000
 _OF_SPECTRUM = ("effective size", "mixture", "reference mean", "reference sd", "mean", "sd")
 
 
@@ -69,6 +67,8 @@ class Sizes:
     fewest: int = 200
     mixtures: int = 20
     proposals: int = 4_000
+    #: Draws of each method for each spectrum.
+    method_draws: int = 2_000
     calibration: int = 2_000
     diagnosed: int = 10_000
     draws: int = 250
@@ -80,7 +80,7 @@ class Sizes:
 QUICK = Sizes(
     bank=600,
     test=300,
-    trainings=dict.fromkeys(("8", "8_split"), networks.Training(20)),
+    trainings=dict.fromkeys(("8", "8_split"), networks.Training(20, blocks=1)),
     cameras=("8",),
     prior=2_000,
     references=3,
@@ -88,9 +88,10 @@ QUICK = Sizes(
     fewest=20,
     mixtures=2,
     proposals=200,
+    method_draws=40,
     calibration=100,
-    diagnosed=100,
-    draws=50,
+    diagnosed=40,
+    draws=40,
     side=8,
     pixel_draws=50,
     block=32,
@@ -150,14 +151,16 @@ class Study:
             validation = {
                 key: value[self.sizes.test // 2 :] for key, value in self.held_out(name).items()
             }
-            steps = self.sizes.trainings[name].steps
-            found, seconds = networks.trained(name, self.data(name), validation, steps, self.target)
+            training = self.sizes.trainings[name]
+            found, seconds = networks.trained(
+                name, self.data(name), validation, training, self.target
+            )
             self._posteriors[name] = found
             if np.isfinite(seconds):
                 self.cost.append(
                     {
                         "what": f"training, camera {name}",
-                        "number": steps,
+                        "number": training.steps,
                         "processor seconds": seconds,
                     }
                 )
@@ -247,7 +250,7 @@ def methods(study: Study) -> None:
         "dropout": networks.dropout_sampling(data, sizes.trainings["8"].steps),
     }
     seen = test["bands"][: sizes.references]
-    draws = {name: draw(seen, _DRAWS, 5) for name, draw in compared.items()}
+    draws = {name: draw(seen, sizes.method_draws, 5) for name, draw in compared.items()}
     distances = []
     correlations = []
     by_chance = []
@@ -259,7 +262,7 @@ def methods(study: Study) -> None:
                 (name, parameter, spectrum, one) for name, one in zip(compared, found, strict=True)
             ]
         correlations.append(exact.correlation("v_hb1", "a_mie1"))
-        by_chance.append(exact.distance_by_chance(_DRAWS))
+        by_chance.append(exact.distance_by_chance(sizes.method_draws))
     distance = pd.DataFrame(distances, columns=["method", "parameter", "spectrum", "KS"])
     mean = distance.groupby(["method", "parameter"])["KS"].mean().unstack()
     table = {}
@@ -291,7 +294,8 @@ def methods(study: Study) -> None:
         name: {key: value[worst] for key, value in found.items()} for name, found in draws.items()
     }
     truth = {name: float(test[name][worst]) for name in NAMES}
-    figures.compare_methods(exact.sample(_DRAWS, 5), shown, truth, study.target / "methods.png")
+    again = exact.sample(sizes.method_draws, 5)
+    figures.compare_methods(again, shown, truth, study.target / "methods.png")
 
 
 def _correlation(draws: Arrays) -> float:

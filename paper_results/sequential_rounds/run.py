@@ -35,6 +35,8 @@ from bayesinn.simulators.two_moons import two_moons
 HERE = Path(__file__).parent
 SEEDS = (1, 2)
 ROUNDS = 3
+BLOCKS = 6
+FOLDS = 5
 SIMULATIONS = 1_000
 PLAIN = (3_000, 8_000)
 DRAWS = 2_000
@@ -82,34 +84,36 @@ def main() -> None:
         plots.save(draw(pd.DataFrame(rows)), target / "c2st.svg")
 
 
-def new_posterior(simulator: bi.Simulator, summary: Any) -> bi.AmortizedPosterior:
+def new_posterior(simulator: bi.Simulator, summary: Any, blocks: int) -> bi.AmortizedPosterior:
     """Return an untrained posterior: one network of affine couplings, in rounds and without."""
-    return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(), networks=1)
+    return bi.AmortizedPosterior(simulator, summary, bi.flows.coupling(blocks), networks=1)
 
 
 def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any]]:
     """Yield the rows that are not known."""
-    simulations, steps, draws = (100, 20, 200) if quick else (SIMULATIONS, None, DRAWS)
+    simulations, steps, draws = (100, 20, 100) if quick else (SIMULATIONS, None, DRAWS)
+    rounds, blocks, folds = (2, 1, 2) if quick else (ROUNDS, BLOCKS, FOLDS)
     problems = ["two_moons"] if quick else list(PROBLEMS)
     for seed in SEEDS[: 1 if quick else None]:
         for name in problems:
             simulator, network, observations = PROBLEMS[name]
-            posterior = new_posterior(simulator, network)
+            observations = observations[: 1 if quick else None]
+            posterior = new_posterior(simulator, network, blocks)
             exact = [
                 bi.reference.exact_draws(simulator, data, draws=draws, seed=7)
                 for data in observations
             ]
             case = {"problem": name, "seed": seed}
-            for number, data in enumerate(observations[: 1 if quick else None], 1):
+            for number, data in enumerate(observations, 1):
                 case |= {"observation": number}
-                last = {**case, "method": "rounds", "simulations": ROUNDS * simulations}
+                last = {**case, "method": "rounds", "simulations": rounds * simulations}
                 if tuple(last[key] for key in KEYS) in known:
                     continue
                 started = time.process_time()
                 result = bi.truncated_rounds(
                     posterior,
                     data,
-                    rounds=ROUNDS,
+                    rounds=rounds,
                     simulations=simulations,
                     seed=seed,
                     steps=steps,
@@ -124,15 +128,16 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
                         "c2st": c2st(
                             columns(own.sample(data, draws=draws, seed=seed)),
                             columns(exact[number - 1]),
+                            folds=folds,
                         )
                     }
                     row |= {"prior share": result.rounds["share"].iloc[round_number - 1]}
-                    is_last = round_number == ROUNDS
+                    is_last = round_number == rounds
                     yield row | {
                         "cut off": cut if is_last else np.nan,
                         "seconds": seconds if is_last else np.nan,
                     }
-            for size in (300,) if quick else PLAIN:
+            for size in (200,) if quick else PLAIN:
                 rows = [
                     {
                         "problem": name,
@@ -146,14 +151,16 @@ def measured(known: set[tuple[Any, ...]], quick: bool) -> Iterator[dict[str, Any
                 if all(tuple(row[key] for key in KEYS) in known for row in rows):
                     continue
                 started = time.process_time()
-                plain = new_posterior(simulator, network)
+                plain = new_posterior(simulator, network, blocks)
                 plain.fit(
                     simulator.sample(size, seed=100 + seed), seed=seed, steps=steps, progress=False
                 )
                 seconds = time.process_time() - started
                 for row, data, reference in zip(rows, observations, exact, strict=True):
                     found = c2st(
-                        columns(plain.sample(data, draws=draws, seed=seed)), columns(reference)
+                        columns(plain.sample(data, draws=draws, seed=seed)),
+                        columns(reference),
+                        folds=folds,
                     )
                     yield row | {
                         "c2st": found,

@@ -21,6 +21,8 @@ from bayesinn import plots
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_training import train_into
 from bayesinn.diagnosis.posterior_table import posterior_table
+from bayesinn.flows import coupling
+from bayesinn.summaries import MLP
 
 SEED = 1
 STEPS = 5_000
@@ -37,7 +39,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    steps = 50 if quick else STEPS
+    steps = 10 if quick else STEPS
+    batch_size = 64 if quick else BATCH_SIZE
+    small = (MLP(16, hidden=(16,)), coupling(1, (16,)), None)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
         exact = bi.reference.importance(
@@ -58,11 +62,16 @@ def main() -> None:
             run = Run(Path(folder) / simulator)
             started = time.monotonic()
             posterior = train_into(
-                run.folder, bi.get(simulator), steps=steps, batch_size=BATCH_SIZE, seed=SEED
+                run.folder,
+                bi.get(simulator),
+                steps=steps,
+                batch_size=batch_size,
+                seed=SEED,
+                networks=small if quick else (None, None, None),
             )
             print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
             # Exact draws are outlines in the figure of marginals.
-            draws = 1_000 if quick else 20_000
+            draws = 200 if quick else 20_000
             shown = simulator == "sir" and not quick
             _, table = run.infer(posterior, None, draws=draws, seed=SEED + 1, exact=shown)
             for statistic in ("mean", "sd", "2.5 %", "97.5 %"):

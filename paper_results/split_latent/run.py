@@ -79,7 +79,7 @@ def main() -> None:
     seconds = {}
     with joblib.Parallel(n_jobs=1 if quick else arguments.processes) as parallel:
         trained = parallel(
-            joblib.delayed(answer)(name, 20 if quick else steps, hands, draws)
+            joblib.delayed(answer)(name, steps, hands, draws, quick)
             for name, steps in STEPS.items()
         )
     for name, (values, used) in zip(STEPS, trained, strict=True):
@@ -102,38 +102,42 @@ def main() -> None:
         )
 
 
-def networks() -> dict[str, Callable[[], bi.AmortizedPosterior]]:
+def networks(quick: bool) -> dict[str, Callable[[], bi.AmortizedPosterior]]:
     """What is compared: all with couplings of equal subnets."""
+    split = 1 if quick else 8
+    whole = 1 if quick else 6
     hidden = (64, 64)
     zoom = bijections.Composed([bijections.Affine(), bijections.Spline()])
     noise = SplitLosses(observable_noise=0.02, padding_noise=0.1)
     return {
         "split latent, MMD": lambda: SplitLatent(
-            kinematics.inverse_kinematics, chain=default_chain(8, hidden)
+            kinematics.inverse_kinematics, chain=default_chain(split, hidden)
         ),
         "split latent, likelihood": lambda: SplitLatent(
             kinematics.inverse_kinematics,
             width=8,
-            chain=default_chain(8, hidden),
+            chain=default_chain(split, hidden),
             objective="likelihood",
             losses=noise,
         ),
         "conditional spline flow": lambda: bi.AmortizedPosterior(
             kinematics.inverse_kinematics,
-            flow=flows.coupling(blocks=6, hidden=hidden, transform=zoom),
+            flow=flows.coupling(whole, hidden, zoom),
         ),
     }
 
 
-def answer(name: str, steps: int, hands: np.ndarray, draws: int) -> tuple[Draws, float]:
+def answer(
+    name: str, steps: int, hands: np.ndarray, draws: int, quick: bool
+) -> tuple[Draws, float]:
     """Train a network; return each parameter's draws (observations, draws), and its seconds.
 
     These are seconds of one core.
     """
     started = time.process_time()
-    posterior = networks()[name]()
+    posterior = networks(quick)[name]()
     posterior.fit(
-        steps=steps,
+        steps=20 if quick else steps,
         batch_size=500,
         seed=SEED,
         optimization=bi.Optimization(learning_rate=LEARNING_RATE),
