@@ -29,6 +29,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn import bijections, flows
+from bayesinn.core.compilation import XLA
 from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.amortized import AmortizedPosterior
@@ -72,9 +73,11 @@ def noisy_copy(dimension: int) -> bi.Simulator:
 class Runner:
     """One flow of one dimension: many steps of training in a call, and many draws."""
 
-    def __init__(self, make: Callable[[], flows.Flow], dimension: int, steps_per_call: int) -> None:
+    def __init__(
+        self, make: Callable[[], flows.Flow], dimension: int, steps_per_call: int, xla: XLA
+    ) -> None:
         posterior = AmortizedPosterior(noisy_copy(dimension), bi.summaries.Identity(), make())
-        settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-3, 1.0, 0.999, None, "auto")
+        settings = TrainingSettings(100_000, 1_000, BATCH, SEED, 1e-3, 1.0, 0.999, None, xla)
         trainable = new_model(posterior, draw_pilot(posterior.simulator, SEED), SEED)
         self.model = TrainingModel(trainable, GraphSource(posterior.simulator, settings), settings)
         self.model.compile(optimizer="adam")
@@ -132,10 +135,11 @@ def main() -> None:
     quick = parser.parse_args().quick
     rounds = 1 if quick else ROUNDS
     steps = 2 if quick else STEPS_PER_CALL
+    xla: XLA = False if quick else "auto"
     names = ("affine coupling",) if quick else tuple(FLOWS)
     rows = []
     for dimension in DIMENSIONS[: 1 if quick else None]:
-        runners = {name: Runner(FLOWS[name], dimension, steps) for name in names}
+        runners = {name: Runner(FLOWS[name], dimension, steps, xla) for name in names}
         training = seconds({name: runner.train for name, runner in runners.items()}, rounds)
         for runner in runners.values():
             runner.finish()

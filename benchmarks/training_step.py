@@ -56,7 +56,7 @@ def trainer(posterior: AmortizedPosterior, xla: XLA, batch: int = BATCH) -> Trai
     return model
 
 
-def full_steps(model: TrainingModel, steps: int = STEPS_PER_CALL) -> Callable[[], object]:
+def full_steps(model: TrainingModel, steps: int) -> Callable[[], object]:
     """Many steps in one call, as in training."""
     elements = iter(model.source.elements(0))
 
@@ -69,14 +69,14 @@ def full_steps(model: TrainingModel, steps: int = STEPS_PER_CALL) -> Callable[[]
     return call
 
 
-def forward_backward(model: TrainingModel) -> Callable[[], object]:
+def forward_backward(model: TrainingModel, steps: int) -> Callable[[], object]:
     """Loss and gradient alone, on fixed data, as many times."""
     batch, _ = model.source.batch(next(iter(model.source.elements(0))))
 
     @tf.function
     def call() -> tf.Tensor:
         total = tf.zeros(())
-        for _ in tf.range(STEPS_PER_CALL):
+        for _ in tf.range(steps):
             # Steps of training depend on each other; these would run beside each other if they were
             # let.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
@@ -94,7 +94,7 @@ def forward_backward(model: TrainingModel) -> Callable[[], object]:
 
 
 def milliseconds(
-    calls: dict[str, Callable[[], object]], rounds: int, steps: int = STEPS_PER_CALL
+    calls: dict[str, Callable[[], object]], rounds: int, steps: int
 ) -> dict[str, float]:
     """Median milliseconds a step, the calls taking turns."""
     times: dict[str, list[float]] = {name: [] for name in calls}
@@ -117,26 +117,22 @@ def main() -> None:
         help="one round: checks that it runs, the numbers mean little",
     )
     quick = parser.parse_args().quick
-    rounds, xla = (1, False) if quick else (30, "auto")
-
-    toy = trainer(
-        AmortizedPosterior(bi.get("linear"), flow=bi.flows.coupling(blocks=6, hidden=(132, 132))),
-        xla,
-    )
-    calls = {
-        "toy, forward + backward alone": forward_backward(toy),
-        "toy": full_steps(toy),
-        "sir": full_steps(trainer(AmortizedPosterior(bi.get("sir")), xla)),
-        "81 x 3 series": full_steps(
-            trainer(
-                AmortizedPosterior(
-                    series, bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)
-                ),
-                xla,
-            )
-        ),
+    rounds, steps, xla, blocks = (1, 2, False, 1) if quick else (30, STEPS_PER_CALL, "auto", 6)
+    couplings = bi.flows.coupling(blocks, hidden=(132, 132))
+    summary = bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)
+    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=couplings), xla)
+    others = {
+        "sir": AmortizedPosterior(bi.get("sir")),
+        "81 x 3 series": AmortizedPosterior(series, summary, couplings if quick else None),
     }
-    results = milliseconds(calls, rounds)
+    if quick:
+        del others["sir"]
+    calls = {
+        "toy, forward + backward alone": forward_backward(toy, steps),
+        "toy": full_steps(toy, steps),
+    }
+    calls |= {name: full_steps(trainer(other, xla), steps) for name, other in others.items()}
+    results = milliseconds(calls, rounds, steps)
     print(f"batch {BATCH}, {toy.flat.shape[0]:,} weights in the toy's flow, seed {SEED}")
     print(
         f"TensorFlow {version('tensorflow')}, Keras {version('keras')}, Python "

@@ -54,8 +54,8 @@ LIMIT = 20.0
 
 def cases(only: list[str], problems: list[str], quick: bool) -> Iterator[dict[str, Any]]:
     """What to measure, apart from accuracy."""
-    epochs = {"step": 20, "first": 2, "sample": 1}
-    shared = {"steps_per_epoch": 20 if quick else 100, "limit": LIMIT}
+    epochs = {"step": 4 if quick else 20, "first": 2, "sample": 1}
+    shared = {"steps_per_epoch": 2 if quick else 100, "limit": LIMIT}
     for task in TASKS[:3]:
         for problem, batches in BATCHES.items():
             if task not in only or problem not in problems:

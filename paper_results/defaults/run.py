@@ -18,6 +18,7 @@ import argparse
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from variants import VARIANTS, Choice
 
 import bayesinn as bi
 from bayesinn.core.errors import TrainingError
+from bayesinn.flows import coupling
 from bayesinn.training.progress import StepClock
 
 HERE = Path(__file__).parent
@@ -101,7 +103,7 @@ def study(given: argparse.Namespace, budgets: dict[str, list[str]], file: Path) 
                     size = None if budget == "online" else int(budget)
                     choice = VARIANTS[variant](problem)
                     if given.quick:
-                        choice = replace(choice, optimization={"xla": False})
+                        choice = replace(choice, flow=partial(coupling, 2, (16,)))
                     members = [
                         train(problem, choice, size, seed, given.steps, member)
                         for member in range(choice.members)

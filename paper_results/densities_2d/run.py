@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,10 @@ def main() -> None:
     # The first and the last network on one density are enough to see that it runs.
     names = ["moons"] if arguments.quick else list(DENSITIES)
     if arguments.quick:
-        networks = [networks[0], networks[-1]]
+        networks = [
+            replace(network, arguments=network.arguments | {"blocks": 1})
+            for network in (networks[0], networks[-1])
+        ]
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if arguments.quick else Path(__file__).parent
         for network in networks:

@@ -59,7 +59,6 @@ def train(
         data,
         steps=20 if quick else None,
         seed=seed,
-        optimization=bi.Optimization(xla=False) if quick else bi.Optimization(),
         progress=False,
     )
     seconds = time.process_time() - started
@@ -184,8 +183,8 @@ def arguments() -> argparse.Namespace:
         parser.error("--data WHEEL, or SBIBM, says where sbibm 1.1.0 is; --download fetches it")
     if given.quick:
         given.tasks = ["gaussian_mixture"]
-        given.budgets = ["1000", "online"]
-        given.methods = ["default"]
+        given.budgets = ["1000"]
+        given.methods = ["affine, one network"]
         given.seeds = [1]
     if given.data is not None:
         given.data = Path(given.data)

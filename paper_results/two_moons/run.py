@@ -27,6 +27,7 @@ from bayesinn.diagnostics import c2st
 from bayesinn.simulators import two_moons
 
 SEED = 1
+BLOCKS = 6
 STEPS = 10_000
 BATCH_SIZE = 512
 LEARNING_RATE = 5e-3
@@ -45,10 +46,10 @@ PUBLISHED = {1_000: 0.725, 10_000: 0.606, 100_000: 0.542}
 NAMES = ("theta1", "theta2")
 
 
-def network() -> flows.Flow:
+def network(blocks: int) -> flows.Flow:
     """Spline couplings that first move and zoom: the crescents are a tenth as wide as the prior."""
     transform = bijections.Composed([bijections.Affine(), bijections.Spline(bins=16)])
-    return flows.coupling(blocks=6, hidden=(64, 64), transform=transform)
+    return flows.coupling(blocks, hidden=(64, 64), transform=transform)
 
 
 def main() -> None:
@@ -65,7 +66,7 @@ def main() -> None:
     if arguments.reference is None:
         print("No --reference folder: compared with draws from the exact posterior only.")
     quick = arguments.quick
-    posterior = bi.AmortizedPosterior(two_moons.two_moons, flow=network())
+    posterior = bi.AmortizedPosterior(two_moons.two_moons, flow=network(1 if quick else BLOCKS))
     steps = 20 if quick else STEPS
     processor = time.process_time()
     posterior.fit(
