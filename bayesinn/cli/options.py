@@ -298,7 +298,10 @@ Count = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        parser=_minutes, metavar="MINUTES", help="Minutes to train for, about, in place of --steps."
+        parser=_minutes,
+        metavar="MINUTES",
+        help="Minutes to train for, about, in place of --steps, simulations included; those that "
+        "--passes draws first are not cut short.",
     ),
 ]
 
