@@ -270,6 +270,21 @@ def test_a_table_of_long_texts_is_cards_on_a_phone(browser: sync_api.Browser, re
     assert widths[PHONE] > 0.75 * PHONE
 
 
+def test_options_of_commands_are_not_broken(browser: sync_api.Browser, tmp_path: Path) -> None:
+    command = "Call bayesinn report runs/sir --data counts.csv --simulations 26000."
+    path = render(tmp_path / "a.html", "Title", [], text=command, lists={"actions": [command]})
+    page = browser.new_page(viewport={"width": PHONE, "height": 844})
+    page.goto(path.as_uri())
+    for shift in range(0, 120, 10):
+        page.evaluate(f"document.querySelector('main').style.width = '{PHONE - shift}px'")
+        heights = page.locator(".option").evaluate_all(
+            "all => all.map(e => e.getClientRects().length)"
+        )
+        assert heights == [1, 1, 1, 1]
+    assert command in page.locator("li").inner_text()
+    page.close()
+
+
 def test_what_is_folded_keeps_its_number_on_paper(
     browser: sync_api.Browser, tmp_path: Path
 ) -> None:

@@ -206,10 +206,12 @@ def test_what_decides_names_the_call_or_the_command() -> None:
         "seed": [],
     }
     shell = said(
-        again=lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value)
+        again=lambda name, value: command_with(
+            ["diagnose", "--trust"], Path("runs/x"), options, name, value
+        )
     )
     assert shell.endswith(
-        "bayesinn diagnose runs/x --data 'my counts.csv' --context n=1 --context m=2 "
+        "bayesinn diagnose --trust runs/x --data 'my counts.csv' --context n=1 --context m=2 "
         "--simulations 8200."
     )
 
