@@ -18,7 +18,7 @@ from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from bayesinn.diagnostics.recovery import recovery
 from tests.diagnostics.conjugate import normal
-from tests.helpers.browser import open_browser, sync_api
+from tests.helpers.browser import open_browser, overlaps, sync_api
 
 LAPTOP = 1280
 PHONE = 390
@@ -96,6 +96,7 @@ def problems(browser: sync_api.Browser, path: Path, width: int, media: str = "sc
         "[...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.alt)"
     ):
         found.append(f"broken image: {alternative}")
+    found += overlaps(page)
     page.close()
     return found
 
@@ -128,6 +129,7 @@ def test_a_broken_report_is_noticed(
             "loading the image 'http://127.0.0.1:9",
         ),
         ("<h1>", "<script>undefined.name</script><h1>", "inline script"),
+        ("<h1>", '<p style="margin: 0 0 -1.4em">Above.</p><p>Below.</p><h1>', "above. over below."),
     ]
     for before, after, _ in faults:
         assert before in text
