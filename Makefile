@@ -7,7 +7,7 @@ WORKERS ?= 2
 PYTEST_OPTIONS ?=
 
 # TensorFlow's start-up notes are no news here.
-export TF_CPP_MIN_LOG_LEVEL ?= 2
+export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .PHONY: help setup test mutate demo docs bench check format numbers figures clean
 

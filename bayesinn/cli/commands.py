@@ -234,7 +234,7 @@ def _diagnosing(
         rows = held_out_rows(run, held_out, posterior.simulator)
         if rows is not None:
             options["held-out"] = [held_out or "FILE.npz"]
-        again = partial(command_with, f"{finish.__name__}{' --trust' * trust}", run, options)
+        again = partial(command_with, [finish.__name__, *["--trust"] * trust], run, options)
         result = folder.diagnose(
             posterior,
             observation,
@@ -321,7 +321,7 @@ def run_all(
     )
     typer.echo("")
     given = collect_options(data, context, name if ":" in name else None, seed + 2)
-    again = partial(command_with, "report", run.folder, given)
+    again = partial(command_with, ["report"], run.folder, given)
     diagnosis = run.diagnose(
         posterior, observation, simulations=simulations, seed=seed + 2, again=again
     )

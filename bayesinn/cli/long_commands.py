@@ -137,16 +137,16 @@ def compare_or_say(
 
 
 def command_with(
-    command: str, folder: Path, options: Mapping[str, list[Any]], name: str, value: Any
+    command: list[str], folder: Path, options: Mapping[str, list[Any]], name: str, value: Any
 ) -> str:
-    """Write a command with its options, each as often as it has values.
+    """Write a command, with its flags, and with its options, each as often as it has values.
 
     One of them gets another value; of rows that were held out, more are asked for.
     """
     if name == "simulations" and "held-out" in options:
         again = command_with(command, folder, options, "held-out", "FILE.npz")
         return f"{again}, with {value:,} rows"
-    words = ["bayesinn", command, str(folder)]
+    words = ["bayesinn", *command, str(folder)]
     for option, values in {**options, name: [value]}.items():
         words += [word for each in values for word in (f"--{option}", str(each))]
     return shlex.join(words)

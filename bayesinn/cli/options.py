@@ -225,7 +225,20 @@ CheckSimulations = Annotated[
         "--simulations", help="Simulations to look at.", parser=whole_number(50), metavar="N"
     ),
 ]
-Report = Annotated[Path | None, typer.Option("--output", help="HTML report to write.")]
+
+
+def _report(text: str) -> Path:
+    """Read the name of a report, which takes its simulations first."""
+    path = Path(text)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"{text!r} doesn't end in .html: name it report.html, for example")
+    return path
+
+
+Report = Annotated[
+    Path | None,
+    typer.Option("--output", parser=_report, metavar="FILE.html", help="HTML report to write."),
+]
 Source = Annotated[
     str | None,
     typer.Option(
@@ -298,7 +311,10 @@ Count = Annotated[
 Minutes = Annotated[
     float | None,
     typer.Option(
-        parser=_minutes, metavar="MINUTES", help="Minutes to train for, about, in place of --steps."
+        parser=_minutes,
+        metavar="MINUTES",
+        help="Minutes to train for, about, in place of --steps, simulations included; those that "
+        "--passes draws first are not cut short.",
     ),
 ]
 

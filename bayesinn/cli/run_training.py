@@ -116,8 +116,9 @@ def train_into(
             about = steps_in(minutes, simulator, batch_size, options, (summary, flow, count))
             print(f"{minutes:g} minutes are about {about:,} steps")
             # The learning rate falls with the time that is left: of more steps, the last ones are
-            # done if there is time for them.
-            steps = math.ceil(_SPARE * about)
+            # done if there is time for them. Of passes, they would have to be simulated first.
+            passed = simulator.recommended.passes if passes is None else passes
+            steps = about if passed else math.ceil(_SPARE * about)
             left = minutes - (time.monotonic() - started) / 60.0
             options = replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
         if start is not None:

@@ -135,6 +135,8 @@ class Progress(AbstractContextManager["Progress"]):
 def duration(seconds: float) -> str:
     """Write a number of seconds for people, as in "1 min 15 s"."""
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 120:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 

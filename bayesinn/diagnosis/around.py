@@ -16,6 +16,7 @@ from bayesinn.posterior.given import Given
 from bayesinn.posterior.inference_data import mask_padding, predict
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import Typicality
+from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Simulator
@@ -83,7 +84,11 @@ def observe(
         typical = given.typicality
         if typical is None:
             raise MissingEvidence("the posterior has no simulations of a training to compare with")
-        return typical.row(0)
+        row = typical.row(0)
+        if not row.out_of_distribution:
+            return row
+        one = {name: value[0] for name, value in observation.arrays.items()}
+        return row._replace(reason=explain_one(posterior, one))
 
     @cache
     def propose() -> Arrays:

@@ -74,10 +74,13 @@ def _write_typicality(typicality: Typicality) -> str:
     if typicality.undecided:
         text = "Too few simulations to tell whether the observation is like them "
     text += f"(p = {typicality.p_value:.2g})"
-    return text + (
-        f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
-        f"trusted" * odd + "."
-    )
+    if odd:
+        text += (
+            f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
+            f"trusted"
+        )
+    reason = typicality.reason
+    return f"{text}. {reason[:1].upper()}{reason[1:]}{'.' if reason else ''}".rstrip()
 
 
 def posterior_figures(

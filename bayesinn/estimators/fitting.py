@@ -68,6 +68,7 @@ class Plan(NamedTuple):
 
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside
     the settings. ``simulator_record`` is what the simulator does, if it or a bank has told.
+    Training ends at ``ends_at`` of the monotonic clock, whatever else the time was spent on.
     """
 
     data: TrainingData
@@ -78,6 +79,7 @@ class Plan(NamedTuple):
     start: Fittable | None
     devices: Devices
     simulator_record: dict[str, Any] | None
+    ends_at: float | None
 
     @property
     def folder(self) -> Path | None:
@@ -106,6 +108,7 @@ def plan_fit(
     checkpoint: Checkpoint | None,
 ) -> Plan:
     """Check what the user chose, and fill in what the simulator recommends."""
+    started = time.monotonic()
     simulator = estimator.simulator
     seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
@@ -142,8 +145,18 @@ def plan_fit(
         simulated = checkpoint is None or checkpoint.check_simulator
         simulator_record = simulator_identity.entries(simulator, simulated)
     devices = Devices(optimization.strategy)
+    minutes = optimization.minutes
+    ends_at = None if minutes is None else started + 60.0 * minutes
     return Plan(
-        given, settings, optimization, checkpoint, identity, start, devices, simulator_record
+        given,
+        settings,
+        optimization,
+        checkpoint,
+        identity,
+        start,
+        devices,
+        simulator_record,
+        ends_at,
     )
 
 
@@ -166,8 +179,6 @@ def run_training(
     settings = plan.settings
     checkpoint = plan.checkpoint
     data = plan.data
-    minutes = plan.optimization.minutes
-    ends_at = None if minutes is None else time.monotonic() + 60.0 * minutes
     if plan.start is not None:
         model.copy_weights(plan.start.model)
     for part in (data.pilot, data.held_out):
@@ -213,7 +224,7 @@ def run_training(
             resumes=resumes,
             devices=plan.devices,
             simulator_record=plan.simulator_record,
-            ends_at=ends_at,
+            ends_at=plan.ends_at,
         )
     if plan.folder is not None and settings.passes and result.error is None:
         forget(plan.folder)

@@ -92,7 +92,8 @@ def local_c2st_marginals(
         values = posterior[columns[index]]
         # All draws lie in the prior's support, and so do the bins.
         low, high = np.quantile(values, [0.002, 0.998])
-        edges = np.linspace(low, high, 26) if low < high else low + np.array([-1.0, 1.0])
+        around = low + 0.5 * max(abs(low), 2.0) * np.array([-1.0, 1.0])
+        edges = np.linspace(low, high, 26) if low < high else around
         bars(ax, values, edges, "this posterior")
         outline(ax, values, edges, "as the classifier would correct it", weights=weights)
         bare(ax, edges)

@@ -102,7 +102,8 @@ class Panels:
                 ax.tick_params(labelsize=SMALL - 0.5)
                 ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
                 ax.yaxis.set_major_locator(MaxNLocator(3))
-            elif self.across > 1:
+            else:
+                # Few enough for numbers of many digits, such as 4.03 x 10^-3.
                 ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
             if self.stacked:
                 lowest = index in self._lowest

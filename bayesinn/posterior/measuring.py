@@ -20,7 +20,8 @@ from bayesinn.summaries.joint import observables_of
 
 def describe_model(name: str, model: PosteriorModel, reasons: Mapping[str, str] = {}) -> str:
     """Write what is about to be trained: scalings, networks and reasons for them, weights."""
-    lines = [f"{name}: {model.parameters.dimension} unconstrained parameters"]
+    count = model.parameters.dimension
+    lines = [f"{name}: {count} unconstrained parameter{'s' * (count != 1)}"]
     summaries = model.network.summaries
     networks = {name: key for key in summaries for name in observables_of(key)}
     for variable, scaling in model.data.scalings.items():

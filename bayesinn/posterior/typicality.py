@@ -14,8 +14,16 @@ from bayesinn.posterior import damage
 from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.simulation.simulations import take
 
-#: Statistics, in the order of the columns of ``Reference.held_out``.
-STATISTICS = ("summary", "inputs", "extremes", *damage.KINDS)
+#: Statistics, in the order of the columns of ``Reference.held_out``: what an observation is
+#: unusual in, for people who have never read of them.
+STATISTICS = (
+    "learnt features",
+    "values together",
+    "largest value",
+    "order in time",
+    "gap in time",
+    "overall size",
+)
 
 _MOST_AXES = 64
 # Fewer simulations than this for each axis, and the axis is mostly noise.
@@ -29,12 +37,14 @@ class Typicality(NamedTuple):
 
     P-values (n,) and, as the reason, the most extreme of ``STATISTICS`` (n,); a number and a name
     of one observation. ``smallest`` is the p-value that no observation can fall below, however odd,
-    with so few simulations.
+    with so few simulations. ``reason`` says of one observation which factor would make it typical,
+    see :func:`bayesinn.explain_unusual`.
     """
 
     p_value: Any
     unusual: Any
     smallest: float = 0.0
+    reason: str = ""
 
     def row(self, index: int) -> Typicality:
         """Return that of one observation."""
@@ -56,7 +66,7 @@ class Typicality(NamedTuple):
         if self.undecided:
             return f"too few simulations to tell: no observation has p < {self.smallest:.2g}"
         odd = f"unlike the simulations in its {self.unusual}, " if self.out_of_distribution else ""
-        return f"{odd}p = {self.p_value:.2g}"
+        return f"{odd}p = {self.p_value:.2g}{f'; {self.reason}' if self.reason else ''}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,22 +79,22 @@ class Reference:
     power. Observation and simulations are exchangeable if the model is correct, so that the rank is
     a p-value: never too small. It is at least ``smallest``.
 
-    ``summary``
+    learnt features
         Distance in the space of the flow's condition (summaries and context), which training made
         sensitive to what parameters change: Mahalanobis' along the leading principal components,
         and all that lies outside them in units of what simulations have there.
-    ``inputs``
+    values together
         The same distance among the standardised inputs: a network may squash whatever parameters do
         not explain. Exchangeable elements enter by their mean and sd, which know neither order nor
         padding.
-    ``extremes``
+    largest value
         Largest absolute value among the standardised inputs: one wrong number does not move a
         distance in hundreds.
-    ``order``, ``gap``
+    order in time, gap in time
         What boosted trees think of each series in time that learned to tell simulations from the
         same ones in a wrong order, or with a gap of zeros, such as at the peak. Where scatter is
         large, these look typical to distances.
-    ``scale``
+    overall size
         The same for all data, context included, of which one variable, or all observables, are ten
         times too large or too small.
 
@@ -117,7 +127,7 @@ class Reference:
     >>> odd = np.array([[0.0, 0.0, 9.0, 0.0, 0.0]])
     >>> found = reference.compare(odd[:, :1], {"x": odd})
     >>> bool(found.p_value[0] < 0.01), str(found.unusual[0])
-    (True, 'inputs')
+    (True, 'values together')
     """
 
     summary_mean: np.ndarray

@@ -35,23 +35,23 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     >>> explain_unusual(posterior, {"y": 1.5e6})[0].partition(" (")[0]
     "'y' divided by 1,000,000 would be typical"
     """
-    simulator = posterior.simulator
-    observations = check_observations(simulator, data)
+    observations = check_observations(posterior.simulator, data)
     given = posterior.given(observations.arrays).typicality
     if given is None:
         expected = "a posterior that knows what its simulations were like"
         do = "look at the data yourself: plot them beside bi.plots.prior_predictive"
         raise InputError("Unusual data", expected=expected, got=repr(posterior), do=do)
-    names = list(simulator.observable_shapes)
-    sets = [[name] for name in names] + [names] * (len(names) > 1)
     texts = [""] * observations.count
     for row in np.flatnonzero(np.asarray(given.p_value) < FLAG_LEVEL):
         one = {name: value[row] for name, value in observations.arrays.items()}
-        texts[row] = _explain(posterior, one, sets)
+        texts[row] = explain_one(posterior, one)
     return texts
 
 
-def _explain(posterior: Posterior, one: Mapping[str, np.ndarray], sets: list[list[str]]) -> str:
+def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
+    """Say which factor would make a checked observation (...) typical that is not."""
+    every = list(posterior.simulator.observable_shapes)
+    sets = [[name] for name in every] + [every] * (len(every) > 1)
     tried = [(names, factor) for each in FACTORS for names in sets for factor in (1.0 / each, each)]
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])

@@ -60,7 +60,9 @@ class Optimization:
     minutes : float
         End after so many minutes, at the latest with the last step. The learning rate falls with
         the time that is left, so that its schedule ends in time, too, if steps take longer than
-        they did at first.
+        they did at first. Simulations to measure scalings on count, and those that ``passes`` draw
+        first, but none of them is left out: if they take all of the time, training ends with its
+        first steps.
     xla : "auto", True or False
         Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps
         or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before

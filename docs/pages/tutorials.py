@@ -19,8 +19,8 @@ _CELL = re.compile(
 )
 _INDEX = """# Tutorials
 
-In this order. Each runs as it stands, and ends with two exercises, whose answers are folded. Times are those of two
-processor cores.
+In this order. Each runs as it stands; all but the last, which is there to look things up, end with two exercises, whose
+answers are folded. Times are those of two processor cores.
 
 {cards}
 

@@ -11,7 +11,7 @@ import pytest
 import bayesinn as bi
 from bayesinn.cli.explorer.answers import Answers
 from bayesinn.cli.explorer.server import ADDRESS, make_server
-from tests.helpers.browser import open_browser, sync_api
+from tests.helpers.browser import open_browser, overlaps, sync_api
 
 browser = pytest.fixture(scope="module")(open_browser)
 
@@ -131,6 +131,7 @@ def test_the_page_fits(browser: sync_api.Browser, url: str, width: int, scheme: 
     page.goto(url)
     wait(page, 1)
     assert page.evaluate("document.scrollingElement.scrollWidth") == width
+    assert overlaps(page) == []
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(22, 24, 27)" if scheme == "dark" else "rgb(255, 255, 255)")
     page.close()

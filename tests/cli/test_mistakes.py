@@ -51,6 +51,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("train nobody", ["Simulator 'nobody'", "'linear'", "check the spelling"]),
         ("train sirr", ["did you mean 'sir'?"]),
         ("check lineer", ["did you mean 'linear'?"]),
+        ("check linear --output folder", ["--output", "'folder' doesn't end in .html"]),
         ("run nowhere.py:growth", ["Simulator file", "nowhere.py"]),
         ("run two.py", ["'two.py'", "the file alone", "growth, other", "two.py:growth"]),
         ("run two.py:nope", ["'nope'", "growth, other"]),

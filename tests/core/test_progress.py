@@ -38,4 +38,8 @@ def test_the_time_left_ends_with_the_time_that_is_given(
 
 
 def test_seconds_are_written_for_people() -> None:
-    assert [duration(seconds) for seconds in (75.2, 3.0)] == ["1 min 15 s", "3 s"]
+    assert [duration(seconds) for seconds in (75.2, 3.0, 44_372.0)] == [
+        "1 min 15 s",
+        "3 s",
+        "12 h 19 min",
+    ]

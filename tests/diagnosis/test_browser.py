@@ -18,7 +18,7 @@ from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from bayesinn.diagnostics.recovery import recovery
 from tests.diagnostics.conjugate import normal
-from tests.helpers.browser import open_browser, sync_api
+from tests.helpers.browser import open_browser, overlaps, sync_api
 
 LAPTOP = 1280
 PHONE = 390
@@ -96,6 +96,7 @@ def problems(browser: sync_api.Browser, path: Path, width: int, media: str = "sc
         "[...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.alt)"
     ):
         found.append(f"broken image: {alternative}")
+    found += overlaps(page)
     page.close()
     return found
 
@@ -128,6 +129,7 @@ def test_a_broken_report_is_noticed(
             "loading the image 'http://127.0.0.1:9",
         ),
         ("<h1>", "<script>undefined.name</script><h1>", "inline script"),
+        ("<h1>", '<p style="margin: 0 0 -1.4em">Above.</p><p>Below.</p><h1>', "above. over below."),
     ]
     for before, after, _ in faults:
         assert before in text
@@ -268,6 +270,21 @@ def test_a_table_of_long_texts_is_cards_on_a_phone(browser: sync_api.Browser, re
         page.close()
     # A line of words, and not one word a line.
     assert widths[PHONE] > 0.75 * PHONE
+
+
+def test_options_of_commands_are_not_broken(browser: sync_api.Browser, tmp_path: Path) -> None:
+    command = "Call bayesinn report runs/sir --data counts.csv --simulations 26000."
+    path = render(tmp_path / "a.html", "Title", [], text=command, lists={"actions": [command]})
+    page = browser.new_page(viewport={"width": PHONE, "height": 844})
+    page.goto(path.as_uri())
+    for shift in range(0, 120, 10):
+        page.evaluate(f"document.querySelector('main').style.width = '{PHONE - shift}px'")
+        heights = page.locator(".option").evaluate_all(
+            "all => all.map(e => e.getClientRects().length)"
+        )
+        assert heights == [1, 1, 1, 1]
+    assert command in page.locator("li").inner_text()
+    page.close()
 
 
 def test_what_is_folded_keeps_its_number_on_paper(

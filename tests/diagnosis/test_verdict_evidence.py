@@ -115,7 +115,7 @@ def test_tests_without_deviations_share_it_too() -> None:
 
 def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     def found(p_value: float) -> Finding:
-        result = Typicality(p_value, "inputs", smallest=1.0 / 2049.0)
+        result = Typicality(p_value, "values together", smallest=1.0 / 2049.0)
         return Finding(BY_NAME["observation"], result, bi.Tolerances(), Labels(), family=60.0)
 
     assert found(0.02).grade == "within"
@@ -126,7 +126,9 @@ def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
         findings=[odd], parameters=("a",), tolerances=bi.Tolerances(), size=(1_000, 100)
     )
     assert "not to be trusted" in verdict.text
-    assert verdict.doubtful == ["observation: unlike the simulations in its inputs, p = 0.005."]
+    assert verdict.doubtful == [
+        "observation: unlike the simulations in its values together, p = 0.005."
+    ]
 
 
 @pytest.mark.parametrize("simulations", [2, 5, 19])
@@ -204,10 +206,12 @@ def test_what_decides_names_the_call_or_the_command() -> None:
         "seed": [],
     }
     shell = said(
-        again=lambda name, value: command_with("diagnose", Path("runs/x"), options, name, value)
+        again=lambda name, value: command_with(
+            ["diagnose", "--trust"], Path("runs/x"), options, name, value
+        )
     )
     assert shell.endswith(
-        "bayesinn diagnose runs/x --data 'my counts.csv' --context n=1 --context m=2 "
+        "bayesinn diagnose --trust runs/x --data 'my counts.csv' --context n=1 --context m=2 "
         "--simulations 8200."
     )
 

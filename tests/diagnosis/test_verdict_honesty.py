@@ -154,7 +154,7 @@ def test_what_knows_nothing_is_not_within_because_the_observation_is_odd() -> No
     nothing = dataclasses.replace(
         odd, name="gain", judge=lambda result: "", unlearnt=lambda result, nats: ("a", "b")
     )
-    result = Typicality(0.001, "inputs")
+    result = Typicality(0.001, "values together")
     findings = [Finding(check, result, bi.Tolerances(), Labels()) for check in (odd, nothing)]
     text = verdict(findings).text
     assert "no more than the prior" in text
@@ -179,10 +179,12 @@ def test_intervals_of_the_spread_hold_with_few_simulations() -> None:
 
 
 def test_too_few_simulations_call_no_observation_typical() -> None:
-    few = finding(Typicality(0.5, "inputs", smallest=0.02), "observation")
+    few = finding(Typicality(0.5, "values together", smallest=0.02), "observation")
     assert few.grade == ""
     assert "too few simulations" in few.found
-    assert finding(Typicality(0.5, "inputs", smallest=0.001), "observation").grade == "within"
+    assert (
+        finding(Typicality(0.5, "values together", smallest=0.001), "observation").grade == "within"
+    )
 
 
 def test_many_statistics_get_the_draws_to_flag_them() -> None:

@@ -171,3 +171,8 @@ def test_texts_do_not_overlap(draw: Callable[[Case], Figure], case: Case) -> Non
         warnings.simplefilter("error")
         assert overlaps(figure) == []
     assert shortest_axis(figure) > 0.25
+
+
+def test_numbers_of_many_digits_leave_room_between_ticks() -> None:
+    rate = 0.00406 + 4e-6 * np.random.default_rng(1).normal(size=500)
+    assert overlaps(plots.marginals({"rate": rate})) == []

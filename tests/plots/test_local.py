@@ -56,6 +56,13 @@ def test_figure(draw: Callable[[int], Figure], count: int) -> None:
     assert extent.x1 <= figure.bbox.width
 
 
+def test_draws_of_one_huge_value_have_bins() -> None:
+    found = result(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        local_c2st_marginals(found, {"mean": np.full(len(found.evaluation), 3.4e38)}, labels=LABELS)
+
+
 def test_a_failing_observation_is_drawn_in_red() -> None:
     axes = null(2).axes
     assert [ax.lines[-1].get_color() for ax in axes] == [RED, BLUE]

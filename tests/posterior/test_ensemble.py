@@ -119,7 +119,7 @@ class KnownGiven(Given):
     @property
     def typicality(self) -> Typicality:
         rows = len(self.features)
-        return Typicality(np.full(rows, self.p_value), np.full(rows, "gap"), 0.001)
+        return Typicality(np.full(rows, self.p_value), np.full(rows, "gap in time"), 0.001)
 
 
 class Known(bi.Posterior):
@@ -142,7 +142,7 @@ def test_p_values_of_members_are_combined() -> None:
     draws = bi.Ensemble([Known(0.001), Known(0.007)]).sample({"x": np.zeros(2)}, draws=20, seed=1)
     # Twice the mean is a p-value, however the members depend on each other.
     np.testing.assert_allclose(draws.p_value, 0.008)
-    assert draws.unusual.tolist() == ["gap", "gap"]
+    assert draws.unusual.tolist() == ["gap in time", "gap in time"]
     assert draws.out_of_distribution.all()
     one = bi.Ensemble([Known(0.6), Known(0.8)]).infer({"x": 0.5}, draws=20, seed=1)
     assert float(one.sample_stats["out_of_distribution_p"]) == 1.0

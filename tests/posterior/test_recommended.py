@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.cli import run_training
 from bayesinn.cli.run_training import steps_in, train_into
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
@@ -92,6 +93,19 @@ def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, 
     monkeypatch.setattr(Progress, "seconds_each", 0.32 / 16)
     # A step takes 0.02 s, and a fourth of a batch 0.08.
     assert steps_in(2.0, ruler) == 1_200
+
+
+@pytest.mark.parametrize(("passes", "planned"), [(None, 130), (4, 100)])
+def test_of_simulations_drawn_first_there_are_none_to_spare(
+    ruler, tmp_path, monkeypatch, passes, planned
+):
+    def note(*_, steps, **__):
+        raise InterruptedError(steps)
+
+    monkeypatch.setattr(run_training, "steps_in", lambda *_: 100)
+    monkeypatch.setattr(bi.AmortizedPosterior, "fit", note)
+    with pytest.raises(InterruptedError, match=f"^{planned}$"):
+        train_into(tmp_path / "run", ruler, seed=1, minutes=2.0, passes=passes)
 
 
 def test_draws_outside_a_truncated_prior_have_no_data():

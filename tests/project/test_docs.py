@@ -14,6 +14,7 @@ from bayesinn.cli import app
 from docs.pages import commands, diagnostics, reference, tutorials
 from docs.pages.links import ROOT, relinked
 from tests.diagnosis.test_browser import LAPTOP, PHONE, browser  # noqa: F401
+from tests.helpers.browser import overlaps
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +79,12 @@ def test_tutorials_have_their_figures(site: Path) -> None:
 def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) -> None:  # noqa: F811
     wide = []
     asked: list[str] = []
-    for width in (LAPTOP, PHONE):
-        window = browser.new_page(viewport={"width": width, "height": 800})
+    wrong: list[str] = []
+    for width, scheme in ((LAPTOP, "light"), (PHONE, "dark")):
+        size = {"width": width, "height": 800}
+        window = browser.new_page(viewport=size, color_scheme=scheme)
+        window.on("pageerror", lambda error: wrong.append(str(error)))
+        window.on("console", lambda one: one.type == "error" and wrong.append(one.text))
         window.route("http*://**", lambda route: (asked.append(route.request.url), route.abort()))
         for page in sorted(site.rglob("*.html")):
             window.goto(page.as_uri())
@@ -87,8 +92,10 @@ def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) 
                 window.wait_for_selector("mjx-container svg")
             if window.evaluate("document.documentElement.scrollWidth") > width:
                 wide.append((width, page.name))
+            wrong.extend(f"{page.name} at {width}: {text}" for text in overlaps(window))
         window.close()
     assert wide == []
+    assert wrong == []
     # Formulas, too, are set without the web.
     assert asked == []
 

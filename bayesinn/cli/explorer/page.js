@@ -293,8 +293,8 @@ const draw = () => {
   const typical = byId("typical");
   typical.className = answer.flagged ? "flagged" : "";
   typical.textContent = answer.flagged
-    ? `✗ Unlike the simulations of training, in its ${answer.unusual} (p = ${write(answer.p_value)}): the posterior is an extrapolation.`
-    : `✓ Typical of the simulations of training (p = ${write(answer.p_value)}).`;
+    ? `✗ Unlike the simulations of training, in its ${answer.unusual} (p = ${write(Number(answer.p_value.toPrecision(2)))}): the posterior is an extrapolation.`
+    : `✓ Typical of the simulations of training (p = ${write(Number(answer.p_value.toPrecision(2)))}).`;
   for (const observable of model.observables) {
     const field = byId(`typed-${observable.name}`);
     if (field && document.activeElement !== field) {

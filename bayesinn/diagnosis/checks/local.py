@@ -39,15 +39,15 @@ def _marginals(result: LocalC2STResult, labels: Labels) -> plots.Canvas:
     assert result.draws is not None
     weights = result.probability[0] / (1.0 - result.probability[0])
     # Of many parameters, those whose mean the weights move farthest, in standard deviations.
+    # Of a wild observation, draws overflow in single precision.
+    draws = {name: np.asarray(value, float) for name, value in result.draws.items()}
     shifts = {
         name: abs(np.average(values, weights=weights) - values.mean()) / (values.std() or 1.0)
-        for name, values in columns(result.draws, batch_ndim=1).items()
+        for name, values in columns(draws, batch_ndim=1).items()
     }
     shown = sorted(shifts, key=lambda name: -shifts[name])[:MOST_PANELS]
     many = len(shown) < len(shifts)
-    return plots.local_c2st_marginals(
-        result, result.draws, labels=labels, shown=shown if many else None
-    )
+    return plots.local_c2st_marginals(result, draws, labels=labels, shown=shown if many else None)
 
 
 CHECK = Check(

@@ -11,7 +11,8 @@ _UNLIKE = "unlike these simulations, and its posterior not to be trusted"
 def _sentence(result: Typicality) -> str:
     if result.undecided:
         return "The network saw too few simulations to tell whether the observation is like them."
-    return f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}."
+    reason = f": {result.reason}" if result.reason else ""
+    return f"The observation is {_UNLIKE if result.out_of_distribution else _LIKE}{reason}."
 
 
 CHECK = Check(

@@ -67,7 +67,8 @@ def check(pilot: Pilot) -> Failures:
     )
     places = "; ".join(box.describe("fail", "failures") for box in boxes) or unknown
     names = shorten(", ".join(shares.index[shares["failed"] > 0.0]), 60)
-    finding = f"{marked.mean():.1%} of the simulations have NaN or infinity in {names} ({places})"
+    finding = f"{100.0 * marked.mean():.1f} % of the simulations have NaN or infinity in {names} "
+    finding += f"({places})"
     if marked.mean() > _MOST_REDRAWN:
         advice = Advice(
             "problem",

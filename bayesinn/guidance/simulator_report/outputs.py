@@ -84,11 +84,11 @@ def check(pilot: Pilot) -> Outputs:
     largest = counts.max(initial=0) / max(rows, 1)
     lump = (
         largest >= _LUMP and len(counts) >= _DISTINCT * rows,
-        f"{largest:.1%} are one and the same",
+        f"{100.0 * largest:.1f} % are one and the same",
     )
     many = (
         share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS,
-        f"{share:.1%} equal another one in every number",
+        f"{100.0 * share:.1f} % equal another one in every number",
     )
     found, what = lump if whole_numbers else many
     if found:
