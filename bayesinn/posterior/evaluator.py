@@ -1,5 +1,6 @@
 """Evaluate a trained model: conditions, draws and densities, in compiled calls of bounded size."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.flows import Flow
+from bayesinn.posterior.mode import STARTS, climb, spread
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
@@ -42,6 +44,7 @@ class Evaluator:
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
+        self._climb = AnyRows(functools.partial(climb, model), leading=(1, 1, 1))
 
     @property
     def density(self) -> str | None:
@@ -78,6 +81,32 @@ class Evaluator:
         draws = next(iter(parameters.values())).shape[1]
         most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
         return _in_parts(density, (dict(parameters), condition), max(1, most // draws))
+
+    @full_precision()
+    def mode(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
+        """Return the parameters (n, *event) of the highest density, uphill from the best draws."""
+        values = self.sample(condition, draws, seed)
+        density = self.log_prob(values, condition)
+        best = np.argsort(-density, axis=1)[:, :STARTS]
+        space = self.model.parameters
+        flat = {name: tf.constant(v.reshape(-1, *v.shape[2:])) for name, v in values.items()}
+        vectors = space.to_vector(flat)[0].numpy().reshape(*density.shape, -1)
+        starts = np.take_along_axis(vectors, best[:, :, None], axis=1)
+        rows = (
+            starts.reshape(-1, space.dimension),
+            *map_tensors(
+                lambda part: np.repeat(part, starts.shape[1], axis=0), (spread(vectors), condition)
+            ),
+        )
+        ends = _in_parts(lambda part, _: self._climb(*part), rows, _ROWS_PER_COSTLY_CALL)
+        every = ends.reshape(starts.shape)
+        found = space.from_vector(tf.constant(every.reshape(-1, space.dimension)))
+        values = {
+            name: value.numpy().reshape(*every.shape[:2], *value.shape[1:])
+            for name, value in found.items()
+        }
+        highest = np.argmax(np.nan_to_num(self.log_prob(values, condition), nan=-np.inf), axis=1)
+        return {name: value[np.arange(len(value)), highest] for name, value in values.items()}
 
     @full_precision()
     def encode(

@@ -82,6 +82,17 @@ class Posterior(Protocol):
             do="use sample(), or another posterior",
         )
 
+    def map(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> Mapping[str, np.ndarray]:
+        """Return the parameters (n_obs, *event) of the highest density, where it has gradients."""
+        raise InputError(
+            f"map of {self!r}",
+            expected="a trained posterior of continuous parameters, whose density costs little",
+            got=f"one with density {self.density!r}",
+            do="take means or quantiles of draws, or train with a flow such as bi.flows.coupling()",
+        )
+
     def infer(
         self,
         data: Mapping[str, Any],
