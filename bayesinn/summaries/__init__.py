@@ -6,6 +6,7 @@
 - :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels).
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
+- :class:`Noisy`: another one, trained on data with errors, for data that the simulator doesn't fit.
 - :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is
   slow under XLA.
 
@@ -22,5 +23,6 @@ from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
 from bayesinn.summaries.deep_set import DeepSet as DeepSet
 from bayesinn.summaries.identity import Identity as Identity
 from bayesinn.summaries.mlp import MLP as MLP
+from bayesinn.summaries.noisy import Noisy as Noisy
 from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary

@@ -21,6 +21,7 @@ from bayesinn.summaries import (
     ConvLSTM,
     DeepSet,
     Identity,
+    Noisy,
     SetTransformer,
     Summary,
 )
@@ -34,6 +35,7 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "identity": (Identity, (4, 2), False, False),
     "mlp": (lambda: MLP(units=5, hidden=(16,)), (9,), False, False),
     "mlp, decorrelated": (lambda: MLP(units=5, hidden=(16,), decorrelate=True), (9,), False, False),
+    "noisy": (lambda: Noisy(MLP(units=5, hidden=(16,))), (9,), False, False),
     "series": (lambda: ConvLSTM(units=5, filters=(8,), lstm_units=8), (9,), True, False),
     "series, strided": (
         lambda: ConvLSTM(5, filters=(8, 8), kernel_size=5, stride=3, lstm_units=8),
