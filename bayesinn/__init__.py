@@ -10,7 +10,8 @@ How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of netwo
 in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact posteriors in
 :mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a diagnostic with
 :class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
-:class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models.
+:class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models,
+:class:`PointEstimator` learns means and quantiles alone.
 
 """
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         inverse,
         likelihood,
         plots,
+        points,
         reference,
         summaries,
         testing,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from bayesinn.guidance.simulator_report import simulator_report
     from bayesinn.likelihood.amortized import AmortizedLikelihood
     from bayesinn.likelihood.ratio import LikelihoodRatio
+    from bayesinn.points.estimator import PointEstimator
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior
@@ -80,6 +83,7 @@ _NAMES = {
     "LikelihoodRatio": "bayesinn.likelihood.ratio",
     "ModelComparison": "bayesinn.comparison.comparison",
     "Optimization": "bayesinn.training.settings",
+    "PointEstimator": "bayesinn.points.estimator",
     "Posterior": "bayesinn.posterior.posterior",
     "Recommended": "bayesinn.simulation.recommended",
     "SampledPosterior": "bayesinn.posterior.sampled",
@@ -120,6 +124,7 @@ __all__ = [
     "LikelihoodRatio",
     "ModelComparison",
     "Optimization",
+    "PointEstimator",
     "Posterior",
     "Recommended",
     "SampledPosterior",
@@ -149,6 +154,7 @@ __all__ = [
     "misspecification",
     "open_bank",
     "plots",
+    "points",
     "reference",
     "register",
     "register_check",

@@ -20,6 +20,7 @@ PACKAGES = (
     "bayesinn.inverse",
     "bayesinn.likelihood",
     "bayesinn.comparison",
+    "bayesinn.points",
     "bayesinn.diagnosis",
     "bayesinn.testing",
     "bayesinn.core.errors",

@@ -26,6 +26,7 @@ ROOMS = (
     "inverse",
     "likelihood",
     "comparison",
+    "points",
     "diagnosis",
     "guidance",
     "testing",

@@ -220,6 +220,27 @@ def test_compare_models(tmp_path, capsys):
     assert "calibration error" in capsys.readouterr().out
 
 
+def test_point_estimates(tmp_path, capsys):
+    module = page("point_estimates", tmp_path, {"steps=2_000": "steps=1_000"})
+    below = module.estimator.calibration(simulations=4_000, seed=2)[["below 0.05", "below 0.95"]]
+    np.testing.assert_allclose(below, [[0.05, 0.95]] * 2, atol=0.03)
+
+    rate = np.linspace(0.005, 12.0, 1_200)[:, None]
+    background = np.linspace(0.005, 5.0, 500)
+    source = rate + background
+    density = 2 * np.log(rate) - rate + np.log(background) - 2 * background
+    density = (
+        density + stats.poisson.logpmf(42, 10 * source) + stats.poisson.logpmf(8, 10 * background)
+    )
+    share = np.exp(density - special.logsumexp(density))
+    for name, values in (("rate", rate), ("background", background)):
+        mean = np.sum(share * values)
+        sd = np.sqrt(np.sum(share * (values - mean) ** 2))
+        assert float(module.found["mean"][name][0]) == pytest.approx(mean, abs=0.15 * sd)
+        assert float(module.found["standard_deviation"][name][0]) == pytest.approx(sd, rel=0.15)
+    assert "explained" in capsys.readouterr().out
+
+
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)

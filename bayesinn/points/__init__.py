@@ -1,0 +1,16 @@
+"""Estimates without a density: means, covariances and quantiles of posteriors, at once.
+
+:class:`PointEstimator` trains one network on summaries of the data. What it estimates is a list of
+:class:`Estimate`: :class:`Moments`, :class:`Mean` and :class:`Quantiles`. Each has a proper score,
+whose expectation is smallest where the estimate is exact.
+"""
+
+import bayesinn.core.environment  # noqa: F401
+from bayesinn.points.estimates import (
+    Estimate as Estimate,
+    Mean as Mean,
+    Moments as Moments,
+    Quantiles as Quantiles,
+)
+from bayesinn.points.estimator import PointEstimator as PointEstimator
+from bayesinn.points.model import PointFlow as PointFlow

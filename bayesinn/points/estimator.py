@@ -1,0 +1,224 @@
+"""The estimator of posterior means, covariances and quantiles, by proper scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.condition import FEATURES
+from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
+from bayesinn.core.storage import SavedModel
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.points.estimates import Estimate, Moments, Quantiles, Result
+from bayesinn.points.model import PointFlow, PointModel
+from bayesinn.points.results import calibration_table, estimates_tree
+from bayesinn.points.vector import ParameterVector
+from bayesinn.posterior.building import build_model, measured_model
+from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.saved import saved_data, two_data_sets
+from bayesinn.posterior.summarised import Summarised
+from bayesinn.simulation import checks
+from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.summaries import Summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+_SIMULATIONS = 2_000
+
+
+class PointEstimator(Summarised):
+    """Posterior means, covariances and quantiles of any observation, without a posterior.
+
+    A network learns them from simulations, each by a proper score. It is smaller than a flow,
+    learns faster, and knows nothing else: there is no density, and there are no draws. Integers may
+    have fractional means; their quantiles are whole.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    summary : Summary, or dict of observable to Summary
+        As for :class:`AmortizedPosterior`; without losses of its own.
+    estimates : sequence of Estimate
+        What to estimate. A mean is that of :class:`Moments` or of :class:`Mean`.
+    hidden : sequence of int, units of the hidden layers of the network of all estimates
+
+    References
+    ----------
+    Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and estimation, JASA
+    102. Sainsbury-Dale, Zammit-Mangion and Huser (2024), Likelihood-free parameter estimation with
+    neural Bayes estimators, arXiv:2208.12942.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> estimator = bi.PointEstimator(bi.get("linear"), hidden=(16,))
+    >>> _ = estimator.fit(steps=20, batch_size=64, seed=1, progress=False)
+    >>> found = estimator.estimate({"y": [0.1, 1.5]})
+    >>> found["mean"]["x1"].shape, found["quantiles"]["x1"].dims
+    ((2,), ('observation', 'level'))
+    """
+
+    simulator: Simulator
+    simulated = True
+    flow: PointFlow
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        summary: Summary | Mapping[str, Summary | None] | None = None,
+        estimates: Sequence[Estimate] = (Moments(), Quantiles()),
+        hidden: Sequence[int] = (128, 128),
+    ) -> None:
+        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
+        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        flow = PointFlow(_check_estimates(estimates), hidden)
+        summaries = choose_summaries(simulator, summary).networks
+        for network in summaries.values():
+            if network.trained_first:
+                expected = "a network that the estimates' scores train"
+                do = "choose another, or use bi.AmortizedPosterior"
+                raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+        super().__init__(simulator, summaries, flow)
+
+    @classmethod
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        """Return an untrained one with summaries and estimates as a manifest describes them."""
+        flow = configuration["flow"]
+        hidden = flow.perceptron.hidden
+        return cls(require_simulator(simulator), configuration["summaries"], flow.estimates, hidden)
+
+    def trainable(self, rows: Arrays, seed: int) -> PointModel:
+        """Return summaries and the network of estimates, standardised on rows (n, ...)."""
+        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        parts = measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
+        return PointModel(ParameterVector.fit(self.simulator.prior, pilot), parts)
+
+    @full_precision()
+    def estimate(self, data: Mapping[str, Any]) -> xarray.DataTree:
+        """Return all estimates for observations, in the units of the parameters.
+
+        Parameters
+        ----------
+        data : dict of name to array (n_obs, ...), observables and context
+            Or one observation, without the first axis.
+
+        Returns
+        -------
+        xarray.DataTree
+            A group for each result: ``mean`` and ``standard_deviation``, datasets of the
+            parameters; ``covariance``, a matrix of all their numbers; ``quantiles``, with a
+            dimension ``level``. Several observations have a dimension ``observation``. In
+            ``sample_stats`` is ``out_of_distribution_p``, the p-value of the observation: below
+            0.01, estimates are extrapolations.
+        """
+        observations, condition, inputs = self.encode_data(data)
+        compared = np.asarray(self.model.network.compared(condition))
+        p_value = self.reference.compare(compared, inputs).p_value
+        results = self._results(condition[FEATURES])
+        return estimates_tree(self.simulator, results, p_value, observations.batched)
+
+    def calibration(
+        self, data: Mapping[str, Any] | None = None, simulations: int = _SIMULATIONS, seed: int = 0
+    ) -> pd.DataFrame:
+        """Return how good estimates are on simulations, with a row for each number.
+
+        Parameters
+        ----------
+        data : dict of name to array (n, ...)
+            Simulations that it was not trained on; fresh ones if left out.
+        simulations, seed : int
+            Number of fresh simulations, and their seed.
+
+        Returns
+        -------
+        DataFrame
+            ``explained``, the share of the variance that the mean explains; ``z_mean`` and
+            ``z_sd``, the mean and sd of (truth - mean) / sd, 0 and 1 if both are correct; and for
+            each level of quantiles, ``below 0.25``, the share of true values below it.
+        """
+        if data is None:
+            count = check_integer("Argument 'simulations'", simulations, least=2)
+            drawn = self.simulator.draw(count, seed, "diagnosis")
+            checks.check_finite(self.simulator, drawn)
+            data = drawn.flat()
+        arrays = checks.check_simulations(self.simulator, data, "Simulations")
+        truth = {name: arrays.pop(name).astype(float) for name in self.simulator.prior.names}
+        return calibration_table(self._results(self.encode_data(arrays)[1][FEATURES]), truth)
+
+    def sample(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> NoReturn:
+        """Raise an InputError: there are no draws."""
+        raise self._absent("sample")
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> NoReturn:
+        """Raise an InputError: there is no density."""
+        raise self._absent("log_prob")
+
+    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> NoReturn:
+        """Raise an InputError: there are no draws."""
+        raise self._absent("infer")
+
+    @property
+    def model(self) -> PointModel:
+        """The trained model: parameter vector, data space and network."""
+        model = super().model
+        assert isinstance(model, PointModel)
+        return model
+
+    def restore(self, saved: SavedModel) -> PointModel:
+        simulator = self.simulator
+        data = saved_data(saved, simulator, self.summaries)
+        parts = build_model(simulator, self.summaries, self.flow, data, 0)
+        model = PointModel(ParameterVector.saved(simulator.prior, saved), parts)
+        size = (model.parameters.dimension,)
+        model.parameters.restore(
+            {name: saved.array(name, size) for name in model.parameters.arrays()}
+        )
+        events = tf.zeros((2, 2 * len(model.vector.scale)))
+        model.network.build_weights(events, *data.to_network(two_data_sets(simulator)))
+        return model
+
+    def __repr__(self) -> str:
+        state = f"trained for {self.steps_done:,} steps" if self.trained else "not trained"
+        lines = [f"PointEstimator of {self.simulator.name!r}, {state}: no density, no draws"]
+        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
+        return "\n".join([*lines, f"  estimates: {', '.join(map(repr, self.flow.estimates))}"])
+
+    def _results(self, features: np.ndarray) -> dict[str, Result]:
+        model = self.model
+        flow: Any = model.network.flow
+        results: dict[str, Result] = {}
+        for estimate, outputs in zip(self.flow.estimates, flow.outputs(features), strict=True):
+            results |= estimate.read(outputs, model.vector)
+        return results
+
+    def _absent(self, method: str) -> InputError:
+        return InputError(
+            f"{method} of a PointEstimator of {self.simulator.name!r}",
+            expected="a posterior with draws or a density",
+            got="point estimates: no density, no draws",
+            do="ask for estimate(data), and for calibration() in place of bi.diagnose; or train a "
+            "bi.AmortizedPosterior",
+        )
+
+
+def _check_estimates(estimates: Any) -> tuple[Estimate, ...]:
+    subject = "PointEstimator, argument 'estimates'"
+    do = "pass for example [bi.points.Moments(), bi.points.Quantiles((0.05, 0.5, 0.95))]"
+    check_type(subject, estimates or None, (list, tuple), "a list of estimates", do)
+    for estimate in estimates:
+        check_type(f"{subject}, each", estimate, Estimate, "an Estimate", do)
+    names = [name for estimate in estimates for name in estimate.names]
+    if len(set(names)) < len(names):
+        expected = "each result once"
+        raise InputError(subject, expected=expected, got=", ".join(names), do=do)
+    return tuple(estimates)

@@ -1,0 +1,68 @@
+"""Estimates with names, labels, units and coordinates, and what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bayesinn._version import __version__
+from bayesinn.core.labels import columns
+from bayesinn.points.estimates import Result
+from bayesinn.simulation.simulator import Arrays, Simulator
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+
+def estimates_tree(
+    simulator: Simulator, results: Mapping[str, Result], p_value: np.ndarray, batched: bool
+) -> xarray.DataTree:
+    """Return a group for each result, and ``sample_stats`` with p-values (n,) of observations."""
+    import xarray
+
+    observation = ["observation"] if batched else []
+    stats = Result({"out_of_distribution_p": np.asarray(p_value)})
+    groups = {}
+    for group, result in {**results, "sample_stats": stats}.items():
+        variables = {}
+        for name, value in result.values.items():
+            own = simulator.dimensions.get(name, [])
+            units = {"units": simulator.labels.unit(name)} if name in simulator.prior.names else {}
+            variables[name] = xarray.DataArray(
+                value if batched else value[0],
+                dims=[*observation, *result.axes, *own],
+                attrs={"long_name": simulator.labels.label(name), **units},
+            )
+        groups[group] = xarray.Dataset(variables, {k: list(v) for k, v in result.axes.items()})
+    tree = xarray.DataTree.from_dict(groups)
+    tree.attrs.update(simulator=simulator.name)
+    tree.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
+    return tree
+
+
+def calibration_table(results: Mapping[str, Result], truth: Arrays) -> pd.DataFrame:
+    """Return how good results are for true parameters (n, *event); a row for each number."""
+    import pandas as pd
+
+    known = columns(truth, 1)
+    table = {}
+    if "mean" in results:
+        mean = columns(results["mean"].values, 1)
+        residual = {name: value - mean[name] for name, value in known.items()}
+        table["explained"] = {
+            name: 1.0 - np.mean(value**2) / np.var(known[name]) for name, value in residual.items()
+        }
+    if "standard_deviation" in results:
+        sd = columns(results["standard_deviation"].values, 1)
+        table["z_mean"] = {name: np.mean(value / sd[name]) for name, value in residual.items()}
+        table["z_sd"] = {name: np.std(value / sd[name]) for name, value in residual.items()}
+    if "quantiles" in results:
+        quantiles = columns(results["quantiles"].values, 2)
+        for number, level in enumerate(results["quantiles"].axes["level"]):
+            table[f"below {level:g}"] = {
+                name: np.mean(value <= quantiles[name][:, number]) for name, value in known.items()
+            }
+    return pd.DataFrame(table)

@@ -1,0 +1,147 @@
+"""All parameters as one vector, each number of unit scale: plain, and with heavy tails squeezed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.storage import SavedModel
+from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.simulator import Arrays
+from bayesinn.simulation.support import support_of
+from bayesinn.spaces.data import Scaling
+
+Scalings = Mapping[str, Scaling]
+
+
+class Bounds(NamedTuple):
+    """The ends of a parameter's support, arrays (*event) or numbers; whether it is an integer."""
+
+    low: np.ndarray | float
+    high: np.ndarray | float
+    discrete: bool
+
+
+class ParameterVector:
+    """Dict of parameters (n, *event) <-> vectors (n, d) in their own scale, linear or squeezed.
+
+    Means and covariances are those of the linear one; quantiles follow any map that increases.
+    """
+
+    def __init__(self, prior: Prior, plain: Scalings, squeezed: Scalings) -> None:
+        self.shapes = dict(prior.event_shapes)
+        self.plain = plain
+        self.squeezed = squeezed
+        self._bounds = {name: _bounds(prior, name) for name in self.shapes}
+
+    @classmethod
+    def fit(cls, prior: Prior, rows: Mapping[str, np.ndarray]) -> ParameterVector:
+        """Measure on simulations (n, ...)."""
+        plain = {}
+        squeezed = {}
+        for name in prior.names:
+            values = np.asarray(rows[name], np.float64).reshape(len(rows[name]), -1)
+            found = Scaling.fit(values)
+            # Of double precision, whatever the numbers: they may be large, and differ by little.
+            mean = np.asarray(found.mean, np.float64)
+            squeezed[name] = Scaling(found.compress, mean, found.scale)
+            plain[name] = squeezed[name]
+            if found.compress is not None:
+                scale = np.asarray(values.std(axis=0), np.float32)
+                plain[name] = Scaling(None, values.mean(axis=0), scale)
+        return cls(prior, plain, squeezed)
+
+    @classmethod
+    def saved(cls, prior: Prior, saved: SavedModel) -> ParameterVector:
+        """Return the vector whose :meth:`arrays` are in a saved folder."""
+        kinds = []
+        for kind in ("plain", "squeezed"):
+            scalings = {}
+            for name, shape in prior.event_shapes.items():
+                place = f"points/{kind}/{name}"
+                size = (math.prod(shape),)
+                compress = float(saved.array(f"{place}/compress", (), np.float64))
+                mean = saved.array(f"{place}/mean", size, np.float64)
+                scale = saved.array(f"{place}/scale", size)
+                scalings[name] = Scaling(compress or None, mean, scale)
+            kinds.append(scalings)
+        return cls(prior, *kinds)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Units (d,) of the linear vector, in those of the parameters."""
+        return np.concatenate([scaling.scale for scaling in self.plain.values()])
+
+    def to_vectors(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return linear and squeezed vectors side by side, (n, 2 d)."""
+        parts = [
+            scaling.apply(tf.reshape(parameters[name], (-1, math.prod(self.shapes[name]))))
+            for scalings in (self.plain, self.squeezed)
+            for name, scaling in scalings.items()
+        ]
+        return tf.concat(parts, axis=-1)
+
+    def from_plain(self, vector: np.ndarray) -> Arrays:
+        """Map linear vectors (..., d) to parameters (..., *event) inside their prior's support."""
+        return self._inside(self._invert(vector, self.plain))
+
+    def from_squeezed(self, vector: np.ndarray) -> Arrays:
+        """Map squeezed vectors (..., d) as :meth:`from_plain` does; integers are whole."""
+        values = self._inside(self._invert(vector, self.squeezed))
+        return {
+            name: np.round(value) if self._bounds[name].discrete else value
+            for name, value in values.items()
+        }
+
+    def split(self, flat: np.ndarray) -> Arrays:
+        """Return numbers (..., d) by parameter, (..., *event)."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])[:-1]
+        parts = np.split(flat, ends, axis=-1)
+        return {
+            name: part.reshape(*flat.shape[:-1], *shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
+
+    def arrays(self) -> Arrays:
+        """Return what must be saved, by name."""
+        return {
+            f"points/{kind}/{name}/{part}": value
+            for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed))
+            for name, scaling in scalings.items()
+            for part, value in (
+                ("compress", np.asarray(scaling.compress or 0.0)),
+                ("mean", scaling.mean),
+                ("scale", scaling.scale),
+            )
+        }
+
+    def _invert(self, vector: np.ndarray, scalings: Scalings) -> Arrays:
+        ends = np.cumsum([len(scaling.mean) for scaling in scalings.values()])[:-1]
+        parts = np.split(np.asarray(vector, np.float64), ends, axis=-1)
+        numbers = [
+            scaling.invert(part) for scaling, part in zip(scalings.values(), parts, strict=True)
+        ]
+        return self.split(np.concatenate(numbers, axis=-1))
+
+    def _inside(self, values: Arrays) -> Arrays:
+        return {
+            name: np.clip(value, self._bounds[name].low, self._bounds[name].high)
+            for name, value in values.items()
+        }
+
+
+def _bounds(prior: Prior, name: str) -> Bounds:
+    """Return the ends of a support; infinite where they depend on other parameters."""
+    nothing = Bounds(-np.inf, np.inf, discrete=False)
+    if prior.needs[name]:
+        return nothing
+    support = support_of(name, prior.distribution(name, {}))
+    if support.ends is None:
+        return nothing
+    low, high = (np.asarray(end, np.float64) for end in support.ends)
+    # An integer stands for the unit interval above it.
+    return Bounds(low, np.floor(high - 0.5) if support.discrete else high, support.discrete)
