@@ -11,7 +11,8 @@ in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact po
 :mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a diagnostic with
 :class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
 :class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models,
-:class:`PointEstimator` learns means and quantiles alone.
+:class:`PointEstimator` learns means and quantiles alone,
+:class:`HierarchicalPosterior` is of populations and each of their members.
 
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         diagnosis,
         diagnostics,
         flows,
+        hierarchical,
         inverse,
         likelihood,
         plots,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from bayesinn.guidance.advise import advise
     from bayesinn.guidance.rounds import truncated_rounds
     from bayesinn.guidance.simulator_report import simulator_report
+    from bayesinn.hierarchical.posterior import HierarchicalPosterior
     from bayesinn.likelihood.amortized import AmortizedLikelihood
     from bayesinn.likelihood.ratio import LikelihoodRatio
     from bayesinn.points.estimator import PointEstimator
@@ -79,6 +82,7 @@ _NAMES = {
     "Checkpoint": "bayesinn.training.settings",
     "Ensemble": "bayesinn.posterior.ensemble",
     "Estimator": "bayesinn.estimators.estimator",
+    "HierarchicalPosterior": "bayesinn.hierarchical.posterior",
     "Labels": "bayesinn.core.labels",
     "LikelihoodRatio": "bayesinn.likelihood.ratio",
     "ModelComparison": "bayesinn.comparison.comparison",
@@ -120,6 +124,7 @@ __all__ = [
     "Checkpoint",
     "Ensemble",
     "Estimator",
+    "HierarchicalPosterior",
     "Labels",
     "LikelihoodRatio",
     "ModelComparison",
@@ -147,6 +152,7 @@ __all__ = [
     "flows",
     "from_arrays",
     "get",
+    "hierarchical",
     "inverse",
     "likelihood",
     "load",

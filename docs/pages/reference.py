@@ -21,6 +21,7 @@ PACKAGES = (
     "bayesinn.likelihood",
     "bayesinn.comparison",
     "bayesinn.points",
+    "bayesinn.hierarchical",
     "bayesinn.diagnosis",
     "bayesinn.testing",
     "bayesinn.core.errors",

@@ -241,6 +241,22 @@ def test_point_estimates(tmp_path, capsys):
     assert "explained" in capsys.readouterr().out
 
 
+def test_hierarchical(tmp_path, capsys):
+    module = page(
+        "hierarchical",
+        tmp_path,
+        {
+            "steps=20_000": "steps=40, batch_size=16",
+            "simulations=2_000, draws=200": "simulations=40, draws=20",
+        },
+    )
+    posterior = module.result["posterior"]
+    assert dict(posterior["v"].sizes) == {"chain": 1, "draw": 1_000, "person": 30}
+    assert posterior["v_mean"].dims == ("chain", "draw")
+    assert (posterior["t0"] >= 0.1).all()
+    assert "Diagnosis" in capsys.readouterr().out
+
+
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)

@@ -1,0 +1,82 @@
+"""The network of a hierarchical model: summaries of persons, a summary of their set, two flows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from bayesinn.bijections.condition import FEATURES, Condition
+from bayesinn.core.errors import InputError
+from bayesinn.hierarchical.flow import PERSON, TwoStages
+from bayesinn.hierarchical.space import flatten, unflatten
+from bayesinn.posterior.network import PosteriorNetwork, Tensors
+from bayesinn.summaries import Summary
+
+
+class SetNetwork(PosteriorNetwork):
+    """The density of the population's parameters and the first person's, given sets of persons.
+
+    Each person has a summary, with context; the set of these is all that the first stage sees.
+    """
+
+    flow: TwoStages
+
+    def __init__(
+        self, summaries: Mapping[str, Summary], population: Summary, flow: TwoStages, count: str
+    ) -> None:
+        super().__init__(summaries, flow)
+        self.population = population
+        self.count = count
+
+    def persons(self, inputs: Tensors, masks: Tensors, training: bool = False) -> tf.Tensor:
+        """Return summaries (n, persons, c) of all persons, padding included."""
+        most = masks[self.count].shape[1]
+        parts, valid = (
+            {name: flatten(value) for name, value in part.items() if name != self.count}
+            for part in (inputs, masks)
+        )
+        condition = super().condition(parts, valid, training)
+        if len(condition) > 1:
+            raise InputError(
+                f"Summary networks {self.summaries}",
+                expected="features alone, which the two stages exchange",
+                got=f"entries {sorted(condition)}",
+                do="use another summary network",
+            )
+        return unflatten(condition[FEATURES], most)
+
+    def condition_of(
+        self, persons: tf.Tensor, inputs: Tensors, masks: Tensors, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Return what the flow reads: the summary of the set, and the first person's."""
+        features = self.population(persons, masks[self.count], training)
+        joined = tf.concat([features, inputs[self.count]], axis=-1)
+        return {FEATURES: joined, PERSON: persons[:, 0]}
+
+    def condition(
+        self,
+        inputs: Tensors,
+        masks: Tensors,
+        training: bool = False,
+        precomputed: Mapping[str, Tensors] | None = None,
+    ) -> dict[str, tf.Tensor]:
+        persons = self.persons(inputs, masks, training)
+        return self.condition_of(persons, inputs, masks, training)
+
+    def compared(self, condition: Condition) -> tf.Tensor:
+        return tf.concat([condition[PERSON], condition[FEATURES]], axis=-1)
+
+    def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
+        return {}
+
+    def initialize(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
+        for key, summary in self.summaries.items():
+            seen = flatten(self._seen(key, inputs))
+            mask = masks.get(key.partition(",")[0])
+            summary.initialize(seen, None if mask is None else flatten(mask))
+        condition: Any = self.condition(inputs, masks)
+        self.flow.initialize(vector, condition)
+        self.loss(vector, condition, tf.zeros((2,), tf.int32))
+        self.built = True

@@ -1,0 +1,346 @@
+"""The posterior of a hierarchical model: of hyperparameters, and of each person, in two stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.bijections.condition import Condition
+from bayesinn.core import seeds
+from bayesinn.core.compilation import AnyRows
+from bayesinn.core.configuration import clone
+from bayesinn.core.environment import check_precision
+from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
+from bayesinn.core.storage import SavedModel
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.estimators.training_data import require_simulator
+from bayesinn.flows import Flow
+from bayesinn.hierarchical.answers import measure_reference, person_tree
+from bayesinn.hierarchical.flow import TwoStages
+from bayesinn.hierarchical.levels import check_levels
+from bayesinn.hierarchical.network import SetNetwork
+from bayesinn.hierarchical.simulation import set_simulator
+from bayesinn.hierarchical.space import SetSpace
+from bayesinn.posterior.defaults import choose_flow, choose_summaries
+from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.given import TrainedGiven, require_draws
+from bayesinn.posterior.measuring import describe_model
+from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.saved import SCHEMA, two_data_sets
+from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation import identity
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import Observations, axes, check_observations
+from bayesinn.spaces.parameters import ParameterSpace, layout_of
+from bayesinn.summaries import DeepSet, Summary
+from bayesinn.summaries.joint import seen_raw
+
+if TYPE_CHECKING:
+    import xarray
+
+# Rows of persons and draws in one call.
+_ROWS_PER_CALL = 200_000
+
+
+class HierarchicalPosterior(TrainedPosterior):
+    """The posterior of hyperparameters and of each person's parameters, for any set of persons.
+
+    Each person's data become a summary. The first stage draws hyperparameters given the set of
+    these summaries; the second draws one person's parameters given that person's summary and a draw
+    of the hyperparameters. Both are trained together, on sets of various sizes.
+
+    Persons are exchangeable: :meth:`sample`, :meth:`log_prob` and :func:`bayesinn.diagnose` are
+    about the population and the first person of a set, who stands for any. :meth:`sample_all` and
+    :meth:`infer` are about all persons of one data set.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Of one person, made of TensorFlow operations. In its prior, those parameters that are in
+        ``group`` depend on others, such as ``"speed": lambda mean, sd: tfd.Normal(mean, sd)``.
+        Numbers of trials may vary, by ``lengths``; context is that of a person.
+    group : dict of one name to names of parameters
+        Who is repeated, and which parameters each has: ``{"person": ("speed", "threshold")}``. All
+        other parameters are hyperparameters, or common to all persons.
+    sizes : pair of int, the fewest and the most persons in a data set
+    summary : Summary, or dict of observable to Summary
+        Of one person's data, as for :class:`AmortizedPosterior`.
+    population : Summary
+        Of the set of persons' summaries; ``DeepSet(32)`` if left out.
+    flow : Flow
+        Used in each stage; four coupling blocks if left out.
+
+    References
+    ----------
+    Habermann et al. (2024), Amortized Bayesian multilevel models, arXiv:2408.13230.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> import tensorflow as tf
+    >>> import tensorflow_probability as tfp
+    >>> tfd = tfp.distributions
+    >>> @bi.simulator(
+    ...     prior={
+    ...         "mean": tfd.Normal(0.0, 1.0),
+    ...         "sd": tfd.HalfNormal(1.0),
+    ...         "level": lambda mean, sd: tfd.Normal(mean, sd),
+    ...     }
+    ... )
+    ... def person(parameters, seed):
+    ...     level = parameters["level"][:, None]
+    ...     return {"y": level + tf.random.stateless_normal((tf.shape(level)[0], 4), seed)}
+    >>> posterior = bi.HierarchicalPosterior(
+    ...     person,
+    ...     group={"person": "level"},
+    ...     sizes=(2, 5),
+    ...     flow=bi.flows.coupling(blocks=1, hidden=(8,)),
+    ... )
+    >>> _ = posterior.fit(steps=5, seed=1, progress=False)
+    >>> result = posterior.infer({"y": [[0.1, 0.2, 0.0, 0.3], [1.5, 1.1, 0.9, 1.7]]}, draws=10)
+    >>> dict(result["posterior"]["level"].sizes)
+    {'chain': 1, 'draw': 10, 'person': 2}
+    """
+
+    schema: ClassVar[Mapping[str, Any]] = SCHEMA
+    flow: TwoStages
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        group: Mapping[str, str | Sequence[str]],
+        sizes: Sequence[int] = (5, 50),
+        summary: Summary | Mapping[str, Summary | None] | None = None,
+        population: Summary | None = None,
+        flow: Flow | None = None,
+    ) -> None:
+        self.levels = check_levels(simulator, group, sizes)
+        self.person = simulator
+        self.population = DeepSet(32) if population is None else population
+        do = "pass for example bi.summaries.DeepSet(32)"
+        check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
+        summaries = choose_summaries(simulator, summary).networks
+        if any(part.trained_first for part in summaries.values()):
+            expected = "networks that are trained with the flows"
+            got = f"{summaries}"
+            raise InputError("Argument 'summary'", expected=expected, got=got, do="choose others")
+        chosen = choose_flow(flow, layout_of(simulator.prior).dimension)
+        stages = TwoStages(chosen, self.levels.shared)
+        super().__init__(set_simulator(simulator, self.levels), summaries, stages)
+
+    def sample_all(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
+        """Draw the population's parameters, and those of all persons of one data set given these.
+
+        Parameters
+        ----------
+        data : dict of name to array (persons, ...), observables and context of each person
+            Lists of lists where numbers of trials vary.
+        draws, seed : int
+
+        Returns
+        -------
+        Draws
+            Dict of parameter to array (draws, *event), or (persons, draws, *event) of those in
+            ``group``; with ``p_value`` of the data set.
+        """
+        observations, condition, inputs = self.encode_data(data)
+        if observations.batched:
+            expected = "one data set, arrays (persons, ...)"
+            got = f"{observations.count} of them"
+            raise InputError("Data", expected=expected, got=got, do="ask for one at a time")
+        values = self._everyone(observations.arrays, draws, seed)
+        compared = np.asarray(self.model.network.compared(condition))
+        typical = self.reference.compare(compared, inputs)
+        shared = {name: values[name][0] for name in self.levels.shared}
+        return Draws(
+            {name: shared.get(name, value) for name, value in values.items()},
+            typical.p_value[0],
+            typical.unusual[0],
+        )
+
+    def infer(
+        self,
+        data: Mapping[str, Any],
+        *,
+        draws: int = 1_000,
+        seed: int = 0,
+        predictive: bool = True,
+        progress: bool = False,
+        ids: Sequence[Any] | None = None,
+    ) -> xarray.DataTree:
+        """Return all about the posterior of one data set, for ArviZ.
+
+        Parameters
+        ----------
+        data : dict of name to array (persons, ...), as for :meth:`sample_all`
+        draws, seed : int
+        predictive, progress : bool, as for :meth:`AmortizedPosterior.infer`
+        ids : sequence of numbers or texts
+            Who the persons are, by default 0, 1, 2, ...
+
+        Returns
+        -------
+        xarray.DataTree
+            As of other posteriors; parameters in ``group`` and the data have a dimension named
+            after it, with the ids as coordinates. The prior is that of one person.
+        """
+        persons = self._check_persons(data)
+        names = np.arange(persons.count) if ids is None else np.asarray(ids)
+        if names.shape != (persons.count,) or len(set(names.tolist())) < persons.count:
+            expected = f"{persons.count} different numbers or texts, one for each person"
+            do = "leave them out, to count from 0"
+            raise InputError("Argument 'ids'", expected=expected, got=f"{ids}", do=do)
+        values = self.sample_all(data, draws=draws, seed=seed)
+        return person_tree(
+            self.person, self.levels, persons, values, names, seed, predictive, progress
+        )
+
+    def encode_data(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
+        """Check data once, sets of persons or the persons of one set, and summarise them."""
+        evaluator = self.evaluator
+        observations = self._check(data)
+        return observations, *evaluator.condition(observations.arrays)
+
+    def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
+        return super().given(data if isinstance(data, Observations) else self._check(data))
+
+    def configuration(self) -> dict[str, Any]:
+        """Return levels and networks, by name."""
+        return {
+            "group": {self.levels.axis: self.levels.own},
+            "sizes": (self.levels.fewest, self.levels.most),
+            "summaries": self.summaries,
+            "population": self.population,
+            "flow": self.flow.first,
+        }
+
+    @classmethod
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        """Return an untrained one of this simulator with what :meth:`configuration` gave."""
+        names = ("group", "sizes", "summaries", "population", "flow")
+        return cls(require_simulator(simulator), *(configuration[name] for name in names))
+
+    def untrained(self) -> Self:
+        return self.from_configuration(self.person, self.configuration())
+
+    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
+        """Return both stages, standardised on the persons of rows (n, persons, ...)."""
+        raw = seen_raw(self.summaries)
+        return self._model_of(SetSpace.of_sets(rows, self.person, self.levels, raw), seed)
+
+    def describe_training(self, model: PosteriorModel) -> str:
+        text = describe_model(self.simulator.name, model)
+        return f"{text}\n  set of {self.levels.axis}s: {self.population!r}"
+
+    def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
+        evaluator = Evaluator(model)
+        self.adopt_parts(evaluator, measure_reference(evaluator, rows))
+
+    def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
+        super().adopt_parts(evaluator, reference)
+        self._drawing = AnyRows(self._everyone_graph, leading=(1, 0, 0))
+
+    def entries(self) -> dict[str, Any]:
+        # Loading looks for the simulator of a person, and makes that of sets again.
+        person = {"simulator": self.person.reference(), **identity.entries(self.person)}
+        return {**super().entries(), **person}
+
+    def restore(self, saved: SavedModel) -> PosteriorModel:
+        model = self._model_of(SetSpace.saved(saved, self.person, self.levels, self.summaries), 0)
+        dimension = (model.parameters.dimension,)
+        model.parameters.restore(
+            {name: saved.array(name, dimension) for name in model.parameters.arrays()}
+        )
+        inputs = model.data.to_network(two_data_sets(self.simulator))
+        model.network.build_weights(tf.zeros((2, *dimension)), *inputs)
+        return model
+
+    def _model_of(self, data: SetSpace, seed: int) -> PosteriorModel:
+        check_precision()
+        parameters = ParameterSpace(self.simulator.prior, seed)
+        with seeds.seeded_initial_weights(seed):
+            summaries = {name: clone(value) for name, value in self.summaries.items()}
+            flow = clone(self.flow)
+            flow.bind(parameters)
+            network = SetNetwork(summaries, clone(self.population), flow, self.levels.count)
+            return PosteriorModel(parameters, data, [network])
+
+    def _check(self, data: Mapping[str, Any]) -> Observations:
+        """Return checked data sets (n, persons, ...): those given, or one of persons alone."""
+        shapes = self.person.observable_shapes
+        known = [name for name in shapes if isinstance(data, Mapping) and name in data]
+        if not known or axes(data[known[0]]) > len(shapes[known[0]]) + 1:
+            return check_observations(self.simulator, data)
+        persons = self._check_persons(data)
+        # The places of those who are not there are filled with the last one, and not looked at.
+        filled = np.minimum(np.arange(self.levels.most), persons.count - 1)
+        one = {name: value[filled][None] for name, value in persons.arrays.items()}
+        sets = check_observations(self.simulator, {**one, self.levels.count: [persons.count]})
+        return Observations(sets.arrays, 1, batched=False)
+
+    def _check_persons(self, data: Mapping[str, Any]) -> Observations:
+        """Return the checked data (persons, ...) of the persons of one set."""
+        axis = self.levels.axis
+        given = data
+        if isinstance(data, Mapping):
+            given = {name: value for name, value in data.items() if name != self.levels.count}
+        persons = check_observations(self.person, given)
+        fewest = self.levels.fewest
+        most = self.levels.most
+        if not persons.batched or not fewest <= persons.count <= most:
+            got = f"{persons.count}" if persons.batched else f"one {axis}, without that axis"
+            expected = f"arrays ({axis}s, ...) of {fewest} to {most} {axis}s"
+            do = "train with other sizes=(fewest, most)"
+            raise InputError(f"Data for {self.person.name!r}", expected=expected, got=got, do=do)
+        return persons
+
+    @full_precision()
+    def _everyone(self, arrays: Arrays, draws: int, seed: int) -> Arrays:
+        """Draw (persons, draws, *event) of all parameters, given one set (1, persons, ...)."""
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        require_draws(self.simulator, self.flow)
+        scalings = self.model.data.scalings
+        data = {name: np.asarray(arrays[name], own.mean.dtype) for name, own in scalings.items()}
+        stream = seeds.tensor_seed(seed, "draws")
+        size = max(1, _ROWS_PER_CALL // self.levels.most)
+        parts = [
+            self._drawing(data, min(size, count - start), seeds.fold_in(stream, start))
+            for start in range(0, count, size)
+        ]
+        return {
+            name: np.concatenate([part[name].numpy() for part in parts], axis=1)
+            for name in self.simulator.prior.names
+        }
+
+    def _everyone_graph(
+        self, data: dict[str, tf.Tensor], draws: tf.Tensor, seed: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        model = self.model
+        network = model.network
+        assert isinstance(network, SetNetwork)
+        inputs, masks = model.data.to_network(data)
+        persons = network.persons(inputs, masks)
+        condition = network.condition_of(persons, inputs, masks)
+        flow = network.flow
+        shared = flow.first.sample(draws, condition["features"], seed=seed)
+        present = persons[0, : tf.cast(data[self.levels.count][0], tf.int32)]
+        count = tf.shape(present)[0]
+        vectors = flow.complete(tf.repeat(shared, count, axis=0), present, seeds.fold_in(seed, 1))
+        space = model.parameters
+        # As the evaluator does: a few draws may explode.
+        rows = tf.clip_by_value(
+            tf.reshape(vectors, (-1, space.dimension)), -space.reach, space.reach
+        )
+        values = space.from_vector(rows)
+        return {
+            name: tf.reshape(values[name], (count, draws, *event))
+            for name, event in space.event_shapes.items()
+        }
