@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.condition import Condition
+from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows
+from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
@@ -23,7 +23,7 @@ from bayesinn.hierarchical.answers import measure_reference, person_tree
 from bayesinn.hierarchical.flow import TwoStages
 from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
-from bayesinn.hierarchical.simulation import set_simulator
+from bayesinn.hierarchical.simulation import set_simulator, without_padding
 from bayesinn.hierarchical.space import SetSpace
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.draws import Draws
@@ -282,7 +282,9 @@ class HierarchicalPosterior(TrainedPosterior):
         persons = self._check_persons(data)
         # The places of those who are not there are filled with the last one, and not looked at.
         filled = np.minimum(np.arange(self.levels.most), persons.count - 1)
-        one = {name: value[filled][None] for name, value in persons.arrays.items()}
+        tensors = map_tensors(tf.convert_to_tensor, persons.arrays)
+        arrays = persons.arrays | without_padding(self.person, tensors, tensors)
+        one = {name: np.asarray(value)[filled][None] for name, value in arrays.items()}
         sets = check_observations(self.simulator, {**one, self.levels.count: [persons.count]})
         return Observations(sets.arrays, 1, batched=False)
 
@@ -330,7 +332,7 @@ class HierarchicalPosterior(TrainedPosterior):
         persons = network.persons(inputs, masks)
         condition = network.condition_of(persons, inputs, masks)
         flow = network.flow
-        shared = flow.first.sample(draws, condition["features"], seed=seed)
+        shared = flow.first.sample(draws, condition[FEATURES], seed=seed)
         present = persons[0, : tf.cast(data[self.levels.count][0], tf.int32)]
         count = tf.shape(present)[0]
         vectors = flow.complete(tf.repeat(shared, count, axis=0), present, seeds.fold_in(seed, 1))

@@ -74,6 +74,7 @@ def _simulate_sets(simulator: Simulator, levels: Levels) -> Callable[..., Values
             for name, shape in simulator.shapes["context"].items()
         }
         data = _in_blocks(simulator, repeated, known, rows, data_seed)
+        data = without_padding(simulator, data, known)
         return {
             name: tf.reshape(value, (-1, most, *value.shape[1:])) for name, value in data.items()
         }
@@ -90,6 +91,22 @@ def draw_given(prior: Prior, levels: Levels, parameters: Values, seed: tf.Tensor
         shape = [rows] if law.batch_shape.rank == 0 else []
         values[name] = law.sample(shape, seed=seeds.fold_in(seed, number))
     return {name: values[name] for name in levels.own}
+
+
+def without_padding(simulator: Simulator, data: Values, context: Values) -> Values:
+    """Return observables of persons (n, ...) with zeros beyond their valid steps.
+
+    There may be anything else, even NaN, which data of sets may not have.
+    """
+    blank = dict(data)
+    for name, counter in simulator.lengths.items():
+        value = data[name]
+        axes = [1] * (value.shape.rank - 2)
+        valid = tf.sequence_mask(tf.cast(context[counter], tf.int32), value.shape[1])
+        blank[name] = tf.where(
+            tf.reshape(valid, (-1, value.shape[1], *axes)), value, tf.zeros_like(value)
+        )
+    return blank
 
 
 def _in_blocks(

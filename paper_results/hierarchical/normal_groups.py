@@ -23,7 +23,7 @@ TRIALS = 4
 KNOWN_SD = 0.7
 FEWEST = 5
 MOST = 50
-# Nodes of Gauss and Legendre on [0, 8]: beyond lies 1e-15 of the prior. With twice as many, no
+# Nodes of Gauss and Legendre on [0, 8]: beyond lies 1e-15 of the prior. With half as many more, no
 # moment changes by 1e-6.
 NODES = 400
 _HIGHEST = 8.0

@@ -19,7 +19,7 @@ from normal_groups import FEWEST, KNOWN_SD, MOST, errors, known, sets_of, unknow
 
 import bayesinn as bi
 
-STEPS = 6_000
+STEPS = 15_000
 SETS = 250
 DRAWS = 2_000
 SBC_SETS = 2_000

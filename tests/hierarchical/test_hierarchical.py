@@ -32,7 +32,9 @@ def declare(sd: float = SD) -> bi.Simulator:
     )
     def person(parameters: Tensors, context: Tensors, seed: tf.Tensor) -> Tensors:
         level = parameters["level"][:, None]
-        return {"y": level + tf.random.stateless_normal((tf.shape(level)[0], TRIALS), seed)}
+        y = level + tf.random.stateless_normal((tf.shape(level)[0], TRIALS), seed)
+        # Nobody looks at what is beyond the last trial.
+        return {"y": tf.where(tf.range(TRIALS) < context["n"][:, None], y, np.nan)}
 
     return person
 
@@ -80,9 +82,9 @@ def test_means_and_sds_are_nearly_exact(trained) -> None:
         ),
     }
     for name, (mean, sd) in exact.items():
-        # Three seeds: 0.09 to 0.14, and 0.04 to 0.08.
-        assert np.abs((draws[name].mean(axis=1) - mean) / sd).mean() < 0.25, name
-        assert np.abs(draws[name].std(axis=1) / sd - 1).mean() < 0.15, name
+        # Three seeds: 0.063 to 0.104, and 0.038 to 0.046.
+        assert np.abs((draws[name].mean(axis=1) - mean) / sd).mean() < 0.2, name
+        assert np.abs(draws[name].std(axis=1) / sd - 1).mean() < 0.1, name
 
 
 def test_density_is_that_of_the_draws(trained) -> None:
@@ -138,7 +140,7 @@ def test_sets_of_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
     context = {"n": np.full((rows, 6), TRIALS), "person_count": np.full(rows, 6)}
     y = sets.simulate(parameters, 1, context)["y"]
     assert y.shape == (rows, 6, TRIALS)
-    assert len(np.unique(y)) == y.size
+    assert len(np.unique(y)) > 0.99 * y.size
     # The first person has the level that was given; all others, levels around the mean.
     np.testing.assert_allclose(y[:, 0].mean(), 50.0, atol=0.15)
     levels = y[:, 1:].mean(axis=2)
@@ -172,6 +174,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_resumed(tmp_path: Path) -> None:
     options = {"steps": 6, "epochs": 3, "batch_size": 8, "seed": 1, "progress": False}
     with pytest.raises(KeyboardInterrupt):
@@ -203,5 +206,9 @@ def test_what_is_refused(trained) -> None:
         bi.HierarchicalPosterior(person, group={"draw": "level"})
     with pytest.raises(InputError, match="sizes"):
         bi.HierarchicalPosterior(person, group={"person": "level"}, sizes=(5, 3))
+    arrays = {"y": np.random.default_rng(1).normal(size=200)}
     with pytest.raises(InputError, match="TensorFlow operations"):
-        bi.HierarchicalPosterior(bi.get("sir_numpy"), group={"person": "lambda"})
+        bi.HierarchicalPosterior(
+            bi.from_arrays({"a": tfd.Normal(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)}, arrays),
+            group={"person": "a"},
+        )

@@ -41,6 +41,7 @@ def test_hyperparameters_are_nearly_exact() -> None:
     data = {**drawn.observables, **drawn.context}
     means, _ = errors(posterior, data, 500, seed=3)
     for name, values in means.items():
+        # Three seeds: 0.05, 0.10 to 0.11, 0.06; paper_results/hierarchical trains longer.
         assert np.abs(values).mean() < 0.2, name
     draws = posterior.sample(data, draws=99, seed=4)
     assert bi.diagnostics.sbc(drawn.parameters, dict(draws), seed=5).inside.all()

@@ -246,12 +246,16 @@ def test_hierarchical(tmp_path, capsys):
         "hierarchical",
         tmp_path,
         {
-            "steps=20_000": "steps=40, batch_size=16",
+            "steps=20_000": "steps=20, batch_size=16",
+            "sizes=(10, 30)": "sizes=(3, 6)",
+            "[30]": "[6]",
+            "range(1, 31)": "range(1, 7)",
+            "blocks=4": "blocks=1",
             "simulations=2_000, draws=200": "simulations=40, draws=20",
         },
     )
     posterior = module.result["posterior"]
-    assert dict(posterior["v"].sizes) == {"chain": 1, "draw": 1_000, "person": 30}
+    assert dict(posterior["v"].sizes) == {"chain": 1, "draw": 1_000, "person": 6}
     assert posterior["v_mean"].dims == ("chain", "draw")
     assert (posterior["t0"] >= 0.1).all()
     assert "Diagnosis" in capsys.readouterr().out
