@@ -238,7 +238,7 @@ class HierarchicalPosterior(TrainedPosterior):
 
     def describe_training(self, model: PosteriorModel) -> str:
         text = describe_model(self.simulator.name, model)
-        return f"{text}\n  set of {self.levels.axis}s: {self.population!r}"
+        return f"{text}\n  set of these: {self.population!r}"
 
     def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
         evaluator = Evaluator(model)
@@ -298,8 +298,8 @@ class HierarchicalPosterior(TrainedPosterior):
         fewest = self.levels.fewest
         most = self.levels.most
         if not persons.batched or not fewest <= persons.count <= most:
-            got = f"{persons.count}" if persons.batched else f"one {axis}, without that axis"
-            expected = f"arrays ({axis}s, ...) of {fewest} to {most} {axis}s"
+            got = f"{persons.count}" if persons.batched else f"one {axis}, without it"
+            expected = f"arrays ({axis}, ...) with {fewest} to {most} along that axis"
             do = "train with other sizes=(fewest, most)"
             raise InputError(f"Data for {self.person.name!r}", expected=expected, got=got, do=do)
         return persons

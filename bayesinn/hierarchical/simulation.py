@@ -47,7 +47,7 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
             **{name: tfd.Sample(entry, most) for name, entry in context.items()},
             levels.count: tfd.FiniteDiscrete(sizes, logits=tf.zeros(len(sizes))),
         },
-        name=f"{simulator.name}, {levels.fewest} to {most} {levels.axis}s",
+        name=f"{simulator.name}, sets of {levels.fewest} to {most}",
         labels=labels,
         units=units,
         lengths=dict.fromkeys(simulator.observable_shapes, levels.count),

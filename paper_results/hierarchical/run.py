@@ -76,7 +76,7 @@ def new(simulator: bi.Simulator, quick: bool) -> bi.HierarchicalPosterior:
         summary=bi.summaries.DeepSet(4, hidden=(16,), dense=(16,)),
         population=bi.summaries.DeepSet(16, hidden=hidden, dense=(32,)),
         flow=bi.flows.coupling(
-            blocks=2,
+            blocks=1 if quick else 2,
             hidden=hidden,
             transform=bi.bijections.Composed([bi.bijections.Affine(), bi.bijections.Spline()]),
         ),

@@ -185,9 +185,9 @@ def test_resumed(tmp_path: Path) -> None:
 
 def test_what_is_refused(trained) -> None:
     y = np.zeros((7, TRIALS))
-    with pytest.raises(InputError, match="of 2 to 6 persons"):
+    with pytest.raises(InputError, match="with 2 to 6 along"):
         trained.infer({"y": y})
-    with pytest.raises(InputError, match="without that axis"):
+    with pytest.raises(InputError, match="one person, without it"):
         trained.infer({"y": y[0]})
     sets = trained.simulator.draw(2, seed=1)
     with pytest.raises(InputError, match="one data set"):
