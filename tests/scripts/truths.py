@@ -108,6 +108,11 @@ TRUTHS: dict[str, list[Truth]] = {
         # Not below the entropy of the sources, which is -21.9 where volumes are kept.
         column("test loss", -21.9, 20.0),
     ],
+    # Errors of posterior means in exact standard deviations, and p-values.
+    "paper_results/hierarchical/run.py": [
+        row("unknown", 2, 0.0, 1e3),
+        Truth(rf"(?m)^\s*unknown\s+(?:mean|sd|level)\s+{NUMBER}", 0.0, 1.0),
+    ],
     # Trained for two steps; the exact posterior has -2.2.
     "paper_results/sir_fisher_scoring/run.py": [
         column("log density at the truth [nats]", -30.0, -2.2)
