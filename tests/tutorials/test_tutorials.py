@@ -1,13 +1,8 @@
-"""Every tutorial runs from top to bottom, in the interpreter that runs the tests.
-
-Long trainings and large diagnoses are cut short; ``python -m docs.pages.execute``, which makes the
-outputs of the documentation, runs them as written.
-"""
+"""Every tutorial runs as written, from top to bottom, in the interpreter that runs the tests."""
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Iterator
 
@@ -51,21 +46,6 @@ if "bayesinn" in sys.modules:
 os.chdir(FOLDER)
 ```
 """
-
-
-#: What takes time, and the most of it that a test needs.
-MOST = {"steps": 300, "simulations": 1_000, "epochs": 3}
-SIZE = re.compile(rf"\b({'|'.join(MOST)})=(\d[\d_]*)")
-
-
-def short(notebook):
-    """Return a notebook with smaller numbers."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.source = SIZE.sub(
-                lambda found: f"{found[1]}={min(int(found[2]), MOST[found[1]])}", cell.source
-            )
-    return notebook
 
 
 def outputs(notebook, kind):
@@ -146,7 +126,7 @@ def test_runs(file, tmp_path, kernel):
     run(
         jupytext.reads(ANEW.replace("FOLDER", repr(str(tmp_path))), fmt="md:myst"), tmp_path, kernel
     )
-    notebook = run(short(jupytext.read(file)), tmp_path, kernel)
+    notebook = run(jupytext.read(file), tmp_path, kernel)
     pictures = [
         output for kind in ("display_data", "execute_result") for output in outputs(notebook, kind)
     ]
