@@ -19,6 +19,14 @@ from tests.helpers.grid import moments
 CELL = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
+@pytest.fixture(autouse=True)
+def pages_forgotten():
+    """Forget a page after its test, with its posteriors."""
+    yield
+    for name in [name for name in sys.modules if name.endswith("_page")]:
+        del sys.modules[name]
+
+
 def page(name, folder, changes=MappingProxyType({})):
     """Return a page's code as a module, with changes, in a file for workers and tracebacks."""
     file = folder / f"{name}_page.py"
