@@ -100,7 +100,7 @@ def test_shipped_simulator_keeps_workers_light() -> None:
         result = function(parameters, generator)
         return {**result, "heavy": "tensorflow" in sys.modules}
 
-    simulator = bi.simulator(prior=source.prior._entries, engine="python", workers=1)(spy)
+    simulator = bi.simulator(prior=source.prior.entries, engine="python", workers=1)(spy)
     assert not simulator.sample(4, seed=1)["heavy"].any()
 
 
