@@ -77,8 +77,9 @@ def refine(
         times likelihood, and ``refinement``, for each observation: ``method``, "importance",
         "nuts", "smc" or "amortized"; ``k_hat`` of the amortized draws, at most 0.7 if weights can
         be trusted; ``effective_size``, that of weights or of chains; ``r_hat`` of chains;
-        ``log_evidence``, log of the prior mean of the likelihood, and its standard error, NaN where
-        they are not known; ``evaluations`` of the likelihood, and ``seconds``.
+        ``log_evidence``, log of the prior mean of the likelihood, and ``log_evidence_error``, its
+        standard error, NaN where they are not known; ``evaluations`` of the likelihood, and
+        ``seconds``.
 
     References
     ----------

@@ -205,16 +205,16 @@ class Refinement:
             return None
         if not size:
             return None
-        evidences = [run.log_evidence for run in runs]
-        if density.simulator.on_nonfinite == "redraw":
-            # Of the prior as it is declared, as weights give it.
-            evidences = [run.log_evidence + float(np.log(run.finite_share)) for run in runs]
-        rows = self._generator.permutation(2 * particles)[: self._draws]
         joined = {name: value.reshape(-1, *value.shape[3:]) for name, value in values.items()}
-        kept = take(joined, rows)
-        mean = float(np.mean(evidences))
-        spread = 0.5 * abs(evidences[0] - evidences[1])
-        return Refined(kept, self._evaluate(kept), "smc", size, r_hat, mean, spread)
+        kept = take(joined, self._generator.permutation(2 * particles)[: self._draws])
+        evidence, error = self._evidence(density.vectors(joined))
+        if np.isnan(evidence):
+            # Two runs are too few for a standard error.
+            evidence = float(np.mean([run.log_evidence for run in runs]))
+            if density.simulator.on_nonfinite == "redraw":
+                # Of the prior as it is declared, as weights give it.
+                evidence += float(np.log(np.mean([run.finite_share for run in runs])))
+        return Refined(kept, self._evaluate(kept), "smc", size, r_hat, evidence, error)
 
     def _agreement(self, name: str, values: Arrays, diverged: np.ndarray) -> tuple[float, float]:
         """Return the effective size and R-hat of chains (1, chains, draws, *event).

@@ -108,13 +108,27 @@ def test_only_those_that_need_it_go_the_long_way() -> None:
     np.testing.assert_array_equal(again["posterior"]["x1"], tree["posterior"]["x1"])
 
 
+def test_chains_that_disagree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesinn.reference.refinement.MOST_R_HAT", 0.5)
+    with pytest.warns(UserWarning, match=r"the observation \(k-hat .*; NUTS: R-hat 1.*, \d+ indep"):
+        tree = bi.refine(
+            Rough(),
+            {"y": Y[2]},
+            log_likelihood=likelihood,
+            methods=("importance", "nuts"),
+            draws=2_000,
+        )
+    assert tree["refinement"]["method"].item() == "amortized"
+
+
 def test_smc_for_functions_of_arrays() -> None:
     tree = bi.refine(Rough(), {"y": Y[2]}, log_likelihood=of_arrays, draws=2_000, seed=4)
     found = tree["refinement"]
     assert found["method"].item() == "smc"
     assert tree["posterior"]["x1"].dims == ("chain", "draw")
     check_moments(tree, Y[2:], 0.1)
-    assert found["log_evidence"].item() == pytest.approx(EVIDENCE.logpdf(Y[2]), abs=0.1)
+    error = found["log_evidence_error"].item()
+    assert abs(found["log_evidence"].item() - EVIDENCE.logpdf(Y[2])) < 3.0 * error < 0.15
 
 
 def test_draws_stay_amortized_where_nothing_works() -> None:
