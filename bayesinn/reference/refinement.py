@@ -189,8 +189,8 @@ class Refinement:
                 )
                 for number in range(2)
             ]
-        except InputError as error:
-            self.failures.append(f"SMC: {error}")
+        except InputError as refusal:
+            self.failures.append(f"SMC: {refusal}")
             return None
         self.evaluations += sum(run.evaluations for run in runs)
         values = {
