@@ -8,8 +8,8 @@ TF_CPP_MIN_LOG_LEVEL=0 shows.
 How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in
 :mod:`bayesinn.summaries`, :mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors
 in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact posteriors in
-:mod:`bayesinn.reference`; ready models in ``bayesinn.simulators``. Add a diagnostic with
-:class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
+:mod:`bayesinn.reference`, to which :func:`refine` leads; ready models in ``bayesinn.simulators``.
+Add a diagnostic with :class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
 :class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models,
 :class:`PointEstimator` learns means and quantiles alone,
 :class:`HierarchicalPosterior` is of populations and each of their members.
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.posterior import Posterior
     from bayesinn.posterior.sampled import SampledPosterior
     from bayesinn.posterior.unusual import explain_unusual
+    from bayesinn.reference.refine import refine
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
@@ -108,6 +109,7 @@ _NAMES = {
     "methods_text": "bayesinn.diagnosis.methods",
     "misspecification": "bayesinn.diagnosis.diagnosing",
     "open_bank": "bayesinn.simulation.bank",
+    "refine": "bayesinn.reference.refine",
     "register": "bayesinn.simulation.registry",
     "register_check": "bayesinn.diagnosis.register",
     "simulate": "bayesinn.simulation.bank.simulate",
@@ -162,6 +164,7 @@ __all__ = [
     "plots",
     "points",
     "reference",
+    "refine",
     "register",
     "register_check",
     "simulate",

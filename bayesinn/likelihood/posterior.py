@@ -12,10 +12,10 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.likelihood.convergence import Convergence
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.convergence import Convergence
 from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target
 from bayesinn.reference.tempering import next_temperature

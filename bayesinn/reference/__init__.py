@@ -2,8 +2,9 @@
 
 :func:`importance` weighs prior draws by their likelihood, :func:`tempered_smc` is for many
 parameters and sharp likelihoods, :func:`exact_draws` takes the best exact method that a simulator
-allows. :class:`NUTS` samples any density that has a gradient. Vectors (n, d) are unconstrained
-parameters, as :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
+allows. :func:`refine` goes from an amortized posterior to the exact one. :class:`NUTS` samples any
+density that has a gradient. Vectors (n, d) are unconstrained parameters, as
+:class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
 from bayesinn.reference.importance import (
@@ -12,4 +13,5 @@ from bayesinn.reference.importance import (
     importance as importance,
 )
 from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
+from bayesinn.reference.refine import refine as refine
 from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc

@@ -95,8 +95,8 @@ def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
             f"Simulator {simulator.name!r}",
             expected="a likelihood, to weigh parameters with",
             got="log_likelihood=None",
-            do="declare @bi.simulator(log_likelihood=...), or compare by simulation with "
-            "bi.diagnose",
+            do="declare @bi.simulator(log_likelihood=...), pass log_likelihood=... where there is "
+            "such an argument, or compare by simulation with bi.diagnose",
         )
     return simulator.log_likelihood
 

@@ -38,6 +38,8 @@ class Chains(NamedTuple):
     vectors: np.ndarray
     log_density: np.ndarray
     diverged: np.ndarray
+    #: Number of evaluations (n,) of each density and its gradient, with those of the warm-up.
+    evaluations: np.ndarray
 
 
 class _Adaptation(NamedTuple):
@@ -93,26 +95,29 @@ class NUTS:
         root = tf.constant(spread[:, :, None] * np.eye(spread.shape[1]), tf.float32)
         adaptation = _first_adaptation(len(spread))
         number = 0
+        evaluations = np.zeros(len(spread), np.int64)
 
-        def advance(blocks: int, adapt: bool) -> Chains:
-            nonlocal position, adaptation, number
+        def advance(blocks: int, adapt: bool) -> list[np.ndarray]:
+            nonlocal position, adaptation, number, evaluations
             parts = []
             for _ in range(blocks):
                 own = seeds.tensor_seed(seed, "nuts", number)
-                position, adaptation, drawn = self._block(
+                position, adaptation, (*drawn, steps) = self._block(
                     position, adaptation, tf.constant(adapt), root, data, own
                 )
                 parts.append([np.moveaxis(value.numpy(), 0, 2) for value in drawn])
+                evaluations = evaluations + steps.numpy().sum(axis=(0, 2))
                 number += 1
-            return Chains(*(np.concatenate(part, axis=2) for part in zip(*parts, strict=True)))
+            return [np.concatenate(part, axis=2) for part in zip(*parts, strict=True)]
 
         for blocks in _WARM_UP:
             adaptation = _first_adaptation(len(spread))
-            drawn = advance(blocks, adapt=True).vectors
+            drawn = advance(blocks, adapt=True)[0]
             if number < sum(_WARM_UP):
                 root = _root(drawn[:, :, drawn.shape[2] // 2 :])
         kept = advance(-(-draws // _BLOCK), adapt=False)
-        return Chains(*(value[:, :, :draws] for value in kept))
+        vectors, log_density, diverged = (value[:, :, :draws] for value in kept)
+        return Chains(vectors, log_density, diverged, evaluations)
 
     def _steps(
         self,
@@ -123,7 +128,10 @@ class NUTS:
         data: Any,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, _Adaptation, list[tf.Tensor]]:
-        """Take some steps of all chains; return positions, log densities and divergences of all."""
+        """Take some steps of all chains; return what each of them found.
+
+        These are positions, log densities, divergences and numbers of evaluations.
+        """
         centre = tf.reduce_mean(position, axis=1, keepdims=True)
 
         def place(z: tf.Tensor) -> tf.Tensor:
@@ -137,7 +145,8 @@ class NUTS:
         offset = tf.linalg.matrix_transpose(position - centre)
         z = tf.linalg.matrix_transpose(tf.linalg.triangular_solve(root, offset))
         results = kernel.bootstrap_results(z)
-        shapes = [(tf.float32, z.shape), (tf.float32, z.shape[:2]), (tf.bool, z.shape[:2])]
+        rows = z.shape[:2]
+        shapes = [(tf.float32, z.shape), (tf.float32, rows), (tf.bool, rows), (tf.int32, rows)]
         arrays = [tf.TensorArray(dtype, _BLOCK, element_shape=shape) for dtype, shape in shapes]
 
         def step(
@@ -153,7 +162,12 @@ class NUTS:
             adaptation = _Adaptation(
                 *(tf.where(adapt, new, old) for new, old in zip(moved, adaptation, strict=True))
             )
-            values = [place(z), results.target_log_prob, results.has_divergence]
+            values = [
+                place(z),
+                results.target_log_prob,
+                results.has_divergence,
+                results.leapfrogs_taken,
+            ]
             arrays = [
                 array.write(index, value) for array, value in zip(arrays, values, strict=True)
             ]

@@ -98,9 +98,9 @@ def compile_target(
     # Any observation of the right shapes, to compile with.
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     vector = tf.zeros((2, space.dimension))
-    data = _tensors(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
-    if log_likelihood is None and not _traces(function, space, vector, data):
-        target = Target(space, _of_arrays(function))
+    data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
+    if log_likelihood is None and not traces(function, space.from_vector(vector), data):
+        target = Target(space, of_arrays(function))
         note = (
             "the simulator's likelihood is a function of arrays; one in the graph, as "
             "log_likelihood=, is faster"
@@ -124,7 +124,7 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
             got=f"{checked.count}",
             do="call tempered_smc for one after the other",
         )
-    return _tensors(simulator, {name: value[0] for name, value in checked.arrays.items()})
+    return tensors_of(simulator, {name: value[0] for name, value in checked.arrays.items()})
 
 
 def first_population(
@@ -162,23 +162,24 @@ def first_population(
     return population, finite / drawn, drawn
 
 
-def _traces(
-    function: Callable[..., Any], space: ParameterSpace, vector: tf.Tensor, data: Tensors
-) -> bool:
+def traces(function: Callable[..., Any], parameters: Tensors, data: Tensors) -> bool:
     """Return whether a likelihood accepts a graph's tensors; functions of arrays may fail."""
     try:
-        tf.function(function).get_concrete_function(space.from_vector(vector), data)
+        tf.function(function).get_concrete_function(parameters, data)
     except Exception:
         return False
     return True
 
 
-def _tensors(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
+def tensors_of(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
+    """Return arrays of one observation as tensors, as likelihoods in the graph take them."""
     dtypes = {} if simulator.context is None else simulator.context.dtypes
     return {name: tf.constant(value, dtypes.get(name, np.float32)) for name, value in data.items()}
 
 
-def _of_arrays(function: Callable[..., Any]) -> LogLikelihood:
+def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
+    """Return a likelihood of tensors, without gradients, for one that is a function of arrays."""
+
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
             return np.asarray(

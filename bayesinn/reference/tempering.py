@@ -36,9 +36,10 @@ def next_temperature(
     return upper, np.exp(step * values - total), float(total - np.log(len(values)))
 
 
-def systematic(weights: np.ndarray, uniform: float) -> np.ndarray:
-    """Return rows, each as often as its expected number, rounded up or down."""
-    positions = (np.arange(len(weights)) + uniform) / len(weights)
+def systematic(weights: np.ndarray, uniform: float, count: int | None = None) -> np.ndarray:
+    """Return rows, each as often as its expected number, rounded up or down; by default n of n."""
+    count = len(weights) if count is None else count
+    positions = (np.arange(count) + uniform) / count
     return np.minimum(np.searchsorted(np.cumsum(weights), positions), len(weights) - 1)
 
 

@@ -13,8 +13,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.likelihood.convergence import Convergence
 from bayesinn.likelihood.vector import DataVector
+from bayesinn.reference.convergence import Convergence
 
 tfd = tfp.distributions
 

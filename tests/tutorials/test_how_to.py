@@ -228,25 +228,53 @@ def test_compare_models(tmp_path, capsys):
     assert "calibration error" in capsys.readouterr().out
 
 
-def test_point_estimates(tmp_path, capsys):
-    module = page("point_estimates", tmp_path, {"steps=2_000": "steps=1_000"})
-    below = module.estimator.calibration(simulations=4_000, seed=2)[["below 0.05", "below 0.95"]]
-    np.testing.assert_allclose(below, [[0.05, 0.95]] * 2, atol=0.03)
-
+def counted(both, alone):
+    """Return rates, backgrounds, log evidence and exact shares of a source and its background."""
     rate = np.linspace(0.005, 12.0, 1_200)[:, None]
     background = np.linspace(0.005, 5.0, 500)
     source = rate + background
     density = 2 * np.log(rate) - rate + np.log(background) - 2 * background
     density = (
-        density + stats.poisson.logpmf(42, 10 * source) + stats.poisson.logpmf(8, 10 * background)
+        density
+        + stats.poisson.logpmf(both, 10 * source)
+        + stats.poisson.logpmf(alone, 10 * background)
     )
-    share = np.exp(density - special.logsumexp(density))
+    total = special.logsumexp(density)
+    # Normalised, the priors are Gamma(3, 1) and Gamma(2, 2).
+    evidence = total + np.log(4 / 2) + np.log(rate[1, 0] - rate[0, 0])
+    evidence += np.log(background[1] - background[0])
+    return rate, background, evidence, np.exp(density - total)
+
+
+def test_point_estimates(tmp_path, capsys):
+    module = page("point_estimates", tmp_path, {"steps=2_000": "steps=1_000"})
+    below = module.estimator.calibration(simulations=4_000, seed=2)[["below 0.05", "below 0.95"]]
+    np.testing.assert_allclose(below, [[0.05, 0.95]] * 2, atol=0.03)
+
+    rate, background, _, share = counted(42, 8)
     for name, values in (("rate", rate), ("background", background)):
         mean = np.sum(share * values)
         sd = np.sqrt(np.sum(share * (values - mean) ** 2))
         assert float(module.found["mean"][name][0]) == pytest.approx(mean, abs=0.15 * sd)
         assert float(module.found["standard_deviation"][name][0]) == pytest.approx(sd, rel=0.15)
     assert "explained" in capsys.readouterr().out
+
+
+def test_refine(tmp_path, capsys):
+    module = page("refine", tmp_path)
+    found = module.result["refinement"]
+    assert (found["k_hat"] < 0.7).all()
+    for row, counts in enumerate(((42, 8), (35, 20))):
+        rate, background, evidence, share = counted(*counts)
+        error = found["log_evidence_error"].values[row]
+        assert found["log_evidence"].values[row] == pytest.approx(evidence, abs=3.0 * error + 0.01)
+        for name, values in (("rate", rate), ("background", background)):
+            mean = np.sum(share * values)
+            sd = np.sqrt(np.sum(share * (values - mean) ** 2))
+            draws = module.result["posterior"][name].values[0, :, row]
+            assert draws.mean() == pytest.approx(mean, abs=0.12 * sd)
+            assert draws.std() == pytest.approx(sd, rel=0.12)
+    assert "importance" in capsys.readouterr().out
 
 
 def test_hierarchical(tmp_path, capsys):

@@ -55,10 +55,15 @@ class Convergence(NamedTuple):
             values[name] = np.asarray(found, float).T.reshape(len(STATISTICS), *rows.shape[:-2])
         return cls(values, diverged.mean(axis=(1, 2)))
 
+    def extremes(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the largest R-hat and the smallest effective size of each number, by name."""
+        worst = {name: float(np.nanmax(found)) for name, found in self._columns("r_hat").items()}
+        sizes = self._columns("ess_bulk")
+        return worst, {name: float(np.nanmin(found)) for name, found in sizes.items()}
+
     def warn(self, observations: str) -> None:
         """Warn of chains that disagree, or that hold few independent draws."""
-        worst = {column: np.nanmax(found) for column, found in self._columns("r_hat").items()}
-        fewest = {column: np.nanmin(found) for column, found in self._columns("ess_bulk").items()}
+        worst, fewest = self.extremes()
         bad = [column for column, value in worst.items() if not value <= MOST_R_HAT]
         few = [column for column, value in fewest.items() if not value >= FEWEST_DRAWS]
         if not bad and not few:

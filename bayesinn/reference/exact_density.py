@@ -1,0 +1,112 @@
+"""The exact posterior density up to a factor: of arrays, and in the graph where that works."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core import seeds
+from bayesinn.core.compilation import compiled
+from bayesinn.core.errors import InputError
+from bayesinn.reference.nuts import NUTS
+from bayesinn.reference.smc_target import Target, Tensors, of_arrays, tensors_of, traces
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.parameters import ParameterSpace
+
+
+class ExactDensity:
+    """Prior times likelihood of a simulator, given one observation, compiled once for all.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    log_likelihood : function ``(parameters, data)``
+        Of tensors, if it can be traced (``in_graph``), or of arrays.
+    """
+
+    def __init__(self, simulator: Simulator, log_likelihood: Callable[..., Any]) -> None:
+        self.simulator = simulator
+        self.space = ParameterSpace(simulator.prior, seed=0)
+        shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+        ones = {name: np.ones(shape) for name, shape in shapes.items()}
+        self._any_data = tensors_of(simulator, ones)
+        trial = simulator.prior.sample(2, seeds.tensor_seed(0, "pilot"))
+        self.in_graph = traces(log_likelihood, trial, self._any_data)
+        self._log_likelihood = tf.function(log_likelihood) if self.in_graph else log_likelihood
+        #: The likelihood in the graph, with gradients if it is one of tensors.
+        self.of_tensors = self._log_likelihood if self.in_graph else of_arrays(log_likelihood)
+        self.target = Target(self.space, self.of_tensors)
+        self.sampler = NUTS(self._of_chains)
+
+    def log_density(self, parameters: Arrays, data: Arrays, which: str) -> np.ndarray:
+        """Return log densities (n,) of parameters (n, *event), checked; ``which`` observation."""
+        dtypes = self.simulator.prior.dtypes
+        typed = {name: np.asarray(parameters[name], dtypes[name]) for name in self.space.names}
+        subject = f"Log likelihood of {which}"
+        count = len(next(iter(typed.values())))
+        given = self.tensors(data)
+        if self.in_graph:
+            found = self._log_likelihood({k: tf.constant(v) for k, v in typed.items()}, given)
+        else:
+            found = self._log_likelihood(typed, {k: v.numpy() for k, v in given.items()})
+        values = np.asarray(found, np.float64)
+        if values.shape != (count,):
+            raise InputError(
+                subject,
+                expected=f"one number for each row of parameters, shape ({count},)",
+                got=f"shape {values.shape}",
+                do="sum over observables, steps and elements",
+            )
+        wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+        if len(wrong):
+            example = {name: value[wrong[0]].tolist() for name, value in typed.items()}
+            raise InputError(
+                subject,
+                expected="numbers, or -inf where the data are impossible",
+                got=f"NaN or inf for {len(wrong)} of {count} draws, the first {example}",
+                do="return -inf where a density is zero, and check logarithms and divisions",
+            )
+        log_prior = self.space.prior_log_prob(typed).numpy()
+        return np.where(np.isfinite(log_prior), values + log_prior, -np.inf)
+
+    def tensors(self, data: Arrays) -> dict[str, tf.Tensor]:
+        """Return the arrays of one observation as tensors."""
+        return tensors_of(self.simulator, data)
+
+    def vectors(self, parameters: Arrays) -> np.ndarray:
+        """Return unconstrained vectors (n, d) of parameters (n, *event)."""
+        return self.space.to_vector(parameters)[0].numpy()
+
+    def parameters(self, vectors: np.ndarray) -> Arrays:
+        """Return parameters (n, *event) of unconstrained vectors (n, d)."""
+        found = self.space.from_vector(tf.constant(vectors))
+        dtypes = self.simulator.prior.dtypes
+        return {name: np.asarray(value, dtypes[name]) for name, value in found.items()}
+
+    def of_vectors(self, vectors: tf.Tensor, data: Tensors) -> tf.Tensor:
+        """Return log densities (n,) of unconstrained vectors (n, d), in the graph."""
+        found = self.target(vectors, data)
+        return found.log_prior + found.log_likelihood
+
+    @functools.cached_property
+    def obstacle(self) -> str:
+        """Why NUTS can't use it; empty if it can."""
+        if not self.in_graph:
+            return "a likelihood of arrays has no gradients"
+
+        def slope(vectors: tf.Tensor, data: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(vectors)
+                value = self.of_vectors(vectors, data)
+            return value, tape.gradient(value, vectors)
+
+        trial = tf.zeros((2, self.space.dimension))
+        return compiled(slope, trial, self._any_data, xla="auto", subject="the likelihood").note
+
+    def _of_chains(self, vectors: tf.Tensor, data: Tensors) -> tf.Tensor:
+        """Return log densities (1, chains) of vectors (1, chains, d) and data (1, ...)."""
+        return self.of_vectors(vectors[0], {name: value[0] for name, value in data.items()})[None]

@@ -1,0 +1,209 @@
+"""From an amortized posterior to the exact one, where there is a likelihood."""
+
+from __future__ import annotations
+
+import functools
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.exact_density import ExactDensity
+from bayesinn.reference.importance import likelihood_of
+from bayesinn.reference.refinement import AMORTIZED, METHODS, Refined, Refinement
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import check_observations
+
+if TYPE_CHECKING:
+    import xarray
+
+_FEWEST_PROPOSALS = 4_000
+_PROPOSALS_A_DRAW = 4
+# Below, no Pareto law can be fitted to a tail.
+_LEAST_PROPOSALS = 100
+
+
+def refine(
+    posterior: Posterior,
+    data: Mapping[str, Any],
+    *,
+    log_likelihood: Callable[..., Any] | None = None,
+    draws: int = 1_000,
+    proposals: int | None = None,
+    methods: Sequence[str] | None = None,
+    seed: int = 0,
+    predictive: bool = True,
+    progress: bool = False,
+) -> xarray.DataTree:
+    """Draw from the exact posterior of each observation, starting from an amortized posterior.
+
+    Amortized draws are weighed by prior, likelihood and their own density, and the weights smoothed
+    (Pareto-smoothed importance sampling). Where the k-hat of an observation tells that this can't
+    be trusted, its draws come from chains of NUTS that start at amortized draws, and if those
+    disagree, from two runs of :func:`bayesinn.reference.tempered_smc`. Where nothing works, they
+    stay amortized, and a warning says so.
+
+    A part of the posterior where no amortized draw lies is not found by weights; k-hat can't tell.
+
+    Parameters
+    ----------
+    posterior : Posterior with a density
+    data : dict of name to array (n_obs, ...), observables and context
+        Or one observation, without the first axis.
+    log_likelihood : function ``(parameters, data)``
+        Takes parameters (n, *event) and the data of one observation, and returns log densities
+        (n,) of the data, constants included. Tensors and TensorFlow operations are best. A function
+        of arrays has no gradients: NUTS is then left out. By default that of the simulator.
+    draws : int, equally weighted; more than the effective size repeat themselves
+    proposals : int, amortized draws to weigh; four times ``draws`` and at least 4,000 by default
+    methods : sequence of "importance", "nuts", "smc"
+        What to try, in this order; by default all that the model allows. Parameters that are
+        integers allow importance sampling alone.
+    seed : int
+    predictive : bool, whether to simulate data from each draw
+    progress : bool, whether to show how far simulations and SMC have come
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups as :meth:`bayesinn.Posterior.infer` gives them, where ``lp`` is the log of prior
+        times likelihood, and ``refinement``, for each observation: ``method``, "importance",
+        "nuts", "smc" or "amortized"; ``k_hat`` of the amortized draws, at most 0.7 if weights can
+        be trusted; ``effective_size``, that of weights or of chains; ``r_hat`` of chains;
+        ``log_evidence``, log of the prior mean of the likelihood, and ``log_evidence_error``, its
+        standard error, NaN where they are not known; ``evaluations`` of the likelihood, and
+        ``seconds``.
+
+    References
+    ----------
+    Vehtari, Simpson, Gelman, Yao and Gabry (2024), Pareto smoothed importance sampling, JMLR 25.
+
+    Examples
+    --------
+    >>> import bayesinn as bi
+    >>> import tensorflow_probability as tfp
+    >>> def log_likelihood(parameters, data):
+    ...     mean = parameters["x1"] + parameters["x2"]
+    ...     return tfp.distributions.Normal(mean, 0.5).log_prob(data["y"])
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ... )
+    >>> _ = posterior.fit(steps=100, batch_size=128, seed=1, progress=False)
+    >>> tree = refine(posterior, {"y": 2.25}, log_likelihood=log_likelihood, seed=2)
+    >>> tree["refinement"]["method"].item()
+    'importance'
+    >>> abs(tree["posterior"]["x1"].mean().item() - 1.0) < 0.15
+    True
+    """
+    example = "train a bi.AmortizedPosterior, or load one with bi.load(folder)"
+    check_type("Argument 'posterior'", posterior, Posterior, "a posterior", example)
+    if posterior.density is None:
+        expected = "a posterior with a density, which draws are weighed with"
+        do = "use a flow with a density, or bi.reference.tempered_smc(start=posterior)"
+        raise InputError(f"Refining {posterior!r}", expected=expected, got="one without", do=do)
+    simulator = posterior.simulator
+    count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+    size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
+    if proposals is not None:
+        size = check_integer("Argument 'proposals'", proposals, max(_LEAST_PROPOSALS, count))
+    density = _exact_density(simulator, log_likelihood or likelihood_of(simulator))
+    chosen = check_methods(density, methods)
+    observations = check_observations(simulator, data)
+    given = posterior.given(observations)
+    started = time.monotonic()
+    amortized = given.sample(size, seed, "refine")
+    log_amortized = given.log_prob(amortized)
+    shared = (time.monotonic() - started) / observations.count
+    found: list[Refined] = []
+    columns: list[tuple[float, int, float]] = []
+    notes = []
+    for row in range(observations.count):
+        started = time.monotonic()
+        which = f"observation {row}" if observations.batched else "the observation"
+        one = {name: value[row] for name, value in observations.arrays.items()}
+        start = {name: value[row] for name, value in amortized.items()}
+        refinement = Refinement(posterior, density, one, which, progress)
+        own = seeds.integer_seed(seed, "refine", row)
+        refined = refinement.run(start, log_amortized[row], chosen, count, own)
+        if refined.method == AMORTIZED:
+            notes.append(f"{which} ({'; '.join(refinement.failures)})")
+        found.append(refined)
+        spent = shared + time.monotonic() - started
+        columns.append((refinement.weights.k_hat, refinement.evaluations, spent))
+    if notes:
+        warnings.warn(
+            f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
+            f"more proposals.",
+            stacklevel=2,
+        )
+    tree = inference_data(
+        simulator,
+        observations,
+        {name: np.stack([one.parameters[name] for one in found]) for name in simulator.prior.names},
+        np.stack([one.log_density for one in found]),
+        given.typicality,
+        seed,
+        predictive,
+        progress,
+    )
+    tree["refinement"] = _statistics(found, columns, observations.batched)
+    return tree
+
+
+def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the methods to try, by default all possible ones; refuse those that are not."""
+    name = density.simulator.name
+    obstacles = {"importance": "", "nuts": "", "smc": ""}
+    if not density.in_graph:
+        obstacles["nuts"] = "a likelihood that is a function of arrays, without gradients"
+    if density.space.discrete:
+        integers = f"parameters that are integers: {list(density.space.discrete)}"
+        obstacles.update(nuts=integers, smc=integers)
+    if methods is None:
+        return tuple(method for method in METHODS if not obstacles[method])
+    chosen = (methods,) if isinstance(methods, str) else tuple(methods)
+    if not chosen or not set(chosen) <= set(METHODS):
+        expected = f"some of {list(METHODS)}"
+        do = "leave it out, to try what is possible"
+        raise InputError("Argument 'methods'", expected=expected, got=repr(methods), do=do)
+    for method in chosen:
+        if obstacles[method]:
+            raise InputError(
+                f"Method {method!r} for {name!r}",
+                expected="continuous parameters"
+                + " and a likelihood of TensorFlow operations" * (method == "nuts"),
+                got=obstacles[method],
+                do="leave methods out, to try what is possible",
+            )
+    return chosen
+
+
+@functools.lru_cache(maxsize=8)
+def _exact_density(simulator: Simulator, log_likelihood: Callable[..., Any]) -> ExactDensity:
+    """Return a density whose compiled functions serve all data and all calls."""
+    return ExactDensity(simulator, log_likelihood)
+
+
+def _statistics(
+    found: list[Refined], columns: list[tuple[float, int, float]], batched: bool
+) -> xarray.DataTree:
+    """Return numbers of each observation; ``columns`` are k-hat, evaluations and seconds."""
+    import xarray
+
+    values: dict[str, Any] = {
+        name: [row._asdict()[name] for row in found] for name in Refined._fields[2:]
+    }
+    for name, column in zip(
+        ("k_hat", "evaluations", "seconds"), zip(*columns, strict=True), strict=True
+    ):
+        values[name] = column
+    dims = ["observation"] * batched
+    variables = {name: (dims, np.asarray(v if batched else v[0])) for name, v in values.items()}
+    return xarray.DataTree(xarray.Dataset(variables))

@@ -1,0 +1,209 @@
+"""From amortized to exact: moments and evidence against closed forms, and what goes wrong."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy import stats
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError
+from bayesinn.reference.weights import Weights
+from bayesinn.simulators import linear as linear_module
+
+tfd = tfp.distributions
+Tensors = dict[str, tf.Tensor]
+Y = np.array([-1.5, 0.3, 2.5], np.float32)
+EVIDENCE = stats.norm(0.0, np.sqrt(2.0 + linear_module.NOISE**2))
+
+
+def likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
+    return tfd.Normal(parameters["x1"] + parameters["x2"], linear_module.NOISE).log_prob(data["y"])
+
+
+def of_arrays(parameters: dict[str, np.ndarray], data: dict[str, np.ndarray]) -> np.ndarray:
+    mean = parameters["x1"] + parameters["x2"]
+    return stats.norm.logpdf(data["y"], np.asarray(mean), linear_module.NOISE)
+
+
+class Rough(bi.Posterior):
+    """The exact posterior of the linear toy, but for sds that are too small where y is large."""
+
+    simulator = bi.get("linear")
+    density = "exact"
+
+    def law(self, y: np.ndarray) -> tfd.Distribution:
+        mean, covariance = linear_module.posterior_moments(y)
+        scale = np.where(y > 1.0, 0.2, 1.2)[:, None, None]
+        root = scale * np.linalg.cholesky(covariance)
+        return tfd.MultivariateNormalTriL(mean.astype("f4"), root.astype("f4"))
+
+    def sample(self, data: Any, *, draws: int = 1_000, seed: int = 0) -> dict[str, np.ndarray]:
+        law = self.law(data["y"])
+        z = np.random.default_rng(seed).normal(size=(draws, len(data["y"]), 2)).astype("f4")
+        values = np.moveaxis(law.bijector.forward(z).numpy(), 0, 1)
+        return {"x1": values[..., 0], "x2": values[..., 1]}
+
+    def log_prob(self, parameters: Any, data: Any) -> np.ndarray:
+        values = np.stack([parameters["x1"], parameters["x2"]], axis=-1)
+        return self.law(data["y"]).log_prob(np.moveaxis(values, 1, 0)).numpy().T
+
+
+def check_moments(tree: Any, y: np.ndarray, tolerance: float) -> None:
+    mean, covariance = linear_module.posterior_moments(y)
+    draws = np.stack([tree["posterior"]["x1"], tree["posterior"]["x2"]]).reshape(2, -1, len(y))
+    np.testing.assert_allclose(draws.mean(axis=1).T, mean, atol=tolerance)
+    found = [np.cov(draws[..., row]) for row in range(len(y))]
+    np.testing.assert_allclose(found, [covariance] * len(y), atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def hasty() -> bi.AmortizedPosterior:
+    """A posterior of few training steps."""
+    flow = bi.flows.coupling(blocks=2, hidden=(16,))
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    return posterior.fit(steps=60, batch_size=128, seed=1, progress=False)
+
+
+def test_moments_and_evidence_become_exact(hasty: bi.AmortizedPosterior) -> None:
+    before = hasty.infer({"y": Y}, draws=4_000, seed=2, predictive=False)
+    with pytest.raises(AssertionError):
+        check_moments(before, Y, 0.06)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = bi.refine(hasty, {"y": Y}, log_likelihood=likelihood, draws=4_000, seed=2)
+    check_moments(tree, Y, 0.06)
+    found = tree["refinement"]
+    assert found["method"].values.tolist() == ["importance"] * 3
+    assert (found["k_hat"] < 0.7).all()
+    assert (found["effective_size"] < 16_000).all()
+    assert (found["evaluations"] == 16_000).all()
+    error = found["log_evidence_error"].values
+    assert (error < 0.03).all()
+    assert (np.abs(found["log_evidence"].values - EVIDENCE.logpdf(Y)) < 3.0 * error).all()
+    values = {name: tree["posterior"][name].values[0] for name in ("x1", "x2")}
+    lp = sum(stats.norm.logpdf(value) for value in values.values()) + of_arrays(values, {"y": Y})
+    np.testing.assert_allclose(tree["sample_stats"]["lp"].values[0], lp, atol=1e-4)
+    assert tree["posterior_predictive"]["y"].shape == (1, 4_000, 3)
+
+
+def test_only_those_that_need_it_go_the_long_way() -> None:
+    y = Y[[0, 2]]
+    tree = bi.refine(Rough(), {"y": y}, log_likelihood=likelihood, draws=2_000, seed=3)
+    found = tree["refinement"]
+    assert found["method"].values.tolist() == ["importance", "nuts"]
+    assert found["k_hat"][0] < 0.5 < 0.75 < found["k_hat"][1]
+    check_moments(tree, y, 0.1)
+    assert found["r_hat"][1] < 1.02
+    assert found["evaluations"][1] > found["evaluations"][0] == 8_000
+    error = found["log_evidence_error"].values
+    assert (error < 0.05).all()
+    assert (np.abs(found["log_evidence"].values - EVIDENCE.logpdf(y)) < 3.0 * error).all()
+    again = bi.refine(Rough(), {"y": y}, log_likelihood=likelihood, draws=2_000, seed=3)
+    np.testing.assert_array_equal(again["posterior"]["x1"], tree["posterior"]["x1"])
+
+
+def test_chains_that_disagree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bayesinn.reference.refinement.MOST_R_HAT", 0.5)
+    with pytest.warns(UserWarning, match=r"the observation \(k-hat .*; NUTS: R-hat 1.*, \d+ indep"):
+        tree = bi.refine(
+            Rough(),
+            {"y": Y[2]},
+            log_likelihood=likelihood,
+            methods=("importance", "nuts"),
+            draws=2_000,
+        )
+    assert tree["refinement"]["method"].item() == "amortized"
+
+
+def test_smc_for_functions_of_arrays() -> None:
+    tree = bi.refine(Rough(), {"y": Y[2]}, log_likelihood=of_arrays, draws=2_000, seed=4)
+    found = tree["refinement"]
+    assert found["method"].item() == "smc"
+    assert tree["posterior"]["x1"].dims == ("chain", "draw")
+    check_moments(tree, Y[2:], 0.1)
+    error = found["log_evidence_error"].item()
+    assert abs(found["log_evidence"].item() - EVIDENCE.logpdf(Y[2])) < 3.0 * error < 0.15
+
+
+def test_draws_stay_amortized_where_nothing_works() -> None:
+    with pytest.warns(UserWarning, match=r"(?s)stay amortized.* observation 1 \(k-hat \d"):
+        tree = bi.refine(
+            Rough(), {"y": Y[[0, 2]]}, log_likelihood=likelihood, methods=("importance",), seed=5
+        )
+    assert tree["refinement"]["method"].values.tolist() == ["importance", "amortized"]
+    assert np.isfinite(tree["refinement"]["log_evidence"]).values.tolist() == [True, False]
+    exact_sd = np.sqrt(linear_module.posterior_moments(Y)[1][0, 0])
+    assert tree["posterior"]["x1"].std(["chain", "draw"])[1] < 0.5 * exact_sd
+
+
+class Counted(bi.Posterior):
+    """A posterior of an integer, wrong everywhere."""
+
+    density = "exact"
+
+    @bi.simulator(prior={"k": tfd.Poisson(3.0)})
+    @staticmethod
+    def simulator(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        noise = tf.random.stateless_normal(tf.shape(parameters["k"]), seed)
+        return {"y": tf.cast(parameters["k"], tf.float32) + noise}
+
+    def sample(self, data: Any, *, draws: int = 1_000, seed: int = 0) -> dict[str, np.ndarray]:
+        return {"k": stats.poisson.rvs(4.0, size=(len(data["y"]), draws), random_state=seed)}
+
+    def log_prob(self, parameters: Any, data: Any) -> np.ndarray:
+        return stats.poisson.logpmf(parameters["k"], 4.0)
+
+
+def count_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
+    return tfd.Normal(tf.cast(parameters["k"], tf.float32), 1.0).log_prob(data["y"])
+
+
+def test_integers_are_weighed() -> None:
+    tree = bi.refine(Counted(), {"y": 2.2}, log_likelihood=count_likelihood, draws=4_000, seed=6)
+    k = np.arange(40)
+    exact = stats.poisson.pmf(k, 3.0) * stats.norm.pdf(2.2, k, 1.0)
+    share = np.bincount(tree["posterior"]["k"].values.ravel().astype(int), minlength=40) / 4_000
+    np.testing.assert_allclose(share, exact / exact.sum(), atol=0.03)
+    found = tree["refinement"]
+    off = found["log_evidence"].item() - np.log(exact.sum())
+    assert abs(off) < 3.0 * found["log_evidence_error"].item() < 0.1
+    with pytest.raises(InputError, match=r"(?s)'nuts'.*continuous.*integers: \['k'\]"):
+        bi.refine(Counted(), {"y": 2.2}, log_likelihood=count_likelihood, methods=("nuts",))
+
+
+def test_equal_weights_are_as_good_as_can_be() -> None:
+    weights = Weights.smooth(np.full(1_000, -3.0))
+    assert weights.reliable
+    assert weights.log_evidence == pytest.approx(-3.0)
+    assert weights.log_evidence_error == pytest.approx(0.0, abs=1e-6)
+    few = np.where(np.arange(1_000) < 20, 0.0, -np.inf)
+    assert not Weights.smooth(few).reliable
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "pass log_likelihood="),
+        ({"log_likelihood": lambda p, d: likelihood(p, d)[:, None]}, r"(?s)\(4000,\).*\(4000, 1\)"),
+        ({"log_likelihood": lambda p, d: tf.math.log(p["x1"])}, "NaN or inf for .* draws, the"),
+        ({"log_likelihood": lambda p, d: np.full(len(p["x1"]), -np.inf)}, "-inf for all 4,000"),
+        ({"log_likelihood": of_arrays, "methods": ("nuts",)}, "(?s)TensorFlow.*without gradients"),
+        ({"log_likelihood": likelihood, "methods": ("hmc",)}, "'importance', 'nuts', 'smc'"),
+        ({"log_likelihood": likelihood, "proposals": 500}, "1,000 or more"),
+    ],
+)
+def test_misuse(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        bi.refine(Rough(), {"y": Y[0]}, **options)
+
+
+def test_a_posterior_without_a_density() -> None:
+    posterior = bi.SampledPosterior(bi.get("linear"), Rough().sample)
+    with pytest.raises(InputError, match="density"):
+        bi.refine(posterior, {"y": Y[0]}, log_likelihood=likelihood)
