@@ -23,7 +23,7 @@ from bayesinn.estimators.estimator import count_weights
 from bayesinn.estimators.loading import SIMULATOR
 from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS
-from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
@@ -52,7 +52,7 @@ class ModelComparison(Summarised):
     simulators : sequence of Simulator
         Two or more of the same observables and context, with names of their own.
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`.
+        As for :class:`AmortizedPosterior`; without losses of its own.
     weights : sequence of float, prior probabilities of the models, equal if left out
     hidden : sequence of int, units of the hidden layers of the classifier
 
@@ -95,7 +95,9 @@ class ModelComparison(Summarised):
             raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
         self.weights = given / given.sum()
         flow = ModelFlow(count, hidden)
-        super().__init__(None, choose_summaries(self.simulators[0], summary).networks, flow)
+        summaries = choose_summaries(self.simulators[0], summary).networks
+        refuse_trained_first(summaries)
+        super().__init__(None, summaries, flow)
 
     @property
     def declares(self) -> Simulator:

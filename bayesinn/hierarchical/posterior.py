@@ -25,7 +25,7 @@ from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
 from bayesinn.hierarchical.simulation import set_simulator, without_padding
 from bayesinn.hierarchical.space import SetSpace
-from bayesinn.posterior.defaults import choose_flow, choose_summaries
+from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.given import TrainedGiven, require_draws
@@ -126,10 +126,7 @@ class HierarchicalPosterior(TrainedPosterior):
         do = "pass for example bi.summaries.DeepSet(32)"
         check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
         summaries = choose_summaries(simulator, summary).networks
-        if any(part.trained_first for part in summaries.values()):
-            expected = "networks that are trained with the flows"
-            got = f"{summaries}"
-            raise InputError("Argument 'summary'", expected=expected, got=got, do="choose others")
+        refuse_trained_first(summaries)
         chosen = choose_flow(flow, layout_of(simulator.prior).dimension)
         stages = TwoStages(chosen, self.levels.shared)
         super().__init__(set_simulator(simulator, self.levels), summaries, stages)

@@ -19,7 +19,7 @@ from bayesinn.points.model import PointFlow, PointModel
 from bayesinn.points.results import calibration_table, estimates_tree
 from bayesinn.points.vector import ParameterVector
 from bayesinn.posterior.building import build_model, measured_model
-from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
 from bayesinn.posterior.saved import saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
@@ -81,11 +81,7 @@ class PointEstimator(Summarised):
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         flow = PointFlow(_check_estimates(estimates), hidden)
         summaries = choose_summaries(simulator, summary).networks
-        for network in summaries.values():
-            if network.trained_first:
-                expected = "a network that the estimates' scores train"
-                do = "choose another, or use bi.AmortizedPosterior"
-                raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+        refuse_trained_first(summaries)
         super().__init__(simulator, summaries, flow)
 
     @classmethod

@@ -54,6 +54,15 @@ def choose_count(rows: int | None, summary_networks: Mapping[str, Summary]) -> i
     return _NETWORKS if few and not trained_first else 1
 
 
+def refuse_trained_first(networks: Mapping[str, Summary]) -> None:
+    """Refuse summaries whose own losses need a posterior's parameters, where there is none."""
+    for network in networks.values():
+        if network.trained_first:
+            expected = "networks without a part that is trained first, by a loss of its own"
+            do = "choose another, or train a bi.AmortizedPosterior with it"
+            raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+
+
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
 ) -> Choice:
