@@ -2,13 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.special
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
+from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
@@ -19,7 +20,7 @@ from bayesinn.spaces.observations import Observations, check_observations, check
 _ITERATIONS = 500
 
 
-class Ensemble(Posterior):
+class Ensemble(Joined, Posterior):
     """The mixture of posteriors of one simulator, such as networks trained with other seeds.
 
     Its density is the exact mixture density; its score on average is no worse than the mean of its
@@ -52,6 +53,8 @@ class Ensemble(Posterior):
     >>> posterior.sample({"y": 1.5}, draws=100, seed=3)["x1"].shape
     (100,)
     """
+
+    schema: ClassVar[Mapping[str, Any]] = {"weights": [float]}
 
     def __init__(
         self, posteriors: Sequence[Posterior], weights: Sequence[float] | None = None
@@ -102,6 +105,20 @@ class Ensemble(Posterior):
             shares = scipy.special.softmax(scores + np.log(weights + 1e-300)[:, None], axis=0)
             weights = shares.mean(axis=1)
         return cls(posteriors, weights.tolist())
+
+    @property
+    def members(self) -> Sequence[Posterior]:
+        return self.posteriors
+
+    def entries(self) -> dict[str, Any]:
+        return {"weights": self.weights.tolist()}
+
+    @classmethod
+    def from_members(cls, members: Sequence[Posterior], entries: Mapping[str, Any]) -> Self:
+        ensemble = cls(members, entries["weights"])
+        # To the last bit, which dividing by their sum once more may change.
+        ensemble.weights = np.asarray(entries["weights"], float)
+        return ensemble
 
     @property
     def density(self) -> str | None:
