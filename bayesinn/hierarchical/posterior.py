@@ -207,6 +207,12 @@ class HierarchicalPosterior(TrainedPosterior):
     def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
         return super().given(data if isinstance(data, Observations) else self._check(data))
 
+    def map(
+        self, data: Mapping[str, Any] | Observations, *, draws: int = 1_000, seed: int = 0
+    ) -> Mapping[str, np.ndarray]:
+        checked = data if isinstance(data, Observations) else self._check(data)
+        return super().map(checked, draws=draws, seed=seed)
+
     def configuration(self) -> dict[str, Any]:
         """Return levels and networks, by name."""
         return {

@@ -10,7 +10,7 @@ import scipy.special
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.estimators.joined import Joined
-from bayesinn.posterior.draws import Draws
+from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations
@@ -142,13 +142,7 @@ class Ensemble(Joined, Posterior):
         values = given.sample(count, seed)
         if given.remark:
             warnings.warn(given.remark, stacklevel=2)
-        typical = given.typicality
-        if not observations.batched:
-            values = {name: value[0] for name, value in values.items()}
-        if typical is None:
-            return values
-        rows = slice(None) if observations.batched else 0
-        return Draws(values, typical.p_value[rows], typical.unusual[rows])
+        return answer(values, given.typicality, observations.batched)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log density of the mixture, with shapes as of its members, in nats."""

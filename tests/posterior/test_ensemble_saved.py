@@ -1,4 +1,4 @@
-"""Ensembles of trained posteriors: saved and loaded, damaged."""
+"""Ensembles of trained posteriors: saved and loaded, damaged, their highest density."""
 
 from __future__ import annotations
 
@@ -123,4 +123,22 @@ def test_functions_cannot_be_saved(members, tmp_path: Path) -> None:
     function = bi.SampledPosterior(linear, lambda data, draws, seed: {})
     with pytest.raises(InputError, match=r"(?s)Member 2 of the Ensemble.*what can be saved"):
         bi.Ensemble([members[0], function]).save(tmp_path / "ensemble")
+    with pytest.raises(InputError, match="map of"):
+        bi.Ensemble([members[0], function]).map(DATA)
     assert not (tmp_path / "ensemble").exists()
+
+
+def test_the_mode_is_that_of_the_mixture(members) -> None:
+    ensemble = bi.Ensemble(members, weights=[0.8, 0.2])
+    found = ensemble.map(DATA, draws=200, seed=1)
+    assert found.p_value.shape == (2,)
+    grid = np.stack(np.meshgrid(*2 * [np.linspace(-1.2, 1.2, 121)]), axis=-1).reshape(-1, 2)
+    every = {name: np.stack(2 * [grid[:, k]]) for k, name in enumerate(("x1", "x2"))}
+    place = np.stack([found["x1"], found["x2"]], axis=1)
+    density = ensemble.log_prob(every, DATA)
+    assert (density.max(axis=1) <= ensemble.log_prob(found, DATA) + 1e-4).all()
+    np.testing.assert_allclose(place, grid[density.argmax(axis=1)], atol=0.03)
+    # Each member's own mode is another point.
+    for member in members:
+        own = grid[member.log_prob(every, DATA).argmax(axis=1)]
+        assert np.abs(own - place).max() > 0.03
