@@ -25,6 +25,7 @@ from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
 from bayesinn.hierarchical.simulation import set_simulator, without_padding
 from bayesinn.hierarchical.space import SetSpace
+from bayesinn.posterior.building import new_summaries
 from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
@@ -39,7 +40,6 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, axes, check_observations
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
 from bayesinn.summaries import DeepSet, Summary
-from bayesinn.summaries.joint import seen_raw
 
 if TYPE_CHECKING:
     import xarray
@@ -236,8 +236,9 @@ class HierarchicalPosterior(TrainedPosterior):
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return both stages, standardised on the persons of rows (n, persons, ...)."""
-        raw = seen_raw(self.summaries)
-        return self._model_of(SetSpace.of_sets(rows, self.person, self.levels, raw), seed)
+        return self._model_of(
+            SetSpace.of_sets(rows, self.person, self.levels, self.summaries), seed
+        )
 
     def describe_training(self, model: PosteriorModel) -> str:
         text = describe_model(self.simulator.name, model)
@@ -270,7 +271,7 @@ class HierarchicalPosterior(TrainedPosterior):
         check_precision()
         parameters = ParameterSpace(self.simulator.prior, seed)
         with seeds.seeded_initial_weights(seed):
-            summaries = {name: clone(value) for name, value in self.summaries.items()}
+            summaries = new_summaries(self.person, self.summaries)
             flow = clone(self.flow)
             flow.bind(parameters)
             network = SetNetwork(summaries, clone(self.population), flow, self.levels.count)
