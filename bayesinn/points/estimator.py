@@ -45,7 +45,8 @@ class PointEstimator(Summarised):
     ----------
     simulator : Simulator
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`; without losses of its own.
+        As for :class:`AmortizedPosterior`; without losses of its own. What is left out, and how it
+        is trained, is as the simulator recommends.
     estimates : sequence of Estimate
         What to estimate. A mean is that of :class:`Moments` or of :class:`Mean`.
     hidden : sequence of int, units of the hidden layers of the network of all estimates
@@ -80,7 +81,11 @@ class PointEstimator(Summarised):
         example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         flow = PointFlow(_check_estimates(estimates), hidden)
-        summaries = choose_summaries(simulator, summary).networks
+        own = simulator.recommended.summary if summary is None else summary
+        summaries = choose_summaries(simulator, own).networks
+        if summary is None and any(network.trained_first for network in summaries.values()):
+            # Recommended for posteriors alone.
+            summaries = choose_summaries(simulator, None).networks
         refuse_trained_first(summaries)
         super().__init__(simulator, summaries, flow)
 
