@@ -23,7 +23,8 @@ from bayesinn.estimators.estimator import count_weights
 from bayesinn.estimators.loading import SIMULATOR
 from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS
-from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.building import measured_data, new_summaries
+from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
@@ -34,7 +35,6 @@ from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import seen_raw
 from bayesinn.training.settings import Checkpoint, Optimization
 
 _SIMULATIONS = 20_000
@@ -52,7 +52,7 @@ class ModelComparison(Summarised):
     simulators : sequence of Simulator
         Two or more of the same observables and context, with names of their own.
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`.
+        As for :class:`AmortizedPosterior`; without losses of its own.
     weights : sequence of float, prior probabilities of the models, equal if left out
     hidden : sequence of int, units of the hidden layers of the classifier
 
@@ -95,7 +95,9 @@ class ModelComparison(Summarised):
             raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
         self.weights = given / given.sum()
         flow = ModelFlow(count, hidden)
-        super().__init__(None, choose_summaries(self.simulators[0], summary).networks, flow)
+        summaries = choose_summaries(self.simulators[0], summary).networks
+        refuse_trained_first(summaries)
+        super().__init__(None, summaries, flow)
 
     @property
     def declares(self) -> Simulator:
@@ -230,11 +232,8 @@ class ModelComparison(Summarised):
 
     def trainable(self, rows: Arrays, seed: int) -> ComparisonModel:
         """Return summaries and classifier, standardised on rows (n, ...)."""
-        like = self.declares
-        names = tuple(like.observable_shapes), like.context_names, like.lengths
-        raw = seen_raw(self.summaries)
         pilot = take(rows, slice(PILOT_SIMULATIONS))
-        return self._model_of(DataSpace.fit(pilot, *names, raw, like.missing is not None))
+        return self._model_of(measured_data(self.declares, self.summaries, pilot))
 
     def check_rows(self, model: ComparisonModel, rows: Arrays) -> None:  # type: ignore[override]
         """Refuse numbers of models that there are not."""
@@ -269,7 +268,7 @@ class ModelComparison(Summarised):
 
     def _model_of(self, data: DataSpace) -> ComparisonModel:
         check_precision()
-        networks = {name: clone(value) for name, value in self.summaries.items()}
+        networks = new_summaries(self.declares, self.summaries)
         return ComparisonModel(data, PosteriorNetwork(networks, clone(self.flow)))
 
     def _log_probs(self, features: np.ndarray) -> np.ndarray:

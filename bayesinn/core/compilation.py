@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import ops
 from tensorflow_probability.python.bijectors import bijector
@@ -90,6 +91,19 @@ def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
     """
     return tf.nest.map_structure(
         lambda *values: None if values[0] is None else function(*values), *structures
+    )
+
+
+def in_parts(call: Callable[[Any, int], Any], rows: Any, size: int) -> Any:
+    """Call a function on at most ``size`` rows of nested arrays at a time; join its results."""
+    parts = []
+    for number, start in enumerate(range(0, len(tf.nest.flatten(rows)[0]), size)):
+        part = map_tensors(
+            lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows
+        )
+        parts.append(map_tensors(np.asarray, call(part, number)))
+    return (
+        parts[0] if len(parts) == 1 else map_tensors(lambda *values: np.concatenate(values), *parts)
     )
 
 

@@ -25,6 +25,12 @@ class Coordinate:
         """Whether the steps are dates."""
         return self.values.dtype.kind == "M"
 
+    @property
+    def numbers(self) -> np.ndarray:
+        """Places (steps,) as numbers; dates are seconds."""
+        values = self.values.astype("datetime64[s]") if self.dates else self.values
+        return values.astype(float)
+
     def step(self, index: int) -> str:
         """Write one step: a number, or a date without a time of day where all are at midnight.
 

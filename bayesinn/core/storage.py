@@ -1,11 +1,12 @@
-"""Models in folders: ``manifest.json``, which people can read, and ``weights.h5``.
+"""Models in folders: ``manifest.json``, which people can read, and ``weights.h5`` or members.
 
 Never pickle, never code.
 
 A folder changes at one instant. New weights are written under a name that contains their
 fingerprint, then ``manifest.json``, which holds that fingerprint, is replaced, and at last the
 weights are renamed to ``weights.h5``. Whenever a save is interrupted, the old model or the new one
-is there and complete.
+is there and complete. The members of a model that is made of others are saved in a new subfolder,
+which the manifest names.
 """
 
 import contextlib
@@ -16,8 +17,10 @@ import io
 import json
 import os
 import re
+import secrets
+import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +37,9 @@ from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
 _STAGED = re.compile(r"weights\.([0-9a-f]{16})\.h5")
+_MEMBERS = re.compile("members-[0-9a-f]{16}")
+#: What the manifest of a model made of others says: the subfolder they are in, and their number.
+MEMBERS = {"place": str, "members": int}
 
 
 class SavedModel(NamedTuple):
@@ -85,28 +91,40 @@ def write_model(
     arrays makes groups. A SavedPosteriorError says if the folder can't be written or has such files
     of something else; an older model stays.
     """
-    folder = check_path("Argument 'folder'", folder, "posterior")
-    do = "make room or choose another folder; a model that was saved there before is still complete"
-    with reraise_as(
-        f"Folder {str(folder)!r}", "room and permission to save there", do, (OSError, RuntimeError)
-    ):
+    with _replaced(folder) as place:
         data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
         fingerprint = hashlib.sha256(data).hexdigest()
-        packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
-        head = {"format": FORMAT, "bayesinn": __version__, "kind": kind, "packages": packages}
-        manifest = json.dumps({**head, "fingerprint": fingerprint, **entries}, indent=2)
-        folder.mkdir(parents=True, exist_ok=True)
-        with opened_folder(folder) as descriptor:
-            # Other processes that save here wait. Some network disks have no locks.
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            _check_own(folder)
-            try:
-                replace_file(folder / _staged(fingerprint), data)
-                replace_file(folder / "manifest.json", manifest.encode())
-            finally:
-                _tidy(folder)
-    return folder
+        replace_file(place / _staged(fingerprint), data)
+        _write_manifest(place, kind, {"fingerprint": fingerprint, **entries})
+    return place
+
+
+def write_members(
+    folder: str | Path,
+    kind: str,
+    entries: Mapping[str, Any],
+    members: Sequence[Callable[[Path], Any]],
+) -> Path:
+    """Write a model that is made of others, as :func:`write_model` does, and return the folder.
+
+    Each of ``members`` writes one into a folder.
+    """
+    with _replaced(folder) as place:
+        own = f"members-{secrets.token_hex(8)}"
+        for number, save in enumerate(members, 1):
+            save(place / own / str(number))
+        sync(place / own)
+        _write_manifest(place, kind, {"place": own, "members": len(members), **entries})
+    return place
+
+
+def member_folders(folder: Path, entries: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of the members that a manifest names, inside its own folder."""
+    own = entries["place"]
+    with reraise_as(f"Manifest {str(folder / 'manifest.json')!r}, entry 'place'", "a subfolder"):
+        if not _MEMBERS.fullmatch(own):
+            raise ValueError(f"{own!r}, in place of members- and 16 hexadecimal digits")
+    return [folder / own / str(number) for number in range(1, entries["members"] + 1)]
 
 
 def read_model(
@@ -136,6 +154,32 @@ def read_model(
         file = h5py.File(io.BytesIO(data), "r")
     check_entry(subject, "", manifest, schema)
     return SavedModel(folder, manifest, file)
+
+
+@contextlib.contextmanager
+def _replaced(folder: str | Path) -> Iterator[Path]:
+    """Give a folder to save a model in, while other processes that save there wait."""
+    path = check_path("Argument 'folder'", folder, "posterior")
+    do = "make room or choose another folder; a model that was saved there before is still complete"
+    with reraise_as(
+        f"Folder {str(path)!r}", "room and permission to save there", do, (OSError, RuntimeError)
+    ):
+        path.mkdir(parents=True, exist_ok=True)
+        with opened_folder(path) as descriptor:
+            # Some network disks have no locks.
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _check_own(path)
+            try:
+                yield path
+            finally:
+                _tidy(path)
+
+
+def _write_manifest(folder: Path, kind: str, entries: Mapping[str, Any]) -> None:
+    packages = {package: importlib.metadata.version(package) for package in _PACKAGES}
+    head = {"format": FORMAT, "bayesinn": __version__, "kind": kind, "packages": packages}
+    replace_file(folder / "manifest.json", json.dumps({**head, **entries}, indent=2).encode())
 
 
 @contextlib.contextmanager
@@ -218,7 +262,9 @@ def _tidy(folder: Path) -> None:
         manifest = (
             read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
         )
-        if (
+        if manifest["format"] == FORMAT and "place" in manifest:
+            (folder / "weights.h5").unlink(missing_ok=True)
+        elif (
             manifest["format"] == FORMAT
             and (staged := folder / _staged(manifest.get("fingerprint"))).is_file()
         ):
@@ -228,6 +274,8 @@ def _tidy(folder: Path) -> None:
             # Only what a save has written, which its name tells.
             if (name := _STAGED.fullmatch(file.name)) and _begins(file, name[1]):
                 file.unlink()
+            if _MEMBERS.fullmatch(file.name) and file.name != manifest.get("place"):
+                shutil.rmtree(file, ignore_errors=True)
 
 
 def _begins(file: Path, fingerprint: str) -> bool:

@@ -2,4 +2,5 @@
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.estimators.estimator import Estimator as Estimator
+from bayesinn.estimators.joined import Joined as Joined
 from bayesinn.estimators.loading import load as load

@@ -7,10 +7,11 @@ from typing import Any
 from bayesinn.core import seeds
 from bayesinn.core.configuration import building, rebuild, registered_class
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.manifest import check_entry
-from bayesinn.core.storage import SavedModel, read_model
-from bayesinn.core.validation import check_flag, check_type
+from bayesinn.core.manifest import check_entry, check_head, read_manifest, reraise_as
+from bayesinn.core.storage import MEMBERS, SavedModel, member_folders, read_model
+from bayesinn.core.validation import check_flag, check_path, check_type
 from bayesinn.estimators.estimator import Estimator
+from bayesinn.estimators.joined import Joined
 from bayesinn.simulation import identity
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.registry import find
@@ -49,6 +50,8 @@ def load(
 ) -> Any:
     """Read a posterior, or another estimator, that ``save`` wrote; answers and class are equal.
 
+    Those of an ensemble are read with all its members.
+
     Parameters
     ----------
     folder : path
@@ -80,7 +83,10 @@ def load(
             "a Simulator",
             "pass what @bi.simulator decorates",
         )
-    saved = read_model(folder, _KINDS, _TRAINED)
+    place = check_path("Argument 'folder'", folder, "posterior")
+    if read_manifest(place).get("kind") == Joined.kind:
+        return _load_members(place, simulator, trust_source, check_simulator)
+    saved = read_model(place, _KINDS, _TRAINED)
     kind = _class_of(saved)
     simulated = kind.simulated or "simulator" in saved.entries
     _check(saved, {**kind.schema, **(_SIMULATED if simulated else {})})
@@ -101,6 +107,28 @@ def load(
         found.append(known)
     several = "models" in saved.entries
     return _restored(kind, saved, tuple(found) if several else found[0] if found else None)
+
+
+def _load_members(folder: Path, *options: Any) -> Joined:
+    """Return what a folder's members make together."""
+    entries = read_manifest(folder)
+    subject = f"Manifest {str(folder / 'manifest.json')!r}"
+    check_head(subject, entries, [Joined.kind])
+    check_entry(subject, "", entries, {"class": str, **MEMBERS})
+    kind = registered_class(entries["class"])
+    with reraise_as(f"{subject}, entry 'class'", "a class of what is joined"):
+        if not issubclass(kind, Joined):
+            raise TypeError(f"{entries['class']!r}, which has no members")
+    check_entry(subject, "", entries, kind.schema)
+    try:
+        members = [load(place, *options) for place in member_folders(folder, entries)]
+    except SavedPosteriorError:
+        if read_manifest(folder) == entries:
+            raise
+        # Another process has replaced the members meanwhile.
+        return _load_members(folder, *options)
+    with reraise_as(f"{subject}, entries {sorted(kind.schema)}", "what fits the members"):
+        return kind.from_members(members, entries)
 
 
 def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estimator:

@@ -25,7 +25,8 @@ from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
 from bayesinn.hierarchical.simulation import set_simulator, without_padding
 from bayesinn.hierarchical.space import SetSpace
-from bayesinn.posterior.defaults import choose_flow, choose_summaries
+from bayesinn.posterior.building import new_summaries
+from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.given import TrainedGiven, require_draws
@@ -39,7 +40,6 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, axes, check_observations
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
 from bayesinn.summaries import DeepSet, Summary
-from bayesinn.summaries.joint import seen_raw
 
 if TYPE_CHECKING:
     import xarray
@@ -126,10 +126,7 @@ class HierarchicalPosterior(TrainedPosterior):
         do = "pass for example bi.summaries.DeepSet(32)"
         check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
         summaries = choose_summaries(simulator, summary).networks
-        if any(part.trained_first for part in summaries.values()):
-            expected = "networks that are trained with the flows"
-            got = f"{summaries}"
-            raise InputError("Argument 'summary'", expected=expected, got=got, do="choose others")
+        refuse_trained_first(summaries)
         chosen = choose_flow(flow, layout_of(simulator.prior).dimension)
         stages = TwoStages(chosen, self.levels.shared)
         super().__init__(set_simulator(simulator, self.levels), summaries, stages)
@@ -210,6 +207,12 @@ class HierarchicalPosterior(TrainedPosterior):
     def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
         return super().given(data if isinstance(data, Observations) else self._check(data))
 
+    def map(
+        self, data: Mapping[str, Any] | Observations, *, draws: int = 1_000, seed: int = 0
+    ) -> Mapping[str, np.ndarray]:
+        checked = data if isinstance(data, Observations) else self._check(data)
+        return super().map(checked, draws=draws, seed=seed)
+
     def configuration(self) -> dict[str, Any]:
         """Return levels and networks, by name."""
         return {
@@ -233,8 +236,9 @@ class HierarchicalPosterior(TrainedPosterior):
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return both stages, standardised on the persons of rows (n, persons, ...)."""
-        raw = seen_raw(self.summaries)
-        return self._model_of(SetSpace.of_sets(rows, self.person, self.levels, raw), seed)
+        return self._model_of(
+            SetSpace.of_sets(rows, self.person, self.levels, self.summaries), seed
+        )
 
     def describe_training(self, model: PosteriorModel) -> str:
         text = describe_model(self.simulator.name, model)
@@ -267,7 +271,7 @@ class HierarchicalPosterior(TrainedPosterior):
         check_precision()
         parameters = ParameterSpace(self.simulator.prior, seed)
         with seeds.seeded_initial_weights(seed):
-            summaries = {name: clone(value) for name, value in self.summaries.items()}
+            summaries = new_summaries(self.person, self.summaries)
             flow = clone(self.flow)
             flow.bind(parameters)
             network = SetNetwork(summaries, clone(self.population), flow, self.levels.count)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bayesinn.core.storage import SavedModel
 from bayesinn.hierarchical.levels import Levels
+from bayesinn.posterior.building import measured_data
 from bayesinn.posterior.saved import saved_data
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
@@ -30,7 +31,11 @@ class SetSpace(DataSpace):
 
     @classmethod
     def of_sets(
-        cls, rows: Arrays, simulator: Simulator, levels: Levels, raw: Collection[str]
+        cls,
+        rows: Arrays,
+        simulator: Simulator,
+        levels: Levels,
+        summaries: Mapping[str, Summary],
     ) -> SetSpace:
         """Measure on the persons of simulated sets (n, persons, ...), without padding."""
         rows = {name: value[:_SETS] for name, value in rows.items()}
@@ -38,8 +43,7 @@ class SetSpace(DataSpace):
         there = np.arange(levels.most) < counts[:, None]
         names = tuple(simulator.observable_shapes), simulator.context_names
         persons = {name: rows[name][there] for part in names for name in part}
-        missing = simulator.missing is not None
-        own = DataSpace.fit(persons, *names, simulator.lengths, raw, missing)
+        own = measured_data(simulator, summaries, persons)
         return cls._joined(own, levels.count, Scaling.fit(counts))
 
     @classmethod

@@ -19,7 +19,7 @@ from bayesinn.points.model import PointFlow, PointModel
 from bayesinn.points.results import calibration_table, estimates_tree
 from bayesinn.points.vector import ParameterVector
 from bayesinn.posterior.building import build_model, measured_model
-from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
 from bayesinn.posterior.saved import saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
@@ -45,7 +45,8 @@ class PointEstimator(Summarised):
     ----------
     simulator : Simulator
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`; without losses of its own.
+        As for :class:`AmortizedPosterior`; without losses of its own. What is left out, and how it
+        is trained, is as the simulator recommends.
     estimates : sequence of Estimate
         What to estimate. A mean is that of :class:`Moments` or of :class:`Mean`.
     hidden : sequence of int, units of the hidden layers of the network of all estimates
@@ -80,12 +81,12 @@ class PointEstimator(Summarised):
         example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         flow = PointFlow(_check_estimates(estimates), hidden)
-        summaries = choose_summaries(simulator, summary).networks
-        for network in summaries.values():
-            if network.trained_first:
-                expected = "a network that the estimates' scores train"
-                do = "choose another, or use bi.AmortizedPosterior"
-                raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+        own = simulator.recommended.summary if summary is None else summary
+        summaries = choose_summaries(simulator, own).networks
+        if summary is None and any(network.trained_first for network in summaries.values()):
+            # Recommended for posteriors alone.
+            summaries = choose_summaries(simulator, None).networks
+        refuse_trained_first(summaries)
         super().__init__(simulator, summaries, flow)
 
     @classmethod

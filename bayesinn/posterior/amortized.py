@@ -33,7 +33,8 @@ class AmortizedPosterior(TrainedPosterior):
         coordinates, lengths, or (steps, channels) are taken for series and get ``ConvLSTM``, those
         of as many steps side by side; other vectors get ``MLP``; up to 20 numbers, 8 of a series,
         are left as they are; (height, width, channels) gets ``ConvImage``. Pass ``DeepSet`` or
-        ``SetTransformer`` for exchangeable data, and a network of yours for more axes.
+        ``SetTransformer`` for exchangeable data, ``Transformer`` for steps at times of their own,
+        and a network of yours for more axes.
     flow : Flow
         If left out, four coupling blocks of an affine map and a spline; for more than 30
         parameters, six affine ones.

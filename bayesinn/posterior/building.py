@@ -13,7 +13,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import seen_raw
+from bayesinn.summaries.joint import observables_of, scaled_alike, seen_raw
 
 
 def measured_model(
@@ -28,11 +28,28 @@ def measured_model(
 
     The networks, as a user configured them, are copied, as often as ``networks`` says.
     """
-    raw = seen_raw(summaries)
-    warn_of_lost_digits(simulator, rows, raw)
-    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    data = DataSpace.fit(rows, *names, raw, simulator.missing is not None)
+    warn_of_lost_digits(simulator, rows, seen_raw(summaries))
+    data = measured_data(simulator, summaries, rows)
     return build_model(simulator, summaries, flow, data, seed, networks)
+
+
+def measured_data(
+    simulator: Simulator, summaries: Mapping[str, Summary], rows: Arrays
+) -> DataSpace:
+    """Return the space of the data that these networks see, standardised on rows (n, ...)."""
+    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
+    missing = simulator.missing is not None
+    return DataSpace.fit(rows, *names, seen_raw(summaries), missing, scaled_alike(summaries))
+
+
+def new_summaries(simulator: Simulator, summaries: Mapping[str, Summary]) -> dict[str, Summary]:
+    """Return copies that have no weights yet, and know the coordinates of their data."""
+    copies = {key: clone(value) for key, value in summaries.items()}
+    for key, summary in copies.items():
+        known = simulator.labels.coordinates.get(observables_of(key)[0])
+        if known is not None:
+            summary.locate(known.numbers)
+    return copies
 
 
 def build_model(
@@ -47,15 +64,15 @@ def build_model(
     check_precision()
     parameters = ParameterSpace(simulator.prior, seed)
     with seeds.seeded_initial_weights(seed):
-        members = [_new_network(parameters, summaries, flow) for _ in range(networks)]
+        members = [_new_network(simulator, parameters, summaries, flow) for _ in range(networks)]
         return PosteriorModel(parameters, data, members)
 
 
 def _new_network(
-    parameters: ParameterSpace, summaries: Mapping[str, Summary], flow: Flow
+    simulator: Simulator, parameters: ParameterSpace, summaries: Mapping[str, Summary], flow: Flow
 ) -> PosteriorNetwork:
     """Return a network of copies that have no weights yet."""
-    own_summaries = {name: clone(value) for name, value in summaries.items()}
+    own_summaries = new_summaries(simulator, summaries)
     for summary in own_summaries.values():
         summary.bind(parameters)
     own_flow = clone(flow)

@@ -54,6 +54,15 @@ def choose_count(rows: int | None, summary_networks: Mapping[str, Summary]) -> i
     return _NETWORKS if few and not trained_first else 1
 
 
+def refuse_trained_first(networks: Mapping[str, Summary]) -> None:
+    """Refuse summaries whose own losses need a posterior's parameters, where there is none."""
+    for network in networks.values():
+        if network.trained_first:
+            expected = "networks without a part that is trained first, by a loss of its own"
+            do = "choose another, or train a bi.AmortizedPosterior with it"
+            raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+
+
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
 ) -> Choice:
@@ -104,6 +113,9 @@ def choose_summaries(
         for key, value in summary.items()
         if value is not None
     }
+    for key, network in networks.items():
+        if network.times is not None:
+            _check_times(simulator, key, network)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
     defaults = _defaults(simulator, rest)
     networks |= defaults.networks
@@ -118,6 +130,17 @@ def choose_summaries(
     first = {key: min(observables.index(name) for name in observables_of(key)) for key in networks}
     ordered = {key: networks[key] for key in sorted(networks, key=first.__getitem__)}
     return Choice(ordered, defaults.reasons)
+
+
+def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
+    """Refuse a network that sees no times, or them alone."""
+    shapes = {name: simulator.observable_shapes[name] for name in observables_of(key)}
+    if len(shapes) < 2 or len(shapes.get(str(network.times), ())) != 1:
+        expected = f"an observable {network.times!r} (steps,), and another, of as many steps"
+        do = f"pass summary={{'{network.times}, level': ...}}, with the names of both"
+        raise InputError(
+            f"Argument 'summary', {network!r}", expected=expected, got=f"{shapes}", do=do
+        )
 
 
 def _defaults(simulator: Simulator, observables: list[str]) -> Choice:

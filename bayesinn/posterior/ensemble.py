@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import scipy.special
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.posterior.draws import Draws
+from bayesinn.estimators.joined import Joined
+from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations
@@ -19,7 +20,7 @@ from bayesinn.spaces.observations import Observations, check_observations, check
 _ITERATIONS = 500
 
 
-class Ensemble(Posterior):
+class Ensemble(Joined, Posterior):
     """The mixture of posteriors of one simulator, such as networks trained with other seeds.
 
     Its density is the exact mixture density; its score on average is no worse than the mean of its
@@ -52,6 +53,8 @@ class Ensemble(Posterior):
     >>> posterior.sample({"y": 1.5}, draws=100, seed=3)["x1"].shape
     (100,)
     """
+
+    schema: ClassVar[Mapping[str, Any]] = {"weights": [float]}
 
     def __init__(
         self, posteriors: Sequence[Posterior], weights: Sequence[float] | None = None
@@ -104,6 +107,20 @@ class Ensemble(Posterior):
         return cls(posteriors, weights.tolist())
 
     @property
+    def members(self) -> Sequence[Posterior]:
+        return self.posteriors
+
+    def entries(self) -> dict[str, Any]:
+        return {"weights": self.weights.tolist()}
+
+    @classmethod
+    def from_members(cls, members: Sequence[Posterior], entries: Mapping[str, Any]) -> Self:
+        ensemble = cls(members, entries["weights"])
+        # To the last bit, which dividing by their sum once more may change.
+        ensemble.weights = np.asarray(entries["weights"], float)
+        return ensemble
+
+    @property
     def density(self) -> str | None:
         """Whether there are "exact" densities, "costly" ones, or none (None): as of all members."""
         kinds = {member.density for member in self.posteriors}
@@ -125,13 +142,7 @@ class Ensemble(Posterior):
         values = given.sample(count, seed)
         if given.remark:
             warnings.warn(given.remark, stacklevel=2)
-        typical = given.typicality
-        if not observations.batched:
-            values = {name: value[0] for name, value in values.items()}
-        if typical is None:
-            return values
-        rows = slice(None) if observations.batched else 0
-        return Draws(values, typical.p_value[rows], typical.unusual[rows])
+        return answer(values, given.typicality, observations.batched)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log density of the mixture, with shapes as of its members, in nats."""

@@ -1,9 +1,8 @@
 """Evaluate a trained model: conditions, draws and densities, in compiled calls of bounded size."""
 
-import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,11 @@ import tensorflow as tf
 
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.flows import Flow
-from bayesinn.posterior.mode import STARTS, climb, spread
+from bayesinn.posterior.mode import Summits
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
@@ -44,7 +43,8 @@ class Evaluator:
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
-        self._climb = AnyRows(functools.partial(climb, model), leading=(1, 1, 1))
+        #: Where densities are highest.
+        self.summits = Summits([model], [1.0])
 
     @property
     def density(self) -> str | None:
@@ -57,13 +57,13 @@ class Evaluator:
         # Of one type, whatever was measured: another one would be traced anew.
         scalings = self.model.data.scalings
         arrays = {name: np.asarray(data[name], own.mean.dtype) for name, own in scalings.items()}
-        return _in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
+        return in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
 
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
         rows = max(1, _ROWS_PER_CALL // draws)
-        return _in_parts(
+        return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
             rows,
@@ -80,33 +80,7 @@ class Evaluator:
 
         draws = next(iter(parameters.values())).shape[1]
         most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
-        return _in_parts(density, (dict(parameters), condition), max(1, most // draws))
-
-    @full_precision()
-    def mode(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
-        """Return the parameters (n, *event) of the highest density, uphill from the best draws."""
-        values = self.sample(condition, draws, seed)
-        density = self.log_prob(values, condition)
-        best = np.argsort(-density, axis=1)[:, :STARTS]
-        space = self.model.parameters
-        flat = {name: tf.constant(v.reshape(-1, *v.shape[2:])) for name, v in values.items()}
-        vectors = space.to_vector(flat)[0].numpy().reshape(*density.shape, -1)
-        starts = np.take_along_axis(vectors, best[:, :, None], axis=1)
-        rows = (
-            starts.reshape(-1, space.dimension),
-            *map_tensors(
-                lambda part: np.repeat(part, starts.shape[1], axis=0), (spread(vectors), condition)
-            ),
-        )
-        ends = _in_parts(lambda part, _: self._climb(*part), rows, _ROWS_PER_COSTLY_CALL)
-        every = ends.reshape(starts.shape)
-        found = space.from_vector(tf.constant(every.reshape(-1, space.dimension)))
-        values = {
-            name: value.numpy().reshape(*every.shape[:2], *value.shape[1:])
-            for name, value in found.items()
-        }
-        highest = np.argmax(np.nan_to_num(self.log_prob(values, condition), nan=-np.inf), axis=1)
-        return {name: value[np.arange(len(value)), highest] for name, value in values.items()}
+        return in_parts(density, (dict(parameters), condition), max(1, most // draws))
 
     @full_precision()
     def encode(
@@ -117,7 +91,7 @@ class Evaluator:
         The seed places integers.
         """
         rows = dict(parameters), condition
-        return _in_parts(
+        return in_parts(
             lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
             rows,
             _ROWS_PER_CALL,
@@ -221,16 +195,3 @@ def density_of(flow: Flow, integers: int) -> str | None:
 
 def _integers(space: ParameterSpace) -> int:
     return sum(math.prod(space.event_shapes[name]) for name in space.discrete)
-
-
-def _in_parts(call: Callable[[Any, int], Any], rows: Any, size: int) -> Any:
-    """Call a function on at most ``size`` rows of nested arrays at a time; join its results."""
-    parts = []
-    for number, start in enumerate(range(0, len(tf.nest.flatten(rows)[0]), size)):
-        part = map_tensors(
-            lambda value, start=start: tf.convert_to_tensor(value[start : start + size]), rows
-        )
-        parts.append(map_tensors(np.asarray, call(part, number)))
-    return (
-        parts[0] if len(parts) == 1 else map_tensors(lambda *values: np.concatenate(values), *parts)
-    )

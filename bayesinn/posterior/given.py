@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from bayesinn.bijections.condition import FEATURES
+from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.posterior.disagreement import share_between
+from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.mode import Summits
 from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
@@ -62,6 +64,11 @@ class Given:
         """How typical the data are of the simulations of training; None where it is not known."""
         return None
 
+    @property
+    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
+        """What finds the highest density, with its conditions; None without gradients."""
+        return None
+
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         """Draw (n, draws, *event); draws of another ``stream`` are independent."""
         if stream != "draws":
@@ -94,6 +101,16 @@ class Given:
     def latent_draws(self, count: int, seed: int) -> np.ndarray:
         """Draw (count, d) from the latent distribution."""
         raise NotImplementedError("no latent codes")
+
+
+def answer(values: Arrays, typical: Typicality | None, batched: bool) -> Arrays:
+    """Return values (n, ...) by name, with the p-values of observations where these are known.
+
+    Without the first axis where data had none.
+    """
+    rows = slice(None) if batched else 0
+    own = {name: value[rows] for name, value in values.items()}
+    return own if typical is None else Draws(own, typical.p_value[rows], typical.unusual[rows])
 
 
 def require_draws(simulator: Simulator, flow: Flow) -> None:
@@ -136,6 +153,13 @@ class TrainedGiven(Given):
     def typicality(self) -> Typicality:
         compared = np.asarray(self._evaluator.model.network.compared(self._condition))
         return self._reference.compare(compared, self._inputs)
+
+    @property
+    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
+        evaluator = self._evaluator
+        if evaluator.density != "exact" or evaluator.model.parameters.discrete:
+            return None
+        return evaluator.summits, [self._condition]
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         require_draws(self._simulator, self._evaluator.model.network.flow)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import scipy.special
 
+from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
 from bayesinn.posterior.disagreement import DISAGREEMENT, share_between
 from bayesinn.posterior.given import Given
+from bayesinn.posterior.mode import Summits
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 
@@ -54,6 +56,19 @@ class Mixed(Given):
             unusual[least, np.arange(len(least))],
             min(float(smallest), 1.0),
         )
+
+    @property
+    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
+        known = [part for member in self._members if (part := member.summits) is not None]
+        if len(known) < len(self._members):
+            return None
+        models = [model for own, _ in known for model in own.models]
+        weights = [
+            share * weight
+            for (own, _), share in zip(known, self._weights, strict=True)
+            for weight in own.weights
+        ]
+        return Summits(models, weights), [one for _, own in known for one in own]
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         if stream != "draws":

@@ -125,4 +125,6 @@ class PosteriorNetwork(keras.layers.Layer):
         self.built = True
 
     def _seen(self, key: str, inputs: Tensors) -> tf.Tensor:
-        return side_by_side([inputs[name] for name in observables_of(key)])
+        times = self.summaries[key].times
+        names = sorted(observables_of(key), key=lambda name: name != times)
+        return side_by_side([inputs[name] for name in names])

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.posterior.given import Given
+from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
@@ -83,15 +83,54 @@ class Posterior(Protocol):
         )
 
     def map(
-        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+        self, data: Mapping[str, Any] | Observations, *, draws: int = 1_000, seed: int = 0
     ) -> Mapping[str, np.ndarray]:
-        """Return the parameters (n_obs, *event) of the highest density, where it has gradients."""
-        raise InputError(
-            f"map of {self!r}",
-            expected="a trained posterior of continuous parameters, whose density costs little",
-            got=f"one with density {self.density!r}",
-            do="take means or quantiles of draws, or train with a flow such as bi.flows.coupling()",
-        )
+        """Return the parameters of the highest density: maximum a posteriori.
+
+        The density is that of :meth:`log_prob`, on the parameters' own scale; in other units, such
+        as the logarithm of a rate, the highest point is another one. From the best draws, gradients
+        lead uphill. Of a posterior with several modes it says where the highest is, and
+        nothing of the others.
+
+        Parameters
+        ----------
+        data : as for :meth:`sample`
+        draws, seed : int, draws to start from
+
+        Returns
+        -------
+        dict of parameter to array (n_obs, *event), or (*event)
+            Of a trained posterior they are :class:`~bayesinn.posterior.Draws`, with ``p_value``,
+            ``unusual`` and ``out_of_distribution`` for each observation.
+
+        Raises
+        ------
+        InputError
+            Where the density has no gradients: of integers, of functions, or if it costs much.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
+        >>> posterior.map({"y": 1.5})["x1"].shape
+        ()
+        """
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        observations = check_observations(self.simulator, data)
+        given = self.given(observations)
+        if (known := given.summits) is None:
+            raise InputError(
+                f"map of {self!r}",
+                expected="a trained posterior of continuous parameters, whose density costs little",
+                got=f"one with density {self.density!r}",
+                do="take means or quantiles of draws, or train with a flow such as "
+                "bi.flows.coupling()",
+            )
+        summits, conditions = known
+        values = summits.find(given.sample(count, seed), given.log_prob, conditions)
+        return answer(values, given.typicality, observations.batched)
 
     def infer(
         self,

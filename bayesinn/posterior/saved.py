@@ -13,7 +13,7 @@ from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import seen_raw
+from bayesinn.summaries.joint import scaled_alike, seen_raw
 
 _NUMBER_OR_NONE = (float, type(None))
 #: Entries of a posterior's manifest beside those that all estimators have.
@@ -59,12 +59,13 @@ def saved_data(
     """Return the space of the data that a simulator declares, with the scalings that were saved."""
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     scalings = {}
+    one_scale = {*simulator.lengths, *scaled_alike(summaries)}
     for name, shape in shapes.items():
         compress = saved.entries["compression"][name]
         if compress is not None and not 0.0 < compress < float("inf"):
             raise ValueError(f"compression {compress!r} of {name!r}")
         # One number for each channel, or for all steps of a series of varying length.
-        own = () if name in simulator.lengths and len(shape) == 1 else shape[-1:]
+        own = () if name in one_scale and len(shape) == 1 else shape[-1:]
         exact = f"data/{name}/exact_mean" in saved.file
         kind = np.float64 if exact else np.float32
         mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)

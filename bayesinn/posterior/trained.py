@@ -73,41 +73,6 @@ class TrainedPosterior(Summarised, Posterior):
         observations, condition, _ = self.encode_data(data)
         return self._log_prob(parameters, observations, condition)
 
-    def map(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
-        """Return the parameters of the highest density: maximum a posteriori.
-
-        The density is that of :meth:`log_prob`, on the parameters' own scale; in other units, such
-        as the logarithm of a rate, the highest point is another one. From the best draws, gradients
-        lead uphill. Of a posterior with several modes it says where the highest is, and
-        nothing of the others.
-
-        Parameters
-        ----------
-        data : as for :meth:`sample`
-        draws, seed : int, draws to start from
-
-        Returns
-        -------
-        Draws
-            Dict of parameter to array (n_obs, *event), or (*event); with ``p_value``, ``unusual``
-            and ``out_of_distribution`` for each observation.
-
-        Examples
-        --------
-        >>> import bayesinn as bi
-        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
-        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
-        >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
-        >>> posterior.map({"y": 1.5})["x1"].shape
-        ()
-        """
-        if self.density != "exact" or self.evaluator.model.parameters.discrete:
-            return super().map(data)  # type: ignore[return-value]
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        observations, condition, inputs = self.encode_data(data)
-        values = self.evaluator.mode(condition, count, seeds.tensor_seed(seed, "draws"))
-        return self._answer(observations.batched, values, condition, inputs)
-
     @property
     def nats(self) -> bool:
         return self.flow.nats
@@ -160,10 +125,6 @@ class TrainedPosterior(Summarised, Posterior):
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         require_draws(self.simulator, self.flow)
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
-        return self._answer(batched, values, condition, inputs)
-
-    def _answer(self, batched: bool, values: Arrays, condition: Condition, inputs: Arrays) -> Draws:
-        """Return values (n_obs, ...) of parameters with the p-values of observations."""
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
         if batched:
             return Draws(values, typical.p_value, typical.unusual)

@@ -110,8 +110,12 @@ class DataSpace:
         lengths: Mapping[str, str],
         raw: Collection[str] = (),
         missing: bool = False,
+        alike: Collection[str] = (),
     ) -> DataSpace:
-        """Measure all scalings on pilot simulations (n, ...)."""
+        """Measure all scalings on pilot simulations (n, ...).
+
+        Steps of those ``alike``, and of varying length, have one mean and scale for each channel.
+        """
         scalings = {}
         for name in (*observables, *context):
             values = np.asarray(pilot[name])
@@ -125,6 +129,8 @@ class DataSpace:
                         do="pad the steps to a common number along the second axis",
                     )
                 values = values[~padding(values, counts)]
+            elif name in alike and values.ndim == 2:
+                values = values.reshape(-1)
             scalings[name] = Scaling.fit(values)
         return cls(scalings, observables, context, lengths, raw, missing)
 

@@ -3,6 +3,7 @@
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
+- :class:`Transformer`: series by attention, and sets with time stamps, for irregular sampling.
 - :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels).
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
@@ -26,3 +27,4 @@ from bayesinn.summaries.mlp import MLP as MLP
 from bayesinn.summaries.noisy import Noisy as Noisy
 from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary
+from bayesinn.summaries.transformer import Transformer as Transformer

@@ -28,6 +28,13 @@ def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
     ]
 
 
+def scaled_alike(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return the observables whose steps have one mean and scale, as their networks ask."""
+    return [
+        name for key, summary in summaries.items() if summary.alike for name in observables_of(key)
+    ]
+
+
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return observables with equal steps as channels of one, (n, steps, channels).
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
@@ -66,6 +67,8 @@ class Noisy(Summary):
         self.summary = summary
         self.shapes = summary.shapes
         self.masks = summary.masks
+        self.alike = summary.alike
+        self.times = summary.times
         self.order = summary.order
         self.reads = summary.reads
         # As Keras' dropout has: a weight, which is saved and resumed.
@@ -73,6 +76,9 @@ class Noisy(Summary):
 
     def bind(self, parameters: ParameterSpace) -> None:
         self.summary.bind(parameters)
+
+    def locate(self, coordinates: np.ndarray) -> None:
+        self.summary.locate(coordinates)
 
     def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
         self.summary.initialize(x, mask)

@@ -1,5 +1,7 @@
 """Set transformers: attention between the elements of a set."""
 
+from typing import Literal
+
 import keras
 import tensorflow as tf
 
@@ -40,7 +42,7 @@ class SetTransformer(Summary):
     """
 
     shapes = ("(n, elements)", "(n, elements, features)")
-    order = "set"
+    order: Literal["series", "set"] | None = "set"
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class SetTransformer(Summary):
         super().__init__()
         if width % heads:
             raise InputError(
-                "SetTransformer, argument 'width'",
+                f"{type(self).__name__}, argument 'width'",
                 expected=f"a multiple of heads={heads}",
                 got=f"{width!r}",
                 do=f"choose {width // heads * heads or heads}, or another number of heads",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
@@ -28,6 +29,10 @@ class Summary(Configured, keras.layers.Layer):
     missing: bool = True
     #: Whether data arrive standardised, or (False) as the simulator gave them.
     standardised: bool = True
+    #: Whether all steps are standardised alike, and not each of an observable (steps,) by itself.
+    alike: bool = False
+    #: Observable with the times of steps, which stands first among those that it sees; or None.
+    times: str | None = None
     #: The kind of the second axis: steps in time, elements in any order, or neither.
     order: Literal["series", "set"] | None = None
     #: Whether it has :meth:`auxiliary_layers`, which are trained first where data are stored.
@@ -79,6 +84,12 @@ class Summary(Configured, keras.layers.Layer):
         """Receive the space of the parameters, before there are weights.
 
         Most summaries don't use it.
+        """
+
+    def locate(self, coordinates: np.ndarray) -> None:
+        """Receive the places (steps,) of steps that the simulator declares, before all else.
+
+        Dates are seconds. Most summaries don't use them.
         """
 
     def build(self, x_shape: Sequence[int]) -> None:

@@ -121,3 +121,20 @@ def test_models_that_cannot_be_compared(trained) -> None:
         bi.ModelComparison([narrow, wide], weights=[1.0, 0.0])
     with pytest.raises(InputError, match="a model out of"):
         trained.log_bayes_factors({"x": np.zeros(3)}, against="other")
+
+
+class TrainedFirst(bi.summaries.Identity):
+    """Has a loss of its own, which needs the parameters."""
+
+    trained_first = True
+
+    def auxiliary_loss(self, vector: tf.Tensor, x: tf.Tensor, entries: object = None) -> tf.Tensor:
+        return tf.reduce_sum(vector**2, axis=-1)
+
+
+def test_summaries_with_a_loss_of_their_own_are_refused() -> None:
+    # The loss would be given the number of the model in place of parameters.
+    with pytest.raises(InputError, match=r"(?s)'summary'.*got: +TrainedFirst\(\)"):
+        bi.ModelComparison([narrow, wide], summary=TrainedFirst())
+    with pytest.raises(InputError, match=r"(?s)'summary'.*got: +TrainedFirst\(\)"):
+        bi.PointEstimator(narrow, summary={"x": TrainedFirst()})

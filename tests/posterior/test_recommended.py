@@ -47,6 +47,17 @@ def test_networks_and_training(ruler):
     assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (6, 16, 1e-3)
 
 
+def test_point_estimators_too(ruler, monkeypatch):
+    estimator = bi.PointEstimator(ruler, hidden=(8,))
+    assert isinstance(estimator.summaries["x"], bi.summaries.MLP)
+    estimator.fit(progress=False)
+    settings = estimator.training["settings"]
+    assert (settings["steps"], settings["batch_size"], settings["learning_rate"]) == (6, 16, 1e-3)
+    # A network that only a posterior can train gives way to a default.
+    monkeypatch.setattr(bi.summaries.MLP, "trained_first", True)
+    assert isinstance(bi.PointEstimator(ruler).summaries["x"], bi.summaries.Identity)
+
+
 def test_what_the_user_says_comes_first(ruler):
     posterior = bi.AmortizedPosterior(
         ruler, bi.summaries.ConvLSTM(2), bi.flows.coupling(blocks=2, hidden=(8,))

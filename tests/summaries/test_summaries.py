@@ -24,6 +24,7 @@ from bayesinn.summaries import (
     Noisy,
     SetTransformer,
     Summary,
+    Transformer,
 )
 from bayesinn.testing import check_summary
 from tests.helpers.fitting import fit
@@ -89,6 +90,13 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "inducing points": (
         lambda: SetTransformer(5, width=16, heads=2, inducing_points=3, seeds=2),
         (7,),
+        True,
+        True,
+    ),
+    "transformer": (lambda: Transformer(5, width=16, heads=2, blocks=1), (5,), True, False),
+    "transformer, times": (
+        lambda: Transformer(5, width=16, heads=2, blocks=1, times="t"),
+        (4, 2),
         True,
         True,
     ),

@@ -1,0 +1,53 @@
+"""The contract of what is made of several estimators, and saved and loaded with them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from bayesinn.core.configuration import Registered, public_name
+from bayesinn.core.storage import write_members
+from bayesinn.core.validation import check_type
+from bayesinn.estimators.estimator import Estimator
+from bayesinn.simulation.identity_rows import once
+
+
+class Joined(Registered, ABC):
+    """What several estimators make together, such as an ensemble; it is not trained itself.
+
+    An author writes :attr:`members`, :meth:`entries`, :attr:`schema` and :meth:`from_members`.
+    """
+
+    #: Kind of model in a manifest; its entry "class" says which class it is.
+    kind: ClassVar[str] = "Ensemble"
+    #: Types of what :meth:`entries` returns.
+    schema: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    @abstractmethod
+    def members(self) -> Sequence[Any]:
+        """What is joined: estimators, or joined ones themselves."""
+
+    def entries(self) -> dict[str, Any]:
+        """Return what a manifest says beside the members, in plain values."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def from_members(cls, members: Sequence[Any], entries: Mapping[str, Any]) -> Self:
+        """Return what a manifest describes, of members that were loaded."""
+
+    @once()
+    def save(self, folder: str | Path) -> Path:
+        """Write all members into a folder for :func:`bayesinn.load`, and return the folder.
+
+        The files are ``manifest.json`` and a subfolder with a folder for each member.
+        """
+        do = "join posteriors that are trained and saved, such as bi.AmortizedPosterior"
+        for number, member in enumerate(self.members, 1):
+            subject = f"Member {number} of the {type(self).__name__}"
+            check_type(subject, member, (Estimator, Joined), "what can be saved", do)
+        entries = {"class": public_name(type(self)), **self.entries()}
+        return write_members(folder, self.kind, entries, [member.save for member in self.members])
