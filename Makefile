@@ -1,7 +1,7 @@
 # make setup | test | mutate | demo | docs | bench | check | format | numbers | figures | clean
 
 BIN := .venv/bin
-# Test processes beside each other. In a whole run each grows to 7 to 10 GB: take 1 if memory is short.
+# Test processes beside each other. In a whole run each grows to 6 or 7 GB: take 1 if memory is short.
 WORKERS ?= 2
 # For instance: make test PYTEST_OPTIONS='-m "not slow"'
 PYTEST_OPTIONS ?=
