@@ -21,7 +21,7 @@ def bar(interval: np.ndarray, grade: str) -> str:
 
     The lines are what is allowed.
 
-    >>> bar(np.array([0.2, -0.4, 0.7]), "within")
+    >>> bar(np.array([0.2, -0.4, 0.6]), "within")
     '·····│··━━━●━━·│·····'
     """
     letters = ["\N{MIDDLE DOT}"] * (2 * _HALF + 1)
