@@ -81,7 +81,10 @@ def released_graphs() -> Iterator[None]:
             if name.startswith("CustomGradient-"):
                 del gradients[name]
         # Of all bijectors, whatever their class.
-        bijector.Bijector._cache.storage.clear()
+        remembered = bijector.Bijector._cache.storage
+        for key in list(remembered):
+            key.cancel()
+            remembered.pop(key, None)
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:

@@ -46,7 +46,7 @@ class DataVector:
     --------
     >>> data = {"x": np.array([[0.5], [2.5]]), "count": np.array([3.0, 5.0])}
     >>> vector = DataVector.fit({"x": (1,), "count": ()}, data, seed=1)
-    >>> z, log_det = vector.to_vector(data, noise=tf.zeros((2, 2)))
+    >>> z, log_det = vector.to_vector(data, noise=tf.fill((2, 2), 0.5))
     >>> z.shape, vector.from_vector(z.numpy())["count"].tolist()
     (TensorShape([2, 2]), [3.0, 5.0])
     """

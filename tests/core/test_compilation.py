@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import bayesinn as bi
-from bayesinn.core.compilation import AnyRows, compiled, map_tensors
+from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
 from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.evaluator import Evaluator
@@ -79,3 +81,14 @@ def test_graphs_go_with_their_posteriors() -> None:
     before = graphs()
     train()
     assert graphs() == before
+
+
+def test_what_bijectors_remember_goes_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    values = tf.constant([0.1, 0.2])
+    with released_graphs():
+        tfp.bijectors.Sigmoid().inverse_log_det_jacobian(values)
+    del values
+    gc.collect()
+    assert not ignored
