@@ -18,7 +18,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -275,7 +274,28 @@ def _tidy(folder: Path) -> None:
             if (name := _STAGED.fullmatch(file.name)) and _begins(file, name[1]):
                 file.unlink()
             if _MEMBERS.fullmatch(file.name) and file.name != manifest.get("place"):
-                shutil.rmtree(file, ignore_errors=True)
+                _remove_members(file)
+
+
+def _remove_members(folder: Path) -> None:
+    """Remove the members that a save has written; what somebody else has put there stays."""
+    if folder.is_symlink():
+        return
+    for member in folder.iterdir():
+        if member.is_symlink() or not member.is_dir():
+            continue
+        for file in member.iterdir():
+            if _MEMBERS.fullmatch(file.name):
+                _remove_members(file)
+            elif file.name in ("manifest.json", "weights.h5") or _STAGED.fullmatch(file.name):
+                file.unlink()
+        _remove_empty(member)
+    _remove_empty(folder)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _begins(file: Path, fingerprint: str) -> bool:

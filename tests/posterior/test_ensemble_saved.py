@@ -83,6 +83,19 @@ def test_saving_again_replaces_all(members, folder: Path) -> None:
     assert not (folder / "weights.h5").exists()
 
 
+def test_saving_again_leaves_what_others_have_put_among_members(members, folder: Path) -> None:
+    (old,) = folder.glob("members-*")
+    note = old / "1" / "notes.txt"
+    note.write_text("mine")
+    kept = folder / "members-0123456789abcdef"
+    kept.symlink_to(old, target_is_directory=True)
+    bi.Ensemble(members[:1]).save(folder)
+    assert note.read_text() == "mine"
+    assert [path.name for path in old.rglob("*")] == ["1", "notes.txt"]
+    assert kept.is_symlink()
+    bi.load(folder)
+
+
 def test_a_save_that_fails_leaves_the_old_one(members, folder: Path, monkeypatch) -> None:
     def fail(path: Path) -> None:
         raise OSError("disk full")
