@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -116,6 +117,9 @@ class FisherScoring(Summary):
             [*layers, keras.layers.Dense(parameters.dimension + self.units)]
         )
         self.bound = True
+
+    def locate(self, coordinates: np.ndarray) -> None:
+        self.first.locate(coordinates)
 
     def build(self, x_shape: Sequence[int]) -> None:
         """Check the shapes of predictions."""
