@@ -3,7 +3,7 @@
 Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with
 :func:`diagnose`, then answer any observation in milliseconds. Names are imported on first use, so
 that ``import bayesinn`` is fast. TensorFlow is then imported without its start-up notes, which
-TF_CPP_MIN_LOG_LEVEL=0 shows.
+TF_CPP_MIN_LOG_LEVEL=0 shows, and keeps compiled programs on disk, unless BAYESINN_CACHE=off.
 
 How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in
 :mod:`bayesinn.summaries`, :mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors
@@ -20,9 +20,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bayesinn._version import __version__
+from bayesinn.core.program_cache import keep_programs
 from bayesinn.core.startup import silence_tensorflow
 
 silence_tensorflow()
+keep_programs()
 
 if TYPE_CHECKING:
     from bayesinn import (

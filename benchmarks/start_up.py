@@ -55,8 +55,7 @@ print(loaded - started, time.process_time() - simulated)
 
 def seconds(script: str, *arguments: str, cache: str = "") -> list[float]:
     """Run a script in a fresh process; return the numbers it prints, else its processor time."""
-    flags = f"--tf_xla_persistent_cache_directory={cache}" if cache else ""
-    environment = {**os.environ, "TF_XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "BAYESINN_CACHE": cache or "off", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [
         sys.executable,
         "-c",

@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # Before any test imports TensorFlow; fresh interpreters inherit it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Most programs of tests are compiled once: writing them to the disk would cost more than it saves.
+os.environ.setdefault("BAYESINN_CACHE", "off")
 # Graphs are many small objects that live long. Python's own threshold, 2,000 new ones, took a tenth
 # of the time.
 gc.set_threshold(100_000, 20, 20)

@@ -55,6 +55,9 @@ class Bijection(Configured, keras.layers.Layer):
     event_rank: ClassVar[int | None] = 1
     #: Whether inputs can be recomputed from outputs, as reversible chains do.
     accurate_inverse: bool = True
+    #: Whether two of one configuration and shape differ in their weights alone, so that a chain may
+    #: run both as a loop.
+    repeats: bool = True
     #: Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive
     #: repeated.
     shares_conditions: ClassVar[bool] = False

@@ -1,8 +1,10 @@
 """Compiled functions: of any number of rows, and with XLA where that works."""
 
 import contextlib
+import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ from tensorflow_probability.python.bijectors import bijector
 
 from bayesinn.core.errors import BayesinnError, InputError, TrainingError
 from bayesinn.core.process_setting import ProcessSetting
+from bayesinn.core.program_cache import clear_programs
 from bayesinn.core.validation import check_choice
 
 
@@ -139,6 +142,35 @@ def reproducible_sums() -> ProcessSetting:
 XLA = Literal["auto"] | bool
 
 
+_for_xla: ContextVar[bool] = ContextVar("for_xla", default=False)
+
+
+def is_for_xla() -> bool:
+    """Return whether the function that is being traced will be compiled by XLA."""
+    return _for_xla.get()
+
+
+@contextlib.contextmanager
+def tracing_for_xla(on: bool = True) -> Iterator[None]:
+    """Say to what is traced inside that XLA compiles it: it may be written for that."""
+    token = _for_xla.set(on)
+    try:
+        yield
+    finally:
+        _for_xla.reset(token)
+
+
+def compiled_by_xla(function: Callable[..., Any], autograph: bool = False) -> Callable[..., Any]:
+    """Compile a function with XLA, whose parts learn of it from :func:`is_for_xla`."""
+
+    @functools.wraps(function)
+    def traced(*arguments: Any) -> Any:
+        with tracing_for_xla():
+            return function(*arguments)
+
+    return tf.function(traced, autograph=autograph, jit_compile=True)
+
+
 class Compiled(NamedTuple):
     """A compiled function, whether XLA compiled it, and a note why not where that was asked for."""
 
@@ -161,11 +193,14 @@ def compiled(
     plain = tf.function(function, autograph=autograph)
     if xla is False:
         return Compiled(plain, False)
-    fused = tf.function(function, autograph=autograph, jit_compile=True)
     try:
-        # Inside another function, as where it is used: called by itself, XLA would compile it once
-        # more there.
-        tf.function(fused, autograph=False)(*trial)
+        try:
+            fused = _tried(function, trial, autograph)
+        except (tf.errors.OutOfRangeError, tf.errors.DataLossError):
+            # A program that was kept on disk is damaged.
+            if not clear_programs():
+                raise
+            fused = _tried(function, trial, autograph)
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:
@@ -181,3 +216,12 @@ def compiled(
             plain, False, f"{subject} runs in the plain graph, XLA can't compile it: {reason}"
         )
     return Compiled(fused, True)
+
+
+def _tried(function: Callable[..., Any], trial: Sequence[Any], autograph: bool) -> Any:
+    """Compile a function with XLA, and run it once."""
+    fused = compiled_by_xla(function, autograph)
+    # Inside another function, as where it is used: called by itself, XLA would compile it once more
+    # there.
+    tf.function(fused, autograph=False)(*trial)
+    return fused

@@ -26,7 +26,7 @@ _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
 #: From so many steps on, XLA saves more time than it takes to compile.
-STEPS_WORTH_COMPILING = 2_000
+STEPS_WORTH_COMPILING = 1_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Optimization:
         first, but none of them is left out: if they take all of the time, training ends with its
         first steps.
     xla : "auto", True or False
-        Whether to compile training step and simulator with XLA. "auto" does in runs of 2,000 steps
+        Whether to compile training step and simulator with XLA. "auto" does in runs of 1,000 steps
         or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before
         compiling has paid.
     callbacks : sequence of Keras callbacks

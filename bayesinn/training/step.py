@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import compiled
+from bayesinn.core.compilation import compiled, compiled_by_xla
 from bayesinn.core.errors import InputError
 from bayesinn.training.devices import Devices
 from bayesinn.training.flat_weights import FlatWeights
@@ -158,7 +158,7 @@ class TrainingModel(keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         """Make what runs many steps in a call; by force, with a step traced anew."""
         if force and self.differentiate != self._differentiate:
-            self.differentiate = tf.function(self._differentiate, autograph=False, jit_compile=True)
+            self.differentiate = compiled_by_xla(self._differentiate)
         return super().make_train_function(force)
 
     def _parts(self, batch: Batch) -> list[Batch]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -119,16 +117,6 @@ def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -
     assert "note: The training step runs in the plain graph" in capsys.readouterr().out
     with pytest.raises(TrainingError, match="The training step with xla=True"):
         fit(summary=Noisy(), xla=True)
-
-
-def test_xla_compiles_simulator_and_step_once(
-    fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # TensorFlow writes each program that it compiles to a file.
-    monkeypatch.setenv("TF_XLA_FLAGS", f"--tf_xla_persistent_cache_directory={tmp_path}")
-    fresh_python("from tests.helpers.fitting import fit; fit(xla=True)")
-    # Simulator, gradient, update.
-    assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Compiled programs that are kept on disk, so that the second start of a training is quick."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+#: Environment variable: a folder, or "off".
+SETTING = "BAYESINN_CACHE"
+_FLAGS = "TF_XLA_FLAGS"
+_FOLDER_FLAG = "--tf_xla_persistent_cache_directory="
+#: A program for another kind of device depends on more than the name of its folder says.
+_DEVICES = "--tf_xla_persistent_cache_device_types=CPU"
+#: Bytes that programs may take; those written first go first.
+_MOST_BYTES = 500_000_000
+#: Free bytes without which nothing is kept.
+_LEAST_FREE = 200_000_000
+
+
+def keep_programs() -> None:
+    """Let XLA keep its programs for processors, if TensorFlow is not imported yet.
+
+    They are kept in the user's cache folder, or in the one that BAYESINN_CACHE names;
+    BAYESINN_CACHE=off keeps none. Flags of the user's own come first. TensorFlow writes each
+    program to a file of its own and renames it, so that processes may share the folder.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    flags = os.environ.get(_FLAGS, "").split()
+    root = _root()
+    if root is None:
+        return
+    # Those of a parent process, which may use another number of threads.
+    flags = [flag for flag in flags if not flag.startswith((f"{_FOLDER_FLAG}{root}", _DEVICES))]
+    if any(flag.startswith(_FOLDER_FLAG) for flag in flags):
+        return
+    folder = root / _machine()
+    if not _has_space(folder):
+        return
+    _remove_oldest(root)
+    os.environ[_FLAGS] = " ".join([*flags, f"{_FOLDER_FLAG}{folder}", _DEVICES])
+
+
+def clear_programs() -> bool:
+    """Remove the kept programs that this process uses; return whether there were any."""
+    for flag in os.environ.get(_FLAGS, "").split():
+        folder = Path(flag.removeprefix(_FOLDER_FLAG))
+        if flag.startswith(_FOLDER_FLAG) and folder.is_dir() and any(folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+            return True
+    return False
+
+
+def _root() -> Path | None:
+    chosen = os.environ.get(SETTING, "")
+    if chosen.lower() == "off":
+        return None
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches) / "bayesinn"
+
+
+def _machine() -> str:
+    """Return a name of what a program depends on beside itself.
+
+    Processors without an instruction that was compiled for would stop the process, and the number
+    of threads decides in which order sums are taken.
+    """
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    processors = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        instructions = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        instructions = platform.processor()
+    parts = [platform.machine(), instructions, version("tensorflow"), threads, str(processors)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _has_space(folder: Path) -> bool:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        free = shutil.disk_usage(existing).free
+    except OSError:
+        return False
+    return existing.is_dir() and os.access(existing, os.W_OK) and free > _LEAST_FREE
+
+
+def _remove_oldest(root: Path) -> None:
+    """Remove the programs that were written first until the others take few enough bytes."""
+    files = []
+    for path in root.glob("*/*.pb"):
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            continue
+        files.append((found.st_mtime, found.st_size, path))
+    left = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if left <= _MOST_BYTES:
+            break
+        path.unlink(missing_ok=True)
+        left -= size

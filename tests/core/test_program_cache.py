@@ -1,0 +1,87 @@
+"""Compiled programs are kept on disk, within bounds, and a damaged one harms nobody."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bayesinn.core import program_cache
+
+FIT = """
+from tests.helpers.fitting import fit
+posterior = fit(xla=True)
+print([weight.numpy().sum() for weight in posterior.model.network.trainable_variables])
+"""
+FLAG = "--tf_xla_persistent_cache_directory="
+
+
+@pytest.fixture
+def flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return what XLA is told where TensorFlow is not imported yet, given the settings."""
+
+    def told(cache: str, before: str = "") -> str:
+        monkeypatch.setattr(program_cache, "sys", SimpleNamespace(modules={}))
+        monkeypatch.setenv("BAYESINN_CACHE", cache)
+        monkeypatch.setenv("TF_XLA_FLAGS", before)
+        program_cache.keep_programs()
+        return os.environ["TF_XLA_FLAGS"]
+
+    return told
+
+
+def test_simulator_and_step_are_compiled_once_and_a_damaged_program_is_replaced(
+    fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BAYESINN_CACHE", str(tmp_path / "programs"))
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    first = fresh_python(FIT)
+    kept = sorted((tmp_path / "programs").glob("*/*.pb"))
+    # Simulator, gradient, update.
+    assert len(kept) == 3
+    for path in kept:
+        os.truncate(path, 1_000)
+    second = fresh_python(FIT)
+    assert second.stdout == first.stdout
+    assert min(path.stat().st_size for path in kept[0].parent.iterdir()) > 1_000
+
+
+def test_a_folder_is_named_to_xla(flags, tmp_path: Path) -> None:
+    told = flags(str(tmp_path))
+    assert told.startswith(f"{FLAG}{tmp_path}")
+    # A second process, which inherits it, keeps it.
+    assert flags(str(tmp_path), before=told) == told
+
+
+@pytest.mark.parametrize("cache", ["off", "OFF", "{}/file/programs"])
+def test_nothing_is_kept_where_nothing_can_be(flags, tmp_path: Path, cache: str) -> None:
+    (tmp_path / "file").write_text("a file, no folder")
+    assert flags(cache.format(tmp_path)) == ""
+
+
+def test_flags_of_the_user_come_first(flags, tmp_path: Path) -> None:
+    own = f"{FLAG}/elsewhere"
+    assert flags(str(tmp_path), before=own) == own
+    assert flags(str(tmp_path), before="--other=1").startswith("--other=1 ")
+
+
+def test_nothing_is_kept_on_a_full_disk(
+    flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program_cache, "_LEAST_FREE", 10**18)
+    assert flags(str(tmp_path)) == ""
+
+
+def test_oldest_programs_go_first(flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_cache, "_MOST_BYTES", 250)
+    folder = tmp_path / "machine"
+    folder.mkdir()
+    for age in (1, 2, 3, 4):
+        path = folder / f"{age}.pb"
+        path.write_bytes(bytes(100))
+        os.utime(path, (1_000_000 - age, 1_000_000 - age))
+    (folder / "note.txt").write_text("of somebody else")
+    flags(str(tmp_path))
+    assert sorted(path.name for path in folder.iterdir()) == ["1.pb", "2.pb", "note.txt"]
