@@ -100,7 +100,7 @@ def test_xla(capsys: pytest.CaptureFixture[str]) -> None:
         # Has no XLA kernel.
         return {"x": tfd.NegativeBinomial(2.0, parameters["mean"]).sample(seed=seed)}
 
-    fit(counts, progress=True, steps=2_000)
+    fit(counts, progress=True, steps=1_000)
     assert "note" not in capsys.readouterr().out
     with pytest.raises(TrainingError, match="'counts' with xla=True") as error:
         fit(counts, optimization=bi.Optimization(xla=True))
@@ -113,7 +113,7 @@ def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -
             x = tf.reshape(x, (-1, 1))
             return x + 0.0 * tf.random.stateless_poisson(tf.shape(x), [1, 2], x**2, tf.float32)
 
-    fit(summary=Noisy(), progress=True, steps=2_000)
+    fit(summary=Noisy(), progress=True, steps=1_000)
     assert "note: The training step runs in the plain graph" in capsys.readouterr().out
     with pytest.raises(TrainingError, match="The training step with xla=True"):
         fit(summary=Noisy(), xla=True)
