@@ -83,7 +83,10 @@ class BankSource(Source):
         windows = tf.data.Dataset.from_generator(
             lambda: self._generate(first_epoch), output_signature=(number, rows)
         )
-        return windows.prefetch(1).unbatch().prefetch(_BATCHES_AHEAD)
+        # Faster than unbatch().
+        slices = tf.data.Dataset.from_tensor_slices
+        batches = windows.prefetch(1).flat_map(lambda *window: slices(window))
+        return batches.prefetch(_BATCHES_AHEAD)
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return element[1], tf.constant(0)
@@ -147,12 +150,12 @@ class BankSource(Source):
         order = generator.permutation(sum(len(rows) for _, rows in parts))
         shape = window.batches, self._settings.batch_size
         chosen = order[: np.prod(shape)].reshape(shape)[batches]
-        return {
-            name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])[
-                chosen
-            ]
+        joined = {
+            name: np.concatenate([part[name][rows.start : rows.stop] for part, rows in parts])
             for name in parts[0][0]
         }
+        # Four times as fast as indexing.
+        return {name: np.take(value, chosen, axis=0) for name, value in joined.items()}
 
     def _checked(self, chunk: int) -> Arrays:
         """Return the rows of a chunk; those that aren't finite are refused as in arrays."""
