@@ -50,7 +50,7 @@ def heat_map(
             do="pass for example images[:6] and model.heat_maps(images[:6], label, other)",
         )
     each = PAGE / _MOST + 0.12
-    figure = canvas(figure, min(each * len(images) + 1.2, PAGE), 2.0 * each + 0.7)
+    figure = canvas(figure, min(each * len(images) + 1.2, PAGE), 2.0 * each + 0.5)
     grid = figure.subplots(2, len(images), squeeze=False)
     reach = float(np.abs(maps).max()) or 1.0
     colours = ScalarMappable(Normalize(-reach, reach), "RdBu")
@@ -59,11 +59,11 @@ def heat_map(
         place = (-0.5, width - 0.5, height - 0.5, -0.5)
         above.imshow(images[index], cmap="Greys", extent=place)
         below.imshow(maps[index], cmap=colours.cmap, norm=colours.norm, extent=place)
-        low, high = (float(images[index].min()), float(images[index].max()))
-        if low < high:
-            below.contour(images[index], [0.5 * (low + high)], colors=BLACK, linewidths=0.7)
+        middle = 0.5 * (images[index].min() + images[index].max())
+        if middle > images[index].min():
+            below.contour(images[index], [middle], colors=BLACK, linewidths=0.7)
         for ax in (above, below):
-            ax.set(xticks=[], yticks=[])
+            ax.set(xticks=[], yticks=[], frame_on=False)
         total = math.fsum(maps[index].ravel())
         below.set_xlabel(f"{total:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=_POINTS)
         if titles:

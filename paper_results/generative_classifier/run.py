@@ -40,7 +40,7 @@ def main() -> None:
         target = Path(folder) if options.quick else Path(__file__).parent
         models = options.models or Path(folder)
         gaussians = Table(target / "gaussians.csv", ["beta", "seed"])
-        for beta in (0.0, math.inf) if options.quick else BETAS:
+        for beta in (0.0, 1.0, math.inf):
             for seed in (1,) if options.quick else SEEDS["digits"]:
                 if not gaussians.has(beta=beta, seed=seed):
                     gaussians.add([gaussian_row(beta, seed, options.quick)])

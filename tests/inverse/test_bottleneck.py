@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_explained(model: LatentMixture) -> None:
         LatentMixture(latent=ClassNormal("batch"), bottleneck=Bottleneck())
     with pytest.raises(InputError, match=r"shape \(n, 4, 4, 1\)"):
         model.classify(X[..., 0])
-    with pytest.raises(InputError, match="got: +up"):
+    with pytest.raises(InputError, match=r"got: +up"):
         model.heat_maps(X, "left", "up")
     other = images(Reshape()).fit(X, NAMES, steps=1, seed=1, progress=False)
     with pytest.raises(InputError, match=r"(?s)ends with DCTPooling.*Reshape"):

@@ -13,7 +13,8 @@ MAPS = np.random.default_rng(2).normal(size=(6, 4, 4))
 
 def test_maps_share_a_scale_and_show_their_sums() -> None:
     figure = plots.heat_map(IMAGES, MAPS, titles=[f"{i}, not {i + 1}" for i in range(6)])
-    above, below = (figure.axes[:6], figure.axes[6:12])
+    above = figure.axes[:6]
+    below = figure.axes[6:12]
     reach = np.abs(MAPS).max()
     for index, ax in enumerate(below):
         (drawn,) = ax.get_images()
