@@ -1,12 +1,13 @@
 """Generative classifiers with an information bottleneck, on Gaussians, digits and MNIST.
 
     python paper_results/generative_classifier/run.py [--data FOLDER] [--models FOLDER] [--quick]
+        [--only gaussians digits MNIST]
 
 Writes gaussians.csv, results.csv and outliers.csv beside this file, a row for each data set, beta
-and seed; rows that are there are left alone, so that a run that was interrupted goes on.
-FOLDER of ``--data`` has mnist.npz and cifar10.npz in the layout of ``keras.datasets``; ``--models``
-keeps trained networks and uses those that are there. ``--quick`` takes digits and small networks,
-and writes nothing that stays.
+and seed; rows that are there are left alone, so that a run that was interrupted goes on. FOLDER of
+``--data`` has mnist.npz and cifar10.npz in the layout of ``keras.datasets``; ``--models`` keeps
+trained networks and uses those that are there. ``--quick`` takes digits and small networks, and
+writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from networks import QUICK, SIZES, Classifier, flow, softmax
 
 BETAS = (0.0, 0.1, 1.0, 10.0, math.inf)
 SEEDS = {"digits": (1, 2, 3), "MNIST": (1,)}
+NAMES = ("gaussians", *SEEDS)
 _KEYS = ["data", "network", "beta", "seed"]
 
 
@@ -34,19 +36,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--models", type=Path)
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if options.quick else Path(__file__).parent
         models = options.models or Path(folder)
         gaussians = Table(target / "gaussians.csv", ["beta", "seed"])
-        for beta in (0.0, 1.0, math.inf):
+        for beta in (0.0, 1.0, math.inf) if "gaussians" in options.only else ():
             for seed in (1,) if options.quick else SEEDS["digits"]:
                 if not gaussians.has(beta=beta, seed=seed):
                     gaussians.add([gaussian_row(beta, seed, options.quick)])
         results = Table(target / "results.csv", _KEYS)
         others = Table(target / "outliers.csv", [*_KEYS, "outliers", "score"])
-        for name in ("digits",) if options.quick else SEEDS:
+        for name in [name for name in SEEDS if name in options.only][
+            : 1 if options.quick else None
+        ]:
             data = load(name, options.data)
             for case in cases(name, options.quick):
                 if not results.has(**case):
