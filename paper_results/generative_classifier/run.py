@@ -26,6 +26,7 @@ from measure import classes, density, outliers, unlikely
 from networks import QUICK, SIZES, Classifier, flow, softmax
 
 BETAS = (0.0, 0.1, 1.0, 10.0, math.inf)
+GAUSSIAN_BETAS = (0.0, 1.0, math.inf)
 SEEDS = {"digits": (1, 2, 3), "MNIST": (1,)}
 NAMES = ("gaussians", *SEEDS)
 _KEYS = ["data", "network", "beta", "seed"]
@@ -43,9 +44,9 @@ def main() -> None:
         target = Path(folder) if options.quick else Path(__file__).parent
         models = options.models or Path(folder)
         gaussians = Table(target / "gaussians.csv", ["beta", "seed"])
-        for beta in (0.0, 1.0, math.inf) if "gaussians" in options.only else ():
+        for beta in GAUSSIAN_BETAS[: 1 if options.quick else None]:
             for seed in (1,) if options.quick else SEEDS["digits"]:
-                if not gaussians.has(beta=beta, seed=seed):
+                if "gaussians" in options.only and not gaussians.has(beta=beta, seed=seed):
                     gaussians.add([gaussian_row(beta, seed, options.quick)])
         results = Table(target / "results.csv", _KEYS)
         others = Table(target / "outliers.csv", [*_KEYS, "outliers", "score"])
