@@ -76,7 +76,7 @@ def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
 def sweep(results: pd.DataFrame) -> Figure:
     """Accuracy over bits per dimension, a point for each training, of each data set."""
     figure = Figure(figsize=(7.4, 3.0), layout="constrained")
-    names = list(dict.fromkeys(results["data"]))
+    names = [name for name in ("digits", "MNIST") if name in set(results["data"])]
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = results[results["data"] == name]
         flows = own[own["network"] == "flow"]
@@ -86,17 +86,18 @@ def sweep(results: pd.DataFrame) -> Figure:
             text = r"$\beta = \infty$" if np.isinf(beta) else rf"$\beta = {beta:g}$"
             ax.annotate(
                 text,
-                (group["bits"].mean(), group["accuracy"].min()),
-                xytext=(0, -10),
+                (group["bits"].max(), group["accuracy"].mean()),
+                xytext=(5, 0),
                 textcoords="offset points",
-                ha="center",
+                va="center",
                 fontsize=8,
             )
-        softmax = own[own["network"] == "softmax"]["accuracy"].mean()
         colour, _, line = CURVES[1]
-        ax.axhline(softmax, color=colour, linestyle=line, label="softmax classifier")
-        ax.set(title=name, xlabel="bits per dimension", ylabel="accuracy", xscale="log")
-        ax.margins(0.15, 0.2)
+        softmax = own[own["network"] == "softmax"]["accuracy"]
+        if len(softmax):
+            ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
+        ax.set(title=name, xlabel="bits per dimension", ylabel="accuracy")
+        ax.margins(0.2, 0.1)
     return plots.panels.legend_below(figure)
 
 
