@@ -83,12 +83,15 @@ def sweep(results: pd.DataFrame) -> Figure:
         colour, marker, _ = CURVES[0]
         ax.plot(flows["bits"], flows["accuracy"], marker, color=colour, markersize=4, label="flow")
         for beta, group in flows.groupby("beta"):
+            # Small betas lie close to each other: their names stand on the other side.
+            left = beta <= 1.0
             text = r"$\beta = \infty$" if np.isinf(beta) else rf"$\beta = {beta:g}$"
             ax.annotate(
                 text,
-                (group["bits"].max(), group["accuracy"].mean()),
-                xytext=(5, 0),
+                (group["bits"].agg("min" if left else "max"), group["accuracy"].mean()),
+                xytext=(-5, 0) if left else (5, -8),
                 textcoords="offset points",
+                ha="right" if left else "left",
                 va="center",
                 fontsize=8,
             )
@@ -97,7 +100,7 @@ def sweep(results: pd.DataFrame) -> Figure:
         if len(softmax):
             ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
         ax.set(title=name, xlabel="bits per dimension", ylabel="accuracy")
-        ax.margins(0.2, 0.1)
+        ax.margins(0.25, 0.1)
     return plots.panels.legend_below(figure)
 
 
