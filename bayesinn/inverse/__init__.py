@@ -1,7 +1,7 @@
 """Invertible networks beyond the posterior.
 
 - :class:`LatentMixture`: a generative classifier, with one Gaussian a class in the latent space
-  (:class:`ClassNormal`).
+  (:class:`ClassNormal`), and its loss with an information bottleneck (:class:`Bottleneck`).
 - :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a
   latent.
 - :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving
@@ -11,6 +11,7 @@
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.flows.split_latent import SplitLosses as SplitLosses
+from bayesinn.inverse.bottleneck import Bottleneck as Bottleneck
 from bayesinn.inverse.class_normal import ClassNormal as ClassNormal
 from bayesinn.inverse.latent_mixture import LatentMixture as LatentMixture
 from bayesinn.inverse.nonlinear_ica import (

@@ -73,7 +73,7 @@ class ClassNormal(Configured, keras.layers.Layer):
 
     def log_probs(self, z: tf.Tensor) -> tf.Tensor:
         """Return log densities of vectors (n, d) under every class, (n, k)."""
-        return gaussian_log_probs(z, *self.parameters())
+        return gaussian_log_probs(z, *(tf.cast(part, z.dtype) for part in self.parameters()))
 
     def call(self, z: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Return log densities (n,) of vectors (n, d) under their classes, integers 0 to k - 1.

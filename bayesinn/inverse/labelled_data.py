@@ -1,4 +1,4 @@
-"""Labelled vectors: checks, class numbers, and the split into training and validation."""
+"""Labelled vectors or images: checks, class numbers, the split into training and validation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from bayesinn.training import arrays
 
 #: The name of a class.
 Label = int | str
-#: Vectors "x" (n, d), float32, and "labels" (n,), the numbers of their classes, int32.
+#: Events "x" (n, *event), float32, and "labels" (n,), the numbers of their classes, int32.
 Labelled = dict[str, np.ndarray]
 
 
@@ -22,10 +22,10 @@ def split_labelled(
 
     The latter are a random share of the data, or the pair (x, labels).
     """
-    x = check_vectors(x, None, "Argument 'x'")
+    x = check_events(x, None, "Argument 'x'")
     labels = _check_labels(labels, len(x), "Argument 'labels'")
     if isinstance(validation, tuple):
-        held_x = check_vectors(validation[0], x.shape[1], "Validation data")
+        held_x = check_events(validation[0], x.shape[1:], "Validation data")
         held_labels = validation[1]
     else:
         do = "pass for example validation=0.1, or a pair (x, labels)"
@@ -53,27 +53,26 @@ def split_labelled(
     return classes, {"x": x, "labels": numbers.astype(np.int32)}, held if len(held_x) else None
 
 
-def check_vectors(x: Any, dimension: int | None, subject: str) -> np.ndarray:
-    """Return finite vectors as a float32 array (n, d)."""
+def check_events(x: Any, shape: Sequence[int] | None, subject: str) -> np.ndarray:
+    """Return finite vectors, or images, of a shape as a float32 array (n, *event)."""
     array = np.asarray(x)
-    if (
-        array.ndim != 2
-        or array.dtype.kind not in "fiub"
-        or array.shape[1] != (dimension or array.shape[1])
-    ):
+    fit = array.ndim in (2, 4) if shape is None else array.shape[1:] == tuple(shape)
+    if not fit or array.dtype.kind not in "fiub":
+        known = "d" if shape is None else ", ".join(map(str, shape))
         raise InputError(
             subject,
-            expected=f"numbers in an array of shape (n, {dimension or 'd'}), one vector a row",
+            expected=f"numbers in an array of shape (n, {known}), one vector or image a row",
             got=f"shape {array.shape} of {array.dtype}",
-            do="flatten images: x.reshape(len(x), -1)"
+            do="give images a last axis of channels, x[..., None], or flatten them, "
+            "x.reshape(len(x), -1)"
             if array.ndim > 2
             else "give one row for each vector",
         )
-    bad = int(np.sum(~np.isfinite(array).all(axis=1)))
+    bad = int(np.sum(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
     if array.size == 0 or bad:
         raise InputError(
             subject,
-            expected="at least one vector, of finite numbers",
+            expected="at least one vector or image, of finite numbers",
             got=f"{bad} rows with NaN or infinity" if bad else "none",
             do="leave those rows out",
         )

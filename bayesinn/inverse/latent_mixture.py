@@ -20,7 +20,9 @@ from bayesinn.core.validation import check_integer, check_number, check_type
 from bayesinn.estimators.estimator import Estimator, count_weights
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
+from bayesinn.inverse.bottleneck import Bottleneck
 from bayesinn.inverse.class_normal import ClassNormal
+from bayesinn.inverse.heat_maps import gap_maps
 from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
 from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
 from bayesinn.simulation.simulator import Arrays
@@ -36,7 +38,8 @@ class LatentMixture(Estimator):
 
     One bijection f serves all classes, which differ in the mean and the scale of each latent
     element. So an element means the same for every class, Bayes' rule classifies, and vectors
-    unlike all classes have a low density. See :class:`ClassNormal` for references.
+    unlike all classes have a low density. See :class:`ClassNormal` for references. Images
+    (height, width, channels) take a chain of bijections of images; z is always a vector.
 
     Parameters
     ----------
@@ -46,7 +49,8 @@ class LatentMixture(Estimator):
         to compare their scales.
     latent : ClassNormal, by default with means and scales as free weights
     standardise : bool
-        Whether elements are first brought to mean 0 and sd 1; densities don't depend on it.
+        Whether elements are first brought to mean 0 and sd 1, those of images by channel;
+        densities don't depend on it.
     noise : float
         Standard deviation of Gaussian noise on the standardised data, drawn anew in every training
         step. The density is then that of noisy data; scales can't collapse where data repeat or lie
@@ -55,12 +59,16 @@ class LatentMixture(Estimator):
         Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform
         noise from zero to ``quantum`` in every step; the caller adds it to what :meth:`log_prob`
         gets.
+    bottleneck : Bottleneck, optional
+        Train density and classification, weighted against each other, in place of log p(x | y). Not
+        for a latent with scales of the batch.
 
     Attributes
     ----------
     classes : tuple of int or str
     history : DataFrame
-        Per epoch: step, loss (mean of -log p(x | y) in nats), learning rate, and val_loss.
+        Per epoch: step, loss (mean of -log p(x | y) in nats, or that of the bottleneck), learning
+        rate, and val_loss.
 
     Examples
     --------
@@ -88,6 +96,7 @@ class LatentMixture(Estimator):
         standardise: bool = True,
         noise: float = 0.0,
         quantum: float = 0.0,
+        bottleneck: Bottleneck | None = None,
     ) -> None:
         super().__init__()
         self.chain = coupling(blocks=6).chain if chain is None else chain
@@ -106,6 +115,21 @@ class LatentMixture(Estimator):
         self.quantum = check_number(
             "LatentMixture, argument 'quantum'", quantum, least=0, do="leave it out for none"
         )
+        check_type(
+            "LatentMixture, argument 'bottleneck'",
+            bottleneck,
+            (Bottleneck, type(None)),
+            "a Bottleneck",
+            "pass for example bi.inverse.Bottleneck(beta=1.0)",
+        )
+        if bottleneck is not None and self.latent.scales == "batch":
+            raise InputError(
+                "LatentMixture, arguments 'latent' and 'bottleneck'",
+                expected="means that are weights, beside a bottleneck",
+                got=repr(self.latent),
+                do="pass latent=bi.inverse.ClassNormal('unit')",
+            )
+        self.bottleneck = bottleneck
         self.classes: tuple[Label, ...] = ()
         self._names: tuple[Label, ...] = ()
 
@@ -132,7 +156,7 @@ class LatentMixture(Estimator):
 
         Parameters
         ----------
-        x : array (n, d)
+        x : array (n, d), or images (n, height, width, channels)
         labels : array (n,) of integers or strings
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
             See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left
@@ -154,10 +178,10 @@ class LatentMixture(Estimator):
         )
 
     def trainable(self, rows: Arrays, seed: int) -> MixtureModel:
-        """Return the density of x given its class, standardised on rows (n, d)."""
+        """Return the density of x given its class, standardised on rows (n, *event)."""
         x = rows["x"]
-        dimension = x.shape[1]
-        scaling = Scaling(None, np.zeros(dimension, np.float32), np.ones(dimension, np.float32))
+        shape = x.shape[1:]
+        scaling = Scaling(None, np.zeros(shape, np.float32), np.ones(shape, np.float32))
         if self.standardise:
             scaling = standardisation(x, self.quantum)
         counts = np.bincount(rows["labels"])
@@ -179,7 +203,7 @@ class LatentMixture(Estimator):
         self.classes = self._names
 
     def classify(self, x: Any) -> pd.DataFrame:
-        """Return the probability of each class for x (n, d), one column a class, by Bayes' rule.
+        """Return the probability of each class for x (n, *event), a column each, by Bayes' rule.
 
         Classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable
         one.
@@ -190,7 +214,7 @@ class LatentMixture(Estimator):
         )
 
     def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Return log densities (n,) of vectors x (n, d) in nats: log p(x | label), or log p(x).
+        """Return log densities (n,) of x (n, *event) in nats: log p(x | label), or log p(x).
 
         The former is for labels (n,).
         """
@@ -201,7 +225,7 @@ class LatentMixture(Estimator):
         return densities[np.arange(len(indices)), indices]
 
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
-        """Draw vectors of a class, (draws, d)."""
+        """Draw vectors or images of a class, (draws, *event)."""
         model = self.model
         draws = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
@@ -212,12 +236,27 @@ class LatentMixture(Estimator):
         return model.decode(means + np.exp(log_scales) * noise.numpy())
 
     def latent_codes(self, x: Any) -> np.ndarray:
-        """Return latent vectors z = f(x), (n, d), of x (n, d)."""
+        """Return latent vectors z = f(x), (n, d), of x (n, *event)."""
         return self.model.encode(x)
 
     def from_latent(self, z: Any) -> np.ndarray:
-        """Return vectors x (n, d) with latents z (n, d); they show a latent element's effect."""
+        """Return x (n, *event) with latents z (n, d); they show a latent element's effect."""
         return self.model.decode(z)
+
+    def heat_maps(self, x: Any, label: Label, other: Label) -> np.ndarray:
+        """Return what places of images x add to the log odds of two classes, (n, height, width).
+
+        The sum over all places is log p(label | x) - log p(other | x). Places are those of the
+        image before the last link of the chain, which must be :class:`DCTPooling`; the class
+        Gaussians need unit scales. :func:`bayesinn.plots.heat_map` draws them.
+
+        References
+        ----------
+        Mackowiak, Ardizzone, Köthe and Rother (2021), Generative classifiers as a basis for
+        trustworthy image classification, arXiv:2007.15036.
+        """
+        pair = class_indices([label, other], self.classes, 2, "Arguments 'label' and 'other'")
+        return gap_maps(self.model, self.latent_codes(x), *pair)
 
     @property
     def latent_means(self) -> np.ndarray:
@@ -250,13 +289,21 @@ class LatentMixture(Estimator):
             "standardise": self.standardise,
             "noise": self.noise,
             "quantum": self.quantum,
+            "bottleneck": self.bottleneck,
         }
 
     def entries(self) -> dict[str, Any]:
-        return {"model": self.network_configuration(), "classes": list(self.classes)}
+        return {
+            "model": self.network_configuration(),
+            "classes": list(self.classes),
+            "event": list(self.model.scaling.mean.shape),
+        }
 
     def restore(self, saved: SavedModel) -> MixtureModel:
-        mean, scale = (saved.array(f"data/{part}", (None,)) for part in ("mean", "scale"))
+        # Older models are of vectors.
+        with saved.reraise_as("event", "the shape of what the model was trained on"):
+            shape = tuple(saved.entries.get("event", [None]))
+        mean, scale = (saved.array(f"data/{part}", shape) for part in ("mean", "scale"))
         return self._new_model(len(saved.entries["classes"]), Scaling(None, mean, scale))
 
     def adopt_saved(self, model: MixtureModel, saved: SavedModel) -> None:
@@ -272,8 +319,9 @@ class LatentMixture(Estimator):
         return f"LatentMixture, {state}\n  chain: {self.chain!r}\n  latent: {self.latent!r}"
 
     def _new_model(self, classes: int, scaling: Scaling) -> MixtureModel:
-        network = MixtureNetwork(clone(self.chain), clone(self.latent), classes, len(scaling.mean))
-        return MixtureModel(network, scaling, self.noise, self.quantum)
+        chain = clone(self.chain)
+        network = MixtureNetwork(chain, clone(self.latent), classes, scaling.mean.shape)
+        return MixtureModel(network, scaling, self.noise, self.quantum, self.bottleneck)
 
     @property
     def model(self) -> MixtureModel:

@@ -247,7 +247,7 @@ def test_bad_arguments_are_explained() -> None:
 @pytest.mark.parametrize(
     ("x", "labels", "message"),
     [
-        (np.zeros((4, 2, 2)), np.arange(4), "flatten images"),
+        (np.zeros((4, 2, 2)), np.arange(4), "or flatten them"),
         (np.zeros((4, 2)), np.arange(3), "one label for each vector"),
         (np.zeros((4, 2)), np.eye(4), "not one-hot"),
         (np.full((4, 2), np.nan), np.arange(4), "4 rows with NaN"),

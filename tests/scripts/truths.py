@@ -101,6 +101,11 @@ TRUTHS: dict[str, list[Truth]] = {
         column("log evidence", -91.5, -90.6),
         column("effective size of the exact answer", 1_300.0, 3_200.0),
     ],
+    # Accuracies, and how far heat maps are from the log odds that they sum to.
+    "paper_results/generative_classifier/run.py": [
+        Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s+[\d.]+\s+{NUMBER}", 0.0, 1.0),
+        Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s.*\s{NUMBER}$", 0.0, 1e-4),
+    ],
     "paper_results/gin_artificial/run.py": [
         column("mean correlation", 0.2, 1.0),
         # Of the best two elements of x, before training.

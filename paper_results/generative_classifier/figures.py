@@ -1,0 +1,132 @@
+"""Figures of README.md: the sweep of beta, heat maps, and the latent space.
+
+    python paper_results/generative_classifier/figures.py [--data FOLDER --models FOLDER]
+
+Draws from results.csv and arrays.npz; with a folder of trained networks (of ``run.py --models``),
+arrays.npz is made anew first.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bayesinn import plots
+from bayesinn.plots.style import CURVES, styled
+
+HERE = Path(__file__).parent
+#: Pairs of digits that look alike: the class of the image, and the one it is held against.
+PAIRS = ((4, 9), (9, 4), (3, 8), (8, 3), (7, 9), (1, 7))
+_BETAS = ("0", "1", "inf")
+_POINTS = 1_000
+
+
+def main() -> None:
+    """Draw all figures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--models", type=Path)
+    options = parser.parse_args()
+    if options.models is not None:
+        np.savez_compressed(HERE / "arrays.npz", **arrays(options.data, options.models))
+    stored = np.load(HERE / "arrays.npz")
+    plots.save(sweep(pd.read_csv(HERE / "results.csv")), HERE / "sweep.png")
+    titles = [f"{label}, not {other}" for label, other in PAIRS]
+    maps = plots.heat_map(stored["images"], stored["maps"], titles=titles)
+    plots.save(maps, HERE / "heat_maps.png")
+    plots.save(latent(stored), HERE / "latent.png")
+
+
+def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
+    """Return what the figures show of trained networks: maps, principal components, distances."""
+    from images import load
+    from measure import noisy
+
+    from bayesinn.inverse import LatentMixture
+
+    mnist = load("MNIST", data)
+    x = noisy(mnist.test_x)
+    trained = {beta: LatentMixture.load(models / f"MNIST_flow_{beta}_1") for beta in _BETAS}
+    rows = [np.flatnonzero(mnist.test_labels == label)[0] for label, _ in PAIRS]
+    maps = [
+        trained["1"].heat_maps(x[[row]], label, other)[0]
+        for row, (label, other) in zip(rows, PAIRS, strict=True)
+    ]
+    found = {
+        "images": mnist.test_x[rows, ..., 0].astype(np.uint8),
+        "maps": np.asarray(maps, np.float32),
+        "labels": mnist.test_labels[:_POINTS].astype(np.uint8),
+    }
+    for beta, model in trained.items():
+        codes = model.latent_codes(x[:_POINTS])
+        centred = codes - codes.mean(axis=0)
+        _, scales, axes = np.linalg.svd(centred, full_matrices=False)
+        found[f"components {beta}"] = (centred @ axes[:2].T).astype(np.float32)
+        found[f"shares {beta}"] = (scales**2 / np.sum(scales**2))[:2]
+        means = model.latent_means
+        found[f"distances {beta}"] = np.linalg.norm(means[:, None] - means, axis=2)
+    return found
+
+
+@styled
+def sweep(results: pd.DataFrame) -> Figure:
+    """Accuracy over bits per dimension, a point for each training, of each data set."""
+    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
+    names = [name for name in ("digits", "MNIST") if name in set(results["data"])]
+    for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        own = results[results["data"] == name]
+        flows = own[own["network"] == "flow"]
+        colour, marker, _ = CURVES[0]
+        ax.plot(flows["bits"], flows["accuracy"], marker, color=colour, markersize=4, label="flow")
+        for beta, group in flows.groupby("beta"):
+            # Small betas lie close to each other: their names stand on the other side.
+            left = beta <= 1.0
+            text = r"$\beta = \infty$" if np.isinf(beta) else rf"$\beta = {beta:g}$"
+            ax.annotate(
+                text,
+                (group["bits"].agg("min" if left else "max"), group["accuracy"].mean()),
+                xytext=(-5, 0) if left else (5, -8),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="center",
+                fontsize=8,
+            )
+        colour, _, line = CURVES[1]
+        softmax = own[own["network"] == "softmax"]["accuracy"]
+        if len(softmax):
+            ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
+        ax.set(title=name, xlabel="bits per dimension", ylabel="accuracy")
+        ax.margins(0.25, 0.1)
+    return plots.panels.legend_below(figure)
+
+
+@styled
+def latent(stored: dict[str, np.ndarray]) -> Figure:
+    """Principal components of latents, and distances of class means below them, by beta."""
+    figure = Figure(figsize=(7.4, 5.2), layout="constrained")
+    above, below = figure.subplots(2, len(_BETAS))
+    for ax, other, beta in zip(above, below, _BETAS, strict=True):
+        points = stored[f"components {beta}"]
+        for label in range(10):
+            own = points[stored["labels"] == label]
+            ax.plot(*own.T, ".", color=f"C{label}", markersize=1.5)
+            x, y = np.median(own, axis=0)
+            ax.text(x, y, str(label), ha="center", va="center", fontweight="bold")
+        share = stored[f"shares {beta}"].sum()
+        name = r"\infty" if beta == "inf" else beta
+        ax.set_title(rf"$\beta = {name}$, {share:.0%} of the variance")
+        ax.set(xticks=[], yticks=[])
+        distances = stored[f"distances {beta}"]
+        image = other.imshow(np.where(np.eye(10) > 0, np.nan, distances), cmap="viridis")
+        other.set(xticks=range(10), yticks=range(10))
+        figure.colorbar(image, ax=other, shrink=0.8)
+    below[0].set_ylabel("distances of class means")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
