@@ -28,3 +28,13 @@ def flow_speed() -> str:
         f"draws/s, {many}",
     ]
     return markdown(head, rows)
+
+
+def draws() -> str:
+    """Return seconds of 10,000 draws of each estimator, by number of parameters."""
+    table = pd.read_csv(HERE / "draws.csv")
+    rows = []
+    for estimator, own in table.groupby("estimator", sort=False):
+        rows.append([estimator, *(show(value, "2s") for value in own["seconds"])])
+    few, many = table["parameters"].unique()
+    return markdown(["estimator", f"seconds, {few} parameters", f"{many} parameters"], rows)

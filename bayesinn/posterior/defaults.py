@@ -134,10 +134,13 @@ def choose_summaries(
 
 def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
     """Refuse a network that sees no times, or them alone."""
+    times = str(network.times)
     shapes = {name: simulator.observable_shapes[name] for name in observables_of(key)}
-    if len(shapes) < 2 or len(shapes.get(str(network.times), ())) != 1:
-        expected = f"an observable {network.times!r} (steps,), and another, of as many steps"
-        do = f"pass summary={{'{network.times}, level': ...}}, with the names of both"
+    shapes |= {k: v for k, v in simulator.shapes["context"].items() if k == times}
+    steps = {shape[:1] for shape in shapes.values()}
+    if len(shapes) < 2 or len(shapes.get(times, ())) != 1 or len(steps) > 1:
+        expected = f"an observable or context {times!r} (steps,), and data of as many steps"
+        do = f"pass summary={{'{times}, level': ...}}, or {{'level': ...}} if times are context"
         raise InputError(
             f"Argument 'summary', {network!r}", expected=expected, got=f"{shapes}", do=do
         )

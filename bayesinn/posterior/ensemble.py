@@ -2,13 +2,13 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import scipy.special
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_choice, check_integer, check_type
 from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
@@ -30,9 +30,12 @@ class Ensemble(Joined, Posterior):
     Parameters
     ----------
     posteriors : sequence of Posterior
-    weights : sequence of float
-        Of the members, equal if left out; they are divided by their sum. :meth:`weighted` finds
-        those that are best on simulations.
+    weights : sequence of float, or "validation"
+        Of the members, equal if left out; they are divided by their sum. "validation" makes them
+        proportional to exp(-loss), with the least loss on held-out simulations that the history of
+        a member has: e times smaller for a nat more. Give all members the same ``validation`` to
+        :meth:`fit`, as they would differ by chance otherwise. :meth:`weighted` finds the weights
+        that are best on simulations.
 
     References
     ----------
@@ -57,7 +60,9 @@ class Ensemble(Joined, Posterior):
     schema: ClassVar[Mapping[str, Any]] = {"weights": [float]}
 
     def __init__(
-        self, posteriors: Sequence[Posterior], weights: Sequence[float] | None = None
+        self,
+        posteriors: Sequence[Posterior],
+        weights: Sequence[float] | Literal["validation"] | None = None,
     ) -> None:
         subject = "Ensemble, argument 'posteriors'"
         do = "pass a list, such as [bi.load(folder) for folder in folders]"
@@ -74,6 +79,10 @@ class Ensemble(Joined, Posterior):
                 got=f"{shapes}",
                 do=do,
             )
+        subject = "Ensemble, argument 'weights'"
+        if isinstance(weights, str):
+            check_choice(subject, weights, ("validation",))
+            weights = scipy.special.softmax([-_held_out_loss(member) for member in posteriors])
         given = np.ones(len(posteriors)) if weights is None else np.asarray(weights, float)
         if (
             given.shape != (len(posteriors),)
@@ -81,7 +90,7 @@ class Ensemble(Joined, Posterior):
             or not 0.0 < given.sum() < np.inf
         ):
             raise InputError(
-                "Ensemble, argument 'weights'",
+                subject,
                 expected=f"{len(posteriors)} numbers from 0, not all of them 0",
                 got=f"{weights}",
                 do="leave them out",
@@ -180,3 +189,16 @@ class Ensemble(Joined, Posterior):
         return (
             f"Ensemble of {len(self.posteriors)} posteriors of {self.simulator.name!r}\n{members}"
         )
+
+
+def _held_out_loss(posterior: Posterior) -> float:
+    """Return the least loss on held-out simulations in the history of a training, in nats."""
+    history = posterior.history
+    if history is None or "val_loss" not in history or not posterior.nats:
+        raise InputError(
+            "Ensemble, weights='validation'",
+            expected="members trained with a validation set, whose losses are in nats",
+            got=f"{posterior!r}",
+            do="use bi.Ensemble.weighted(posteriors, simulations), or leave weights out",
+        )
+    return float(history["val_loss"].min())

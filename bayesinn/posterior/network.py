@@ -58,7 +58,7 @@ class PosteriorNetwork(keras.layers.Layer):
         summarised = set()
         for key, summary in self.summaries.items():
             names = observables_of(key)
-            summarised.update(names)
+            summarised.update([*names, str(summary.times)])
             # The observables of one network count their steps alike.
             mask = masks.get(names[0])
             known = (precomputed or {}).get(key) or None
@@ -126,5 +126,7 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def _seen(self, key: str, inputs: Tensors) -> tf.Tensor:
         times = self.summaries[key].times
-        names = sorted(observables_of(key), key=lambda name: name != times)
+        names = [name for name in observables_of(key) if name != times]
+        if times is not None:
+            names.insert(0, times)
         return side_by_side([inputs[name] for name in names])

@@ -29,10 +29,12 @@ def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
 
 
 def scaled_alike(summaries: Mapping[str, Summary]) -> list[str]:
-    """Return the observables whose steps have one mean and scale, as their networks ask."""
-    return [
-        name for key, summary in summaries.items() if summary.alike for name in observables_of(key)
-    ]
+    """Return what has one mean and scale for all steps, as networks ask: observables and times."""
+    names = []
+    for key, summary in summaries.items():
+        if summary.alike:
+            names += [*observables_of(key), str(summary.times)]
+    return names
 
 
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -31,7 +31,7 @@ class Summary(Configured, keras.layers.Layer):
     standardised: bool = True
     #: Whether all steps are standardised alike, and not each of an observable (steps,) by itself.
     alike: bool = False
-    #: Observable with the times of steps, which stands first among those that it sees; or None.
+    #: Observable or context with the times of steps, which stands first in the data; or None.
     times: str | None = None
     #: The kind of the second axis: steps in time, elements in any order, or neither.
     order: Literal["series", "set"] | None = None

@@ -20,17 +20,19 @@ class Transformer(SetTransformer):
 
     Each step has its time beside its data, as it is and as sines and cosines of wavelengths from a
     sixteenth to sixteen standard deviations of all times; nothing about times is learned. They are
-    the observable ``times``, if steps are at times of their own in each data set, in any order;
-    the coordinates that the simulator declares; or else the numbers of the steps.
+    the observable or context ``times``, if steps are at times of their own in each data set, in any
+    order; the coordinates that the simulator declares; or else the numbers of the steps. Steps
+    beyond a length are ignored; a missing value is not: its step says when it is missing.
 
     Parameters
     ----------
     width, heads, blocks : int, as for :class:`SetTransformer`
     times : str, optional
         Name of an observable (steps,) with the times of another one's steps, which this network
-        sees, too: ``summary={"t, level": Transformer(times="t")}``. Where it is called by itself,
-        they are the first channel. It takes the steps for a set: without times of equal
-        distance, and without order. All steps are then standardised alike.
+        sees, too: ``summary={"t, level": Transformer(times="t")}``; or of such a context variable,
+        with ``summary={"level": Transformer(times="t")}``. Where it is called by itself, they are
+        the first channel. It takes the steps for a set: without times of equal distance, and
+        without order. All steps are then standardised alike.
     inducing_points, seeds, dropout : as for :class:`SetTransformer`
 
     References

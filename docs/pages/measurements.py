@@ -35,6 +35,10 @@ _FLOWS = """## Flows: training and sampling
 
 `benchmarks/flow_speed.py`: processor time of one thread at batch 256; six blocks with two hidden layers of 128 units,
 the residual flow ten with 64. A residual flow samples more slowly the more it stretches."""
+_DRAWS = """## Draws, by estimator
+
+`benchmarks/draws.py`: 10,000 draws of one observation after the first call, processor time of one thread, with the
+checks of the observation. One network each, of the library's own sizes; chains are NUTS."""
 _GROWTH = """## How a training step grows
 
 `benchmarks/growth.py`, two cores, under XLA: one size is varied at a time, from 5 parameters, 6 blocks of 128 units and
@@ -88,6 +92,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _DENSITIES: _markdown(densities()),
         _TWO_MOONS: _markdown(two_moons()),
         _FLOWS: _markdown(flow_speed()),
+        _DRAWS: _markdown(pd.read_csv(BENCHMARKS / "draws.csv"), "{:.2g}"),
         _GROWTH.format(repeats=repeats()): "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
         _TISSUE: _markdown(tissue(), "{:.4f}"),

@@ -1,4 +1,4 @@
-"""Accuracy against the number of simulations: the defaults here beside published methods."""
+"""Accuracy beside published methods: of the defaults, and of each kind of estimator."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ METHODS = {"default": "bayesinn, defaults", "NPE": "NPE, published", "best": "be
 MEAN = "mean of all tasks"
 
 
+def results() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what was measured here, and what is published."""
+    measured, published = (
+        pd.read_csv(HERE / name, dtype={"budget": str}) for name in ("results.csv", "published.csv")
+    )
+    return measured, published
+
+
 def accuracies() -> pd.DataFrame:
     """Return C2ST, a row for each task, method and number of simulations, mean of seeds."""
     columns = ["task", "method", "budget", "c2st"]
-    tables = [
-        pd.read_csv(HERE / name, dtype={"budget": str})[columns]
-        for name in ("results.csv", "published.csv")
-    ]
-    table = pd.concat(tables)
+    table = pd.concat(results())[columns]
     table = table[table["method"].isin(METHODS) & (table["budget"] != "online")]
     table["budget"] = table["budget"].astype(int)
     return table.groupby(columns[:-1], as_index=False).mean()
@@ -62,9 +66,41 @@ def draw() -> Figure:
     return figure
 
 
+@styled
+def draw_kinds(budget: str = "10000") -> Figure:
+    """Return a panel a task that several estimators were tried on, a line an estimator."""
+    measured, published = (table[table["budget"] == budget] for table in results())
+    kinds = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
+    means = measured.groupby(["task", "method"])["c2st"].mean()
+    known = published.set_index(["task", "method"])["c2st"]
+    tried = {task: [name for name in kinds.index if (task, name) in means] for task in TASKS}
+    tasks = [task for task in TASKS if len(tried[task]) > 1]
+    names = [name for name in kinds.index if any(name in tried[task] for task in tasks)]
+    figure = Figure(figsize=(3.6 * len(tasks) + 1.2, 0.4 * len(names) + 1.4), layout="constrained")
+    (axes,) = figure.subplots(1, len(tasks), sharey=True, squeeze=False)
+    (own, mark, _), (other, other_mark, _), *_ = CURVES
+    for axis, task in zip(axes, tasks, strict=True):
+        for place, name in enumerate(names):
+            axis.plot(means.get((task, name), np.nan), place, mark, color=own, label="bayesinn")
+            same = known.get((task, kinds[name]), np.nan)
+            axis.plot(
+                same, place, other_mark, color=other, fillstyle="none", label="published, same kind"
+            )
+        axis.set_title(task)
+        axis.set_xlim(0.48, 1.02)
+        axis.set_xlabel(f"C2ST at {int(budget):,} simulations, ideal 0.5")
+        axis.grid(axis="x", color=LIGHT_GREY, linewidth=0.6)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles[:2], labels[:2], loc="outside upper right", ncols=2)
+    return figure
+
+
 def main() -> None:
-    """Write the figure."""
+    """Write the figures."""
     draw().savefig(HERE / "figure.png", dpi=180)
+    draw_kinds().savefig(HERE / "estimators.png", dpi=180)
 
 
 if __name__ == "__main__":

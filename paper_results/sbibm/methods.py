@@ -11,7 +11,7 @@ import pandas as pd
 from tasks import Arrays
 
 import bayesinn as bi
-from bayesinn.flows import Flow, coupling
+from bayesinn.flows import Consistency, Diffusion, Flow, FlowMatching, coupling
 from bayesinn.summaries import MLP, Summary
 
 
@@ -44,22 +44,22 @@ class Method:
 
 @dataclass(frozen=True)
 class ByLikelihood:
-    """How to make a posterior from a likelihood of the data, for tasks whose data are continuous.
+    """How to make a posterior from a likelihood, or from its ratio to the evidence.
 
     Attributes
     ----------
+    estimator : class
+        A likelihood of the data is for tasks whose data are continuous.
     chains : int
         Of NUTS, many, as each may stay in one of the posterior's modes.
-    flow : function that makes a flow, the library's own if left out
     """
 
+    estimator: type[bi.AmortizedLikelihood | bi.LikelihoodRatio]
     chains: int = 32
-    flow: Callable[[], Flow] | None = None
 
     def posterior(self, simulator: bi.Simulator) -> SampledByNUTS:
         """Return an untrained posterior."""
-        flow = None if self.flow is None else self.flow()
-        return SampledByNUTS(bi.AmortizedLikelihood(simulator, flow), self.chains)
+        return SampledByNUTS(self.estimator(simulator), self.chains)
 
 
 class SampledByNUTS:
@@ -67,7 +67,9 @@ class SampledByNUTS:
 
     density = None
 
-    def __init__(self, likelihood: bi.AmortizedLikelihood, chains: int) -> None:
+    def __init__(
+        self, likelihood: bi.AmortizedLikelihood | bi.LikelihoodRatio, chains: int
+    ) -> None:
         self.likelihood = likelihood
         self.chains = chains
 
@@ -101,5 +103,9 @@ METHODS: dict[str, Method | ByLikelihood] = {
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
     "perceptron": Method(summary=perceptrons),
-    "likelihood": ByLikelihood(),
+    "flow matching": Method(flow=FlowMatching),
+    "diffusion": Method(flow=Diffusion),
+    "consistency": Method(flow=Consistency, networks=1),
+    "likelihood": ByLikelihood(bi.AmortizedLikelihood),
+    "ratio": ByLikelihood(bi.LikelihoodRatio),
 }

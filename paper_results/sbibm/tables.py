@@ -25,12 +25,13 @@ PUBLISHED = ("NPE", "NLE", "NRE", "best")
 
 
 def accuracy() -> str:
-    """Return C2ST by budget and task: of each method here, and published ones.
+    """Return C2ST by budget and task: of couplings here, and published methods.
 
     Where several tasks are measured, their mean follows.
     """
-    measured = pd.read_csv(HERE / "results.csv", dtype={"budget": str})
-    published = pd.read_csv(HERE / "published.csv", dtype={"budget": str})
+    measured, published = results()
+    others = [name for name in pd.read_csv(HERE / "kinds.csv")["estimator"] if name != "default"]
+    measured = measured[~measured["method"].isin(others)]
     methods = list(measured["method"].unique())
     table = pd.concat([measured, published]).pivot_table("c2st", ["budget", "task"], "method")
     table = table[[*methods, *PUBLISHED]]
@@ -44,16 +45,51 @@ def accuracy() -> str:
             if (budget, task) in algorithms:
                 cells[-1] = f"{cells[-1]} ({algorithms[budget, task]})"
             rows.append([_size(budget), task, *cells])
+        if len(tasks) == 1:
+            continue
         means = table.loc[[(budget, task) for task in tasks]].mean(skipna=False)
         rows.append([_size(budget), f"mean of {len(tasks)}", *map(_number, means)])
     return markdown(["simulations", "task", *methods, "NPE", "NLE", "NRE", "best published"], rows)
 
 
+def kinds() -> str:
+    """Return C2ST of estimators beside that of published ones of the same kind, and their cost.
+
+    A row for each estimator of a task that more than one was tried on.
+    """
+    measured, published = results()
+    known = published.set_index(["budget", "task", "method"])["c2st"]
+    same = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
+    columns = ["c2st", "train_seconds", "draw_seconds"]
+    means = measured.groupby(["budget", "task", "method"], sort=False)[columns].mean()
+    rows = []
+    for budget in measured["budget"].unique():
+        for task in TASKS:
+            own = [name for name in same.index if (budget, task, name) in means.index]
+            for name in own if len(own) > 1 else []:
+                c2st, training, drawing = means.loc[(budget, task, name)]
+                beside = known.get((budget, task, same[name]))
+                cells = ["" if beside is None else f"{beside:.3f} ({same[name]})"]
+                cells += [f"{training / 60.0:.1f}", f"{drawing:.2f}"]
+                rows.append([_size(budget), task, name, f"{c2st:.3f}", *cells])
+    head = ["simulations", "task", "estimator", "C2ST", "published, of its kind"]
+    return markdown([*head, "minutes of training", "seconds of 10,000 draws"], rows)
+
+
+def results() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what was measured here, and what is published."""
+    measured, published = (
+        pd.read_csv(HERE / name, dtype={"budget": str}) for name in ("results.csv", "published.csv")
+    )
+    return measured, published
+
+
 def cost() -> str:
     """Return MMD, nats and processor seconds, a row a run."""
     rows = []
-    for row in pd.read_csv(HERE / "results.csv", dtype={"budget": str}).to_dict("records"):
-        nats = f"{row['nats']:.2f} ± {row['nats_error']:.2f}"
+    for row in results()[0].to_dict("records"):
+        nats = _number(row["nats"], 2)
+        nats += f" ± {row['nats_error']:.2f}" if nats else ""
         seconds = [f"{row['train_seconds']:.0f}", f"{row['draw_seconds']:.2f}"]
         names = [_size(row["budget"]), row["task"], row["method"], str(row["seed"])]
         rows.append([*names, f"{row['mmd']:.4f}", nats, _number(row["exact_nats"], 2), *seconds])

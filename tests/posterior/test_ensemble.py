@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import tensorflow as tf
@@ -67,6 +68,27 @@ def test_weights_go_to_the_member_that_is_correct() -> None:
     ensemble = bi.Ensemble.weighted(members, one_number.sample(2_000, seed=1))
     assert ensemble.weights[1] > 0.95
     assert ensemble.weights.sum() == pytest.approx(1.0)
+
+
+def with_history(losses: list[float], nats: bool = True) -> bi.SampledPosterior:
+    class Known(bi.SampledPosterior):
+        history = pd.DataFrame({"val_loss": losses})
+
+    Known.nats = nats
+    base = shifted(0.0)
+    return Known(one_number, base.sample, base.log_prob)
+
+
+def test_weights_by_the_loss_on_held_out_simulations() -> None:
+    # The weights of the best epoch are kept, not those of the last.
+    members = [with_history([3.0, 1.0, 2.0]), with_history([2.5, 2.0])]
+    weights = bi.Ensemble(members, weights="validation").weights
+    np.testing.assert_allclose(weights, np.array([np.e, 1.0]) / (np.e + 1.0))
+    for other in (shifted(0.0), with_history([1.0], nats=False)):
+        with pytest.raises(InputError, match=r"validation.*\n.*whose losses are in nats"):
+            bi.Ensemble([members[0], other], weights="validation")
+    with pytest.raises(InputError, match="argument 'weights'"):
+        bi.Ensemble(members, weights="validated")
 
 
 def test_disagreement_is_the_variance_between_members() -> None:

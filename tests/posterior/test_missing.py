@@ -98,6 +98,7 @@ SUMMARIES = {
     "counts": ((25,), CountSeries(4, hidden=(8,), filters=(2, 2))),
     "set": ((6,), bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))),
     "attention": ((6, 2), bi.summaries.SetTransformer(4, width=8, heads=2, blocks=1)),
+    "attention in time": ((6,), bi.summaries.Transformer(4, width=8, heads=2, blocks=1)),
     "set of sets": (
         (4, 6),
         bi.summaries.DeepSet(4, (8,), (8,), inner=bi.summaries.DeepSet(4, (8,), (8,))),

@@ -14,6 +14,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.points import Mean
 from bayesinn.posterior.building import measured_data, new_summaries
 from bayesinn.summaries import MLP, Noisy, Transformer
+from tests.helpers.fitting import fit
 
 tfd = tfp.distributions
 MOST = 8
@@ -90,6 +91,38 @@ def test_all_steps_are_standardised_alike() -> None:
     assert (np.diff(times.mean(axis=0)) > 0.3).all()
 
 
+def test_context_as_times(tmp_path: Path) -> None:
+    @bi.simulator(
+        prior={"slope": tfd.Normal(0.0, 1.0)},
+        context={
+            "t": tfd.Sample(tfd.Uniform(START - 2.0, START + 2.0), MOST),
+            "dose": tfd.Normal(0.0, 1.0),
+        },
+        missing=0.5,
+    )
+    def timed(parameters, context, seed):
+        level = parameters["slope"][:, None] * (context["t"] - START)
+        return {"level": level + NOISE * tf.random.stateless_normal(tf.shape(level), seed)}
+
+    network = {"level": Transformer(**SMALL, times="t")}
+    posterior = fit(timed, network, steps=3)
+    data = timed.sample(20, seed=5)
+    del data["slope"]
+    features = posterior.summarize(data)
+    # Beside the dose, times are seen with their steps alone, in whatever order.
+    assert features.shape == (20, SMALL["units"] + 1)
+    turned = {**data, "t": data["t"][:, ::-1], "level": data["level"][:, ::-1]}
+    np.testing.assert_allclose(posterior.summarize(turned), features, atol=1e-5)
+    apart = np.abs(posterior.summarize({**data, "t": data["t"][:, ::-1]}) - features)
+    assert (apart[:, :-1].max(axis=1) > 1e-4).all()
+    # One scale for all times.
+    assert posterior.model.data.scalings["t"].mean.shape == ()
+    again = bi.load(posterior.save(tmp_path / "saved"), timed)
+    np.testing.assert_array_equal(again.summarize(data), features)
+    with pytest.raises(InputError, match="data of as many steps"):
+        bi.AmortizedPosterior(timed, {"level": Transformer(times="dose")})
+
+
 def test_coordinates_are_the_places_of_steps() -> None:
     days = np.array(["2020-03-01", "2020-03-02", "2020-03-05"], "datetime64[D]")
 
@@ -121,7 +154,7 @@ def test_coordinates_are_the_places_of_steps() -> None:
     ],
 )
 def test_times_must_be_seen_beside_data(summary) -> None:
-    with pytest.raises(InputError, match=r"(?s)'summary', Transformer\(times=.*and another"):
+    with pytest.raises(InputError, match=r"(?s)'summary', Transformer\(times=.*and data"):
         bi.AmortizedPosterior(line, summary)
 
 

@@ -83,10 +83,12 @@ class Diffusion(Transport):
     def velocity(
         self, x: tf.Tensor, time: tf.Tensor, embedded: tf.Tensor | None = None
     ) -> tf.Tensor:
+        times = tf.reshape(time, (-1,))
         if self.schedule == "variance preserving":
-            return -self.output(x, tf.reshape(tf.tan(time), (1,)), embedded)
-        scale = tf.sqrt(1.0 + time**2)
-        return (x * time / scale - self.output(x / scale, tf.reshape(time, (1,)), embedded)) / scale
+            return -self.output(x, tf.tan(times), embedded)
+        level = self.as_column(times)
+        scale = tf.sqrt(1.0 + level**2)
+        return (x * level / scale - self.output(x / scale, times, embedded)) / scale
 
     def output(
         self,

@@ -16,17 +16,17 @@ SOLVERS = (*FIXED_STEPS, "adaptive")
 _TOLERANCE = 1e-5
 
 
-def integrate(velocity: Velocity, state: Any, times: np.ndarray, solver: str) -> Any:
+def integrate(velocity: Velocity, state: Any, times: Any, solver: str) -> Any:
     """Return the state at the last of the times, from that at the first.
 
-    Steps go from time to time, forwards or backwards; the adaptive solver chooses its own, the same
-    ones for all rows.
+    Steps go from time to time (k,), forwards or backwards, or from times of each row to others, (k,
+    n, 1, ...). The adaptive solver chooses its own, the same ones for all rows.
     """
     if solver == "adaptive":
         return _adaptive(velocity, state, times)
     slope = {"midpoint": _midpoint, "heun": _heun, "rk4": _rk4}[solver]
-    steps = len(times) - 1
-    knots = tf.constant(times, tf.float32)
+    knots = tf.convert_to_tensor(times, tf.float32)
+    steps = knots.shape[0] - 1
 
     def advance(number: tf.Tensor, current: Any) -> tuple[tf.Tensor, Any]:
         time = knots[number]

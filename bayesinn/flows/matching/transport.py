@@ -38,7 +38,7 @@ class Transport(NoiseFlow):
     def velocity(
         self, x: tf.Tensor, time: tf.Tensor, embedded: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Return dx/dt (n, *event) at events x and a time ()."""
+        """Return dx/dt (n, *event) at events x and a time (), of a diffusion also times (n,)."""
         raise NotImplementedError
 
     def from_noise(self, z: tf.Tensor, embedded: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:

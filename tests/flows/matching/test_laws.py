@@ -7,7 +7,9 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+from bayesinn.core import seeds
 from bayesinn.flows import Consistency, Diffusion, FlowMatching, ResidualMLP
+from bayesinn.flows.matching.consistency import _LEAST_TIME
 from bayesinn.flows.matching.transport import Transport
 from bayesinn.testing.measures import perturb
 from tests.flows.matching.exact_networks import (
@@ -118,16 +120,24 @@ def test_each_further_step_shrinks_by_its_time() -> None:
     assert draws.std() == pytest.approx(np.sqrt(variance), rel=0.01)
 
 
-@pytest.mark.parametrize(("progress", "count"), [(0.0, 10), (0.3, 20), (1.0, 160)])
-def test_the_grid_gets_finer(progress: float, count: int) -> None:
-    flow = Consistency(largest_time=10.0)
-    earlier, later = flow.neighbours((tf.range(ROWS, dtype=tf.float32) + 0.5) / ROWS, progress)
-    grid = flow.time(np.arange(count + 1) / count)
-    np.testing.assert_allclose(np.unique(np.round(later, 5)), np.round(grid[1:], 5), atol=2e-5)
-    assert np.all(later > earlier)
-    # The share of an interval is that of the lognormal law, cut to the grid.
-    law = scipy.stats.norm(-1.1, 2.0)
-    shares = np.diff(law.cdf(np.log(grid)))
-    shares /= shares.sum()
-    counts = np.histogram(later, np.r_[grid[0], 0.5 * (grid[1:-1] + grid[2:]), 11.0])[0]
-    np.testing.assert_allclose(counts / ROWS, shares, atol=1e-3)
+@pytest.mark.parametrize("largest_time", [5.0, 40.0])
+def test_a_path_of_the_teacher_ends_where_it_should(largest_time: float) -> None:
+    flow = Consistency(ExactDenoiser(MEAN, SD), largest_time=largest_time)
+    flow.build((2,))
+    places = tf.constant([0.2, 0.5, 0.8, 1.0])
+    times = flow.time(places)[:, None]
+    x = MEAN + tf.sqrt(SD**2 + times**2) * tf.constant([[-1.0, 1.5]])
+    exact = MEAN + (x - MEAN) * tf.sqrt((SD**2 + _LEAST_TIME**2) / (SD**2 + times**2))
+    # In standard deviations; the error is that of twelve steps.
+    np.testing.assert_allclose((flow.end_of_path(x, places, None) - exact) / SD, 0.0, atol=0.03)
+
+
+def test_least_loss_of_consistency() -> None:
+    flow = Consistency(ExactConsistency(MEAN, SD))
+    flow.teacher.network = ExactDenoiser(MEAN, SD)
+    flow.build((3,))
+    x = MEAN + SD * tf.random.stateless_normal((ROWS, 3), (3, 4))
+    seed = tf.constant([1, 2])
+    taught = flow.teacher.loss(x, seed=seeds.split(seed, 3)[0])
+    # All of the loss is the teacher's: the exact map ends where its paths do.
+    assert np.mean(flow.loss(x, seed=seed) - taught) == pytest.approx(0.0, abs=1e-3)

@@ -150,7 +150,7 @@ def test_what_is_refused() -> None:
         FlowMatching(network=keras.layers.Dense(3))
     with pytest.raises(InputError, match="'schedule'"):
         Diffusion(schedule="cosine")
-    with pytest.raises(InputError, match="'last_grid'"):
-        Consistency(first_grid=20, last_grid=10)
+    with pytest.raises(InputError, match="'largest_time'"):
+        Consistency(largest_time=0.5)
     with pytest.raises(InputError, match="density = None"):
         random_flow("consistency", 2).log_prob(tf.ones((1, 2)), tf.ones((1, 2)))

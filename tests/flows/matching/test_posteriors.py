@@ -61,7 +61,7 @@ def test_diagnosed_and_reported(posterior: bi.AmortizedPosterior, tmp_path: Path
 
 
 def test_interrupted_and_resumed(tmp_path: Path) -> None:
-    # Its loss depends on the progress, beside noise that follows from the step.
+    # All noise of its loss follows from the step.
     make = MAKERS["consistency"]
 
     class Stop(keras.callbacks.Callback):

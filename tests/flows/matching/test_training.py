@@ -90,7 +90,7 @@ TWO_MODES = {
     "flow matching": (lambda: FlowMatching(network()), 1_500, 0.05),
     "edm": (lambda: Diffusion(network()), 1_500, 0.05),
     "variance preserving": (lambda: Diffusion(network(), "variance preserving"), 1_500, 0.05),
-    "consistency": (lambda: Consistency(network(), steps=2), 2_000, 0.15),
+    "consistency": (lambda: Consistency(network()), 600, 0.15),
     "mixture": (lambda: MixtureDensity(4, (32, 32)), 800, 0.02),
 }
 
@@ -106,7 +106,7 @@ GAUSSIAN = {
     "flow matching": (lambda: FlowMatching(network()), 1_000, 0.12),
     "edm": (lambda: Diffusion(network()), 1_000, 0.12),
     "variance preserving": (lambda: Diffusion(network(), "variance preserving"), 1_000, 0.12),
-    "consistency": (lambda: Consistency(network(), steps=2), 1_500, 0.2),
+    "consistency": (lambda: Consistency(network()), 600, 0.12),
     "mixture": (lambda: MixtureDensity(2, (32, 32)), 800, 0.08),
 }
 
