@@ -77,6 +77,14 @@ class ParameterSpace:
         self._highest = np.max(fixed, axis=0)
         self.mean = np.mean(raw, axis=0)
         self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
+        # Convolutions are equal at all pixels: of images, each channel has one mean and scale, as
+        # those of data have.
+        for name, shape in shapes.items():
+            if len(shape) == 3:
+                places = self._places[name].reshape(-1, shape[-1])
+                channels = raw[:, places].reshape(-1, shape[-1])
+                self.mean[places] = np.mean(channels, axis=0)
+                self.scale[places] = np.maximum(np.std(channels, axis=0), 1e-6)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what standardises vectors, by the names under which it is saved."""
