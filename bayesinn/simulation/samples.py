@@ -86,15 +86,14 @@ class Samples(tfd.Distribution):
 
     def _log_prob(self, value: tf.Tensor) -> tf.Tensor:
         size = math.prod(self.values.shape[1:])
-        rows = tf.reshape(self.values, (-1, size)) / self.noise
-        flat = tf.reshape(value, (-1, size)) / self.noise
-        squares = (
-            tf.reduce_sum(flat**2, axis=1, keepdims=True)
-            - 2.0 * tf.matmul(flat, rows, transpose_b=True)
-            + tf.reduce_sum(rows**2, axis=1)
-        )
+        rows = tf.reshape(self.values, (-1, size))
+
+        def density(one: tf.Tensor) -> tf.Tensor:
+            squares = tf.reduce_sum(((rows - one) / self.noise) ** 2, axis=1)
+            return tf.reduce_logsumexp(-0.5 * squares)
+
+        # One after another: distances of thousands of pictures from each other would fill memory.
+        found = tf.map_fn(density, tf.reshape(value, (-1, size)))
         constant = size * (0.5 * math.log(2.0 * math.pi) + math.log(self.noise))
-        density = (
-            tf.reduce_logsumexp(-0.5 * squares, axis=1) - math.log(self.values.shape[0]) - constant
-        )
-        return tf.reshape(density, tf.shape(value)[: len(value.shape) - len(self.event_shape)])
+        log_prob = found - constant - math.log(self.values.shape[0])
+        return tf.reshape(log_prob, tf.shape(value)[: len(value.shape) - len(self.event_shape)])

@@ -168,13 +168,18 @@ class ParameterSpace:
             [np.full(len(places), name in names, "f4") for name, places in self._places.items()]
         )
 
-    def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside."""
+    def prior_log_prob(
+        self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
+    ) -> tf.Tensor:
+        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside.
+
+        It is that of ``names``, given what they depend on.
+        """
         values = self._rounded_down(
             {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         )
-        terms = []
-        for name in self.names:
+        terms = [tf.zeros(tf.shape(values[self.names[0]])[:1])]
+        for name in self.names if names is None else names:
             distribution = self.prior.distribution(name, values)
             value = values[name]
             inside = tf.constant(True)
@@ -202,14 +207,24 @@ class ParameterSpace:
 
         Integers are whole there.
         """
+        # Densities of images may cost much, and any finite number is on the real line.
+        lines = [name for name in self._fixed if self._is_line_of_images(name)]
         # An infinite density, as on an edge of a simplex, is inside.
-        inside = self.prior_log_prob(parameters) > -np.inf
+        others = [name for name in self.names if name not in lines]
+        inside = self.prior_log_prob(parameters, others) > -np.inf
+        for name in lines:
+            finite = tf.math.is_finite(tf.cast(parameters[name], tf.float32))
+            inside &= tf.reduce_all(finite, axis=(1, 2, 3))
         for name in self.discrete:
             value = tf.cast(parameters[name], tf.float32)
             inside &= tf.reduce_all(
                 value == tf.floor(value), axis=tuple(range(1, value.shape.rank))
             )
         return inside
+
+    def _is_line_of_images(self, name: str) -> bool:
+        support = self._fixed[name]
+        return len(self.event_shapes[name]) == 3 and support.family == () and not support.discrete
 
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
