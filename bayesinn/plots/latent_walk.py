@@ -48,7 +48,8 @@ def latent_walk(
     """
     colours = check_images("Argument 'images'", images, limits)
     walks, count, height, width, _ = colours.shape
-    given = {"positions": np.shape(positions), "rows": np.shape(rows), "effect": np.shape(effect)}
+    size = () if effect is None else np.shape(effect)
+    given = {"positions": np.shape(positions), "rows": np.shape(rows), "effect": size}
     fits = {"positions": {(count,)}, "rows": {(0,), (walks,)}, "effect": {(), (walks, count)}}
     for name, shape in given.items():
         if shape not in fits[name]:
