@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.from_arrays import from_arrays
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
+    from bayesinn.simulation.samples import Samples
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.training.trainable import Trainable
@@ -94,6 +95,7 @@ _NAMES = {
     "Posterior": "bayesinn.posterior.posterior",
     "Recommended": "bayesinn.simulation.recommended",
     "SampledPosterior": "bayesinn.posterior.sampled",
+    "Samples": "bayesinn.simulation.samples",
     "Simulator": "bayesinn.simulation.simulator",
     "Stream": "bayesinn.estimators.streaming",
     "Tolerances": "bayesinn.diagnosis.tolerances",
@@ -137,6 +139,7 @@ __all__ = [
     "Posterior",
     "Recommended",
     "SampledPosterior",
+    "Samples",
     "Simulator",
     "Stream",
     "Tolerances",

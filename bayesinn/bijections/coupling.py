@@ -11,7 +11,7 @@ from bayesinn.bijections.image.convolutional import Convolutional
 from bayesinn.bijections.subnet import Perceptron, Subnet
 from bayesinn.bijections.transforms import Transform
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
+from bayesinn.core.validation import check_number, check_type
 
 
 class Coupling(TransformBlock):
@@ -35,6 +35,7 @@ class Coupling(TransformBlock):
         Networks of another kind, in place of ``hidden``, ``activation`` and ``dropout``; left out,
         ``Perceptron`` for vectors and ``Convolutional`` for images.
     reads : str, entry of the condition that the networks see
+    split : float, share of the channels that are the first half, at least one of several
 
     References
     ----------
@@ -62,6 +63,7 @@ class Coupling(TransformBlock):
         dual: bool = True,
         subnet: Subnet | None = None,
         reads: str = FEATURES,
+        split: float = 0.5,
     ) -> None:
         super().__init__(transform)
         subject = "Coupling, argument 'subnet'"
@@ -82,6 +84,7 @@ class Coupling(TransformBlock):
             )
         self.dual = dual
         self.reads = reads
+        self.split = check_number("Coupling, argument 'split'", split, above=0, below=1)
         self.vector_subnet = subnet or perceptron
         self.image_subnet = subnet or Convolutional(hidden, 3, activation, dropout)
 
@@ -91,7 +94,9 @@ class Coupling(TransformBlock):
         super().build(event_shape, condition_shape)
         subnet = self.vector_subnet if len(self.event_shape) == 1 else self.image_subnet
         # A single channel has an empty first half.
-        self.halves = first, second = self.channels // 2, self.channels - self.channels // 2
+        first = max(int(self.split * self.channels), min(1, self.channels - 1))
+        second = self.channels - first
+        self.halves = first, second
         self.second_from_first = self.conditional_transform(first, second, subnet)
         self.first_from_second = (
             self.conditional_transform(second, first, subnet) if self.dual and first else None

@@ -8,9 +8,11 @@ from functools import partial
 
 from bayesinn.bijections import (
     ActNorm,
+    Affine,
     Autoregressive,
     Bijection,
     Chain,
+    Composed,
     Convolutional,
     Coupling,
     Haar,
@@ -18,10 +20,13 @@ from bayesinn.bijections import (
     MultiScale,
     Reshape,
     Residual,
+    Spline,
     Subnet,
     Transform,
 )
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.mixing import MIXINGS
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_integer
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
@@ -188,7 +193,7 @@ def image(
     blocks: int = 4,
     filters: Sequence[int] = (64, 64),
     transform: Transform | None = None,
-    mixing: str = "orthogonal",
+    mixing: str | None = "orthogonal",
     actnorm: bool = True,
     latent: Latent | None = None,
     activation: str = "relu",
@@ -196,6 +201,9 @@ def image(
     reversible: bool = False,
     finished: float = 0.5,
     shape: Sequence[int] | None = None,
+    reads: str | Sequence[str] = FEATURES,
+    dense: int = 0,
+    subnet: Subnet | None = None,
 ) -> InvertibleFlow:
     """Make a flow of images (height, width, channels): RealNVP and Glow, with wavelets.
 
@@ -208,11 +216,23 @@ def image(
     blocks : int, coupling blocks in each level
     filters : sequence of int, channels of the hidden layers in each of the two networks of a block
     transform, mixing, actnorm, latent, activation, dropout, reversible
-        As for :func:`coupling`; mixing and ActNorm act on channels.
-    finished : float, share of the channels that each level but the last finishes
+        As for :func:`coupling`; mixing and ActNorm act on channels. Without mixing (None) averages
+        stay first, and ``finished=0.75`` hands them on.
+    finished : float
+        Share of the channels that each level finishes, the last one only before ``dense`` blocks.
+        Couplings split channels there.
     shape : sequence of int, optional
         The (height, width, channels) of events that arrive as vectors, as the parameters of a
         posterior do.
+    reads : str, or sequence of str
+        Entry of the condition that the networks of all levels see, or one for each level: maps of
+        half the height and width of events for the first, of a quarter for the second, such as
+        :class:`~bayesinn.summaries.ConvImage` gives.
+    dense : int
+        Coupling blocks of vectors after the last level, of all that goes on; they read the
+        features, and have as many units as there are filters. Their transform, if left out, is an
+        affine map and a spline, which tells modes apart.
+    subnet : Subnet, networks of the levels in place of ``filters``, ``activation``, ``dropout``
 
     References
     ----------
@@ -229,15 +249,26 @@ def image(
     TensorShape([5, 3, 8, 8, 1])
     """
     check_integer("Argument 'levels' of a flow", levels, do="start with levels=2")
-    subnet = Convolutional(filters, activation=activation, dropout=dropout)
-    block = partial(Coupling, transform, subnet=subnet)
-    scales = MultiScale(
-        [
-            Chain([Haar(), *_blocks(block, blocks, mixing, actnorm)], reversible)
-            for _ in range(levels)
-        ],
-        finished,
+    entries = levels * [reads] if isinstance(reads, str) else list(reads)
+    if len(entries) != levels:
+        raise InputError(
+            "Argument 'reads' of a flow",
+            expected=f"one name, or {levels}, one for each level",
+            got=repr(reads),
+            do="write for example levels=2, reads=('maps1', 'maps2')",
+        )
+    own = subnet or Convolutional(filters, activation=activation, dropout=dropout)
+    block = partial(
+        Coupling, transform, subnet=own, split=(1.0 - finished) if finished > 0 else 0.5
     )
+    links = [
+        [Haar(), *_blocks(partial(block, reads=name), blocks, mixing, actnorm)] for name in entries
+    ]
+    if dense:
+        own_transform = transform or Composed([Affine(), Spline()])
+        vector = partial(Coupling, own_transform, filters, activation, dropout)
+        links.append([Reshape(), *_blocks(vector, dense, mixing or "orthogonal", actnorm)])
+    scales = MultiScale([Chain(level, reversible) for level in links], finished)
     return InvertibleFlow(scales if shape is None else Chain([Reshape(shape), scales]), latent)
 
 

@@ -30,6 +30,8 @@ from bayesinn.plots.dependence import dependence as dependence
 from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
 from bayesinn.plots.forest import forest as forest, information as information
 from bayesinn.plots.heat_map import heat_map as heat_map
+from bayesinn.plots.image_grid import image_grid as image_grid
+from bayesinn.plots.latent_walk import latent_walk as latent_walk
 from bayesinn.plots.learning_curve import learning_curve as learning_curve
 from bayesinn.plots.local import (
     local_c2st as local_c2st,

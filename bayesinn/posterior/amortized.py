@@ -37,7 +37,8 @@ class AmortizedPosterior(TrainedPosterior):
         and a network of yours for more axes.
     flow : Flow
         If left out, four coupling blocks of an affine map and a spline; for more than 30
-        parameters, six affine ones.
+        parameters, six affine ones. For a parameter that is an image, pass
+        ``bi.flows.image(shape=...)``.
     networks : int
         Number of summary networks and flows of equal shape that are trained on the same
         simulations, each for itself; the posterior is the mean of their densities. Several overfit

@@ -43,6 +43,9 @@ class Evaluator:
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
+        # Activations of images are as many as their pixels.
+        shapes = model.parameters.event_shapes.values()
+        self._pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
         #: Where densities are highest.
         self.summits = Summits([model], [1.0])
 
@@ -62,7 +65,7 @@ class Evaluator:
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        rows = max(1, _ROWS_PER_CALL // draws)
+        rows = max(1, _ROWS_PER_CALL // (self._pixels * draws))
         return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
@@ -80,7 +83,8 @@ class Evaluator:
 
         draws = next(iter(parameters.values())).shape[1]
         most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
-        return in_parts(density, (dict(parameters), condition), max(1, most // draws))
+        rows = max(1, most // (self._pixels * draws))
+        return in_parts(density, (dict(parameters), condition), rows)
 
     @full_precision()
     def encode(
@@ -94,7 +98,7 @@ class Evaluator:
         return in_parts(
             lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
             rows,
-            _ROWS_PER_CALL,
+            max(1, _ROWS_PER_CALL // self._pixels),
         )
 
     @full_precision()

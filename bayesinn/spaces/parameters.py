@@ -77,6 +77,14 @@ class ParameterSpace:
         self._highest = np.max(fixed, axis=0)
         self.mean = np.mean(raw, axis=0)
         self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
+        # Convolutions are equal at all pixels: of images, each channel has one mean and scale, as
+        # those of data have.
+        for name, shape in shapes.items():
+            if len(shape) == 3:
+                places = self._places[name].reshape(-1, shape[-1])
+                channels = raw[:, places].reshape(-1, shape[-1])
+                self.mean[places] = np.mean(channels, axis=0)
+                self.scale[places] = np.maximum(np.std(channels, axis=0), 1e-6)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what standardises vectors, by the names under which it is saved."""
@@ -160,13 +168,18 @@ class ParameterSpace:
             [np.full(len(places), name in names, "f4") for name, places in self._places.items()]
         )
 
-    def prior_log_prob(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside."""
+    def prior_log_prob(
+        self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
+    ) -> tf.Tensor:
+        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside.
+
+        It is that of ``names``, given what they depend on.
+        """
         values = self._rounded_down(
             {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         )
-        terms = []
-        for name in self.names:
+        terms = [tf.zeros(tf.shape(values[self.names[0]])[:1])]
+        for name in self.names if names is None else names:
             distribution = self.prior.distribution(name, values)
             value = values[name]
             inside = tf.constant(True)
@@ -194,14 +207,24 @@ class ParameterSpace:
 
         Integers are whole there.
         """
+        # Densities of images may cost much, and any finite number is on the real line.
+        lines = [name for name in self._fixed if self._is_line_of_images(name)]
         # An infinite density, as on an edge of a simplex, is inside.
-        inside = self.prior_log_prob(parameters) > -np.inf
+        others = [name for name in self.names if name not in lines]
+        inside = self.prior_log_prob(parameters, others) > -np.inf
+        for name in lines:
+            finite = tf.math.is_finite(tf.cast(parameters[name], tf.float32))
+            inside &= tf.reduce_all(finite, axis=(1, 2, 3))
         for name in self.discrete:
             value = tf.cast(parameters[name], tf.float32)
             inside &= tf.reduce_all(
                 value == tf.floor(value), axis=tuple(range(1, value.shape.rank))
             )
         return inside
+
+    def _is_line_of_images(self, name: str) -> bool:
+        support = self._fixed[name]
+        return len(self.event_shapes[name]) == 3 and support.family == () and not support.discrete
 
     def from_vector(
         self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None

@@ -4,7 +4,8 @@
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
 - :class:`Transformer`: series by attention, and sets with time stamps, for irregular sampling.
-- :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels).
+- :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels); also maps, for
+  parameters that are images.
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Noisy`: another one, trained on data with errors, for data that the simulator doesn't fit.

@@ -1,10 +1,12 @@
-"""Convolutions for images."""
+"""Convolutions for images: a vector, and maps at several resolutions for flows of images."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.summaries.summary import Summary
 
 
@@ -16,24 +18,37 @@ class ConvImage(Summary):
     so that the mean over all pixels can tell where things are. Missing pixels need no network of
     their own: where a simulator declares them, images have channels that say which are there.
 
+    For parameters that are images, ``maps`` adds entries of the condition: ``maps1`` of half the
+    height and width, ``maps2`` of a quarter, and so on to the last stage. Each adds what its stage
+    sees to the coarser ones (a feature pyramid, Lin et al. 2017, arXiv:1612.03144). The levels of
+    :func:`bayesinn.flows.image` read them.
+
     Parameters
     ----------
     units : int, number of features that are left
     filters : sequence of int, channels of each stage
     activation : str, any that Keras knows
+    maps : int, channels of maps; none by default
 
     Examples
     --------
     >>> import tensorflow as tf
     >>> ConvImage(units=16)(tf.ones((10, 32, 32, 3))).shape
     TensorShape([10, 16])
+    >>> entries = ConvImage(units=16, filters=(32, 64), maps=8)(tf.ones((10, 32, 32, 3)))
+    >>> {name: tuple(value.shape) for name, value in entries.items()}
+    {'features': (10, 16), 'maps2': (10, 8, 8, 8), 'maps1': (10, 16, 16, 8)}
     """
 
     shapes = ("(n, height, width)", "(n, height, width, channels)")
     masks = False
 
     def __init__(
-        self, units: int = 32, filters: Sequence[int] = (32, 64, 64), activation: str = "relu"
+        self,
+        units: int = 32,
+        filters: Sequence[int] = (32, 64, 64),
+        activation: str = "relu",
+        maps: int = 0,
     ) -> None:
         super().__init__()
 
@@ -48,13 +63,33 @@ class ConvImage(Summary):
             for count in filters
         ]
         self.dense = keras.layers.Dense(units)
+        self.to_maps = [keras.layers.Conv2D(maps, 1) for _ in filters if maps]
 
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> Any:
         h = _with_places(x if len(x.shape) == 4 else x[..., None])
+        stages = []
         for halve, residual in zip(self.halvings, self.residuals, strict=True):
             h = halve(h)
             h += residual(h)
-        return self.dense(tf.reduce_mean(h, axis=(1, 2)))
+            stages.append(h)
+        features = self.dense(tf.reduce_mean(h, axis=(1, 2)))
+        if not self.to_maps:
+            return features
+        entries = {FEATURES: features}
+        coarser: tf.Tensor | None = None
+        for number in reversed(range(len(stages))):
+            maps = self.to_maps[number](stages[number])
+            if coarser is not None:
+                maps += _doubled(coarser, maps.shape)
+            entries[f"maps{number + 1}"] = maps
+            coarser = maps
+        return entries
+
+
+def _doubled(maps: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Return maps of twice the height and width, cut to a shape (n, height, width, channels)."""
+    doubled = tf.repeat(tf.repeat(maps, 2, axis=1), 2, axis=2)
+    return doubled[:, : shape[1], : shape[2]]
 
 
 def _with_places(x: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,6 +88,12 @@ def test_bijection_of_images(name: str, shape: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize("name", LEVELS)
 def test_levels_of_images(name: str) -> None:
     check_bijection(LEVELS[name], event_shape=(8, 4, 2), condition_dimensions=(4,))
+
+
+def test_gated_coupling_of_unequal_halves() -> None:
+    subnet = Convolutional(filters=(4,), gated=True)
+    block = partial(Coupling, Affine(clamp=1.0), subnet=subnet, split=0.25)
+    check_bijection(block, event_shape=(4, 4, 4), condition_dimensions=(4,))
 
 
 def test_maps_are_conditions_too() -> None:
@@ -211,6 +218,8 @@ def test_levels_are_initialised_and_copied() -> None:
         (lambda: Coupling(subnet="wide"), "'subnet'"),
         (lambda: Coupling(hidden=(8,), subnet=SMALL), "give them to the subnet"),
         (lambda: image(levels=0), "'levels'"),
+        (lambda: image(levels=3, reads=("maps1", "maps2")), "'reads'"),
+        (lambda: Coupling(split=1.0), "'split'"),
     ],
 )
 def test_bad_arguments_are_explained(make: Callable[[], object], message: str) -> None:
@@ -218,9 +227,26 @@ def test_bad_arguments_are_explained(make: Callable[[], object], message: str) -
         make()
 
 
-@pytest.mark.parametrize("shape", [None, (8, 4, 1)], ids=["images", "vectors"])
-def test_recipe(shape: tuple[int, int, int] | None) -> None:
-    flow = image(levels=2, blocks=1, filters=(4,), reversible=True, shape=shape)
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_a_quarter_of_the_channels_is_the_first_half(channels: int) -> None:
+    block = Coupling(subnet=SMALL, dual=False, split=0.25)
+    x = tf.random.stateless_normal((5, 2, 2, channels), (1, 2))
+    block.forward(x)
+    perturb(block, np.random.default_rng(1), 0.3)
+    same = np.all(block.forward(x)[0] == x, axis=(0, 1, 2))
+    # At least one of several, so that there is something to read.
+    first = {1: 0, 8: 2}.get(channels, 1)
+    assert same.tolist() == [True] * first + [False] * (channels - first)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"shape": (8, 4, 1)}, {"dense": 1, "mixing": None, "finished": 0.75}],
+    ids=["images", "vectors", "then dense"],
+)
+def test_recipe(options: dict[str, Any]) -> None:
+    flow = image(levels=2, blocks=1, filters=(4,), reversible=True, **options)
+    shape = options.get("shape")
     events = (8, 4, 1) if shape is None else (32,)
     flow.build(events, (3,))
     perturb(flow, np.random.default_rng(1), 0.2)

@@ -119,6 +119,12 @@ TRUTHS: dict[str, list[Truth]] = {
         row("unknown", 2, 0.0, 1e3),
         Truth(rf"(?m)^\s*unknown\s+(?:mean|sd|level)\s+{NUMBER}", 0.0, 1.0),
     ],
+    # Ten steps of a small network; nothing is below the floor, and codes lead back.
+    "paper_results/colorization/run.py": [
+        Truth(rf"(?m)^floor\s+{NUMBER}", -2.5, -2.4),
+        Truth(rf"(?m)^gap  \s+{NUMBER}", 0.0, 4.0),
+        Truth(rf"(?m)^transfer\s+{NUMBER}", 0.0, 1e-3),
+    ],
     # Trained for two steps; the exact posterior has -2.2.
     "paper_results/sir_fisher_scoring/run.py": [
         column("log density at the truth [nats]", -30.0, -2.2)

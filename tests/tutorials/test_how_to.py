@@ -326,3 +326,14 @@ def test_priors_of_scipy_are_those_of_tfp():
     draws = posterior.sample({"y": 2.0}, draws=50, seed=1)
     for name, values in draws.items():
         assert np.isfinite(prior[name].log_prob(values)).all(), name
+
+
+def test_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = page("images", tmp_path, {"steps=3_000, batch_size=64": "steps=150, batch_size=32"})
+    assert module.draws.shape == (4, 100, 8, 8, 1)
+    # Already better than what was seen, and than the mean of the data set.
+    errors = module.draws.mean(axis=1) - module.truth
+    without_data = module.pictures[:1_500].mean(axis=0) - module.truth
+    assert np.std(errors) < 0.75 * min(np.std(module.seen - module.truth), np.std(without_data))
+    assert (tmp_path / "pictures.png").exists()

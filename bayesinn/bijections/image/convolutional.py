@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from bayesinn.bijections.subnet import DType, Subnet
 from bayesinn.core.dropout import Dropout
@@ -22,6 +23,10 @@ class Convolutional(Subnet):
     kernel_size : int, pixels along each side that the first and the last layer see
     activation : str, any that Keras knows
     dropout : float, share of hidden units dropped in training
+    gated : bool
+        Whether the first layer multiplies two convolutions, in place of the activation (Shazeer
+        2020, GLU variants improve transformer, arXiv:2002.05202): where one part of what the
+        network sees scales another, as the brightness of a pixel its colours.
 
     Examples
     --------
@@ -36,6 +41,7 @@ class Convolutional(Subnet):
     kernel_size: int = 3
     activation: str = "relu"
     dropout: float = 0.0
+    gated: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "filters", tuple(self.filters))
@@ -44,16 +50,32 @@ class Convolutional(Subnet):
         """Make the network (n, height, width, features) -> (n, height, width, outputs)."""
         layers: list[keras.layers.Layer] = []
         kernel_size = self.kernel_size
+        gated = self.gated
         for count in self.filters:
             layers.append(
                 keras.layers.Conv2D(
-                    count, kernel_size, padding="same", activation=self.activation, dtype=dtype
+                    2 * count if gated else count,
+                    kernel_size,
+                    padding="same",
+                    activation=None if gated else self.activation,
+                    dtype=dtype,
                 )
             )
+            if gated:
+                layers.append(_Gate(dtype=dtype))
             if self.dropout > 0:
                 layers.append(Dropout(self.dropout, dtype=dtype))
             kernel_size = 1
+            gated = False
         last = keras.layers.Conv2D(
             outputs, self.kernel_size, padding="same", kernel_initializer="zeros", dtype=dtype
         )
         return keras.Sequential([*layers, last])
+
+
+class _Gate(keras.layers.Layer):
+    """The product of both halves of the channels."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        first, second = tf.split(x, 2, axis=-1)
+        return first * second
