@@ -90,6 +90,7 @@ class Coupling(TransformBlock):
     ) -> None:
         super().build(event_shape, condition_shape)
         subnet = self.vector_subnet if len(self.event_shape) == 1 else self.image_subnet
+        self.xla_pays = subnet.xla_pays
         # A single channel has an empty first half.
         self.halves = first, second = self.channels // 2, self.channels - self.channels // 2
         self.second_from_first = self.conditional_transform(first, second, subnet)
