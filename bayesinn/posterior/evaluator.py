@@ -22,6 +22,9 @@ from bayesinn.spaces.parameters import ParameterSpace
 # Rows in one call: enough to keep the cores busy, little enough for 100 MB of activations at 128
 # units.
 _ROWS_PER_CALL = 200_000
+# Events of so many elements, such as images, have so many hidden numbers for each of them.
+_MANY_ELEMENTS = 64
+_HIDDEN_CHANNELS = 16
 _OBSERVATIONS_PER_CALL = 4096
 # Costly densities keep the activations of many gradients.
 _ROWS_PER_COSTLY_CALL = 20_000
@@ -51,6 +54,11 @@ class Evaluator:
         """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
         return density_of(self.model.network.flow, _integers(self.model.parameters))
 
+    @property
+    def _rows_per_call(self) -> int:
+        wide = self.model.parameters.dimension // _MANY_ELEMENTS
+        return max(1, _ROWS_PER_CALL // (1 + wide * _HIDDEN_CHANNELS))
+
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
         """Return the condition and the standardised inputs (n, ...) of checked data (n, ...)."""
@@ -62,7 +70,7 @@ class Evaluator:
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        rows = max(1, _ROWS_PER_CALL // draws)
+        rows = max(1, self._rows_per_call // draws)
         return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
@@ -79,7 +87,7 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
+        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else self._rows_per_call
         return in_parts(density, (dict(parameters), condition), max(1, most // draws))
 
     @full_precision()
@@ -94,7 +102,7 @@ class Evaluator:
         return in_parts(
             lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
             rows,
-            _ROWS_PER_CALL,
+            self._rows_per_call,
         )
 
     @full_precision()
