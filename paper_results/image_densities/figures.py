@@ -66,13 +66,15 @@ def mosaic(pictures: np.ndarray, by_class: bool) -> np.ndarray:
 @styled
 def draw_curves(table: pd.DataFrame) -> Figure:
     """Return bits a dimension over processor minutes, a panel for each data set."""
-    names = [name for name in _TITLES if (table["data"] == name).any()]
+    # A single report is no curve.
+    names = [name for name in _TITLES if (table["data"] == name).sum() > 1]
     figure = Figure(figsize=(3.4 * len(names), 2.8), layout="constrained")
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         models = table[table["data"] == name].groupby("model", sort=False)
         for (model, rows), style in zip(models, ("-", "--"), strict=False):
             for kind, colour in (("training", BLACK), ("held out", BLUE)):
-                ax.plot(rows["minutes"], rows[kind], style, color=colour, label=f"{model}, {kind}")
+                own = {"color": colour, "marker": ".", "label": f"{model}, {kind}"}
+                ax.plot(rows["minutes"], rows[kind], style, **own)
         low = table.loc[table["data"] == name, ["training", "held out"]].min().min()
         ax.set(title=_TITLES[name], xlabel="processor minutes", ylim=(low - 0.05, low + 1.2))
         ax.legend(fontsize=6)
