@@ -1,15 +1,19 @@
 """Peak memory and time of a training step against depth, for ordinary and reversible chains.
 
-    python benchmarks/reversible_memory.py [--batch ROWS] [--quick]
+    python benchmarks/reversible_memory.py [--only dense|images] [--batch ROWS] [--resume] [--quick]
 
-Each measurement is a process of its own: a chain of coupling blocks (32 elements, a condition of 8,
-subnets of 256 and 256 units), trained by Adam on one flat weight vector in one compiled function,
-in the graph and with XLA. The first steps are with 8 rows: the peak of memory then is that of
-TensorFlow, compilation, weights, gradients and optimiser, which grow with depth in any case. The
-next steps are with ROWS rows, 4096 if left out; what the peak rises by is for activations. Time is
+Each measurement is a process of its own: a chain of coupling blocks, trained by Adam on one flat
+weight vector in one compiled function. The first steps are with 8 rows: the peak of memory then is
+that of TensorFlow, compilation, weights, gradients and optimiser, which grow with depth in any
+case. The next steps are with ROWS rows; what the peak rises by is for activations. Time is
 processor time of all threads, which a busy machine disturbs least, of the fastest step.
 
-Writes reversible_memory.csv, if ROWS is left out.
+The dense chain is of vectors (32 elements, a condition of 8, subnets of 256 and 256 units), in the
+graph and with XLA; the other of images (16 x 16 pixels of 8 channels, convolutions of 32 and 32
+filters), in the graph, with one batch and with twice as many rows.
+
+Writes reversible_memory.csv and reversible_images.csv, and reversible_memory.svg of the latter, if
+ROWS is left out. ``--resume`` keeps the rows that are there.
 """
 
 from __future__ import annotations
@@ -20,20 +24,46 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-DEPTHS = (4, 8, 16, 24)
-ELEMENTS = 32
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = Path(__file__).parent
 CONDITION = 8
-HIDDEN = (256, 256)
-BATCH = 4096
 SEED = 1
 MODES = {"graph": False, "XLA": True}
+HEADS = ("peak_mb", "activations_mb", "ms_per_step")
 CHAINS = {"ordinary": False, "reversible": True}
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Chains of one kind of event, and what is measured of them."""
+
+    table: str
+    event: tuple[int, ...]
+    hidden: tuple[int, ...]
+    depths: Sequence[int]
+    batches: Sequence[int]
+    modes: Sequence[str]
+
+
+KINDS = {
+    "dense": Kind("reversible_memory.csv", (32,), (256, 256), (4, 8, 16, 24), (4096,), list(MODES)),
+    "images": Kind(
+        "reversible_images.csv", (16, 16, 8), (32, 32), (4, 8, 16, 32, 64), (48, 96), ["graph"]
+    ),
+}
+# Twice the rows at twice the depth would take more memory than most machines have.
+DEEPEST_OF_MANY_ROWS = 32
+
+
 def measure(
-    depth: int, reversible: bool, xla: bool, batch: int, steps: int
+    kind: Kind, depth: int, reversible: bool, xla: bool, batch: int, steps: int
 ) -> tuple[float, float, float]:
     """Train for some steps here: peak memory in MB, that of activations, milliseconds a step."""
     import keras
@@ -44,19 +74,19 @@ def measure(
     from bayesinn.flows import InvertibleFlow
     from bayesinn.training.flat_weights import FlatWeights
 
+    activation = "silu" if len(kind.event) == 1 else "relu"
     with seeded_initial_weights(SEED):
-        flow = InvertibleFlow(
-            Chain([Coupling(hidden=HIDDEN) for _ in range(depth)], reversible=reversible)
-        )
-        flow.build((ELEMENTS,), (CONDITION,))
+        blocks = [Coupling(hidden=kind.hidden, activation=activation) for _ in range(depth)]
+        flow = InvertibleFlow(Chain(blocks, reversible=reversible))
+        flow.build(kind.event, (CONDITION,))
     layout = FlatWeights([flow])
     flat = keras.Variable(layout.pack())
     fixed = [variable.value for variable in flow.non_trainable_variables]
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build([flat])
-    vectors = [tf.TensorSpec((None, length)) for length in (ELEMENTS, CONDITION)]
+    shapes = [tf.TensorSpec((None, *shape)) for shape in (kind.event, (CONDITION,))]
 
-    @tf.function(jit_compile=xla, input_signature=vectors)
+    @tf.function(jit_compile=xla, input_signature=shapes)
     def train(x: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             log_prob, _ = flow.stateless_call(layout.unpack(flat.value), fixed, x, condition)
@@ -67,7 +97,7 @@ def measure(
     peaks = []
     seconds = []
     for rows in (8, batch):
-        data = [tf.random.stateless_normal((rows, spec.shape[1]), (SEED, 1)) for spec in vectors]
+        data = [tf.random.stateless_normal((rows, *spec.shape[1:]), (SEED, 1)) for spec in shapes]
         for _ in range(steps + 1):
             started = time.process_time()
             float(train(*data))
@@ -76,9 +106,11 @@ def measure(
     return peaks[1], peaks[1] - peaks[0], min(seconds[-steps:]) * 1e3
 
 
-def in_process(depth: int, chain: str, mode: str, batch: int, steps: int) -> tuple[float, ...]:
+def in_process(
+    name: str, depth: int, chain: str, mode: str, batch: int, steps: int
+) -> tuple[float, ...]:
     """The same in a process of its own."""
-    arguments = (depth, CHAINS[chain], MODES[mode], batch, steps)
+    arguments = (list(KINDS).index(name), depth, CHAINS[chain], MODES[mode], batch, steps)
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
@@ -94,38 +126,73 @@ def in_process(depth: int, chain: str, mode: str, batch: int, steps: int) -> tup
 
 
 def main() -> None:
-    """Measure, and write the table."""
+    """Measure, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
         "--quick", action="store_true", help="small: checks that it runs, the numbers mean little"
     )
-    parser.add_argument("--batch", type=int, default=BATCH, metavar="ROWS")
-    parser.add_argument("--measure", nargs=5, type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=list(KINDS), help="one kind of chains; both if left out")
+    parser.add_argument("--batch", type=int, metavar="ROWS")
+    parser.add_argument("--resume", action="store_true", help="keep the rows that are there")
+    parser.add_argument("--measure", nargs=6, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        depth, reversible, xla, batch, steps = arguments.measure
-        print(*measure(depth, bool(reversible), bool(xla), batch, steps))
+        number, depth, reversible, xla, batch, steps = arguments.measure
+        kind = list(KINDS.values())[number]
+        print(*measure(kind, depth, bool(reversible), bool(xla), batch, steps))
         return
-    depths, batch, steps = ((1,), 256, 1) if arguments.quick else (DEPTHS, arguments.batch, 3)
-    first = -1 if arguments.quick else 0
+    if arguments.quick:
+        found = in_process("images", 1, "reversible", "graph", 16, 1)
+        print(dict(zip(HEADS, found, strict=True)))
+        return
+    for name in KINDS if arguments.only is None else [arguments.only]:
+        measure_all(name, arguments.batch, arguments.resume)
+
+
+def measure_all(name: str, batch: int | None, resume: bool) -> None:
+    """Measure a kind of chains; write its table, unless a user chose another number of rows."""
     # Not above: the processes that are measured don't need it.
     import pandas as pd
 
+    kind = KINDS[name]
+    table = FOLDER / kind.table
     rows = []
-    for mode in list(MODES)[first:]:
-        for depth in depths:
-            for chain in list(CHAINS)[first:]:
-                peak, activations, milliseconds = in_process(depth, chain, mode, batch, steps)
-                case = {"mode": mode, "chain": chain, "blocks": depth}
-                found = {
-                    "peak_mb": peak,
-                    "activations_mb": activations,
-                    "ms_per_step": milliseconds,
-                }
-                rows.append(case | {name: round(value) for name, value in found.items()})
-                print(rows[-1], flush=True)
-    if not arguments.quick and batch == BATCH:
-        pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False)
+    if resume and batch is None and table.exists():
+        rows = pd.read_csv(table).to_dict("records")
+    cases = [
+        {"rows": many, "mode": mode, "chain": chain, "blocks": depth}
+        for many in (kind.batches if batch is None else [batch])
+        for mode in kind.modes
+        for depth in kind.depths
+        for chain in CHAINS
+        if many == kind.batches[0] or depth <= DEEPEST_OF_MANY_ROWS
+    ]
+    for case in cases:
+        if any(case.items() <= row.items() for row in rows):
+            continue
+        found = in_process(name, case["blocks"], case["chain"], case["mode"], case["rows"], 3)
+        rows.append(case | {head: round(value) for head, value in zip(HEADS, found, strict=True)})
+        print(rows[-1], flush=True)
+        if batch is None:
+            pd.DataFrame(rows).to_csv(table, index=False)
+    if name == "images" and batch is None:
+        draw(pd.DataFrame(rows), FOLDER / "reversible_memory.svg")
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Draw the memory of activations against depth."""
+    from matplotlib.figure import Figure
+
+    from bayesinn import plots
+
+    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
+    ax = figure.subplots()
+    for (rows, chain), part in table.groupby(["rows", "chain"]):
+        style = "-" if chain == "ordinary" else "--"
+        ax.plot(part["blocks"], part["activations_mb"], style, marker="o", label=f"{chain}, {rows}")
+    ax.set(xlabel="blocks", ylabel="memory of activations, MB")
+    ax.legend(title="chain, images in a batch", fontsize=8)
+    plots.save(figure, path)
 
 
 if __name__ == "__main__":

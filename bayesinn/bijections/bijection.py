@@ -58,6 +58,9 @@ class Bijection(Configured, keras.layers.Layer):
     #: Whether two of one configuration and shape differ in their weights alone, so that a chain may
     #: run both as a loop.
     repeats: bool = True
+    #: Whether XLA makes training steps faster on the CPU: it fuses many small operations into few.
+    #: Convolutions gain nothing, and compile for long.
+    xla_pays: bool = True
     #: Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive
     #: repeated.
     shares_conditions: ClassVar[bool] = False
@@ -153,6 +156,18 @@ class Bijection(Configured, keras.layers.Layer):
         """Make a weight that isn't trained: :meth:`build` draws it once, and it is saved."""
         return self.add_weight(
             values.shape, values, dtype, trainable=False, autocast=False, name=name
+        )
+
+
+def check_maps(bijection: Bijection, size: tuple[int, ...]) -> None:
+    """Refuse conditions that are neither vectors nor maps of the size (height, width) of events."""
+    shape = bijection.condition_shape or ()
+    if shape[:-1] not in ((), size):
+        raise InputError(
+            f"{type(bijection).__name__}, shape of conditions",
+            expected=f"(c,), or maps of the size {size} of the events with channels",
+            got=f"{shape}",
+            do="read an entry of the condition that has the resolution of these events",
         )
 
 

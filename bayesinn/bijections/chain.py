@@ -88,6 +88,10 @@ class Chain(Bijection):
     def entries(self) -> frozenset[str]:
         return frozenset().union(*(bijection.entries for bijection in self.bijections))
 
+    @property
+    def xla_pays(self) -> bool:  # type: ignore[override]
+        return all(bijection.xla_pays for bijection in self.bijections)
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, Mapped, constant_log_det
+from bayesinn.bijections.bijection import Bijection, Mapped, check_maps, constant_log_det
 from bayesinn.bijections.subnet import Condition, DType, Subnet
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
-from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 
 
@@ -108,15 +107,7 @@ class TransformBlock(Bijection):
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
         super().build(event_shape, condition_shape)
-        shape = self.condition_shape or ()
-        size = self.event_shape[:-1]
-        if shape[:-1] not in ((), size):
-            raise InputError(
-                f"{type(self).__name__}, shape of conditions",
-                expected=f"(c,), or maps of the size {size} of the events with channels",
-                got=f"{shape}",
-                do="read an entry of the condition that has the resolution of these events",
-            )
+        check_maps(self, self.event_shape[:-1])
         # Affine maps of a single element could only ever give a Gaussian.
         default = Affine() if self.dimension > 1 else Composed([Affine(), Spline()])
         self.transform = self._given_transform or default

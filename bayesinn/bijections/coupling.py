@@ -93,6 +93,7 @@ class Coupling(TransformBlock):
     ) -> None:
         super().build(event_shape, condition_shape)
         subnet = self.vector_subnet if len(self.event_shape) == 1 else self.image_subnet
+        self.xla_pays = subnet.xla_pays
         # A single channel has an empty first half.
         first = max(int(self.split * self.channels), min(1, self.channels - 1))
         second = self.channels - first

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -37,6 +37,9 @@ class Subnet(Recipe, abc.ABC):
     >>> Coupling(subnet=Linear()).forward(tf.ones((10, 3)))[0].shape
     TensorShape([10, 3])
     """
+
+    #: Whether XLA makes these networks faster on the CPU; see :class:`Bijection`.
+    xla_pays: ClassVar[bool] = True
 
     @abc.abstractmethod
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.layers.Layer:

@@ -143,6 +143,11 @@ class Flow(Configured, keras.layers.Layer):
         """The bijection inside the flow; None if there is none."""
         return None
 
+    @property
+    def xla_pays(self) -> bool:
+        """Whether XLA makes steps faster on the CPU: by default, what the bijection says."""
+        return self.bijection is None or self.bijection.xla_pays
+
     def bijection_inputs(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor | None]:

@@ -75,6 +75,10 @@ class MixtureModel(Trainable):
         self._forward = AnyRows(network.encode, leading=(1,))
         self._inverse = AnyRows(network.decode, leading=(1,))
 
+    @property
+    def xla_pays(self) -> bool:  # type: ignore[override]
+        return self.network.chain.xla_pays
+
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return standardised events of a raw batch with their noise, and labels."""
         x = tf.cast(batch["x"], tf.float32)

@@ -38,6 +38,10 @@ class LikelihoodModel(Trainable):
     def rowwise(self) -> bool:  # type: ignore[override]
         return self.network.rowwise
 
+    @property
+    def xla_pays(self) -> bool:  # type: ignore[override]
+        return self.network.xla_pays
+
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Condition, tf.Tensor]:
         """Return data vectors of a raw batch, conditions, and log_det (n,) of the vectors."""
         for_parameters, for_data = seeds.split(seed, 2)

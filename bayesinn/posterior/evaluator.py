@@ -45,7 +45,8 @@ class Evaluator:
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
         # Activations of images are as many as their pixels.
         shapes = model.parameters.event_shapes.values()
-        self._pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
+        pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
+        self._rows_per_call = max(1, _ROWS_PER_CALL // pixels)
         #: Where densities are highest.
         self.summits = Summits([model], [1.0])
 
@@ -65,7 +66,7 @@ class Evaluator:
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        rows = max(1, _ROWS_PER_CALL // (self._pixels * draws))
+        rows = max(1, self._rows_per_call // draws)
         return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
@@ -82,9 +83,8 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
-        rows = max(1, most // (self._pixels * draws))
-        return in_parts(density, (dict(parameters), condition), rows)
+        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else self._rows_per_call
+        return in_parts(density, (dict(parameters), condition), max(1, most // draws))
 
     @full_precision()
     def encode(
@@ -98,7 +98,7 @@ class Evaluator:
         return in_parts(
             lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
             rows,
-            max(1, _ROWS_PER_CALL // self._pixels),
+            self._rows_per_call,
         )
 
     @full_precision()

@@ -52,6 +52,10 @@ class PosteriorModel(Trainable):
     def rowwise(self) -> bool:  # type: ignore[override]
         return self.network.flow.rowwise
 
+    @property
+    def xla_pays(self) -> bool:  # type: ignore[override]
+        return self._members[0].flow.xla_pays
+
     def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
         if not self.network.flow.nats:
             return super().mix_losses(losses)

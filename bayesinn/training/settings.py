@@ -66,7 +66,8 @@ class Optimization:
     xla : "auto", True or False
         Whether to compile training step and simulator with XLA. "auto" does in runs of 1,000 steps
         or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before
-        compiling has paid.
+        compiling has paid. Convolutions of images on the CPU stay in the plain graph, which is as
+        fast.
     callbacks : sequence of Keras callbacks
         Get the loss at the end of each epoch.
     accumulate : int

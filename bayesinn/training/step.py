@@ -120,6 +120,9 @@ class TrainingModel(keras.Model):
         has a core of its own: matrices of this size gain nothing from a second one. Simulations
         stay outside. ``element`` is what the source gives for a step.
         """
+        xla = self.settings.xla
+        if xla == "auto" and not (self.problem.xla_pays or tf.config.list_logical_devices("GPU")):
+            xla = False
         specs = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(self._zeros, specs)
         step = tf.constant(-1)
@@ -128,9 +131,7 @@ class TrainingModel(keras.Model):
             self.shards = shards
             member = self._members(flat, self._network_state())[0]
             part = *member, self._parts(batch)[0], step, tf.constant(0)
-            gradient = compiled(
-                self._differentiate, *part, xla=self.settings.xla, subject="The training step"
-            )
+            gradient = compiled(self._differentiate, *part, xla=xla, subject="The training step")
             if not gradient.xla:
                 self.shards = self.settings.parts
                 return gradient.note
@@ -150,7 +151,7 @@ class TrainingModel(keras.Model):
         # With number -1 a step is idle and changes nothing.
         terms = shards if self.settings.parts == 1 else 1
         trial = terms * (total,), terms * (slope,), moved, step, failed
-        update = compiled(self._update, *trial, xla=self.settings.xla, subject="The training step")
+        update = compiled(self._update, *trial, xla=xla, subject="The training step")
         self.differentiate = gradient.call
         self.update = update.call
         return update.note

@@ -25,6 +25,10 @@ class Trainable(ABC):
     rowwise: bool = False
     """Whether a row's loss depends on no other row, so that parts of a batch can be separate."""
 
+    xla_pays: bool = True
+    """Whether XLA makes a step faster on the CPU: it fuses many small operations into few.
+    Convolutions gain nothing, and compile for long."""
+
     @property
     def members(self) -> Sequence[keras.layers.Layer]:
         """Networks with weights of equal shapes that are trained side by side, each for itself.

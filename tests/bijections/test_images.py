@@ -26,6 +26,7 @@ from bayesinn.bijections import (
     Orthogonal,
     Permutation,
     Reshape,
+    Residual,
     SpaceToDepth,
     Spline,
     VolumePreserving,
@@ -85,6 +86,13 @@ def test_bijection_of_images(name: str, shape: tuple[int, int, int]) -> None:
     check_bijection(REGISTRY[name], event_shape=shape, condition_dimensions=conditions)
 
 
+@pytest.mark.parametrize("shape", [(8, 8, 1), (4, 2, 3)], ids=["8x8x1", "4x2x3"])
+def test_residual_blocks_of_images(shape: tuple[int, int, int]) -> None:
+    # Of little slope, because inverses are iterated until they are exact.
+    block = partial(Residual, hidden=(2,), lipschitz=0.3)
+    check_bijection(block, event_shape=shape, condition_dimensions=(4,))
+
+
 @pytest.mark.parametrize("name", LEVELS)
 def test_levels_of_images(name: str) -> None:
     check_bijection(LEVELS[name], event_shape=(8, 4, 2), condition_dimensions=(4,))
@@ -101,8 +109,12 @@ def test_maps_are_conditions_too() -> None:
     for event_shape in ((4, 4, 1), (4, 4, 3)):
         block = partial(Coupling, subnet=SMALL, reads="map")
         check_bijection(block, event_shape=event_shape, condition_shape=(4, 4, 2))
+    block = partial(Residual, hidden=(2,), lipschitz=0.3, reads="map")
+    check_bijection(block, event_shape=(4, 4, 1), condition_shape=(4, 4, 2))
     with pytest.raises(InputError, match=r"maps of the size \(4, 4\)"):
         Coupling(reads="map").forward(tf.ones((5, 4, 4, 3)), tf.ones((5, 2, 2, 3)))
+    with pytest.raises(InputError, match=r"maps of the size \(4, 4\)"):
+        Residual(reads="map").forward(tf.ones((5, 4, 4, 3)), tf.ones((5, 2, 2, 3)))
 
 
 def test_levels_read_maps_of_their_resolutions() -> None:
@@ -216,6 +228,7 @@ def test_levels_are_initialised_and_copied() -> None:
         (lambda: MultiScale([Haar()], finished=1.0), "'finished'"),
         (lambda: Reshape((3, 3, 1)).forward(tf.ones((1, 8))), "a shape of 8 elements"),
         (lambda: Coupling(subnet="wide"), "'subnet'"),
+        (lambda: Residual(kernel_size=2), "an odd number"),
         (lambda: Coupling(hidden=(8,), subnet=SMALL), "give them to the subnet"),
         (lambda: image(levels=0), "'levels'"),
         (lambda: image(levels=3, reads=("maps1", "maps2")), "'reads'"),

@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesinn.bijections.residual.lipschitz import (
     ACTIVATIONS,
     LipschitzNetwork,
+    convolution_bound,
     limited,
     lipswish,
     spectral_bound,
@@ -55,6 +56,39 @@ def test_gradient_of_the_bound_is_that_of_the_singular_value() -> None:
         np.testing.assert_allclose(
             tape.gradient(bound, kernel), np.outer(left[:, 0], right[0]), atol=1e-9
         )
+
+
+def operator(kernel: np.ndarray, size: int, padding: str) -> np.ndarray:
+    """The matrix of a convolution of square images, from the images of all unit vectors."""
+    inputs = size * size * kernel.shape[2]
+    units = np.eye(inputs).reshape(inputs, size, size, -1)
+    reach = kernel.shape[0] // 2
+    mode = "wrap" if padding == "periodic" else "constant"
+    padded = np.pad(units, [(0, 0), (reach, reach), (reach, reach), (0, 0)], mode)
+    return tf.nn.conv2d(padded, kernel, 1, "VALID").numpy().reshape(inputs, -1)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 1, 5), (3, 3, 4, 2), (5, 5, 2, 2), (1, 1, 4, 3)])
+def test_convolutions_are_bounded_closely(shape: tuple[int, ...]) -> None:
+    for seed in (1, 2, 3):
+        kernel = np.random.default_rng(seed).standard_normal(shape)
+        bound = float(convolution_bound(tf.constant(kernel)))
+        for size in (3, 8):
+            assert np.linalg.norm(operator(kernel, size, "zero"), 2) <= bound * (1.0 + 1e-12)
+        # Sixteen frequencies along each axis; measured: 1.017 to 1.029.
+        periodic = np.linalg.norm(operator(kernel, 16, "periodic"), 2)
+        assert periodic <= bound * (1.0 + 1e-12)
+        assert bound <= 1.05 * periodic
+
+
+def test_gradient_of_the_bound_of_a_convolution() -> None:
+    kernel = np.random.default_rng(1).standard_normal((3, 3, 2, 2))
+    direction = np.random.default_rng(2).standard_normal(kernel.shape)
+    with tf.GradientTape() as tape:
+        step = tf.Variable(tf.zeros((), tf.float64))
+        bound = convolution_bound(kernel + step * direction)
+    ends = [float(convolution_bound(tf.constant(kernel + s * direction))) for s in (1e-5, -1e-5)]
+    np.testing.assert_allclose(tape.gradient(bound, step), (ends[0] - ends[1]) / 2e-5, rtol=1e-3)
 
 
 def test_zeros_stay_zeros_and_let_gradients_through() -> None:

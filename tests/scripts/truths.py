@@ -107,6 +107,11 @@ TRUTHS: dict[str, list[Truth]] = {
         Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s+[\d.]+\s+{NUMBER}", 0.0, 1.0),
         Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s.*\s{NUMBER}$", 0.0, 1e-4),
     ],
+    # The uniform density has 4.09 bits; independent pixels, where networks start, about 2.4.
+    "paper_results/image_densities/run.py": [
+        column("bits", 2.0, 4.0),
+        column("accuracy", 0.0, 1.0),
+    ],
     "paper_results/gin_artificial/run.py": [
         column("mean correlation", 0.2, 1.0),
         # Of the best two elements of x, before training.

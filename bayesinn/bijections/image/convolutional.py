@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -36,6 +37,8 @@ class Convolutional(Subnet):
     >>> block.forward(tf.ones((10, 8, 8, 4)))[0].shape
     TensorShape([10, 8, 8, 4])
     """
+
+    xla_pays: ClassVar[bool] = False
 
     filters: Sequence[int] = (64, 64)
     kernel_size: int = 3

@@ -57,7 +57,7 @@ def with_implicit_gradient(
     gradient: the gradients, with respect to z and to everything in g, are those of the solution.
     The linear equation is solved as in :func:`fixed_point`.
     """
-    detached = tf.nest.map_structure(tf.stop_gradient, linear)
+    detached = linear.detached()
 
     @tf.custom_gradient
     def identity(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:

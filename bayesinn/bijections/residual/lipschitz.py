@@ -1,6 +1,7 @@
-"""Dense networks with a bounded slope in their input, by spectral normalisation of matrices."""
+"""Networks with a bounded slope in their input, by spectral normalisation of linear maps."""
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -8,11 +9,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.residual.linearization import Linearization
+from bayesinn.bijections.residual.linearization import (
+    Linearization,
+    product,
+    to_images,
+    to_vectors,
+)
 
 # 256 steps of power iteration: the bound is above the largest singular value by at most 0.8 % for
 # 64 units.
 _SQUARINGS = 8
+# Frequencies along each axis of an image, for each pixel that a kernel reaches to one side.
+_FREQUENCIES = 32
 
 
 def lipswish(x: tf.Tensor, steepness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -49,6 +57,11 @@ class LipschitzNetwork(keras.layers.Layer):
     Each of its matrices that act on x gets an equal share of the bound. How steeply g depends on
     the condition isn't limited. The last layer starts at zero. Without hidden layers, g is an
     affine map.
+
+    Of images of a ``size`` (height, width), with ``features`` channels, the layers are
+    convolutions: the first and the last see ``kernel_size`` pixels along each side, those in
+    between single ones. Images are vectors (n, d), pixel by pixel; conditions are vectors (n, c),
+    or maps (n, height, width, c).
     """
 
     def __init__(
@@ -59,8 +72,11 @@ class LipschitzNetwork(keras.layers.Layer):
         lipschitz: float = 0.9,
         activation: str = "lipswish",
         dtype: str | keras.DTypePolicy | None = None,
+        size: tuple[int, ...] = (),
+        kernel_size: int = 3,
     ) -> None:
         super().__init__(dtype=dtype)
+        self.size = size
         widths = (features, *hidden, features)
         self.limit = lipschitz ** (1.0 / (len(widths) - 1))
         self.activation = activation
@@ -69,10 +85,14 @@ class LipschitzNetwork(keras.layers.Layer):
         self.raw_steepness = []
         for number, shape in enumerate(itertools.pairwise(widths)):
             is_last = number == len(hidden)
+            side = kernel_size if number == 0 or is_last else 1
+            window = (side, side) if size else ()
             # Orthogonal, because scaling a matrix by its largest singular value costs the smaller
             # ones their reach.
             self.kernels.append(
-                self._weight(shape, "zeros" if is_last else "orthogonal", f"kernel_{number}")
+                self._weight(
+                    (*window, *shape), "zeros" if is_last else "orthogonal", f"kernel_{number}"
+                )
             )
             self.biases.append(self._weight(shape[1:], "zeros", f"bias_{number}"))
             if activation == "lipswish" and not is_last:
@@ -91,7 +111,11 @@ class LipschitzNetwork(keras.layers.Layer):
         kernels = [limited(tf.convert_to_tensor(kernel), self.limit) for kernel in self.kernels]
         offsets = [tf.convert_to_tensor(bias) for bias in self.biases]
         if condition is not None:
-            offsets[0] += tf.matmul(condition, tf.convert_to_tensor(self.condition_kernel))
+            own = tf.tensordot(condition, tf.convert_to_tensor(self.condition_kernel), axes=1)
+            if len(own.shape) < len(self.size) + 2:
+                # The same for all pixels.
+                own = tf.reshape(own, (-1, *len(self.size) * [1], own.shape[-1]))
+            offsets[0] += own
         steepness = [tf.nn.softplus(tf.convert_to_tensor(raw)) for raw in self.raw_steepness]
         return GivenWeights(
             kernels, offsets, steepness or [tf.ones((), offsets[0].dtype)] * (len(kernels) - 1)
@@ -100,14 +124,14 @@ class LipschitzNetwork(keras.layers.Layer):
     def linearize(self, x: tf.Tensor, given: GivenWeights) -> tuple[tf.Tensor, Linearization]:
         """Return the value g(x), (n, d), and the Jacobian there."""
         slopes = []
+        x = to_images(x, self.size)
         for kernel, offset, steepness in zip(
             given.kernels[:-1], given.offsets[:-1], given.steepness, strict=True
         ):
-            x, slope = ACTIVATIONS[self.activation](tf.matmul(x, kernel) + offset, steepness)
+            x, slope = ACTIVATIONS[self.activation](product(x, kernel) + offset, steepness)
             slopes.append(slope)
-        return tf.matmul(x, given.kernels[-1]) + given.offsets[-1], Linearization(
-            given.kernels, slopes
-        )
+        value = to_vectors(product(x, given.kernels[-1]) + given.offsets[-1])
+        return value, Linearization(given.kernels, slopes, self.size)
 
     def _weight(
         self, shape: tuple[int, ...], initializer: str | keras.Initializer, name: str
@@ -120,7 +144,7 @@ class LipschitzNetwork(keras.layers.Layer):
 def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Return an upper bound () of the largest singular value of a matrix (inputs, outputs).
 
-    It is found by power iteration.
+    It is found by power iteration. Of several matrices (k, inputs, outputs), it bounds all.
 
     The Gram matrix is squared eight times, which is 256 steps of power iteration from every
     starting vector at once. Its trace gives the Schatten norm of order 514, which is never below
@@ -133,9 +157,9 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
     # least the root of that number.
     tiny = np.finfo(kernel.dtype.as_numpy_dtype).tiny
     root = np.sqrt(tiny)
-    tall = kernel.shape[0] > kernel.shape[1]
+    tall = kernel.shape[-2] > kernel.shape[-1]
     gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
-    scale = tf.maximum(tf.linalg.trace(gram), root)
+    scale = tf.maximum(tf.reduce_max(tf.linalg.trace(gram)), root)
     gram /= scale
     power = gram
     log_scale = tf.zeros_like(scale)
@@ -145,7 +169,7 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
         # Not after each: the largest eigenvalue is 1/units or more, and its eighth power doesn't
         # underflow.
         if number % 3 == 2:
-            trace = tf.maximum(tf.linalg.trace(power), tiny)
+            trace = tf.maximum(tf.reduce_sum(tf.linalg.trace(power)), tiny)
             power /= trace
             log_scale += tf.math.log(trace)
     last = tf.maximum(tf.reduce_sum(power * gram), root)
@@ -160,11 +184,48 @@ def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], 
     return bound, gradient
 
 
-def limited(kernel: tf.Tensor, limit: float) -> tf.Tensor:
-    """Scale a matrix down if its largest singular value exceeds ``limit``.
+def convolution_bound(kernel: tf.Tensor) -> tf.Tensor:
+    """Return an upper bound () of how much a convolution of images of any size can stretch.
 
-    It is then at most ``limit``; a smaller one is left alone.
+    The kernel is (rows, columns, inputs, outputs), with odd sides, and images are padded by zeros.
+
+    On images without an end, a convolution multiplies each frequency by a matrix, and stretches by
+    their largest singular value; images with an end are among those. The matrices are computed on a
+    grid of frequencies. Between its points they are trigonometric polynomials of the degree of the
+    kernel's reach, which near their largest value fall no faster than the cosine does (M. Riesz).
     """
+    rows, columns, *channels = kernel.shape
+    if rows == columns == 1:
+        return spectral_bound(tf.reshape(kernel, channels))
+    reach = (max(rows, columns) - 1) // 2
+    count = _FREQUENCIES * reach
+    turns = 2.0 * np.pi * np.arange(count) / count
+    # Opposite frequencies have matrices of equal size.
+    across = np.multiply.outer(turns, np.arange(columns))[None, :, None, :]
+    down = np.multiply.outer(turns[: count // 2 + 1], np.arange(rows))[:, None, :, None]
+    phases = (across + down).reshape(-1, rows * columns)
+    flat = tf.reshape(kernel, (rows * columns, math.prod(channels)))
+    real, imaginary = (
+        tf.reshape(tf.matmul(tf.constant(part, kernel.dtype), flat), (-1, *channels))
+        for part in (np.cos(phases), np.sin(phases))
+    )
+    # As real matrices, which have each singular value twice.
+    matrices = tf.concat(
+        [
+            tf.concat([real, -imaginary], axis=-1),
+            tf.concat([imaginary, real], axis=-1),
+        ],
+        axis=-2,
+    )
+    return spectral_bound(matrices) / math.cos(np.pi * reach / count) ** 2
+
+
+def limited(kernel: tf.Tensor, limit: float) -> tf.Tensor:
+    """Scale a matrix, or a convolution, down if it can stretch by more than ``limit``.
+
+    It then stretches by ``limit`` at most; a smaller one is left alone.
+    """
+    bound = spectral_bound(kernel) if len(kernel.shape) == 2 else convolution_bound(kernel)
     # Not limit / bound and then a minimum: at a kernel of zeros the gradient would be zero times
     # infinity.
-    return kernel * (limit / tf.maximum(spectral_bound(kernel), limit))
+    return kernel * (limit / tf.maximum(bound, limit))

@@ -92,7 +92,7 @@ def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor)
     however long the series. The series is of the first reference of :class:`Residual`, weights and
     gradient are of the second.
     """
-    detached = tf.nest.map_structure(tf.stop_gradient, linear)
+    detached = linear.detached()
     value, summed = _sum_series(detached, probes, tf.cast(weights, probes.dtype))
     surrogate = tf.reduce_sum(tf.stop_gradient(summed) * linear.jacobian_vector(probes), axis=-1)
     # The value of one, the gradient of the other.

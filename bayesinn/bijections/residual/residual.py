@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.bijection import Bijection, check_maps, constant_log_det
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.residual.fixed_point import fixed_point, with_implicit_gradient
+from bayesinn.bijections.residual.linearization import to_images, to_vectors
 from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork
 from bayesinn.bijections.residual.log_det_series import Geometric, Law, SeriesNoise, series_log_det
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_integer, check_number
 
 LOG_DETS = ("exact", "unbiased", "truncated")
@@ -18,7 +21,7 @@ _ACCURATE = 1e-4
 
 
 class Residual(Bijection):
-    """The map z = x + g(x, condition), g a dense network with slope in x of at most ``lipschitz``.
+    """The map z = x + g(x, condition), g a network with slope in x of at most ``lipschitz``.
 
     All elements of a vector act on all others at once: no halves, no order, no rotations in
     between. There is no formula for the inverse. It is found by iterating x = z - g(x), where each
@@ -26,9 +29,13 @@ class Residual(Bijection):
     than evaluating the density. Evaluation always gives the exact log-determinant. Training may use
     an estimate, which pays for tens of elements.
 
+    Of images, g is made of convolutions; conditions are vectors, or maps of the same height and
+    width, which are entries of their own. The exact log-determinant takes as many passes through g
+    as an image has elements.
+
     Parameters
     ----------
-    hidden : sequence of int, units of the hidden layers in g
+    hidden : sequence of int, units or filters of the hidden layers in g
     lipschitz : float
         Bound of the slope of g in x, between 0 and 1; the slope in the condition isn't limited.
     activation : {"lipswish", "elu"}
@@ -40,6 +47,9 @@ class Residual(Bijection):
     tolerance : float, optional
         Largest error of the inverse, relative to lengths above one; if left out, 1e-6 in single and
         1e-12 in double.
+    kernel_size : int
+        Odd number of pixels along each side that the first and the last convolution see.
+    reads : str, entry of the condition that g sees
 
     References
     ----------
@@ -56,6 +66,8 @@ class Residual(Bijection):
     (TensorShape([10, 3]), TensorShape([10]))
     """
 
+    event_rank = None
+
     def __init__(
         self,
         hidden: Sequence[int] = (64, 64),
@@ -65,6 +77,8 @@ class Residual(Bijection):
         terms: int = 5,
         law: Law = Geometric(),
         tolerance: float | None = None,
+        kernel_size: int = 3,
+        reads: str = FEATURES,
     ) -> None:
         super().__init__()
         subject = "Residual, argument"
@@ -92,6 +106,14 @@ class Residual(Bijection):
                 below=1,
                 do="leave it out, or take 1e-6",
             )
+        check_integer(f"{subject} 'kernel_size'", kernel_size, do="take 3")
+        if kernel_size % 2 == 0:
+            raise InputError(
+                f"{subject} 'kernel_size'",
+                expected="an odd number",
+                got=str(kernel_size),
+                do="take 3",
+            )
         self.hidden = tuple(hidden)
         self.lipschitz = lipschitz
         self.activation = activation
@@ -99,6 +121,8 @@ class Residual(Bijection):
         self.terms = terms
         self.law = law
         self.tolerance = tolerance
+        self.kernel_size = kernel_size
+        self.reads = reads
         # From a rough inverse, a reversible chain would compute wrong gradients.
         self.accurate_inverse = tolerance is None or tolerance <= _ACCURATE
 
@@ -106,20 +130,33 @@ class Residual(Bijection):
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
         super().build(event_shape, condition_shape)
-        sizes = (self.dimension, self.condition_dimension)
+        size = self.event_shape[:-1]
+        check_maps(self, size)
+        # Convolutions are as fast without.
+        self.xla_pays = not size
         dtype = self.variable_dtype
-        self.network = LipschitzNetwork(*sizes, self.hidden, self.lipschitz, self.activation, dtype)
+        self.network = LipschitzNetwork(
+            self.channels,
+            self.condition_dimension,
+            self.hidden,
+            self.lipschitz,
+            self.activation,
+            dtype,
+            size,
+            self.kernel_size,
+        )
         law = self.law if self.log_det == "unbiased" else None
         self.noise = None if self.log_det == "exact" else SeriesNoise(self.terms, law, dtype)
 
     def forward(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        g, linear = self.network.linearize(x, self.network.given(condition))
-        noise = None if self.noise is None else self.noise(x)
+        vectors = to_vectors(x)
+        g, linear = self.network.linearize(vectors, self.network.given(condition))
+        noise = None if self.noise is None else self.noise(vectors)
         log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
         # If g is affine, the log-determinant is the same for all rows; adding zeros repeats it.
-        return x + g, log_det + constant_log_det(x)
+        return to_images(vectors + g, self.event_shape[:-1]), log_det + constant_log_det(x)
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
@@ -129,6 +166,7 @@ class Residual(Bijection):
         tolerance = (
             _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
         )
+        z = to_vectors(z)
         fixed_z, fixed = tf.nest.map_structure(tf.stop_gradient, (z, given))
         solution = fixed_point(
             lambda x: fixed_z - linearize(x, fixed)[0], fixed_z, self.lipschitz, tolerance
@@ -136,4 +174,5 @@ class Residual(Bijection):
         # One more step, which gradients flow through.
         value, linear = linearize(solution, given)
         x = with_implicit_gradient(z - value, linear, self.lipschitz, tolerance)
-        return x, constant_log_det(x) - linearize(x, given)[1].log_det()
+        log_det = constant_log_det(x) - linearize(x, given)[1].log_det()
+        return to_images(x, self.event_shape[:-1]), log_det
