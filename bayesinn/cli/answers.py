@@ -81,7 +81,7 @@ def refinement_text(tree: xarray.DataTree) -> str:
     """
     if "refinement" not in tree.children:
         return ""
-    found = tree["refinement"]
+    found = tree["refinement"].to_dataset()
     methods = np.atleast_1d(found["method"].values)
     names, counts = np.unique(methods, return_counts=True)
     ways = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
