@@ -49,7 +49,8 @@ def costs(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     for model, of_model in runs.groupby("model", sort=False):
         groups = dict(iter(of_model.groupby(["method", "budget"], sort=False)))
         scores = {key: group["c2st"].mean() for key, group in groups.items()}
-        aim = scores["amortized", 0] + MARGIN
+        # Below one half is chance.
+        aim = max(scores["amortized", 0], 0.5) + MARGIN
         fixed = training.loc[model, "seconds"]
         network = groups["amortized", 0]["seconds"].to_numpy()
         for method in of_model["method"].unique():
@@ -70,7 +71,7 @@ def costs(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
             }
             if not trained:
                 middle, low, high = break_even(fixed, network, seconds)
-                row |= {"break-even": middle, "interval": f"{low:.2g} to {high:.2g}"}
+                row |= {"break-even": middle, "interval": f"{low:.3g} to {high:.3g}"}
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -140,10 +141,6 @@ def figure(found: pd.DataFrame) -> Figure:
         axis.set_xlim(1.0, MOST_SETS)
         axis.grid(alpha=0.25)
     axes[0, 0].set_ylabel("processor seconds in all")
-    drawn.suptitle(
-        "From which number of data sets on training pays (dots); dotted lines are less accurate",
-        fontsize=11,
-    )
     return drawn
 
 
