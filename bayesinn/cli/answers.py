@@ -74,6 +74,24 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
     )
 
 
+def refinement_text(tree: xarray.DataTree) -> str:
+    """Say how many observations each method made exact, and the worst of their numbers.
+
+    It is empty where draws are the network's.
+    """
+    if "refinement" not in tree.children:
+        return ""
+    found = tree["refinement"].to_dataset()
+    methods = np.atleast_1d(found["method"].values)
+    names, counts = np.unique(methods, return_counts=True)
+    ways = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
+    return (
+        f"refined by {ways if len(methods) > 1 else names[0]}: k-hat "
+        f"{float(found['k_hat'].max()):.2f}, effective size "
+        f"{float(found['effective_size'].min()):,.0f}, {float(found['seconds'].sum()):.2g} s\n"
+    )
+
+
 def unusual_text(
     posterior: Posterior,
     data: Mapping[str, Any] | None,

@@ -151,19 +151,27 @@ def infer(
     trust: cl.Trust = False,
     draws: cl.Draws = 4_000,
     exact: cl.Exact = False,
+    refine: cl.Refine = False,
     predictive: cl.Predictive = True,
     seed: cl.Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, or of each of several, with a trained posterior."""
     check_file(data)
     folder, posterior = open_posterior(run, output, simulator, trust)
-    from bayesinn.cli.answers import answer_text, unusual_text
+    from bayesinn.cli.answers import answer_text, refinement_text, unusual_text
 
     observation = read_observation(data, posterior.simulator, context, by)
     tree, table = folder.infer(
-        posterior, observation, draws=draws, seed=seed, exact=exact, predictive=predictive
+        posterior,
+        observation,
+        draws=draws,
+        seed=seed,
+        exact=exact,
+        refined=refine,
+        predictive=predictive,
     )
     typer.echo(answer_text(tree, table, exact))
+    typer.echo(refinement_text(tree), nl=False)
     typer.echo(unusual_text(posterior, observation, tree, table), nl=False)
     typer.echo(
         f"saved {folder.folder}/posterior.nc, posterior.csv"

@@ -255,6 +255,14 @@ Exact = Annotated[
     bool,
     typer.Option("--exact", help="Draw from the exact posterior, too, where that is possible."),
 ]
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine",
+        help="Correct draws by the simulator's log likelihood, so that they are from the exact "
+        "posterior.",
+    ),
+]
 Predictive = Annotated[
     bool, typer.Option(help="Simulate data from each draw, for the predictive figures.")
 ]

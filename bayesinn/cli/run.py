@@ -17,6 +17,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 """
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -53,7 +54,7 @@ from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
-from bayesinn.reference import exact_draws
+from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations
 
@@ -136,6 +137,7 @@ class Run:
         draws: int,
         seed: int,
         exact: bool = False,
+        refined: bool = False,
         predictive: bool = True,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         """Infer from an observation, save and return inference data and table.
@@ -143,6 +145,7 @@ class Run:
         If None, the observation is the simulator's own.
 
         ``exact`` asks for draws from the exact posterior beside, which may take minutes;
+        ``refined`` for draws that are corrected by the simulator's likelihood;
         ``predictive`` for data simulated from each draw. Several observations get neither, but a
         table with a row for each, and a figure of all.
         """
@@ -161,11 +164,10 @@ class Run:
                     do="give a file: --data FILE",
                 )
             if observation.batched:
-                return self._infer_many(posterior, observation, data, draws, seed, exact)
+                return self._infer_many(posterior, observation, data, draws, seed, exact, refined)
             data = {name: value[0] for name, value in observation.arrays.items()}
-            tree = posterior.infer(
-                data, draws=draws, seed=seed, predictive=predictive, progress=True
-            )
+            infer = functools.partial(refine, posterior) if refined else posterior.infer
+            tree = infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
             tree.attrs["posterior"] = fingerprint
             reference = exact_draws(simulator, data, seed=seed) if exact else None
             labels = simulator.labels
@@ -192,6 +194,7 @@ class Run:
         draws: int,
         seed: int,
         exact: bool,
+        refined: bool,
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         if exact:
             raise InputError(
@@ -201,7 +204,8 @@ class Run:
                 do="leave it out, or give one of them",
             )
         # Data simulated from each draw of each observation may not fit into memory.
-        tree = posterior.infer(observations.arrays, draws=draws, seed=seed, predictive=False)
+        infer = functools.partial(refine, posterior) if refined else posterior.infer
+        tree = infer(observations.arrays, draws=draws, seed=seed, predictive=False)
         tree.attrs["posterior"] = posterior.fingerprint
         labels = posterior.simulator.labels
         names, by = names_of(data)

@@ -3,7 +3,12 @@
 :func:`importance` weighs prior draws by their likelihood, :func:`tempered_smc` is for many
 parameters and sharp likelihoods, :func:`exact_draws` takes the best exact method that a simulator
 allows. :func:`refine` goes from an amortized posterior to the exact one. :class:`NUTS` samples any
-density that has a gradient. Vectors (n, d) are unconstrained parameters, as
+density that has a gradient.
+
+Without a likelihood, the classics are here to compare with: :func:`rejection_abc`,
+:func:`smc_abc`, :func:`synthetic_likelihood` and :func:`kde_mcmc`, each of one observation.
+
+Vectors (n, d) are unconstrained parameters, as
 :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
@@ -12,6 +17,11 @@ from bayesinn.reference.importance import (
     exact_draws as exact_draws,
     importance as importance,
 )
+from bayesinn.reference.kde_mcmc import kde_mcmc as kde_mcmc
 from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
 from bayesinn.reference.refine import refine as refine
+from bayesinn.reference.rejection_abc import rejection_abc as rejection_abc
+from bayesinn.reference.simulated_posterior import SimulatedPosterior as SimulatedPosterior
 from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc
+from bayesinn.reference.smc_abc import smc_abc as smc_abc
+from bayesinn.reference.synthetic_likelihood import synthetic_likelihood as synthetic_likelihood

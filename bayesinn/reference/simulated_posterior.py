@@ -1,0 +1,57 @@
+"""Draws that stand for a posterior which was reached by simulations alone, and what they cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayesinn.core import seeds
+from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulator import Arrays
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedPosterior:
+    """Equally weighted draws from an approximate posterior, without a likelihood.
+
+    Attributes
+    ----------
+    parameters : dict of name to array (n, *event); of chains, one after the other
+    simulations : int, all that were run, those of a pilot included
+    seconds : float
+    effective_size : float
+        Number of independent draws that are as precise: of weights, or the smallest of all
+        parameters of chains.
+    tolerances : array (populations,)
+        Largest distance between data and accepted simulations; empty for chains.
+    acceptance : float, share of the proposals of the last population, or of all steps of chains
+    r_hat : float, the largest of all parameters; NaN without chains
+    """
+
+    parameters: Arrays
+    simulations: int
+    seconds: float
+    effective_size: float
+    tolerances: np.ndarray
+    acceptance: float
+    r_hat: float = np.nan
+
+    def draws(self, n: int, seed: int) -> Arrays:
+        """Return draws (n, *event), by resampling; no repetition if there are enough."""
+        count = len(next(iter(self.parameters.values())))
+        rows = seeds.generator(seed, "simulated posterior").choice(count, n, replace=n > count)
+        return take(self.parameters, rows)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"SimulatedPosterior of {len(next(iter(self.parameters.values()))):,} draws",
+            f"  simulations:    {self.simulations:,} in {self.seconds:.1f} s",
+            f"  effective size: {self.effective_size:,.0f}",
+            f"  accepted:       {self.acceptance:.1%}",
+        ]
+        if len(self.tolerances):
+            lines.append(f"  tolerance:      {self.tolerances[-1]:.3g}")
+        if np.isfinite(self.r_hat):
+            lines.append(f"  R-hat:          {self.r_hat:.3f}")
+        return "\n".join(lines)
