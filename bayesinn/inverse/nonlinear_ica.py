@@ -7,7 +7,17 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-from bayesinn.bijections import Bijection
+from bayesinn.bijections import (
+    Bijection,
+    Chain,
+    Convolutional,
+    Coupling,
+    Perceptron,
+    Permutation,
+    Reshape,
+    SpaceToDepth,
+    Subnet,
+)
 from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
@@ -37,6 +47,47 @@ def gin(
     return coupling(
         blocks, hidden, transform, "permutation", actnorm=False, activation=activation
     ).chain
+
+
+def gin_image(
+    shape: Sequence[int],
+    filters: Sequence[int] = (16, 32),
+    blocks: int = 4,
+    hidden: Sequence[int] = (256,),
+    activation: str = "relu",
+    clamp: float = 2.0,
+) -> Bijection:
+    """Return a volume-preserving chain for images that arrive as vectors.
+
+    Each level halves the resolution and goes on with convolutional blocks. Two blocks of dense
+    networks see the whole image at last, and leave a vector.
+
+    Parameters
+    ----------
+    shape : sequence of int, (height, width, channels) of the images
+    filters : sequence of int
+        Channels of the hidden layers at each level; height and width must be divisible by two as
+        often.
+    blocks : int, convolutional blocks of each level
+    hidden, activation, clamp : as for :func:`gin`
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> chain = gin_image((8, 8, 1), filters=(4,), blocks=1, hidden=(8,))
+    >>> chain.forward(tf.ones((3, 64)))[0].shape
+    TensorShape([3, 64])
+    """
+    transform = VolumePreserving(clamp=clamp)
+
+    def stack(count: int, subnet: Subnet) -> list[Bijection]:
+        parts = [(Permutation(), Coupling(transform, subnet=subnet)) for _ in range(count)]
+        return [part for pair in parts for part in pair]
+
+    chain: list[Bijection] = [Reshape(shape)]
+    for count in filters:
+        chain += [SpaceToDepth(), *stack(blocks, Convolutional((count,), activation=activation))]
+    return Chain([*chain, Reshape(), *stack(2, Perceptron(hidden, activation))])
 
 
 @dataclass(frozen=True)
