@@ -7,9 +7,18 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
+from bayesinn.bijections import ActNorm, Chain, Permutation
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.inverse import ClassNormal, LatentMixture, Spectrum, gin, gin_image, match_sources
+from bayesinn.inverse import (
+    ClassNormal,
+    LatentMixture,
+    Spectrum,
+    gin,
+    gin_image,
+    latent_effects,
+    match_sources,
+)
 from bayesinn.plots.spectrum import spectrum
 from bayesinn.simulators.mixed_sources import MixedSources, mixed_sources
 from bayesinn.testing import check_bijection
@@ -172,6 +181,27 @@ def test_spectrum() -> None:
     assert found.order.tolist() == [1, 3, 0, 2]
     assert found.informative == 2
     assert found.leading(np.arange(8).reshape(2, 4)).tolist() == [[1, 3], [5, 7]]
+
+
+def test_effects_do_not_depend_on_the_scales_of_latent_elements() -> None:
+    labels = np.repeat([0, 1], 500)
+    x = np.random.default_rng(1).normal(size=(1_000, 3)) * [0.01, 3.0, 1.0]
+    # ActNorm gives all latent elements the same scale.
+    chain = Chain([ActNorm(), Permutation()])
+    model = LatentMixture(chain, ClassNormal("batch"), standardise=False)
+    model.fit(
+        x,
+        labels,
+        steps=1,
+        seed=1,
+        validation=0.0,
+        optimization=bi.Optimization(learning_rate=1e-6),
+        progress=False,
+    )
+    assert Spectrum.of(model.latent_scales).drops.max() < 1.1
+    found = Spectrum.of(latent_effects(model)[None])
+    assert found.informative == 2
+    np.testing.assert_allclose(found.values, 2.0 * np.array([3.0, 1.0, 0.01]) / 3**0.5, rtol=0.1)
 
 
 def test_sources_are_matched_up_to_order_sign_scale_and_shift() -> None:
