@@ -297,6 +297,16 @@ def test_hierarchical(tmp_path, capsys):
     assert "Diagnosis" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_images(tmp_path):
+    changes = {"steps=1_500, batch_size=64": "steps=200, batch_size=64"}
+    module = page("images", tmp_path, changes)
+    drawn = module.camera.draw(200, seed=5)
+    draws = module.posterior.sample(drawn.observables, draws=200, seed=6)
+    for name, values in drawn.parameters.items():
+        assert np.corrcoef(np.log(values), np.log(draws[name]).mean(axis=1))[0, 1] > 0.8
+
+
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)
