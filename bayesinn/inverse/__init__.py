@@ -4,9 +4,9 @@
   (:class:`ClassNormal`), and its loss with an information bottleneck (:class:`Bottleneck`).
 - :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a
   latent.
-- :func:`gin`, :class:`Spectrum`, :func:`match_sources`: non-linear ICA with volume-preserving
-  networks; :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are
-  known.
+- :func:`gin`, :func:`gin_image`, :class:`Spectrum`, :func:`latent_effects`,
+  :func:`match_sources`: non-linear ICA with volume-preserving networks;
+  :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
 import bayesinn.core.environment  # noqa: F401
@@ -18,6 +18,8 @@ from bayesinn.inverse.nonlinear_ica import (
     SourceMatch as SourceMatch,
     Spectrum as Spectrum,
     gin as gin,
+    gin_image as gin_image,
+    latent_effects as latent_effects,
     match_sources as match_sources,
 )
 from bayesinn.inverse.split_latent import SplitLatent as SplitLatent

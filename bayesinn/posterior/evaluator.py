@@ -45,8 +45,7 @@ class Evaluator:
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
         # Activations of images are as many as their pixels.
         shapes = model.parameters.event_shapes.values()
-        pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
-        self._rows_per_call = max(1, _ROWS_PER_CALL // pixels)
+        self._pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
         #: Where densities are highest.
         self.summits = Summits([model], [1.0])
 
@@ -54,6 +53,10 @@ class Evaluator:
     def density(self) -> str | None:
         """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
         return density_of(self.model.network.flow, _integers(self.model.parameters))
+
+    @property
+    def _rows_per_call(self) -> int:
+        return max(1, _ROWS_PER_CALL // self._pixels)
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -83,7 +86,8 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else self._rows_per_call
+        costly = self.density == "costly"
+        most = _ROWS_PER_COSTLY_CALL // self._pixels if costly else self._rows_per_call
         return in_parts(density, (dict(parameters), condition), max(1, most // draws))
 
     @full_precision()

@@ -2,8 +2,10 @@
 
     python paper_results/gin_artificial/run.py [--quick]
 
-Writes results.csv, spectra.png and sources.png beside this file. ``--quick`` trains for two epochs
-on few points and writes nothing that stays. Sorrenson, Rother and Köthe (2020), arXiv:2001.04872.
+Writes trainings.csv and arrays.npz beside this file, a row a training, then spectra_longer.png and
+sources_longer.png from both; trainings that are in the table already are left alone. ``--quick``
+trains for a few steps on few points and writes nothing that stays. Sorrenson, Rother and Köthe
+(2020), arXiv:2001.04872.
 """
 
 from __future__ import annotations
@@ -17,181 +19,202 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
+from figures import draw_sources, draw_spectra
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.bijections import Bijection, Chain, Coupling, Permutation
-from bayesinn.inverse import ClassNormal, LatentMixture, SourceMatch, Spectrum, gin, match_sources
-from bayesinn.plots.spectrum import spectrum
-from bayesinn.plots.style import CURVES, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.bijections import Affine, Bijection
+from bayesinn.flows import coupling
+from bayesinn.inverse import (
+    ClassNormal,
+    LatentMixture,
+    Spectrum,
+    gin,
+    latent_effects,
+    match_sources,
+)
 from bayesinn.simulators.mixed_sources import Kind, MixedSources, mixed_sources
 
 BATCH = 1_000
-EPOCHS = 80
 BLOCKS = 8
-MILESTONE = 50
 TEST_POINTS = 10_000
+SHOWN_POINTS = 2_000
+SEEDS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One training: which data, how many, and which network."""
+    """One training: which data, how many, and which network and schedule."""
 
     name: str
-    points: int = 100_000
     seed: int = 1
+    points: int = 100_000
     kind: Kind = "overlapping"
-    rotated: bool = False
     volume_preserving_mixing: bool = False
-    gin: bool = True
-    noise: float = 0.01
+    network: str = "gin"
+    noise: float = 0.0
+    width: int = 32
+    steps: int = 4_000
+    published_schedule: bool = False
 
 
-# Controls that need no more have 2e4 points. Five classes in colours that colour-blind readers can
-# tell apart; cases that have room beside each other.
-_CLASSES = ListedColormap([colour for colour, _, _ in CURVES])
-_ACROSS = 4
-CASES = (
-    Case("1e5 points"),
-    Case("1e5 points, seed 2", seed=2),
-    Case("1e4 points", points=10_000),
-    Case("1e4 points, seed 2", points=10_000, seed=2),
-    Case("separated classes", kind="separated"),
-    Case("rotated", points=20_000, rotated=True),
-    Case("rotated, equal scales", points=20_000, rotated=True, kind="equal scales"),
-    Case("no volume constraint", points=20_000, gin=False),
-    Case("volume-preserving mixing", points=20_000, volume_preserving_mixing=True, noise=0.0),
-)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A trained network and what it finds in fresh data."""
-
-    data: MixedSources
-    codes: np.ndarray
-    spectrum: Spectrum
-    match: SourceMatch
-    row: dict[str, object]
+def cases() -> list[Case]:
+    """Return all trainings; controls that need no more have one seed."""
+    kinds = [
+        Case("GIN"),
+        Case("volume-preserving mixing", volume_preserving_mixing=True),
+        Case("published training", noise=0.01, width=10, steps=8_000, published_schedule=True),
+        Case("10,000 points", points=10_000),
+        Case("no volume constraint", network="affine"),
+        Case("no volume constraint, ActNorm", network="glow"),
+    ]
+    several = [replace(case, seed=seed) for case in kinds for seed in SEEDS]
+    return [
+        *several,
+        Case("separated classes", kind="separated"),
+        Case("equal scales", kind="equal scales"),
+    ]
 
 
 def main() -> None:
-    """Train all cases, write."""
+    """Train all cases, measure, write, draw."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    # With noise, which is drawn, and without.
-    cases = [replace(case, points=5_000) for case in CASES[::8]] if quick else list(CASES)
-    epochs = 2 if quick else EPOCHS
-    blocks = 2 if quick else BLOCKS
-    outcomes: dict[str, Outcome] = {}
-    for case in cases:
-        outcomes[case.name] = run(case, epochs, blocks)
-        print(pd.Series(outcomes[case.name].row).to_string(), end="\n\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
-        table = pd.DataFrame([outcome.row for outcome in outcomes.values()])
-        table.to_csv(target / "results.csv", index=False, float_format="%.4g")
-        shown = {
-            case.name: outcomes[case.name] for case in cases if case.seed == 1 and case.noise > 0
-        }
-        spectra = {
-            name: outcome.spectrum.values
-            for name, outcome in shown.items()
-            if not name.startswith("rotated")
-        }
-        plots.save(spectrum(spectra), target / "spectra.png")
-        plots.save(draw(shown), target / "sources.png")
+        # A mixing that changes volumes, and one that doesn't.
+        chosen = [replace(case, points=5_000, steps=10) for case in cases()[:4:3]]
+        for case in chosen if quick else cases():
+            if (case.name, case.seed) not in finished(target):
+                row, arrays = run(case)
+                print(pd.Series(row).to_string(), end="\n\n", flush=True)
+                add(target, row, arrays)
+        draw(target)
 
 
-def run(case: Case, epochs: int, blocks: int) -> Outcome:
+def finished(target: Path) -> list[tuple[str, int]]:
+    """Return names and seeds of trainings that are in the table."""
+    file = target / "trainings.csv"
+    if not file.exists():
+        return []
+    table = pd.read_csv(file)
+    return list(zip(table["case"], table["seed"], strict=True))
+
+
+def add(target: Path, row: dict[str, object], arrays: dict[str, np.ndarray]) -> None:
+    """Add a row, and for the first seed its arrays, to the files."""
+    file = target / "trainings.csv"
+    table = [pd.read_csv(file)] if file.exists() else []
+    pd.concat([*table, pd.DataFrame([row])]).to_csv(file, index=False, float_format="%.4g")
+    if row["seed"] == SEEDS[0]:
+        file = target / "arrays.npz"
+        stored = dict(np.load(file)) if file.exists() else {}
+        stored |= {f"{row['case']}: {name}": values for name, values in arrays.items()}
+        np.savez_compressed(file, **stored)
+
+
+def draw(target: Path) -> None:
+    """Draw both figures from the stored arrays."""
+    arrays = dict(np.load(target / "arrays.npz"))
+    names = list(dict.fromkeys(name.partition(": ")[0] for name in arrays))
+    kept = {name: [arrays[f"{name}: {part}"] for part in PARTS] for name in names}
+    plots.save(
+        draw_spectra({name: parts[0] for name, parts in kept.items()}),
+        target / "spectra_longer.png",
+    )
+    plots.save(
+        draw_sources({name: parts[1:] for name, parts in kept.items()}),
+        target / "sources_longer.png",
+    )
+
+
+def run(case: Case) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     """Train on one data set; measure on other points of the same classes and mixing."""
-    started = time.monotonic()
+    started = time.process_time()
     data, test = (
-        mixed_sources(
-            points, case.seed, case.kind, case.rotated, case.volume_preserving_mixing, draw
-        )
+        mixed_sources(points, case.seed, case.kind, True, case.volume_preserving_mixing, draw)
         for draw, points in enumerate((case.points, TEST_POINTS))
     )
-    chain = gin(blocks, (10, 10), activation="relu") if case.gin else glow(blocks)
-    model = LatentMixture(chain, ClassNormal("batch"), standardise=False, noise=case.noise)
-    milestone = MILESTONE * epochs // EPOCHS * (case.points // BATCH)
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([milestone], [1e-2, 1e-3])
+    model = LatentMixture(chain_of(case), ClassNormal("batch"), standardise=False, noise=case.noise)
     model.fit(
         data.x,
         data.labels,
-        epochs=epochs,
+        steps=case.steps,
         batch_size=BATCH,
         seed=case.seed,
         validation=0.0,
-        optimization=bi.Optimization(
-            optimizer=keras.optimizers.Adam(schedule), clip_norm=10.0, average=0.0
-        ),
+        optimization=schedule(case),
         progress=False,
     )
     found = Spectrum.of(model.latent_scales)
-    codes = found.leading(model.latent_codes(test.x), 2)
+    # Which elements are informative is said by what they do: their own scales are arbitrary.
+    effects = Spectrum.of(latent_effects(model)[None])
+    codes = effects.leading(model.latent_codes(test.x), 2)
     match = match_sources(codes, test.sources[:, :2])
+    volumes = np.log(model.latent_scales).sum(axis=1) - np.log(data.scales).sum(axis=1)
     row = {
         "case": case.name,
-        "points": case.points,
         "seed": case.seed,
+        "points": case.points,
         "informative": found.informative,
         "drop after 2": found.drops[1],
+        "drop of effects after 2": effects.drops[1],
         "mean correlation": match.mean_correlation,
         "lowest correlation": match.correlation.min(),
         # Of the best two elements of x: what there is to gain.
         "mean correlation of x": match_sources(test.x, test.sources[:, :2]).mean_correlation,
-        "mean rank correlation": match.rank_correlation.mean(),
-        # The loss can't be lower than this entropy; where x is noisy or its volume changed, the two
-        # aren't comparable.
         "test loss": -model.log_prob(test.x, test.labels).mean(),
-        "source entropy": test.entropy if case.volume_preserving_mixing else np.nan,
-        "seconds": round(time.monotonic() - started),
+        # Noise on x would add to it.
+        "bound": np.nan if case.noise else bound(test),
+        "nats for the axes": nats_for_the_axes(test),
+        # How much the sum of log scales of a class exceeds that of its sources.
+        "least excess of a class": volumes.min(),
+        "largest excess of a class": volumes.max(),
+        "seconds": round(time.process_time() - started),
     }
-    return Outcome(test, codes, found, match, row)
+    turned = codes[:SHOWN_POINTS, match.match] * match.signs
+    arrays = {
+        "spectrum": found.values,
+        "sources": test.sources[:SHOWN_POINTS, :2],
+        "codes": turned,
+        "labels": test.labels[:SHOWN_POINTS].astype(np.float32),
+    }
+    return row, {name: arrays[name].astype(np.float32) for name in PARTS}
 
 
-def glow(blocks: int) -> Chain:
-    """The same network, free to change volumes."""
-    chain: list[Bijection] = []
-    for _ in range(blocks):
-        chain += [Permutation(), Coupling(hidden=(10, 10), activation="relu")]
-    return Chain(chain)
+#: What is kept of a training for the figures.
+PARTS = ("spectrum", "sources", "codes", "labels")
 
 
-@styled
-def draw(outcomes: dict[str, Outcome]) -> Figure:
-    """True sources and, below, two leading codes turned and scaled to them; colours are classes."""
-    across = min(_ACROSS, len(outcomes))
-    down = -(-len(outcomes) // across)
-    figure = Figure(figsize=(7.4, 4.2 * down), layout="constrained")
-    grid = figure.subplots(2 * down, across, squeeze=False)
-    for ax in grid.flat:
-        ax.set(xticks=[], yticks=[], frame_on=False)
-    for index, (name, outcome) in enumerate(outcomes.items()):
-        row, column = divmod(index, across)
-        sources = outcome.data.sources[:, :2]
-        match = outcome.match
-        codes = outcome.codes[:, match.match] * match.signs
-        shift = sources.mean(axis=0)
-        scale = sources.std(axis=0) / codes.std(axis=0)
-        codes = (codes - codes.mean(axis=0)) * scale + shift
-        above, below = grid[2 * row : 2 * row + 2, column]
-        for ax, points in ((above, sources), (below, codes)):
-            ax.scatter(
-                *points[:3_000].T, c=outcome.data.labels[:3_000], cmap=_CLASSES, s=2, linewidths=0
-            )
-            ax.set_frame_on(True)
-        above.set_title(wrapped(name, 1.6, 9.5), fontsize=9.5)
-        below.set_xlabel(f"correlation {match.mean_correlation:.3f}")
-        if column == 0:
-            above.set_ylabel("true sources")
-            below.set_ylabel("latent codes")
-    return figure
+def bound(test: MixedSources) -> float:
+    """Return the entropy of x given its class, in nats, which no loss is below."""
+    log_det = test.mixing.forward(test.sources.astype(np.float32))[1].numpy()
+    return test.entropy + log_det.mean()
+
+
+def nats_for_the_axes(test: MixedSources) -> float:
+    """Return what the best loss loses if the two sources are turned by 45 degrees, in nats."""
+    variances = test.scales[:, :2] ** 2
+    turned = np.log(variances.mean(axis=1)) - 0.5 * np.log(variances).sum(axis=1)
+    return turned.mean()
+
+
+def chain_of(case: Case) -> Bijection:
+    """Return the network: of GIN, or the same free to change volumes, perhaps with ActNorm."""
+    hidden = (case.width, case.width)
+    if case.network == "gin":
+        return gin(BLOCKS, hidden, activation="relu")
+    actnorm = case.network == "glow"
+    return coupling(BLOCKS, hidden, Affine(), "permutation", actnorm, activation="relu").chain
+
+
+def schedule(case: Case) -> bi.Optimization:
+    """Return Adam at 1e-2, which falls to zero on a cosine, or to a tenth at five eighths."""
+    if not case.published_schedule:
+        return bi.Optimization(learning_rate=1e-2, clip_norm=10.0)
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([case.steps * 5 // 8], [1e-2, 1e-3])
+    return bi.Optimization(optimizer=keras.optimizers.Adam(rates), clip_norm=10.0, average=0.0)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,18 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
+from bayesinn.bijections import ActNorm, Chain, Permutation
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.inverse import ClassNormal, LatentMixture, Spectrum, gin, match_sources
+from bayesinn.inverse import (
+    ClassNormal,
+    LatentMixture,
+    Spectrum,
+    gin,
+    gin_image,
+    latent_effects,
+    match_sources,
+)
 from bayesinn.plots.spectrum import spectrum
 from bayesinn.simulators.mixed_sources import MixedSources, mixed_sources
 from bayesinn.testing import check_bijection
@@ -48,6 +57,25 @@ def test_volume_is_preserved(dimension: int, seed: int) -> None:
 
 def test_gin_is_a_bijection() -> None:
     check_bijection(lambda: gin(blocks=2, hidden=(8,)), dimensions=(3,), condition_dimensions=(0,))
+
+
+def test_volume_of_images_is_preserved() -> None:
+    with default_dtype("float64"), seeded_initial_weights(1):
+        chain = gin_image((4, 4, 1), filters=(4, 8), blocks=1, hidden=(8,))
+        chain.build((16,))
+    generator = np.random.default_rng(1)
+    for variable in chain.trainable_variables:
+        variable.assign(variable.numpy() + generator.normal(scale=0.3, size=variable.shape))
+    x = tf.random.stateless_normal((8, 16), (1, 2), dtype=tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        z, log_det = chain.forward(x)
+    np.testing.assert_array_equal(log_det, np.zeros(8))
+    jacobians = tape.batch_jacobian(z, x).numpy()
+    np.testing.assert_allclose(np.linalg.slogdet(jacobians)[1], 0.0, atol=1e-9)
+    # Convolutions and dense networks together: each element depends on all pixels.
+    assert (np.abs(jacobians).max(axis=0) > 0.0).all()
+    np.testing.assert_allclose(chain.inverse(z)[0], x, atol=1e-9)
 
 
 def test_a_uniform_box_keeps_its_density() -> None:
@@ -153,6 +181,27 @@ def test_spectrum() -> None:
     assert found.order.tolist() == [1, 3, 0, 2]
     assert found.informative == 2
     assert found.leading(np.arange(8).reshape(2, 4)).tolist() == [[1, 3], [5, 7]]
+
+
+def test_effects_do_not_depend_on_the_scales_of_latent_elements() -> None:
+    labels = np.repeat([0, 1], 500)
+    x = np.random.default_rng(1).normal(size=(1_000, 3)) * [0.01, 3.0, 1.0]
+    # ActNorm gives all latent elements the same scale.
+    chain = Chain([ActNorm(), Permutation()])
+    model = LatentMixture(chain, ClassNormal("batch"), standardise=False)
+    model.fit(
+        x,
+        labels,
+        steps=1,
+        seed=1,
+        validation=0.0,
+        optimization=bi.Optimization(learning_rate=1e-6),
+        progress=False,
+    )
+    assert Spectrum.of(model.latent_scales).drops.max() < 1.1
+    found = Spectrum.of(latent_effects(model)[None])
+    assert found.informative == 2
+    np.testing.assert_allclose(found.values, 2.0 * np.array([3.0, 1.0, 0.01]) / 3**0.5, rtol=0.1)
 
 
 def test_sources_are_matched_up_to_order_sign_scale_and_shift() -> None:

@@ -297,6 +297,16 @@ def test_hierarchical(tmp_path, capsys):
     assert "Diagnosis" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_images(tmp_path):
+    changes = {"steps=1_500, batch_size=64": "steps=200, batch_size=64"}
+    module = page("images", tmp_path, changes)
+    drawn = module.camera.draw(200, seed=5)
+    draws = module.posterior.sample(drawn.observables, draws=200, seed=6)
+    for name, values in drawn.parameters.items():
+        assert np.corrcoef(np.log(values), np.log(draws[name]).mean(axis=1))[0, 1] > 0.8
+
+
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)
@@ -328,9 +338,10 @@ def test_priors_of_scipy_are_those_of_tfp():
         assert np.isfinite(prior[name].log_prob(values)).all(), name
 
 
-def test_images(tmp_path, monkeypatch):
+def test_images_as_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    module = page("images", tmp_path, {"steps=3_000, batch_size=64": "steps=150, batch_size=32"})
+    changes = {"steps=3_000, batch_size=64": "steps=150, batch_size=32"}
+    module = page("images_as_parameters", tmp_path, changes)
     assert module.draws.shape == (4, 100, 8, 8, 1)
     # Already better than what was seen, and than the mean of the data set.
     errors = module.draws.mean(axis=1) - module.truth
