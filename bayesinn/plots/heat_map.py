@@ -69,5 +69,5 @@ def heat_map(
         if titles:
             above.set_title(wrapped(titles[index], each - 0.1, _POINTS), fontsize=_POINTS)
     bar = figure.colorbar(colours, ax=list(grid[1]), aspect=8)
-    bar.set_label(f"{name},\nby place", fontsize=_POINTS)
+    bar.set_label(wrapped(f"{name}, by place", each, _POINTS), fontsize=_POINTS)
     return figure

@@ -67,16 +67,19 @@ def precomputed(
     The trainable computes it.
     """
     rows = len(next(iter(arrays.values())))
-    compute = tf.function(trainable.precompute, autograph=False)
+    traced = tf.function(trainable.precompute, autograph=False)
+    compute = None
     # Often larger than all else: written at once into the variables that training reads.
     results: dict[str, tf.Variable] = {}
     with Progress("preparing", rows, "simulations", shown=progress) as display:
         for start in range(0, rows, batch_size):
             # Each batch has the same number of rows: XLA would compile any other number anew.
             chosen = np.arange(start, start + batch_size) % rows
-            batch = compute(
-                {name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()}
-            )
+            given = {name: tf.convert_to_tensor(value[chosen]) for name, value in arrays.items()}
+            # TensorFlow would warn of the calls for several trainables, as of one that is traced
+            # again and again.
+            compute = compute or traced.get_concrete_function(given)
+            batch = compute(given)
             if not batch:
                 display.shown = False
                 return arrays, 0.0

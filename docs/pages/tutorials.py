@@ -19,8 +19,8 @@ _CELL = re.compile(
 )
 _INDEX = """# Tutorials
 
-In this order. Each runs as it stands; all but the last, which is there to look things up, end with two exercises, whose
-answers are folded. Times are those of two processor cores.
+In this order. Each runs as it stands; all but the seventh, which is there to look things up, end with two exercises,
+whose answers are folded. Times are those of two processor cores.
 
 {cards}
 
@@ -88,6 +88,12 @@ _SENTENCES = {
         "2 minutes",
         "To look things up: every diagnostic on a correct posterior, and on one that is broken in "
         "a known way.",
+    ),
+    "08_pictures": (
+        "1.png",
+        "2 minutes",
+        "From a flow of vectors to one of pictures; and what a classifier by densities knows that "
+        "a softmax doesn't.",
     ),
 }
 

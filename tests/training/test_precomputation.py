@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bayesinn.training import precomputation
 from bayesinn.training.precomputation import precomputed
@@ -37,6 +38,20 @@ def test_each_row_is_computed_once_in_batches_of_one_size(batch_size: int) -> No
 def test_a_trainable_that_computes_nothing_costs_nothing() -> None:
     arrays = {"x": np.arange(10.0)}
     assert precomputed(SimpleNamespace(precompute=lambda batch: {}), arrays, 4) == (arrays, 0.0)
+
+
+def test_several_trainables_are_no_retracing(caplog: pytest.LogCaptureFixture) -> None:
+    class Trainable:
+        def precompute(self, batch):
+            return {}
+
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        for _ in range(8):
+            precomputed(Trainable(), {"x": np.arange(10.0)}, 4)
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert not caplog.records
 
 
 def test_pretraining_takes_a_sixth_of_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
