@@ -2,8 +2,8 @@
 
     python paper_results/gaussian_field/run.py [--quick]
 
-Writes results.csv and sbc.csv beside this file, and keeps the training in runs/gaussian_field,
-where a second start goes on. ``--quick`` trains for a few steps and writes nothing that stays.
+Writes results.csv, sbc.csv and the posterior beside this file, and keeps the training in
+runs/gaussian_field, where a second start goes on. ``--quick`` trains for a few steps and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def main() -> None:
         started = time.process_time()
         posterior = train(2 if quick else STEPS, Path(folder) if quick else RUNS)
         seconds = round(time.process_time() - started)
+        posterior.save(target / "posterior")
         results = distances(posterior, 2 if quick else SETS, 100 if quick else DRAWS)
         results.insert(0, "steps", STEPS)
         results["seconds"] = seconds
