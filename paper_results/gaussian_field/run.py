@@ -21,7 +21,7 @@ import bayesinn as bi
 from bayesinn.simulators import gaussian_field as module
 from bayesinn.simulators.gaussian_field import gaussian_field
 
-STEPS = 2_000
+STEPS = 16_000
 BATCH = 64
 LEARNING_RATE = 2e-3
 SETS = 50
