@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn.plots.panels import legend_below
@@ -17,8 +18,15 @@ def draw_spectra(spectra: dict[str, np.ndarray]) -> Figure:
 
 @styled
 def draw_effects(effects: dict[str, np.ndarray]) -> Figure:
-    """How much pixels change with each element, in the order of their standard deviations."""
-    return _curves(effects, "RMS change of a pixel")
+    """How much pixels change with each element, in the order of their standard deviations.
+
+    Running medians of 15 neighbours in rank.
+    """
+    smooth = {
+        name: pd.Series(values).rolling(15, center=True, min_periods=1).median().to_numpy()
+        for name, values in effects.items()
+    }
+    return _curves(smooth, "RMS change of a pixel")
 
 
 def _curves(curves: dict[str, np.ndarray], label: str) -> Figure:
