@@ -43,9 +43,6 @@ class Evaluator:
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
-        # Activations of images are as many as their pixels.
-        shapes = model.parameters.event_shapes.values()
-        self._pixels = max(math.prod(shape[:2]) if len(shape) == 3 else 1 for shape in shapes)
         #: Where densities are highest.
         self.summits = Summits([model], [1.0])
 
@@ -54,9 +51,10 @@ class Evaluator:
         """Whether densities are "exact", "costly", or absent (None); see :func:`density_of`."""
         return density_of(self.model.network.flow, _integers(self.model.parameters))
 
-    @property
-    def _rows_per_call(self) -> int:
-        return max(1, _ROWS_PER_CALL // self._pixels)
+    def _rows_per_call(self, most: int) -> int:
+        """Return how many rows a call may have, fewer of images: each pixel has activations."""
+        shapes = self.model.parameters.event_shapes.values()
+        return max(1, most // max(_pixels(shape) for shape in shapes))
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -69,7 +67,7 @@ class Evaluator:
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        rows = max(1, self._rows_per_call // draws)
+        rows = max(1, self._rows_per_call(_ROWS_PER_CALL) // draws)
         return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
@@ -86,9 +84,10 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        costly = self.density == "costly"
-        most = _ROWS_PER_COSTLY_CALL // self._pixels if costly else self._rows_per_call
-        return in_parts(density, (dict(parameters), condition), max(1, most // draws))
+        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
+        return in_parts(
+            density, (dict(parameters), condition), max(1, self._rows_per_call(most) // draws)
+        )
 
     @full_precision()
     def encode(
@@ -102,7 +101,7 @@ class Evaluator:
         return in_parts(
             lambda part, number: self._encode(*part, seeds.fold_in(seed, number)),
             rows,
-            self._rows_per_call,
+            self._rows_per_call(_ROWS_PER_CALL),
         )
 
     @full_precision()
@@ -203,3 +202,7 @@ def density_of(flow: Flow, integers: int) -> str | None:
 
 def _integers(space: ParameterSpace) -> int:
     return sum(math.prod(space.event_shapes[name]) for name in space.discrete)
+
+
+def _pixels(shape: tuple[int, ...]) -> int:
+    return math.prod(shape[:2]) if len(shape) == 3 else 1
