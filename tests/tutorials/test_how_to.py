@@ -307,6 +307,16 @@ def test_images(tmp_path):
         assert np.corrcoef(np.log(values), np.log(draws[name]).mean(axis=1))[0, 1] > 0.8
 
 
+def test_classics(tmp_path):
+    module = page("classics", tmp_path, {"simulations=100_000": "simulations=15_000"})
+    found = module.found.parameters
+    # The prior's, of a uniform law, are 26, 4.3 and 0.29; u does nothing.
+    assert found["r"].std() < 20.0
+    assert found["rho"].std() < 2.5
+    assert abs(found["rho"].mean() - 10.0) < 2.5 * found["rho"].std()
+    assert found["u"].std() == pytest.approx(0.29, abs=0.05)
+
+
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)
