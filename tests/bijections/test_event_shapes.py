@@ -15,7 +15,6 @@ from bayesinn.bijections import (
     Chain,
     Coupling,
     Hierarchical,
-    Residual,
 )
 from bayesinn.bijections.bijection import constant_log_det
 from bayesinn.bijections.condition import SharedCondition
@@ -190,7 +189,7 @@ def test_flows_of_images(latent: Latent | None, flat: bool) -> None:
     assert flow(images, repeated).shape == (20,)
 
 
-@pytest.mark.parametrize("make", [Autoregressive, Hierarchical, Residual])
+@pytest.mark.parametrize("make", [Autoregressive, Hierarchical])
 def test_bijections_of_vectors_refuse_images(make: Callable[[], Bijection]) -> None:
     for bijection in (make(), Chain([make()])):
         with pytest.raises(
