@@ -97,7 +97,7 @@ def test_nothing_is_left_to_do_at_the_least_time() -> None:
 
 @pytest.mark.parametrize("largest_time", [1.0, 10.0, 80.0])
 def test_one_step_shrinks_by_a_known_share(largest_time: float) -> None:
-    flow = Consistency(ExactConsistency(MEAN, SD), largest_time=largest_time)
+    flow = Consistency(ExactConsistency(MEAN, SD), largest_time=largest_time, steps=1)
     flow.build((1,))
     draws = flow.sample(100_000, seed=(1, 2)).numpy()
     share = shrunk_by_consistency(SD, largest_time)
