@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import sys
 from importlib.metadata import version
@@ -16,6 +17,8 @@ _FLAGS = "TF_XLA_FLAGS"
 _FOLDER_FLAG = "--tf_xla_persistent_cache_directory="
 #: A program for another kind of device depends on more than the name of its folder says.
 _DEVICES = "--tf_xla_persistent_cache_device_types=CPU"
+#: Flags that :func:`keep_programs` has set.
+_OWN = re.compile(rf"\s*{_FOLDER_FLAG}\S*/[0-9a-f]{{16}} {_DEVICES}$")
 #: Bytes that programs may take; those written first go first.
 _MOST_BYTES = 500_000_000
 #: Free bytes without which nothing is kept.
@@ -31,19 +34,14 @@ def keep_programs() -> None:
     """
     if "tensorflow" in sys.modules:
         return
-    flags = os.environ.get(_FLAGS, "").split()
-    root = _root()
-    if root is None:
-        return
-    # Those of a parent process, which may use another number of threads.
-    flags = [flag for flag in flags if not flag.startswith((f"{_FOLDER_FLAG}{root}", _DEVICES))]
-    if any(flag.startswith(_FOLDER_FLAG) for flag in flags):
-        return
-    folder = root / _machine()
-    if not _has_space(folder):
-        return
-    _remove_oldest(root)
-    os.environ[_FLAGS] = " ".join([*flags, f"{_FOLDER_FLAG}{folder}", _DEVICES])
+    # Without those of a parent process, which may use another number of threads.
+    flags = _OWN.sub("", os.environ.get(_FLAGS, ""))
+    folder = _folder()
+    if folder is not None and _FOLDER_FLAG not in flags and _has_space(folder):
+        _remove_oldest(folder.parent)
+        flags = f"{flags} {_FOLDER_FLAG}{folder} {_DEVICES}".strip()
+    if flags or _FLAGS in os.environ:
+        os.environ[_FLAGS] = flags
 
 
 def clear_programs() -> bool:
@@ -56,14 +54,16 @@ def clear_programs() -> bool:
     return False
 
 
-def _root() -> Path | None:
+def _folder() -> Path | None:
+    """Return the folder of this machine's programs; None if they are not to be kept."""
     chosen = os.environ.get(SETTING, "")
     if chosen.lower() == "off":
         return None
-    if chosen:
-        return Path(chosen).expanduser().absolute()
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches) / "bayesinn"
+    root = Path(chosen) if chosen else Path(caches) / "bayesinn"
+    folder = root.expanduser().absolute() / _machine()
+    # XLA splits its flags at spaces, and ends the process if it doesn't know one.
+    return None if " " in str(folder) else folder
 
 
 def _machine() -> str:

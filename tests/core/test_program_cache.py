@@ -55,7 +55,12 @@ def test_a_folder_is_named_to_xla(flags, tmp_path: Path) -> None:
     assert flags(str(tmp_path), before=told) == told
 
 
-@pytest.mark.parametrize("cache", ["off", "OFF", "{}/file/programs"])
+def test_a_process_that_keeps_nothing_drops_what_it_inherits(flags, tmp_path: Path) -> None:
+    inherited = flags(str(tmp_path), before="--other=1")
+    assert flags("off", before=inherited) == "--other=1"
+
+
+@pytest.mark.parametrize("cache", ["off", "OFF", "{}/file/programs", "{}/my programs"])
 def test_nothing_is_kept_where_nothing_can_be(flags, tmp_path: Path, cache: str) -> None:
     (tmp_path / "file").write_text("a file, no folder")
     assert flags(cache.format(tmp_path)) == ""
