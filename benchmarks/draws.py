@@ -11,25 +11,19 @@ over rounds in which all estimators of a dimension take turns.
 
 from __future__ import annotations
 
-import os
-
-# Before TensorFlow starts: the processor time of several threads would count their waiting.
-os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
 import argparse
-import time
+import itertools
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
-import tensorflow_probability as tfp
+
+# First: it leaves TensorFlow one thread, before it starts.
+from flow_speed import noisy_copy, seconds
 
 import bayesinn as bi
-
-tfd = tfp.distributions
 
 DIMENSIONS = (2, 10)
 DRAWS = 10_000
@@ -37,7 +31,7 @@ ROUNDS = 7
 STEPS = 500
 SEED = 1
 Maker = Callable[[bi.Simulator], bi.Estimator]
-Draw = Callable[[int], object]
+Draw = Callable[[], np.ndarray]
 
 
 def amortized(flow: Callable[[], bi.flows.Flow] | None = None) -> Maker:
@@ -61,39 +55,14 @@ ESTIMATORS: dict[str, Maker] = {
 CHAINS = (bi.AmortizedLikelihood, bi.LikelihoodRatio)
 
 
-def noisy_copy(dimension: int) -> bi.Simulator:
-    """A vector of parameters, and the same with noise."""
-
-    @bi.simulator(
-        prior={"vector": tfd.Sample(tfd.Normal(0.0, 1.0), dimension)},
-        name=f"noisy copy of {dimension}",
-    )
-    def copy(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        vector = parameters["vector"]
-        return {"copy": vector + 0.5 * tf.random.stateless_normal(tf.shape(vector), seed)}
-
-    return copy
-
-
 def drawing(make: Maker, dimension: int, steps: int) -> Draw:
-    """Return a function of the seed that draws from a trained posterior."""
+    """Return a function that draws from a trained posterior, with another seed in each call."""
     estimator = make(noisy_copy(dimension))
     estimator.fit(steps=steps, batch_size=256, seed=SEED, progress=False)
     posterior = estimator.posterior() if isinstance(estimator, CHAINS) else estimator
     observed = {"copy": np.linspace(-1.0, 1.0, dimension)}
-    return lambda seed: posterior.sample(observed, draws=DRAWS, seed=seed)
-
-
-def seconds(calls: dict[str, Draw], rounds: int) -> dict[str, float]:
-    """Return the median processor time of a call; the first of each, which compiles, is left out."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
-        for name, call in calls.items():
-            started = time.process_time()
-            call(number)
-            if number:
-                times[name].append(time.process_time() - started)
-    return {name: float(np.median(values)) for name, values in times.items()}
+    numbers = itertools.count()
+    return lambda: posterior.sample(observed, draws=DRAWS, seed=next(numbers))["vector"]
 
 
 def main() -> None:

@@ -114,7 +114,9 @@ class Runner:
         return self._sample(self.step.value())
 
 
-def seconds(calls: dict[str, Callable[[], tf.Tensor]], rounds: int) -> dict[str, float]:
+def seconds(
+    calls: dict[str, Callable[[], tf.Tensor | np.ndarray]], rounds: int
+) -> dict[str, float]:
     """Median processor time of a call, by turns; the first of each, which compiles, is left out."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):

@@ -195,12 +195,12 @@ def compiled(
         return Compiled(plain, False)
     try:
         try:
-            fused = _tried(function, trial, autograph)
+            fused = _compile_and_run(function, trial, autograph)
         except (tf.errors.OutOfRangeError, tf.errors.DataLossError):
             # A program that was kept on disk is damaged.
             if not clear_programs():
                 raise
-            fused = _tried(function, trial, autograph)
+            fused = _compile_and_run(function, trial, autograph)
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:
@@ -218,7 +218,7 @@ def compiled(
     return Compiled(fused, True)
 
 
-def _tried(function: Callable[..., Any], trial: Sequence[Any], autograph: bool) -> Any:
+def _compile_and_run(function: Callable[..., Any], trial: Sequence[Any], autograph: bool) -> Any:
     """Compile a function with XLA, and run it once."""
     fused = compiled_by_xla(function, autograph)
     # Inside another function, as where it is used: called by itself, XLA would compile it once more

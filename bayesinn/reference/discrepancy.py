@@ -15,7 +15,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.reference.smc_target import Target
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
 
 #: A function of observables (n, ...) and context by name: summaries (n, k).
@@ -69,14 +69,7 @@ class Discrepancy:
                 got="observables of varying length, or with missing values",
                 do="pass summaries=function, which takes observables and context",
             )
-        checked = check_observations(simulator, data)
-        if checked.count > 1:
-            raise InputError(
-                "Data",
-                expected="one observation",
-                got=f"{checked.count}",
-                do="call once for each of them",
-            )
+        checked = check_one_observation(simulator, data)
         self.observation = checked.arrays
         self._context = {name: checked.arrays[name] for name in simulator.context_names}
         self._summaries = flattened if summaries is None else summaries

@@ -17,7 +17,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_one_observation
 
 _DRAWS = 1_000_000
 _CHUNK = 100_000
@@ -59,7 +59,7 @@ def importance(
     check_integer("Argument 'draws'", draws)
     log_likelihood = likelihood_of(simulator)
     observation = {
-        name: value[0] for name, value in check_observations(simulator, data).arrays.items()
+        name: value[0] for name, value in check_one_observation(simulator, data).arrays.items()
     }
     prior_seed = seeds.tensor_seed(seed, "reference")
     sample = tf.function(simulator.prior.sample, autograph=False)

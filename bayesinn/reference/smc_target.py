@@ -11,7 +11,7 @@ from bayesinn.core.compilation import XLA, Compiled, compiled
 from bayesinn.core.errors import InputError
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
 
 Tensors = Mapping[str, tf.Tensor]
@@ -116,14 +116,7 @@ def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[s
 
     Context is as its distribution draws it.
     """
-    checked = check_observations(simulator, data)
-    if checked.count > 1:
-        raise InputError(
-            "Data",
-            expected="one observation",
-            got=f"{checked.count}",
-            do="call tempered_smc for one after the other",
-        )
+    checked = check_one_observation(simulator, data)
     return tensors_of(simulator, {name: value[0] for name, value in checked.arrays.items()})
 
 

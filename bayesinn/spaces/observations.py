@@ -81,6 +81,19 @@ def check_observations(
     return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
 
 
+def check_one_observation(simulator: Simulator, data: Mapping[str, Any]) -> Observations:
+    """Check observables and context as :func:`check_observations` does; refuse several."""
+    checked = check_observations(simulator, data)
+    if checked.count > 1:
+        raise InputError(
+            "Data",
+            expected="one observation",
+            got=f"{checked.count}",
+            do="call once for each of them",
+        )
+    return checked
+
+
 def _fill_ragged(
     simulator: Simulator, data: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import bayesinn as bi
+from bayesinn.core.errors import InputError
 from bayesinn.reference import exact_draws, importance
 from bayesinn.simulators import (
     gaussian as gaussian_module,
@@ -74,6 +75,8 @@ def test_no_exact_draws_of_impossible_data() -> None:
         return {"y": parameters["x"]}
 
     assert importance(bounded, {"y": 0.0}, draws=1_000).effective_size == 0.0
+    with pytest.raises(InputError, match="one observation"):
+        importance(bounded, {"y": [0.0, 1.0]}, draws=1_000)
     with pytest.warns(UserWarning, match="fewer than 500 would count"):
         assert exact_draws(bounded, {"y": 0.0}, seed=1) is None
 
