@@ -1,6 +1,6 @@
 """Several networks of one posterior, trained on the same simulations: their densities' mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -39,11 +39,12 @@ class MixtureNetwork(PosteriorNetwork):
         training: bool = False,
         precomputed: Mapping[str, Tensors] | None = None,
     ) -> dict[str, tf.Tensor]:
-        return {
-            entry_name(name, number): value
-            for number, member in enumerate(self.members)
-            for name, value in member.condition(inputs, masks, training, precomputed).items()
-        }
+        return _together(
+            member.condition(inputs, masks, training, precomputed) for member in self.members
+        )
+
+    def placeholder_condition(self, inputs: Tensors, masks: Tensors) -> dict[str, tf.Tensor]:
+        return _together(member.placeholder_condition(inputs, masks) for member in self.members)
 
     def compared(self, condition: Condition) -> tf.Tensor:
         """Return what :meth:`PosteriorNetwork.compared` does, by the first network."""
@@ -96,6 +97,15 @@ class MixtureFlow(Flow):
         turned = tf.gather(stacked, order, axis=2, batch_dims=1)
         flat = tf.reshape(turned, tf.concat([[rows, most * count], shape[3:]], 0))
         return flat[:, :n]
+
+
+def _together(conditions: Iterable[Condition]) -> dict[str, tf.Tensor]:
+    """Return the entries of all members' conditions."""
+    return {
+        entry_name(name, number): value
+        for number, condition in enumerate(conditions)
+        for name, value in condition.items()
+    }
 
 
 def entry_name(name: str, member: int) -> str:

@@ -24,15 +24,16 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def build_weights(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
         """Build all weights for a batch of these shapes; values are ignored."""
+        condition = self.placeholder_condition(inputs, masks)
+        self.loss(vector, condition, tf.zeros((2,), tf.int32))
+
+    def placeholder_condition(self, inputs: Tensors, masks: Tensors) -> dict[str, tf.Tensor]:
+        """Return what :meth:`condition` does in shape, with other values and sooner."""
         placeholders = {
             key: summary.placeholder(self._seen(key, inputs))
             for key, summary in self.summaries.items()
         }
-        self.loss(
-            vector,
-            self.condition(inputs, masks, precomputed=placeholders),
-            tf.zeros((2,), tf.int32),
-        )
+        return self.condition(inputs, masks, precomputed=placeholders)
 
     def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
         """Return what each summary can compute once for each simulation."""

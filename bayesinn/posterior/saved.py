@@ -48,7 +48,7 @@ def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulat
     # What doesn't fit would fail with the first observation.
     with saved.explained_weights():
         inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
-        condition = model.network.condition(*model.data.to_network(ones))
+        condition = model.network.placeholder_condition(*model.data.to_network(ones))
         reference.check(model.network.compared(condition).numpy(), inputs)
     return reference
 

@@ -22,18 +22,28 @@ class PriorWarning(UserWarning):
 
 
 def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
-    """Warn of parameters (n, *event) whose distribution is not the prior's, by quantiles."""
+    """Warn of parameters (n, *event) whose distribution is not the prior's, by quantiles.
+
+    One warning shows the farthest number of each parameter, and counts the others.
+    """
     drawn = prior.sample(_DRAWS, seeds.tensor_seed(0, "prior"))
-    expected = columns({name: value.numpy() for name, value in drawn.items()}, 1)
-    given = columns({name: rows[name] for name in prior.names}, 1)
-    for name, values in given.items():
-        distance, p_value = _distance(values, expected[name])
-        if distance > _DISTANCE and p_value < _CHANCE:
-            own, theirs = (_quantiles(part) for part in (values, expected[name]))
+    for name in prior.names:
+        expected = columns({name: drawn[name].numpy()}, 1)
+        given = columns({name: rows[name]}, 1)
+        other = {}
+        for part, values in given.items():
+            distance, p_value = _distance(values, expected[part])
+            if distance > _DISTANCE and p_value < _CHANCE:
+                other[part] = distance
+        if other:
+            farthest = max(other, key=other.__getitem__)
+            own = _quantiles(given[farthest])
+            theirs = _quantiles(expected[farthest])
+            more = f", the farthest of {len(other)} numbers" if len(other) > 1 else ""
             warnings.warn(
-                f"training data contradict the prior of {name!r}: their 5, 50 and 95 % quantiles "
-                f"are {own}, the prior's are {theirs}. The posterior learns the prior of its "
-                f"training data: declare the one that these were drawn from",
+                f"training data contradict the prior of {farthest!r}{more}: their 5, 50 and 95 % "
+                f"quantiles are {own}, the prior's are {theirs}. The posterior learns the prior of "
+                f"its training data: declare the one that these were drawn from",
                 PriorWarning,
                 stacklevel=2,
             )

@@ -63,8 +63,10 @@ def trained(state: Path, quick: bool, minutes: float) -> bi.AmortizedPosterior:
         np.concatenate([views] * (copies // 8 or 1)), np.tile(digit, 8 * (copies // 8 or 1)), seed=1
     )
     held_out = exact.coloured(*exact.pictures(test=True), seed=2)
+    stride = len(data["colour"]) // 2_000
     model = bi.from_arrays(
-        {"colour": bi.Samples(data["colour"][:2_000], noise=exact.SIGMA)},
+        # Some of each view.
+        {"colour": bi.Samples(data["colour"][::stride], noise=exact.SIGMA)},
         {"grey": (8, 8, 1), "digit": (10,)},
     )
     width = 8 if quick else 64

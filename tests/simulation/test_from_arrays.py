@@ -10,7 +10,8 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.distribution_text import read_distribution, write_distribution
-from bayesinn.simulation.prior_agreement import PriorWarning
+from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior_agreement import PriorWarning, warn_of_other_prior
 
 tfd = tfp.distributions
 tfb = tfp.bijectors
@@ -118,6 +119,17 @@ def test_arrays_that_contradict_the_prior_are_warned_of(posterior, arrays) -> No
     few = part(arrays, slice(500))
     with pytest.warns(PriorWarning, match=r"'mean': their 5, 50 and 95 % quantiles are 38"):
         posterior.untrained().fit({**few, "mean": few["mean"] + 40.0}, steps=1, progress=False)
+
+
+def test_one_warning_tells_of_all_numbers_of_a_parameter() -> None:
+    prior = Prior({"field": tfd.Normal(tf.zeros((4, 4)), 1.0)})
+    rows = {"field": np.random.default_rng(1).normal(size=(500, 4, 4))}
+    rows["field"][:, :2] += 1.0
+    rows["field"][:, 1, 3] += 1.0
+    with pytest.warns(PriorWarning) as warned:
+        warn_of_other_prior(prior, rows)
+    (text,) = [str(warning.message) for warning in warned]
+    assert "'field[1,3]', the farthest of 8 numbers: their" in text
 
 
 @pytest.mark.filterwarnings("error::bayesinn.simulation.prior_agreement.PriorWarning")
