@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
 from bayesinn.core.errors import InputError
 from bayesinn.reference.nuts import NUTS
-from bayesinn.reference.smc_target import Target, Tensors, of_arrays, tensors_of, traces
+from bayesinn.reference.smc_target import Target, Tensors, in_graph, of_arrays, tensors_of
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -35,10 +35,11 @@ class ExactDensity:
         ones = {name: np.ones(shape) for name, shape in shapes.items()}
         self._any_data = tensors_of(simulator, ones)
         trial = simulator.prior.sample(2, seeds.tensor_seed(0, "pilot"))
-        self.in_graph = traces(log_likelihood, trial, self._any_data)
-        self._log_likelihood = tf.function(log_likelihood) if self.in_graph else log_likelihood
+        of_tensors = in_graph(log_likelihood, trial, self._any_data)
+        self.in_graph = of_tensors is not None
+        self._log_likelihood = tf.function(of_tensors) if of_tensors else log_likelihood
         #: The likelihood in the graph, with gradients if it is one of tensors.
-        self.of_tensors = self._log_likelihood if self.in_graph else of_arrays(log_likelihood)
+        self.of_tensors = of_tensors or of_arrays(log_likelihood)
         self.target = Target(self.space, self.of_tensors)
         self.sampler = NUTS(self._of_chains)
 

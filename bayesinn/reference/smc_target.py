@@ -99,15 +99,16 @@ def compile_target(
     shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
     vector = tf.zeros((2, space.dimension))
     data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
-    if log_likelihood is None and not traces(function, space.from_vector(vector), data):
+    of_tensors = in_graph(function, space.from_vector(vector), data)
+    if log_likelihood is None and of_tensors is None:
         target = Target(space, of_arrays(function))
         note = (
             "the simulator's likelihood is a function of arrays; one in the graph, as "
             "log_likelihood=, is faster"
         )
         return target, compiled(target, xla=False, subject="the likelihood")._replace(note=note)
-    # The user's function may contain `if` and `while` that depend on tensors; the rest does not.
-    target = Target(space, tf.function(function))
+    # What can't be traced raises its own error here.
+    target = Target(space, of_tensors or tf.function(function))
     return target, compiled(target, vector, data, xla=xla, subject="the likelihood")
 
 
@@ -155,13 +156,24 @@ def first_population(
     return population, finite / drawn, drawn
 
 
-def traces(function: Callable[..., Any], parameters: Tensors, data: Tensors) -> bool:
-    """Return whether a likelihood accepts a graph's tensors; functions of arrays may fail."""
-    try:
-        tf.function(function).get_concrete_function(parameters, data)
-    except Exception:
-        return False
-    return True
+def in_graph(
+    function: Callable[..., Any], parameters: Tensors, data: Tensors
+) -> LogLikelihood | None:
+    """Return a likelihood for the use in graphs; None if it refuses their tensors.
+
+    Functions of arrays may refuse. Its operations become part of the graph that calls it: if it
+    stayed a function, its gradients would take shapes from it, and XLA would compile them anew for
+    each value of the parameters. It stays one if it has an `if` or `while` that depends on tensors.
+    """
+    polymorphic = tf.types.experimental.PolymorphicFunction
+    plain = function.python_function if isinstance(function, polymorphic) else function
+    for candidate in (plain, tf.function(plain)):
+        try:
+            tf.function(candidate, autograph=False).get_concrete_function(parameters, data)
+        except Exception:
+            continue
+        return candidate
+    return None
 
 
 def tensors_of(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
