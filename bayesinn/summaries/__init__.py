@@ -6,6 +6,7 @@
 - :class:`Transformer`: series by attention, and sets with time stamps, for irregular sampling.
 - :class:`ConvImage`: images, (n, height, width) or (n, height, width, channels); also maps, for
   parameters that are images.
+- :class:`PowerSpectrum`: images that are random fields, by the power of their waves.
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
 - :class:`Noisy`: another one, trained on data with errors, for data that the simulator doesn't fit.
@@ -26,6 +27,7 @@ from bayesinn.summaries.deep_set import DeepSet as DeepSet
 from bayesinn.summaries.identity import Identity as Identity
 from bayesinn.summaries.mlp import MLP as MLP
 from bayesinn.summaries.noisy import Noisy as Noisy
+from bayesinn.summaries.power_spectrum import PowerSpectrum as PowerSpectrum
 from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary
 from bayesinn.summaries.transformer import Transformer as Transformer

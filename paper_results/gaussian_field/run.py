@@ -1,9 +1,10 @@
-"""Images as data: the posterior of a random field against the exact one.
+"""Images as data: posteriors of a random field against the exact one.
 
-    python paper_results/gaussian_field/run.py [--quick]
+    python paper_results/gaussian_field/run.py [--quick] [--summary NAME ...]
 
-Writes results.csv, sbc.csv and the posterior beside this file, and keeps the training in
-runs/gaussian_field, where a second start goes on. ``--quick`` trains for a few steps and writes nothing that stays.
+Trains with each summary network, writes its rows of results.csv and sbc.csv, and saves the posterior of the power
+spectrum beside this file. Trainings are kept in runs/gaussian_field, where a second start goes on. ``--quick`` trains
+for a few steps and writes nothing that stays.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ import bayesinn as bi
 from bayesinn.simulators import gaussian_field as module
 from bayesinn.simulators.gaussian_field import gaussian_field
 
-STEPS = 16_000
-BATCH = 64
+#: Summary networks, the default first, with steps and sizes of batches.
+SUMMARIES = {
+    "ConvImage": (bi.summaries.ConvImage(), 16_000, 64),
+    "PowerSpectrum": (bi.summaries.PowerSpectrum(), 15_000, 128),
+}
 LEARNING_RATE = 2e-3
 SETS = 50
 DRAWS = 2_000
@@ -35,33 +39,47 @@ def main() -> None:
     """Train, compare with exact posteriors, calibrate, write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true")
-    quick = parser.parse_args().quick
+    parser.add_argument("--summary", nargs="+", choices=SUMMARIES, default=list(SUMMARIES))
+    arguments = parser.parse_args()
+    quick = arguments.quick
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
-        started = time.process_time()
-        posterior = train(2 if quick else STEPS, Path(folder) if quick else RUNS)
-        seconds = round(time.process_time() - started)
-        posterior.save(target / "posterior")
-        results = distances(posterior, 2 if quick else SETS, 100 if quick else DRAWS)
-        results.insert(0, "steps", STEPS)
-        results["seconds"] = seconds
-        calibrated = calibration(posterior, 20 if quick else SBC_SETS)
-        print(results.to_string(index=False), calibrated.to_string(index=False), sep="\n\n")
-        results.to_csv(target / "results.csv", index=False, float_format="%.4g")
-        calibrated.to_csv(target / "sbc.csv", index=False, float_format="%.4g")
+        for name in arguments.summary:
+            started = time.process_time()
+            posterior = train(name, quick, Path(folder) if quick else RUNS)
+            seconds = round(time.process_time() - started)
+            if name == "PowerSpectrum":
+                posterior.save(target / "posterior")
+            results = distances(posterior, 2 if quick else SETS, 100 if quick else DRAWS)
+            results["steps"] = posterior.steps_done
+            results["batch"] = SUMMARIES[name][2]
+            results["seconds"] = seconds
+            keep(target / "results.csv", name, results)
+            keep(target / "sbc.csv", name, calibration(posterior, 20 if quick else SBC_SETS))
 
 
-def train(steps: int, folder: Path) -> bi.AmortizedPosterior:
-    """Return the posterior with default summary and flow; in the plain graph, as for all images."""
-    posterior = bi.AmortizedPosterior(gaussian_field)
+def train(name: str, quick: bool, folder: Path) -> bi.AmortizedPosterior:
+    """Return the posterior with a summary network and the default flow."""
+    summary, steps, batch = SUMMARIES[name]
+    posterior = bi.AmortizedPosterior(gaussian_field, summary=summary)
     return posterior.fit(
-        steps=steps,
-        batch_size=BATCH,
+        steps=2 if quick else steps,
+        batch_size=batch,
         seed=1,
         optimization=bi.Optimization(learning_rate=LEARNING_RATE, xla=False),
-        checkpoint=bi.Checkpoint(folder / "checkpoint", resume=True),
+        checkpoint=bi.Checkpoint(folder / name, resume=True),
         progress=False,
     )
+
+
+def keep(file: Path, name: str, rows: pd.DataFrame) -> None:
+    """Write rows of one summary network, in place of older ones."""
+    rows.insert(0, "summary", name)
+    print(rows.to_string(index=False), flush=True)
+    if file.exists():
+        known = pd.read_csv(file)
+        rows = pd.concat([known[known["summary"] != name], rows])
+    rows.to_csv(file, index=False, float_format="%.4g")
 
 
 def distances(posterior: bi.AmortizedPosterior, sets: int, draws: int) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from bayesinn.summaries import (
     DeepSet,
     Identity,
     Noisy,
+    PowerSpectrum,
     SetTransformer,
     Summary,
     Transformer,
@@ -59,6 +60,8 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
     "image": (lambda: ConvImage(5, filters=(4, 6)), (7, 6), False, False),
     "image of channels": (lambda: ConvImage(5, filters=(4, 6)), (8, 8, 2), False, False),
     "image with maps": (lambda: ConvImage(5, filters=(4, 6), maps=3), (7, 6, 2), False, False),
+    "power spectrum": (lambda: PowerSpectrum(5, hidden=(8,)), (7, 6), False, False),
+    "power spectra": (lambda: PowerSpectrum(5, hidden=(8,), width=1.0), (8, 8, 2), False, False),
     "counts": (
         lambda: CountSeries(5, hidden=(16,), filters=(4, 6), season=3),
         (15, 2),

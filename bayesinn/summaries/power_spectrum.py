@@ -1,0 +1,94 @@
+"""The power of an image's waves, for random fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bayesinn.core.validation import check_number
+from bayesinn.summaries.summary import Summary
+
+# Of logarithms: images without any waves at a frequency.
+_LEAST_POWER = 1e-20
+
+
+class PowerSpectrum(Summary):
+    """Compress images by the power of their waves on circles of equal frequency.
+
+    If a field is stationary and isotropic, as textures, density fluctuations and detector noise
+    often are, most of what it says about its parameters is in its power spectrum; of a periodic
+    Gaussian field, all of it. Convolutional networks learn that late. The discrete Fourier
+    transform of each channel is squared, averaged over circles, and its logarithm standardised; a
+    multilayer perceptron sees the result. Phases are not used.
+
+    Parameters
+    ----------
+    units : int, number of features that are left
+    hidden : sequence of int, units of the hidden layers
+    width : float
+        Of a circle, in waves along the longer side of the image.
+    activation : str, any that Keras knows
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> PowerSpectrum(units=16)(tf.random.stateless_normal((10, 32, 32), (1, 2))).shape
+    TensorShape([10, 16])
+    """
+
+    shapes = ("(n, height, width)", "(n, height, width, channels)")
+    masks = False
+    missing = False
+    # Scalings of heavy tails are not linear.
+    standardised = False
+
+    def __init__(
+        self,
+        units: int = 32,
+        hidden: Sequence[int] = (128, 128),
+        width: float = 0.5,
+        activation: str = "silu",
+    ) -> None:
+        super().__init__()
+        self.width = check_number("Argument 'width'", width, above=0)
+        layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
+        self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
+
+    def build(self, x_shape: Sequence[int]) -> None:
+        height, width = x_shape[1:3]
+        longer = max(height, width)
+        along = longer * np.fft.fftfreq(height)
+        across = longer * np.fft.fftfreq(width)
+        radii = np.hypot(along[:, None], across)
+        _, circles = np.unique(np.round(radii.ravel() / self.width), return_inverse=True)
+        members = np.eye(circles.max() + 1, dtype=np.float32)[circles]
+        #: Weights (frequencies, circles) of the mean over each circle.
+        self.mean = members / members.sum(axis=0)
+        size = len(self.mean.T) * (x_shape[3] if len(x_shape) == 4 else 1)
+        settings = {"shape": (size,), "trainable": False, "autocast": False}
+        self.centre = self.add_weight(initializer="zeros", name="centre", **settings)
+        self.scale = self.add_weight(initializer="ones", name="scale", **settings)
+
+    def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
+        self(x)
+        powers = self._log_powers(x)
+        self.centre.assign(tf.reduce_mean(powers, axis=0))
+        # Constant ones say nothing.
+        self.scale.assign(tf.maximum(tf.math.reduce_std(powers, axis=0), 1e-3))
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+        powers = (self._log_powers(x) - self.centre) / self.scale
+        return self.network(tf.cast(powers, x.dtype))
+
+    def _log_powers(self, x: tf.Tensor) -> tf.Tensor:
+        """Return the logarithm of the mean power of each channel on each circle (n, k)."""
+        images = tf.cast(x if x.shape.rank == 4 else x[..., tf.newaxis], tf.float32)
+        rows = tf.shape(images)[0]
+        _, height, width, channels = images.shape
+        waves = tf.signal.fft2d(tf.cast(tf.transpose(images, (0, 3, 1, 2)), tf.complex64))
+        squares = tf.reshape(tf.abs(waves) ** 2, (rows * channels, height * width))
+        powers = tf.matmul(squares, self.mean) / (height * width)
+        return tf.reshape(tf.math.log(powers + _LEAST_POWER), (rows, len(self.mean.T) * channels))
