@@ -16,6 +16,7 @@ from bayesinn.simulators import (
     g_and_k as g_and_k_module,
     geometric_brownian_motion as brownian_module,
     inverse_ballistics as ballistics_module,
+    mg1_queue as queue_module,
 )
 
 SEED = tf.constant((1, 2))
@@ -253,6 +254,24 @@ def test_queue_with_rare_and_frequent_arrivals() -> None:
     idle = bi.get("mg1_queue").simulate(repeated({**values, "rate": 1e-4}, 400), seed=1)["gap"]
     assert idle[:, 1:].mean() == pytest.approx(1e4, rel=0.05)
     assert busy.min() > 1.0
+
+
+@pytest.mark.parametrize("values", [(1.0, 4.0, 0.2), (2.0, 2.5, 0.3), (0.5, 9.0, 0.1)])
+def test_queue_likelihood_is_the_chance_of_arrivals(values: tuple[float, ...]) -> None:
+    """Four customers, with and without someone who came to an empty queue; a million arrivals."""
+    gaps = np.array([6.0, 3.0, 9.0, 4.0])
+    shortest, span, rate = values
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(1.0 / rate, (1_000_000, 4)), axis=1)
+    service = gaps - np.maximum(0.0, arrivals - (np.cumsum(gaps) - gaps))
+    possible = np.all((service > shortest) & (service < shortest + span), axis=1)
+    given = dict(zip(("shortest", "range", "rate"), np.array(values)[:, None], strict=True))
+    found = np.exp(queue_module.log_likelihood(given, {"gap": gaps})[0]) * span**4
+    error = np.sqrt(possible.mean() / len(possible))
+    assert found == pytest.approx(possible.mean(), abs=4.0 * error)
+    assert error < 0.02 * found
+    # No service is longer than the shortest gap.
+    late = {**given, "shortest": np.array([3.1])}
+    assert queue_module.log_likelihood(late, {"gap": gaps})[0] == -np.inf
 
 
 def test_predators_and_prey_in_the_mean() -> None:
