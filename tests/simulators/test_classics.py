@@ -299,6 +299,18 @@ def test_ballistics() -> None:
     np.testing.assert_allclose(found, [7.69267868, 3.64172017, 12.19306446], atol=1e-7)
 
 
+def test_exact_throws_land_there_and_have_the_posterior_density() -> None:
+    """Beside draws of the prior that came near."""
+    draws = ballistics_module.exact({"landing": np.array(5.0)}, 4_000, seed=1)
+    given = {name: tf.constant(value) for name, value in draws.items()}
+    np.testing.assert_allclose(ballistics_module.landing(given), 5.0, atol=1e-7)
+    prior = bi.get("inverse_ballistics").sample(200_000, seed=2)
+    near = np.abs(prior["landing"] - 5.0) < 0.04
+    assert near.sum() > 1_000
+    for name, values in draws.items():
+        assert stats.ks_2samp(values, prior[name][near]).pvalue > 1e-3, name
+
+
 def test_ballistics_over_the_prior() -> None:
     landing = bi.get("inverse_ballistics").sample(20_000, seed=1)["landing"]
     assert landing.mean() == pytest.approx(6.785, abs=0.09)
