@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -33,44 +34,80 @@ DRAG = 0.25
 MASS = 0.2
 LONGEST = 10.0
 """Seconds of flight that no draw reaches."""
+SD = 0.5
+"""Of either coordinate of the start."""
+MEAN_HEIGHT = 1.5
+ANGLES = (0.05 * math.pi, 0.45 * math.pi)
+MEAN_SPEED = 15.0
 
 _BISECTIONS = 30
+_PROPOSALS = 100_000
 
 
-def landing(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """Return where balls (n,) hit the ground."""
+def position(parameters: Mapping[str, tf.Tensor], time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return how far and how high balls (n,) are after so many seconds (n,), or (..., n)."""
     across = parameters["speed"] * tf.cos(parameters["angle"])
     up = parameters["speed"] * tf.sin(parameters["angle"])
-    height = tf.nn.relu(parameters["height"])
+    decay = tf.math.expm1(-DRAG * time / MASS)
+    fallen = (GRAVITY * MASS + up * DRAG) * decay + GRAVITY * time * DRAG
+    left = parameters["left"] - across * MASS / DRAG * decay
+    return left, tf.nn.relu(parameters["height"]) - MASS / DRAG**2 * fallen
 
-    def altitude(time: tf.Tensor) -> tf.Tensor:
-        decay = tf.math.expm1(-DRAG * time / MASS)
-        fallen = (GRAVITY * MASS + up * DRAG) * decay + GRAVITY * time * DRAG
-        return height - MASS / DRAG**2 * fallen
 
+def flight(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Return the seconds (n,) after which balls (n,) hit the ground."""
+    up = parameters["speed"] * tf.sin(parameters["angle"])
+    # The top of the flight is before it.
     low = MASS / DRAG * tf.math.log1p(DRAG * up / (MASS * GRAVITY))
     high = tf.fill(tf.shape(low), tf.constant(LONGEST, low.dtype))
 
     def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         middle = 0.5 * (low + high)
-        flies = altitude(middle) > 0.0
+        flies = position(parameters, middle)[1] > 0.0
         return tf.where(flies, middle, low), tf.where(flies, high, middle)
 
     low, high = tf.while_loop(lambda *_: True, halve, (low, high), maximum_iterations=_BISECTIONS)
-    time = 0.5 * (low + high)
-    return parameters["left"] - across * MASS / DRAG * tf.math.expm1(-DRAG * time / MASS)
+    return 0.5 * (low + high)
+
+
+def landing(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Return where balls (n,) hit the ground."""
+    return position(parameters, flight(parameters))[0]
+
+
+def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Draw parameters (draws,) from the posterior given one landing, each of which lands there.
+
+    Height, angle and speed come from the prior; where the ball must have started then follows. Its
+    prior density is the weight with which they are resampled.
+    """
+    generator = np.random.default_rng(seed)
+    count = max(_PROPOSALS, 100 * draws)
+    proposed = {
+        "left": np.zeros(count),
+        "height": generator.normal(MEAN_HEIGHT, SD, count),
+        "angle": generator.uniform(*ANGLES, count),
+        "speed": generator.poisson(MEAN_SPEED, count).astype(float),
+    }
+    tensors = {name: tf.constant(value, tf.float64) for name, value in proposed.items()}
+    left = np.asarray(data["landing"], float).reshape(()) - landing(tensors).numpy()
+    log_weights = -0.5 * (left / SD) ** 2
+    weights = np.exp(log_weights - log_weights.max())
+    chosen = generator.choice(count, draws, p=weights / weights.sum())
+    return {name: value[chosen] for name, value in {**proposed, "left": left}.items()}
 
 
 @bi.simulator(
     prior={
-        "left": tfd.Normal(0.0, 0.5),
-        "height": tfd.Normal(1.5, 0.5),
-        "angle": tfd.Uniform(0.05 * math.pi, 0.45 * math.pi),
-        "speed": tfd.Poisson(15.0),
+        "left": tfd.Normal(0.0, SD),
+        "height": tfd.Normal(MEAN_HEIGHT, SD),
+        "angle": tfd.Uniform(*ANGLES),
+        "speed": tfd.Poisson(MEAN_SPEED),
     },
     labels={"left": "$x_1$", "height": "$x_2$", "angle": "$x_3$", "speed": "$x_4$"},
     units={"left": "m", "height": "m", "angle": "rad", "speed": "m/s", "landing": "m"},
     observed={"landing": 5.0},
+    exact=exact,
 )
 def inverse_ballistics(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
     """Compute where a ball hits the ground; a height below zero counts as zero."""

@@ -16,6 +16,7 @@ from bayesinn.simulators import (
     g_and_k as g_and_k_module,
     geometric_brownian_motion as brownian_module,
     inverse_ballistics as ballistics_module,
+    mg1_queue as queue_module,
 )
 
 SEED = tf.constant((1, 2))
@@ -255,6 +256,24 @@ def test_queue_with_rare_and_frequent_arrivals() -> None:
     assert busy.min() > 1.0
 
 
+@pytest.mark.parametrize("values", [(1.0, 4.0, 0.2), (2.0, 2.5, 0.3), (0.5, 9.0, 0.1)])
+def test_queue_likelihood_is_the_chance_of_arrivals(values: tuple[float, ...]) -> None:
+    """Four customers, with and without someone who came to an empty queue; a million arrivals."""
+    gaps = np.array([6.0, 3.0, 9.0, 4.0])
+    shortest, span, rate = values
+    arrivals = np.cumsum(np.random.default_rng(1).exponential(1.0 / rate, (1_000_000, 4)), axis=1)
+    service = gaps - np.maximum(0.0, arrivals - (np.cumsum(gaps) - gaps))
+    possible = np.all((service > shortest) & (service < shortest + span), axis=1)
+    given = dict(zip(("shortest", "range", "rate"), np.array(values)[:, None], strict=True))
+    found = np.exp(queue_module.log_likelihood(given, {"gap": gaps})[0]) * span**4
+    error = np.sqrt(possible.mean() / len(possible))
+    assert found == pytest.approx(possible.mean(), abs=4.0 * error)
+    assert error < 0.02 * found
+    # No service is longer than the shortest gap.
+    late = {**given, "shortest": np.array([3.1])}
+    assert queue_module.log_likelihood(late, {"gap": gaps})[0] == -np.inf
+
+
 def test_predators_and_prey_in_the_mean() -> None:
     """Without meetings both are birth and death processes with known means and variances."""
     rates = {"birth": 1e-9, "death": 0.5, "growth": 0.2, "hunt": 1e-9}
@@ -278,6 +297,18 @@ def test_ballistics() -> None:
     }
     found = ballistics_module.landing(given)
     np.testing.assert_allclose(found, [7.69267868, 3.64172017, 12.19306446], atol=1e-7)
+
+
+def test_exact_throws_land_there_and_have_the_posterior_density() -> None:
+    """Beside draws of the prior that came near."""
+    draws = ballistics_module.exact({"landing": np.array(5.0)}, 4_000, seed=1)
+    given = {name: tf.constant(value) for name, value in draws.items()}
+    np.testing.assert_allclose(ballistics_module.landing(given), 5.0, atol=1e-7)
+    prior = bi.get("inverse_ballistics").sample(200_000, seed=2)
+    near = np.abs(prior["landing"] - 5.0) < 0.04
+    assert near.sum() > 1_000
+    for name, values in draws.items():
+        assert stats.ks_2samp(values, prior[name][near]).pvalue > 1e-3, name
 
 
 def test_ballistics_over_the_prior() -> None:

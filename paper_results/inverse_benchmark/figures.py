@@ -1,0 +1,87 @@
+"""The figure of README.md, from arrays.npz: arms that reach a hand, throws that reach a place.
+
+python paper_results/inverse_benchmark/figures.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from tasks import TASKS, Draws
+
+from bayesinn import plots
+from bayesinn.plots import style
+from bayesinn.simulators import inverse_ballistics as ballistics, inverse_kinematics as kinematics
+
+HERE = Path(__file__).parent
+#: Columns of the figure: the name of the draws, and the title.
+SHOWN = {
+    "exact posterior": "exact",
+    "coupling, spline (default)": "coupling, spline",
+    "HINT, spline": "HINT",
+    "autoregressive, spline": "autoregressive",
+    "split latent, likelihood": "split latent",
+    "coupling, affine": "coupling, affine",
+}
+COLUMNS = 6
+ARMS = 100
+THROWS = 60
+
+
+@style.styled
+def solutions(arrays: dict[str, np.ndarray]) -> Figure:
+    """Draw arms above and throws below, one column for each answer that is there."""
+    rows = {"kinematics": draw_arms, "ballistics": draw_throws}
+    answers = {
+        task: [name for name in SHOWN if f"{task}, {name}" in arrays][:COLUMNS] for task in rows
+    }
+    columns = max(len(names) for names in answers.values())
+    figure = Figure(figsize=(1.5 * columns, 4.3), layout="constrained")
+    grid = figure.subplots(2, columns, squeeze=False, height_ratios=(3.0, 2.2))
+    for axes, (task, draw) in zip(grid, rows.items(), strict=True):
+        for ax in axes[len(answers[task]) :]:
+            ax.set_axis_off()
+        for ax, name in zip(axes, answers[task], strict=False):
+            ax.set_title(SHOWN[name], fontsize=9.0)
+            draw(ax, parameters(task, arrays[f"{task}, {name}"]))
+    return figure
+
+
+def parameters(task: str, values: np.ndarray) -> Draws:
+    """Return draws by name from an array (parameters, draws)."""
+    return dict(zip(TASKS[task].sds, values.astype(float), strict=True))
+
+
+def draw_arms(ax: Axes, draws: Draws) -> None:
+    """Draw each arm from base to hand, and where the hand is given."""
+    positions = kinematics.joints(draws)[:ARMS]
+    ax.plot(*positions.transpose(2, 1, 0), color=style.BLUE, alpha=0.15, linewidth=0.7)
+    ax.plot(*positions[:, 0].T, ".", color=style.BLACK, markersize=1.5)
+    ax.plot(*positions[:, -1].T, ".", color=style.BLUE, markersize=2.0, alpha=0.6)
+    mark(ax, *kinematics.inverse_kinematics.observed["hand"])
+    ax.set(xlim=(-0.2, 1.9), ylim=(-1.2, 1.2), aspect="equal", xticks=[], yticks=[])
+
+
+def draw_throws(ax: Axes, draws: Draws) -> None:
+    """Draw each ball from hand to ground, and where it is given to land."""
+    given = {name: tf.constant(value[:THROWS]) for name, value in draws.items()}
+    seconds = np.linspace(0.0, 1.0, 60)[:, None] * ballistics.flight(given).numpy()
+    across, up = ballistics.position(given, tf.constant(seconds))
+    ax.axhline(0.0, color=style.GREY, linewidth=0.8)
+    ax.plot(across, up, color=style.BLUE, alpha=0.25, linewidth=0.7)
+    ax.plot(across[0], up[0], ".", color=style.BLACK, markersize=1.5)
+    mark(ax, float(ballistics.inverse_ballistics.observed["landing"]), 0.0)
+    ax.set(xlim=(-1.8, 6.2), ylim=(-0.8, 9.0), xticks=[], yticks=[])
+
+
+def mark(ax: Axes, across: float, up: float) -> None:
+    """Draw the observation."""
+    ax.plot(across, up, "x", color=style.ORANGE, markersize=8.0, markeredgewidth=2.0, zorder=5)
+
+
+if __name__ == "__main__":
+    plots.save(solutions(dict(np.load(HERE / "arrays.npz"))), HERE / "solutions.png")
