@@ -17,6 +17,7 @@ PROBLEMS = (
     "two_moons",
     "slide_toy",
     "inverse_kinematics",
+    "tissue",
     "covid19_regular",
 )
 

@@ -1,6 +1,6 @@
 """Exact posteriors of the SIR model, a network's shortfall, and how much of it is a staircase.
 
-    python paper_results/defaults/sir_exact.py [--quick]
+    python paper_results/sbibm/training/sir_exact.py [--quick]
 
 Delay and I0 enter the model rounded, so that the exact posterior has steps in both. For each of 400
 data sets its density is normalised by importance sampling, in double precision; proposals are a
