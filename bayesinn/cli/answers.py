@@ -45,6 +45,19 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
     return text + warning * (p_value < FLAG_LEVEL)
 
 
+def group_text(
+    tree: xarray.DataTree, population: pd.DataFrame, members: pd.DataFrame, axis: str
+) -> str:
+    """Write a hierarchical posterior for the terminal: its population, then a row a member."""
+    p_value = float(tree["sample_stats"]["out_of_distribution_p"])
+    each = row_per_observation(write_posterior(members).drop(columns="unit"))
+    text = f"{fit_to_terminal(write_posterior(population))}\n\n"
+    text += f"{fit_to_terminal(each, _MOST_ROWS)}\n"
+    text += f"how typical the data of all are of the simulations: p = {p_value:.2g}"
+    warning = "\nWARNING: they are out of distribution, the posterior is an extrapolation"
+    return text + warning * (p_value < FLAG_LEVEL)
+
+
 def fit_to_terminal(table: pd.DataFrame, most_rows: int | None = None) -> str:
     """Write a table of text; columns that don't fit beside each other stand below the others.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayesinn.cli import options as cl
+from bayesinn.cli.group_options import Group, Sizes, check_group
 from bayesinn.cli.opening import (
     check_file,
     collect_options,
@@ -70,6 +71,8 @@ def train(
     summary: cl.SummaryNetwork = [],  # noqa: B006
     flow: cl.FlowNetwork = None,
     networks: cl.NetworkCount = None,
+    group: Group = None,
+    sizes: Sizes = None,
     strategy: cl.Strategy = None,
     accumulate: cl.Accumulate = 1,
     seed: cl.Seed = 1,
@@ -77,12 +80,14 @@ def train(
 ) -> None:
     """Train a posterior into a run folder, or an existing one longer, by --steps or --minutes."""
     cl.check_bank(name, bank, prior)
+    levels = check_group(group, sizes, bank, networks)
     if name is not None and not prior:
         check_name(name)
     shared = {"strategy": strategy and new_strategy(strategy), "accumulate": accumulate}
     simulator = None if prior or name is None else find_simulator(name)
     start_tensorflow()
     from bayesinn.cli.long_commands import train_or_say, training_data
+    from bayesinn.cli.networks import named_model
 
     simulator, data, held_out = training_data(simulator, name, bank, prior, reuse, fresh)
     folder = open_run(output, simulator).folder
@@ -90,9 +95,7 @@ def train(
     train_or_say(
         folder,
         simulator,
-        summary,
-        flow,
-        networks,
+        named_model(summary, flow, networks, levels),
         resume=resume,
         longer=True,
         data=data,
@@ -155,31 +158,16 @@ def infer(
     predictive: cl.Predictive = True,
     seed: cl.Seed = 2,
 ) -> None:
-    """Infer the parameters of an observation, or of each of several, with a trained posterior."""
+    """Infer the parameters of an observation, or of each of several, with a trained posterior.
+
+    With one that was trained with --group, infer those of the population and of each member.
+    """
     check_file(data)
     folder, posterior = open_posterior(run, output, simulator, trust)
-    from bayesinn.cli.answers import answer_text, refinement_text, unusual_text
+    from bayesinn.cli.answering import Question, answer
 
-    observation = read_observation(data, posterior.simulator, context, by)
-    tree, table = folder.infer(
-        posterior,
-        observation,
-        draws=draws,
-        seed=seed,
-        exact=exact,
-        refined=refine,
-        predictive=predictive,
-    )
-    typer.echo(answer_text(tree, table, exact))
-    typer.echo(refinement_text(tree), nl=False)
-    typer.echo(unusual_text(posterior, observation, tree, table), nl=False)
-    typer.echo(
-        f"saved {folder.folder}/posterior.nc, posterior.csv"
-        + ", observations.csv" * (table.index.nlevels > 1)
-        + " and figures"
-    )
-    if predictive and table.index.nlevels == 1 and not posterior.simulator.simulates:
-        typer.echo("note: no predictive figures, as there is no function to simulate with")
+    question = Question(data, by, context, draws, seed, exact, refine, predictive)
+    typer.echo(answer(posterior, folder, question))
 
 
 @app.command()
@@ -312,6 +300,7 @@ def run_all(
     check_file(data)
     simulator = find_simulator(name)
     from bayesinn.cli.long_commands import command_with, train_or_say
+    from bayesinn.cli.networks import named_model
     from bayesinn.cli.verdict_text import print_diagnosis
 
     run = open_run(output, simulator)
@@ -324,9 +313,8 @@ def run_all(
         "passes": passes,
         "seed": seed,
     }
-    posterior = train_or_say(
-        run.folder, simulator, summary, flow, networks, resume=resume, **training
-    )
+    wanted = named_model(summary, flow, networks)
+    posterior = train_or_say(run.folder, simulator, wanted, resume=resume, **training)
     typer.echo("")
     given = collect_options(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, ["report"], run.folder, given)

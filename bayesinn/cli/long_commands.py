@@ -17,7 +17,7 @@ from bayesinn.cli.array_files import (
 )
 from bayesinn.cli.comparison import compare_runs
 from bayesinn.cli.data_files import parse_context, read_data
-from bayesinn.cli.networks import named_flow, named_summary
+from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import saved_posterior
 from bayesinn.cli.run_training import train_into
 from bayesinn.diagnostics import Advice
@@ -32,18 +32,10 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.checkpoint import describe_checkpoint, keeps_anything
 
 
-def train_or_say(
-    folder: Path,
-    simulator: Simulator,
-    summary: list[str],
-    flow: str | None,
-    count: int | None,
-    **options: Any,
-) -> AmortizedPosterior:
+def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: Any) -> Any:
     """Train into a run folder."""
-    networks = named_summary(summary), named_flow(flow), count
     try:
-        return train_into(folder, simulator, networks=networks, **options)
+        return train_into(folder, simulator, wanted=wanted, **options)
     except KeyboardInterrupt:
         minutes = " without --minutes" * (options["minutes"] is not None)
         kept = keeps_anything(folder / "checkpoint")

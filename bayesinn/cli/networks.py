@@ -8,12 +8,18 @@ import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
+from bayesinn.cli.group_options import SIZES
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
+from bayesinn.hierarchical import HierarchicalPosterior
+from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 
 _SUMMARIES: dict[str, Callable[..., Any]] = {
@@ -21,6 +27,41 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
     for kind in vars(summaries).values()
     if isinstance(kind, type) and issubclass(kind, Summary) and kind is not Summary
 }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to train: networks, and how many of them; None for what is left to the defaults.
+
+    With ``group``, it is a hierarchical posterior of data sets of ``sizes`` members.
+    """
+
+    summary: Summary | Mapping[str, Summary] | None = None
+    flow: Flow | None = None
+    count: int | None = None
+    group: Mapping[str, Sequence[str]] | None = None
+    sizes: tuple[int, int] = SIZES
+
+    def posterior(self, simulator: Simulator) -> TrainedPosterior:
+        """Return an untrained posterior."""
+        if self.group is None:
+            return AmortizedPosterior(simulator, self.summary, self.flow, self.count)
+        return HierarchicalPosterior(
+            simulator, self.group, self.sizes, self.summary, flow=self.flow
+        )
+
+    def like(self, start: TrainedPosterior) -> Self:
+        """Return the same with another posterior's networks where they are left out."""
+        known = start.configuration()
+        summary = self.summary or known["summaries"]
+        return replace(self, summary=summary, flow=self.flow or known["flow"])
+
+
+def named_model(
+    summary: Sequence[str], flow: str | None, count: int | None, levels: Mapping[str, Any] = {}
+) -> Wanted:
+    """Return what to train, of networks that texts name; ``levels`` are fields by name."""
+    return Wanted(named_summary(summary), named_flow(flow), count, **levels)
 
 
 def _is_complete_flow(recipe: Any) -> bool:

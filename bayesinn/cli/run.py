@@ -180,7 +180,7 @@ class Run:
                 tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
                     "exact_posterior"
                 ]
-            self._save_answer(tree, table.rename_axis("parameter"))
+            self.save_answer(tree, table.rename_axis("parameter"))
             for name, figure in posterior_figures(values, prior, labels, reference).items():
                 self._save(figure, name)
             self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
@@ -217,7 +217,7 @@ class Run:
         table = posterior_tables(values, labels, rows, by)
         p_values = np.asarray(tree["sample_stats"][P_VALUE])
         table[P_VALUE] = np.repeat(p_values, len(table) // observations.count)
-        self._save_answer(tree, table)
+        self.save_answer(tree, table)
         with self.files.write(ROWS) as file:
             row_per_observation(write_posterior(table)).to_csv(file)
         moved = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
@@ -226,7 +226,8 @@ class Run:
             self._save(figure, "observations")
         return tree, table
 
-    def _save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
+    def save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
+        """Write inference data and table of an answer."""
         with self.files.write("posterior.csv") as file:
             write_posterior(table).to_csv(file)
         with self.files.write("posterior.nc") as file:

@@ -13,24 +13,20 @@ import tensorflow as tf
 
 from bayesinn import plots
 from bayesinn.cli.array_files import HELD_OUT
+from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
 from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
 from bayesinn.core.storage import lock_folder
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
-from bayesinn.flows import Flow
 from bayesinn.plots.save import check_own
-from bayesinn.posterior.amortized import AmortizedPosterior
+from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.summaries import Summary
 from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
-
-#: Summary networks, flow, and number of such networks; None for what is left to the defaults.
-Networks = tuple[Summary | Mapping[str, Summary] | None, Flow | None, int | None]
 
 _TRIAL_STEPS = 100
 _TRIAL_EPOCHS = 10
@@ -55,13 +51,13 @@ def train_into(
     minutes: float | None = None,
     batch_size: int | None = None,
     passes: int | None = None,
-    networks: Networks = (None, None, None),
+    wanted: Wanted = Wanted(),
     longer: bool = False,
     data: Bank | Stream | Arrays | None = None,
     held_out: Arrays | None = None,
     strategy: tf.distribute.Strategy | None = None,
     accumulate: int = 1,
-) -> AmortizedPosterior:
+) -> TrainedPosterior:
     """Train for ``steps`` or about ``minutes``, and save all; defaults are the simulator's own.
 
     A posterior that the folder has already is trained on, with fresh simulations, if ``longer``
@@ -108,23 +104,21 @@ def train_into(
                 return start
             steps = steps or state["steps"]
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
-        summary, flow, count = networks
-        if start is not None:
-            summary = summary or start.summaries
-            flow = flow or start.flow
+        posterior = (wanted if start is None else wanted.like(start)).posterior(simulator)
+        recommended = posterior.simulator.recommended
         if minutes is not None:
-            about = steps_in(minutes, simulator, batch_size, options, (summary, flow, count))
+            about = steps_in(minutes, posterior, batch_size, options)
             print(f"{minutes:g} minutes are about {about:,} steps")
             # The learning rate falls with the time that is left: of more steps, the last ones are
             # done if there is time for them. Of passes, they would have to be simulated first.
-            passed = simulator.recommended.passes if passes is None else passes
+            passed = recommended.passes if passes is None else passes
             steps = about if passed else math.ceil(_SPARE * about)
             left = minutes - (time.monotonic() - started) / 60.0
             options = replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
         if start is not None:
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
-            options = replace(options, learning_rate=_SLOWER * simulator.recommended.learning_rate)
-        posterior = AmortizedPosterior(simulator, summary, flow, count).fit(
+            options = replace(options, learning_rate=_SLOWER * recommended.learning_rate)
+        posterior.fit(
             data,
             steps=steps,
             batch_size=batch_size,
@@ -148,10 +142,9 @@ def train_into(
 
 def steps_in(
     minutes: float,
-    simulator: Simulator,
+    posterior: TrainedPosterior,
     batch_size: int | None = None,
     options: Optimization = Optimization(),
-    networks: Networks = (None, None, None),
 ) -> int:
     """Estimate by a short trial the number of steps in this time, all preparation included.
 
@@ -160,9 +153,8 @@ def steps_in(
 
     def steps(options: Optimization) -> int:
         clock = StepClock(most_seconds=60.0 * _TRIAL_SHARE * minutes)
-        trial = AmortizedPosterior(simulator, *networks)
         options = replace(options, callbacks=[clock])
-        trial.fit(
+        posterior.untrained().fit(
             steps=_TRIAL_STEPS,
             epochs=_TRIAL_EPOCHS,
             batch_size=batch_size,
@@ -181,7 +173,7 @@ def steps_in(
 
 def _start(
     folder: Path, simulator: Simulator, resume: bool, longer: bool, steps: int | None
-) -> AmortizedPosterior | None:
+) -> TrainedPosterior | None:
     """Return the posterior to train on; None if the folder has none, or its run is resumed."""
     if not (folder / "posterior" / "manifest.json").is_file():
         return None
@@ -225,7 +217,7 @@ def _start(
     return posterior
 
 
-def _load_own(folder: Path, simulator: Simulator) -> AmortizedPosterior:
+def _load_own(folder: Path, simulator: Simulator) -> TrainedPosterior:
     """Return the posterior of a folder; say where another simulator's may go."""
     try:
         return load(folder / "posterior", simulator)
@@ -241,7 +233,7 @@ def _load_own(folder: Path, simulator: Simulator) -> AmortizedPosterior:
         ) from error
 
 
-def _is_result_of(state: Mapping[str, Any], posterior: AmortizedPosterior) -> bool:
+def _is_result_of(state: Mapping[str, Any], posterior: TrainedPosterior) -> bool:
     """Tell whether the run of a checkpoint is the one that made a posterior."""
     record = {**posterior.training["settings"], **posterior.training}
     return all(record.get(name) == value for name, value in state.items())

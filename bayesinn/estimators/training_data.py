@@ -32,8 +32,8 @@ Validation = float | Mapping[str, Any] | None
 PILOT_SIMULATIONS = 4096
 _FEWEST_PILOT_SIMULATIONS = 512
 _VALIDATION_SHARE = 0.1
-# Arrays, chosen in paper_results/defaults: short batches, passes that make about so many steps of
-# them, and patience.
+# Arrays, chosen in paper_results/sbibm/training: short batches, passes that make about so many
+# steps of them, and patience.
 _BATCH = 64
 _STEPS = 5_000
 _FEWEST_BATCHES = 14

@@ -13,7 +13,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import observables_of, scaled_alike, seen_raw
+from bayesinn.summaries.joint import masked_gaps, observables_of, scaled_alike, seen_raw
 
 
 def measured_model(
@@ -39,7 +39,22 @@ def measured_data(
     """Return the space of the data that these networks see, standardised on rows (n, ...)."""
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     missing = simulator.missing is not None
-    return DataSpace.fit(rows, *names, seen_raw(summaries), missing, scaled_alike(summaries))
+    return DataSpace.fit(
+        rows,
+        *names,
+        seen_raw(summaries),
+        missing,
+        scaled_alike(summaries),
+        left_out(simulator, summaries),
+    )
+
+
+def left_out(simulator: Simulator, summaries: Mapping[str, Summary]) -> dict[str, list[str]]:
+    """Return the observables without any value at a step that their network leaves out."""
+    if simulator.missing is None:
+        return {}
+    # A share of zero leaves the pattern to the simulator.
+    return masked_gaps(summaries, at_random=simulator.missing > 0.0)
 
 
 def new_summaries(simulator: Simulator, summaries: Mapping[str, Summary]) -> dict[str, Summary]:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bayesinn.core.storage import SavedModel
 from bayesinn.flows import Flow
-from bayesinn.posterior.building import build_model
+from bayesinn.posterior.building import build_model, left_out
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Simulator
@@ -71,7 +71,9 @@ def saved_data(
         mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)
         scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    return DataSpace(scalings, *names, seen_raw(summaries), simulator.missing is not None)
+    missing = simulator.missing is not None
+    gaps = left_out(simulator, summaries)
+    return DataSpace(scalings, *names, seen_raw(summaries), missing, gaps)
 
 
 def saved_model(

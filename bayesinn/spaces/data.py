@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import tensorflow as tf
@@ -91,7 +91,8 @@ class DataSpace:
 
     ``lengths`` names, for observables of varying length, the context variable that counts the valid
     steps. With ``missing`` values, an observable has twice the channels: values, zero where they
-    are missing, and whether they are there.
+    are missing, and whether they are there. Steps at which none of the observables in ``gaps`` has
+    a value are masked in the one that these are listed for.
     """
 
     scalings: dict[str, Scaling]
@@ -100,6 +101,7 @@ class DataSpace:
     lengths: Mapping[str, str]
     raw: Collection[str] = ()
     missing: bool = False
+    gaps: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -111,6 +113,7 @@ class DataSpace:
         raw: Collection[str] = (),
         missing: bool = False,
         alike: Collection[str] = (),
+        gaps: Mapping[str, Sequence[str]] = {},
     ) -> DataSpace:
         """Measure all scalings on pilot simulations (n, ...).
 
@@ -132,14 +135,14 @@ class DataSpace:
             elif name in alike and values.ndim == 2:
                 values = values.reshape(-1)
             scalings[name] = Scaling.fit(values)
-        return cls(scalings, observables, context, lengths, raw, missing)
+        return cls(scalings, observables, context, lengths, raw, missing, gaps)
 
     def to_network(
         self, data: Mapping[str, tf.Tensor]
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Scale data (n, ...) for networks, padding zero, context flat (n, k); also masks.
 
-        The masks (n, steps) are of valid steps.
+        The masks (n, steps) are of valid steps, without gaps where these are masked.
         """
         inputs = {}
         masks = {}
@@ -160,6 +163,10 @@ class DataSpace:
                     masks[name][(..., *[tf.newaxis] * (value.shape.rank - 2))], value, 0.0
                 )
             inputs[name] = value
+        for name, seen in self.gaps.items():
+            # Padding has no values either.
+            there = [_has_values(inputs[other]) for other in seen]
+            masks[name] = tf.reduce_any(tf.stack(there), axis=0)
         for name in self.context:
             value = self.scalings[name].apply(data[name])
             # The width as a plain number, where it is known: networks are built for it.
@@ -186,6 +193,12 @@ def _with_presence(values: tf.Tensor) -> tf.Tensor:
     values = values if values.shape.rank > 2 else values[..., tf.newaxis]
     lost = tf.math.is_nan(values)
     return tf.concat([tf.where(lost, 0.0, values), 1.0 - tf.cast(lost, tf.float32)], axis=-1)
+
+
+def _has_values(values: tf.Tensor) -> tf.Tensor:
+    """Return the mask (n, steps) of values with their presence, (n, steps, ..., channels)."""
+    presence = values[..., values.shape[-1] // 2 :]
+    return tf.reduce_any(presence > 0.0, axis=list(range(2, values.shape.rank)))
 
 
 def _compression(values: np.ndarray) -> float | None:

@@ -60,7 +60,7 @@ class ConvLSTM(Summary):
         self.dense = keras.layers.Dense(units)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        h = blank(with_features(x), mask)
+        h = with_features(x)
         for convolution in self.convolutions:
             # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and
             # the last window reaches past the end of the series rather than leave its last steps

@@ -42,6 +42,7 @@ class DeepSet(Summary):
 
     shapes = ("(n, elements)", "(n, elements, features)")
     order = "set"
+    gaps = True
 
     def __init__(
         self,

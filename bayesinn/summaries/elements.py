@@ -15,8 +15,10 @@ def with_features(x: tf.Tensor) -> tf.Tensor:
 
 
 def blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
-    """Return elements with zeros as padding."""
-    return h if mask is None else tf.where(mask[..., None], h, tf.zeros_like(h))
+    """Return elements (n, elements, ...) with zeros as padding."""
+    if mask is None:
+        return h
+    return tf.where(mask[(..., *[tf.newaxis] * (h.shape.rank - 2))], h, tf.zeros_like(h))
 
 
 def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bayesinn.core.dropout import Dropout
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import blank, with_features, with_size
+from bayesinn.summaries.elements import with_features, with_size
 from bayesinn.summaries.summary import Summary
 
 Shape = tuple[int | None, ...]
@@ -43,6 +43,7 @@ class SetTransformer(Summary):
 
     shapes = ("(n, elements)", "(n, elements, features)")
     order: Literal["series", "set"] | None = "set"
+    gaps = True
 
     def __init__(
         self,
@@ -74,8 +75,8 @@ class SetTransformer(Summary):
         self.output_layer = keras.layers.Dense(units)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        # An empty set attends to all of its padding, which must then be alike.
-        h = self.embedding(blank(with_features(x), mask))
+        # An empty set attends to all of its padding, which is alike.
+        h = self.embedding(with_features(x))
         for block in self.blocks:
             h = block(h, h, mask)
         pooled = self.pooling_block(self.pooling(h), h, mask)

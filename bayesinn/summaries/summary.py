@@ -10,6 +10,7 @@ import tensorflow as tf
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.summaries.elements import blank
 
 
 class Summary(Configured, keras.layers.Layer):
@@ -27,6 +28,9 @@ class Summary(Configured, keras.layers.Layer):
     masks: bool = True
     #: Whether observables with missing values are accepted.
     missing: bool = True
+    #: Whether steps of which no value is there are masked as padding is; if not, or if some of the
+    #: values are there, channels say which.
+    gaps: bool = False
     #: Whether data arrive standardised, or (False) as the simulator gave them.
     standardised: bool = True
     #: Whether all steps are standardised alike, and not each of an observable (steps,) by itself.
@@ -73,6 +77,10 @@ class Summary(Configured, keras.layers.Layer):
                 got=f"{tuple(mask.shape)}",
                 do="give a boolean mask that is True for data and False for padding",
             )
+        if mask is not None:
+            # Networks see zeros there, whatever there is: the largest numbers would overflow in
+            # layers before a mask, and spoil gradients.
+            x = blank(x, mask)
         # Given only if not None: a None would override the training flag of the layer that calls
         # this one.
         keywords = {"mask": mask, "training": training, "precomputed": precomputed}
@@ -158,8 +166,7 @@ class Summary(Configured, keras.layers.Layer):
         a bijection or a flow reads, such as the ``location`` and ``root`` of
         :class:`~bayesinn.flows.Framed`; a warning names those that nothing reads.
 
-        Neither padded values nor the amount of padding, where the mask is False, may influence the
-        result.
+        Where the mask is False, data are zeros. The amount of padding may not influence the result.
         """
         raise NotImplementedError
 

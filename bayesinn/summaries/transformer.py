@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.validation import check_type
-from bayesinn.summaries.elements import blank, with_features
+from bayesinn.summaries.elements import with_features
 from bayesinn.summaries.set_transformer import SetTransformer
 
 # A range of standardised times is 3 to 5 units.
@@ -22,7 +22,9 @@ class Transformer(SetTransformer):
     sixteenth to sixteen standard deviations of all times; nothing about times is learned. They are
     the observable or context ``times``, if steps are at times of their own in each data set, in any
     order; the coordinates that the simulator declares; or else the numbers of the steps. Steps
-    beyond a length are ignored; a missing value is not: its step says when it is missing.
+    beyond a length are left out, and those of which no value is there; of other steps, the network
+    sees which values are missing. Where ``missing="mask"`` leaves the pattern to the simulator, and
+    steps have times of their own, a step without values is seen, too: when it is tells something.
 
     Parameters
     ----------
@@ -74,7 +76,7 @@ class Transformer(SetTransformer):
         self.places = (centred / max(float(centred.std()), 1e-30)).astype(np.float32)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        x = blank(with_features(x), mask)
+        x = with_features(x)
         if self.times is not None:
             times, x = tf.split(x, [1, x.shape[2] - 1], axis=-1)
         else:

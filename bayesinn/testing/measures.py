@@ -57,9 +57,12 @@ def demand_compiles(
 
 
 def demand_gradients(
-    layer: keras.layers.Layer, loss: Callable[[], tf.Tensor], subject: str
+    layer: keras.layers.Layer, loss: Callable[[], tf.Tensor], subject: str, *, zeros: bool = False
 ) -> None:
-    """Raise if the gradient of a loss is missing, zero or not finite for some weight."""
+    """Raise if the gradient of a loss is missing, zero or not finite for some weight.
+
+    It may be zero where ``zeros`` allows it.
+    """
     with tf.GradientTape() as tape:
         value = loss()
     gradients = tape.gradient(value, [variable.value for variable in layer.trainable_variables])
@@ -68,7 +71,9 @@ def demand_gradients(
         demand_finite(
             gradient, f"{subject}: the gradient of the weight {variable.path} is not finite."
         )
-        demand(np.any(gradient != 0), f"{subject}: the gradient of {variable.path} is zero.")
+        demand(
+            zeros or np.any(gradient != 0), f"{subject}: the gradient of {variable.path} is zero."
+        )
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def check_summary(
 
     With random weights: one finite vector for each row, rows that don't influence each other, a
     gradient for every weight, equal results when compiled, and a copy from the configuration. With
-    masks: padded values, and the amount of padding, don't matter. For sets: the order of elements
+    masks: masked values, and the amount of padding, don't matter. For sets: the order of elements
     doesn't matter, their number does.
 
     Parameters
@@ -81,9 +81,8 @@ def check_summary(
         1e-5,
         f"{name}: a row alone and in a batch give different results.",
     )
-    # A weighted sum, because the gradient of a plain one may vanish by symmetry.
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
-    demand_gradients(summary, lambda: tf.reduce_sum(weights * numbers(x) ** 2), name)
+    demand_gradients(summary, functools.partial(_weighted, summary, x, None, weights), name)
     # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a
     # fit, for seeds 1, 2, 3.
     demand_compiles(lambda: [numbers(x)], name, 1e-4)
@@ -111,6 +110,14 @@ def check_summary(
         )
 
 
+def _weighted(
+    summary: Summary, x: tf.Tensor, mask: tf.Tensor | None, weights: tf.Tensor
+) -> tf.Tensor:
+    """Return a weighted sum of squares: the gradient of a plain one may vanish by symmetry."""
+    arguments = (x,) if mask is None else (x, mask)
+    return tf.reduce_sum(weights * _numbers(summary, *arguments) ** 2)
+
+
 def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
     """Return all entries of the condition as numbers (n, k)."""
     entries = entry(summary(*arguments), EVERY)
@@ -127,6 +134,22 @@ def _check_masks(
     steps = x.shape[1]
     law = f"{summary!r}: a mask without padding changes the result."
     demand_equal(_numbers(summary, x, tf.fill((ROWS, steps), True)), result, 1e-5, law)
+    # Wherever they are: at the end, or values that are missing between others; no row is empty.
+    there = tf.constant((generator.random((ROWS, steps)) < 0.5) | (np.arange(steps) == 0))
+    weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
+    garbage = tf.constant(generator.choice([-3e38, -1.0, 1e-30, 7.0, 3e38], x.shape), x.dtype)
+    for mask in (there, tf.sequence_mask(1 + tf.range(ROWS) % steps, steps)):
+        masked = mask[(..., *[tf.newaxis] * (x.shape.rank - 2))]
+        law = f"{summary!r}: masked numbers change the result."
+        filled = tf.where(masked, x, garbage)
+        demand_equal(
+            _numbers(summary, filled, mask),
+            _numbers(summary, tf.where(masked, x, 0.0), mask),
+            0.0,
+            law,
+        )
+        loss = functools.partial(_weighted, summary, filled, mask, weights)
+        demand_gradients(summary, loss, f"{summary!r}, with masked numbers", zeros=True)
     for length in range(1, steps):
         expected = _numbers(summary, x[:, :length])
         for padding in (steps, steps + 5):

@@ -19,7 +19,7 @@ PATTERNS = (
     "README.md",
     "docs/**/*.md",
     "tutorials/*.md",
-    "paper_results/*/README.md",
+    "paper_results/**/README.md",
     "benchmarks/*/README.md",
 )
 # Folders of docs that are made when the documentation is built, from these pages and from tables.

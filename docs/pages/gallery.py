@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from docs.pages.links import ROOT, relinked
+from docs.pages.links import RESULTS, ROOT, gallery_name, relinked
 
 _INDEX = """# Gallery of results
 
@@ -42,7 +42,7 @@ _FIGURES = {
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return a page for each result, and their index."""
-    files = {file.parent.name: file for file in sorted(ROOT.glob("paper_results/*/README.md"))}
+    files = {gallery_name(file): file for file in sorted(RESULTS.glob("**/README.md"))}
     files["peers"] = ROOT / "benchmarks" / "peers" / "README.md"
     made = {f"gallery/{name}.md": relinked(file.read_text(), file) for name, file in files.items()}
     cards = "\n".join(_card(name, file) for name, file in files.items())

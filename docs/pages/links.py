@@ -7,6 +7,7 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
 ROOT = DOCS.parent
+RESULTS = ROOT / "paper_results"
 #: Option of a figure, which is then a link to the same figure in its own size.
 FULL_WIDTH = ":width: 100%"
 _LINK = re.compile(r"(?P<figure>!?)\[(?P<text>[^\]\[]*)\]\((?P<path>[^)#: ]+)\)")
@@ -45,8 +46,13 @@ def _page(target: Path) -> str:
         return f"/tutorials/{target.name}"
     if target.parent == DOCS / "how_to":
         return f"/how_to/{target.name}"
-    if target.name == "README.md" and target.parent.parent == ROOT / "paper_results":
-        return f"/gallery/{target.parent.name}.md"
+    if target.name == "README.md" and target.is_relative_to(RESULTS):
+        return f"/gallery/{gallery_name(target)}.md"
     if target == ROOT / "benchmarks" / "peers" / "README.md":
         return "/gallery/peers.md"
     return ""
+
+
+def gallery_name(file: Path) -> str:
+    """Return the name of the page of a result: ``sbibm``, or ``sbibm_training`` of a part of it."""
+    return "_".join(file.parent.relative_to(RESULTS).parts)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from benchmarks.peers import report
-from docs.pages.links import ROOT
+from docs.pages.links import RESULTS, ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
-RESULTS = ROOT / "paper_results"
 _HEAD = """# What was measured
 
 Every table on this page is made from a CSV file in the repository when the page is built. The script that wrote the

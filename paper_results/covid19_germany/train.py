@@ -76,7 +76,7 @@ def main() -> None:
         if given.resume and settings.is_file():
             steps = int(json.loads(settings.read_text())["steps"])
         elif given.minutes is not None and not given.quick:
-            steps = steps_in(given.minutes, simulator)
+            steps = steps_in(given.minutes, bi.AmortizedPosterior(simulator))
             print(f"{given.minutes:g} minutes are about {steps:,} steps", flush=True)
         posterior, history = train(
             simulator, steps, checkpoint, quick=given.quick, resume=given.resume

@@ -17,6 +17,7 @@ from PIL import Image
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli import run_files
+from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
 from bayesinn.cli.run_training import train_into
@@ -43,7 +44,7 @@ def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
         seed=1,
         steps=steps,
         batch_size=16,
-        networks=(None, small_flow(), None),
+        wanted=Wanted(flow=small_flow()),
         **options,
     )
 

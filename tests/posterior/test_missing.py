@@ -123,6 +123,43 @@ def test_with_every_summary(name: str) -> None:
     np.testing.assert_array_equal(posterior.summarize({"x": masked}), features)
 
 
+COUNTED = {"context": COUNTS, "lengths": {"x": "n"}}
+TIMED = {"context": {"t": tfd.Sample(tfd.Uniform(0.0, 1.0), 6)}}
+NETWORK = {"units": 4, "width": 8, "heads": 2, "blocks": 1}
+LEAVE_OUT = {
+    "deep set": (bi.summaries.DeepSet(4, hidden=(8,), dense=(8,)), COUNTED),
+    "set transformer": (bi.summaries.SetTransformer(**NETWORK), COUNTED),
+    "transformer": (bi.summaries.Transformer(**NETWORK, times="t"), TIMED),
+}
+
+
+@pytest.mark.parametrize("name", LEAVE_OUT)
+def test_what_is_not_there_at_all_is_left_out(name: str, tmp_path) -> None:
+    """Elements and steps without a value are no elements: not attended to, pooled, or counted."""
+    summary, options = LEAVE_OUT[name]
+    simulator = declare(**options)
+    posterior = fit(simulator, {"x": summary}, steps=2, xla=False)
+    values = np.array([0.5, 7.0, -1.0, 9.0, 2.0, 9.0])
+    lost = np.where(values > 5.0, np.nan, values)
+    if name == "transformer":
+        # The time of a step without a value tells nothing, where values are lost at random.
+        times = np.array([0.1, 0.9, 0.3, 0.8, 0.5, 0.7])
+        moved = np.where(values > 5.0, 0.6, times)
+        given = {"x": lost, "t": times}
+        same = {"x": lost, "t": moved}
+        other = fit(declare(missing="mask", **options), {"x": summary}, steps=2, xla=False)
+        assert np.abs(other.summarize(given) - other.summarize(same)).max() > 1e-5
+    else:
+        given = {"x": lost[:5], "n": 5}
+        same = {"x": np.r_[lost[[0, 2, 4]]], "n": 3}
+    features = posterior.summarize(given)[..., :4]
+    np.testing.assert_allclose(posterior.summarize(same)[..., :4], features, atol=1e-6)
+    whole = posterior.summarize({**given, "x": values[: len(given["x"])]})[..., :4]
+    assert np.abs(whole - features).max() > 1e-4
+    again = bi.load(posterior.save(tmp_path / "saved"), simulator)
+    np.testing.assert_array_equal(again.summarize(given)[..., :4], features)
+
+
 def test_a_working_model_is_refused() -> None:
     with pytest.raises(InputError, match=r"FisherScoring.*\n  expected: all values"):
         bi.AmortizedPosterior(declare(), scoring(Linear()))

@@ -89,10 +89,10 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
             compiled.append(options["optimization"].xla) or fit(*args, **options)
         ),
     )
-    assert steps_in(0.0001, ruler) == 1
+    assert steps_in(0.0001, bi.AmortizedPosterior(ruler)) == 1
     assert compiled == ["auto"]
     # A run of so many steps is compiled: timed as it will be.
-    assert steps_in(2.0, ruler) == 6_000
+    assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True]
     with pytest.raises(InputError, match="minutes"):
         train_into(tmp_path, ruler, seed=1, steps=5, minutes=1.0)
@@ -103,7 +103,7 @@ def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, 
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 0.2)
     monkeypatch.setattr(Progress, "seconds_each", 0.32 / 16)
     # A step takes 0.02 s, and a fourth of a batch 0.08.
-    assert steps_in(2.0, ruler) == 1_200
+    assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 1_200
 
 
 @pytest.mark.parametrize(("passes", "planned"), [(None, 130), (4, 100)])

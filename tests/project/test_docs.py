@@ -50,6 +50,7 @@ def test_every_page_is_there(site: Path) -> None:
     assert names >= {
         f"gallery/{file.parent.name}.html" for file in ROOT.glob("paper_results/*/README.md")
     }
+    assert "gallery/sbibm_training.html" in names
     assert "within tolerance" in text_of(site / "getting_started.html")
 
 
@@ -121,6 +122,11 @@ def test_links_lead_to_pages_figures_and_files() -> None:
     )
     assert link_c == "<../../paper_results/two_moons/run.py>`"
     assert rest.endswith("``` e")
+    part = ROOT / "paper_results" / "sbibm" / "training" / "README.md"
+    assert relinked("[f](../README.md)", part) == "[f](/gallery/sbibm.md)"
+    assert relinked("[g](training/README.md)", part.parents[1] / "README.md") == (
+        "[g](/gallery/sbibm_training.md)"
+    )
 
 
 def test_diagnostics_are_those_that_are_registered() -> None:

@@ -130,7 +130,7 @@ def typed(old: str, new: str) -> Callable[[str], str]:
 
 TISSUE = "paper_results/multispectral/README.md"
 COVID = "paper_results/covid19_germany/README.md"
-DEFAULTS = "paper_results/defaults/README.md"
+DEFAULTS = "paper_results/sbibm/training/README.md"
 PEERS = "benchmarks/peers/README.md"
 PLANTED = [
     # What the earlier check let pass.

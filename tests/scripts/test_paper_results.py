@@ -9,12 +9,12 @@ from tests.scripts.quick_mode import by_path, check_quick_mode
 
 SCRIPTS = [
     script
-    for script in ROOT.glob("paper_results/*/run.py")
+    for script in ROOT.glob("paper_results/**/run.py")
     if script.parent.name != "covid19_germany"
 ]
 
 
 @pytest.mark.slow
-@by_path([*SCRIPTS, ROOT / "paper_results" / "defaults" / "sir_exact.py"])
+@by_path([*SCRIPTS, ROOT / "paper_results" / "sbibm" / "training" / "sir_exact.py"])
 def test_reproduction(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
     check_quick_mode(interpreter, script, tmp_path)

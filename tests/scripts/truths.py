@@ -157,11 +157,11 @@ TRUTHS: dict[str, list[Truth]] = {
     ],
     # The exact density of the linear problem, and how far networks are from it, which can't be
     # nearer than that.
-    "paper_results/defaults/run.py": [
+    "paper_results/sbibm/training/run.py": [
         Truth(rf"(?m)^\s*linear .* batch 64\s+1\s+\S+\s+{NUMBER}", 1.735, 1.737),
         Truth(rf"(?m)^\s*(?:linear|sir) .* batch 64\s+1\s+\S+\s+\S+\s+{NUMBER}", -0.02, 8.0),
     ],
-    "paper_results/defaults/sir_exact.py": [
+    "paper_results/sbibm/training/sir_exact.py": [
         column("held-out NLL of the exact posterior", 0.5, 4.0)
     ],
     # Data of the declared prior are rejected at 5 %, twenty of one that is shifted by three

@@ -114,13 +114,13 @@ def test_summary(name: str) -> None:
 
 
 class SeesPadding(Summary):
-    """Ignores the mask."""
+    """Ignores the mask, and counts zeros."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        return tf.reduce_sum(x, axis=1, keepdims=True)
+        return tf.reduce_mean(x, axis=1, keepdims=True)
 
 
 class HidesTheSize(Summary):

@@ -5,26 +5,17 @@ The latter is the number of simulations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import tensorflow as tf
 from problems import Problem
 
 import bayesinn as bi
-from bayesinn.bijections import (
-    ActNorm,
-    Affine,
-    Bijection,
-    Chain,
-    Composed,
-    Coupling,
-    Orthogonal,
-    Spline,
-)
-from bayesinn.flows import Flow, InvertibleFlow, autoregressive, coupling
+from bayesinn.flows import Flow, coupling
+from bayesinn.posterior.defaults import choose_flow
+from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import MLP, ConvLSTM, DeepSet, Identity, Summary
 
 ONLINE_STEPS = 5_000
@@ -56,16 +47,18 @@ class Choice:
     learning_rate: float = LEARNING_RATE
     weight_decay: float = 0.0
     members: int = 1
-    optimization: Mapping[str, Any] = field(default_factory=dict)
 
     def posterior(self, problem: Problem) -> bi.AmortizedPosterior:
         """Make an untrained posterior."""
-        summary: Summary | dict[str, Summary] = (
-            Identity() if problem.kind == "vector" else self.summary()
-        )
+        return bi.AmortizedPosterior(problem.simulator, self.network(problem), self.flow(), 1)
+
+    def network(self, problem: Problem) -> Summary | dict[str, Summary] | None:
+        """Return the summary network; None for the one that the simulator recommends."""
+        if problem.kind == "recommended":
+            return None
         if problem.together is not None:
-            summary = {problem.together: self.summary()}
-        return bi.AmortizedPosterior(problem.simulator, summary, self.flow(), networks=1)
+            return {problem.together: self.summary()}
+        return Identity() if problem.kind == "vector" else self.summary()
 
     def settings(
         self, problem: Problem, budget: int | None, steps: int | None
@@ -76,7 +69,7 @@ class Choice:
         """
         batch_size = self.batch_size
         fit = {}
-        optimization = {"learning_rate": self.learning_rate, **self.optimization}
+        optimization: dict[str, Any] = {"learning_rate": self.learning_rate}
         if budget is None:
             optimization["passes"] = 0
             fit["steps"] = min(steps or self.steps, problem.most_steps)
@@ -93,39 +86,23 @@ class Choice:
         return {"batch_size": batch_size, **fit}, optimization
 
 
-class Counts(Summary):
-    """Give a network two channels of counts: on the scale of their logs and square roots."""
+@dataclass(frozen=True)
+class Default(Choice):
+    """What the library does today, but for steps that are counted."""
 
-    shapes = ("(n, steps)",)
-    standardised = False
-    masks = False
+    def posterior(self, problem: Problem) -> bi.AmortizedPosterior:
+        """Make an untrained posterior, with the flow by the number of parameters."""
+        flow = choose_flow(None, layout_of(problem.simulator.prior).dimension)
+        return bi.AmortizedPosterior(problem.simulator, self.network(problem), flow)
 
-    def __init__(self, network: Summary) -> None:
-        super().__init__()
-        self.network = network
-
-    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        """Standardise roughly; beyond some thousands the root says no more than the logarithm."""
-        roots = tf.asinh(tf.sqrt(tf.nn.relu(x)) / 10.0)
-        return self.network(tf.stack([(tf.asinh(x) - 6.0) / 3.0, roots - 1.5], axis=-1))
-
-
-def spline(
-    blocks: int = 6, hidden: tuple[int, ...] = (128, 128), dropout: float = 0.0, bins: int = 8
-) -> Flow:
-    """Couplings of an affine map and a spline."""
-    return coupling(blocks, hidden, Composed([Affine(), Spline(bins=bins)]), dropout=dropout)
-
-
-def spline_first(bins: int = 8, blocks: int = 5, hidden: tuple[int, ...] = (128, 128)) -> Flow:
-    """A spline coupling of parameters that no rotation has mixed yet, then affine couplings."""
-    chain: list[Bijection] = [
-        ActNorm(),
-        Coupling(Composed([Affine(), Spline(bins=bins)]), hidden=hidden),
-    ]
-    for _ in range(blocks):
-        chain += [ActNorm(), Orthogonal(), Coupling(Affine(), hidden=hidden)]
-    return InvertibleFlow(Chain(chain))
+    def settings(
+        self, problem: Problem, budget: int | None, steps: int | None
+    ) -> tuple[dict[str, Any], dict]:
+        """Return no more than what the simulator would recommend otherwise."""
+        return {"steps": steps or (ONLINE_STEPS if budget is None else None)}, {
+            "learning_rate": self.learning_rate,
+            "passes": 0 if budget is None else None,
+        }
 
 
 def trunk(problem: Problem, units: int = 32, width: int = 256) -> Callable[[], Summary]:
@@ -148,39 +125,12 @@ VARIANTS: dict[str, Callable[[Problem], Choice]] = {
     "batch 256": lambda problem: Choice(),
     # Its training is the library's default on arrays; online, a quarter of the simulations.
     "batch 64": lambda problem: _LEAN,
-    "4 x longer": lambda problem: replace(_LEAN, steps=4 * ONLINE_STEPS),
-    "lower rate": lambda problem: replace(_LEAN, learning_rate=1e-3),
     "small": _small,
     "dropout": lambda problem: replace(_LEAN, flow=partial(coupling, dropout=0.1)),
     "weight decay": lambda problem: replace(_LEAN, weight_decay=0.1),
     "weight decay 0.01": lambda problem: replace(_LEAN, weight_decay=0.01),
-    "small, weight decay": lambda problem: replace(_small(problem), weight_decay=0.1),
-    "ensemble of 4": lambda problem: replace(_LEAN, members=4),
     "ensemble of 4, small": lambda problem: replace(_small(problem), members=4),
-    "wide summary": lambda problem: replace(
-        _LEAN, summary=partial(ConvLSTM, 64, (128, 128), lstm_units=128)
-    ),
+    # What came of both studies: several networks, splines for few parameters.
+    "default": lambda problem: Default(),
     "trunk": lambda problem: replace(_LEAN, summary=trunk(problem)),
-    "spline": lambda problem: replace(_LEAN, flow=spline),
-    "spline first": lambda problem: replace(_LEAN, flow=spline_first),
-    "trunk, spline": lambda problem: replace(_LEAN, summary=trunk(problem), flow=spline),
-    "trunk, spline first": lambda problem: replace(
-        _LEAN, summary=trunk(problem), flow=spline_first
-    ),
-    "trunk, 16 bins": lambda problem: replace(
-        _LEAN, summary=trunk(problem), flow=partial(spline, 6, bins=16)
-    ),
-    "trunk, autoregressive spline": lambda problem: replace(
-        _LEAN,
-        summary=trunk(problem),
-        flow=partial(
-            autoregressive, 4, transform=Composed([Affine(), Spline(bins=16)]), mixing="permutation"
-        ),
-    ),
-    # For the sir model only.
-    "counts": lambda problem: replace(_LEAN, summary=lambda: Counts(ConvLSTM(32))),
-    "counts, trunk": lambda problem: replace(_LEAN, summary=lambda: Counts(trunk(problem)())),
-    "counts, trunk, spline": lambda problem: replace(
-        _LEAN, summary=lambda: Counts(trunk(problem)()), flow=spline
-    ),
 }

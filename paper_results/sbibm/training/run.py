@@ -1,6 +1,6 @@
 """One set of defaults for all problems: held-out densities by problem, simulations and variant.
 
-    python paper_results/defaults/run.py [--problems NAME ...] [--budgets N ...]
+    python paper_results/sbibm/training/run.py [--problems NAME ...] [--budgets N ...]
                                          [--variants NAME ...] [--seeds N ...]
                                          [--steps N] [--quick] [--table]
 

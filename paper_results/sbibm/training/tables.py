@@ -17,6 +17,7 @@ PROBLEMS = (
     "two_moons",
     "slide_toy",
     "inverse_kinematics",
+    "tissue",
     "covid19_regular",
 )
 
@@ -30,12 +31,13 @@ def variants() -> str:
     mean = table["mean"].map("{:.3f}".format)
     several = table["count"] > 1
     table["text"] = mean.where(~several, mean + " ± " + table["sem"].map("{:.3f}".format))
+    problems = [name for name in PROBLEMS if name in set(table["problem"])]
     parts = []
     for budget in BUDGETS:
         own = table[table["budget"] == budget]
         wide = own.pivot_table(index="variant", columns="problem", values="text", aggfunc="first")
-        wide = wide.reindex(columns=list(PROBLEMS)).fillna("")
+        wide = wide.reindex(columns=problems).fillna("")
         title = "online" if budget == "online" else f"{int(budget):,} simulations"
         rows = [[name, *row] for name, row in zip(wide.index, wide.to_numpy(), strict=True)]
-        parts += [f"**{title}**", markdown(["variant", *PROBLEMS], rows)]
+        parts += [f"**{title}**", markdown(["variant", *problems], rows)]
     return "\n\n".join(parts)

@@ -1,4 +1,4 @@
-"""The seven problems that defaults are chosen by, with held-out data and any exact density."""
+"""The problems that defaults are chosen by, with held-out data and any exact density."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Problem:
     Attributes
     ----------
     name : str, of the simulator
-    kind : "vector", "set" or "series"
+    kind : "vector", "set", "series", or "recommended": the network that the simulator recommends
     exact : function of parameters (n,) and data (n, ...), to log densities (n,)
     most_steps : int, that a row of the table takes
     held_out : int, number of data sets to score with
@@ -88,6 +88,7 @@ PROBLEMS = {
         Problem("sir", "series"),
         Problem("two_moons", "vector", two_moons.log_posterior),
         Problem("slide_toy", "vector"),
+        Problem("tissue", "recommended"),
         Problem("inverse_kinematics", "vector"),
         # Of the variants, the one whose density has no atoms.
         Problem("covid19_regular", "series", None, 2_000, 4_000, "confirmed, recovered, deaths"),
