@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -25,7 +25,9 @@ _CORRECT = 1e6
 Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def attacks(classifier: Classifier, data: Images) -> list[dict[str, object]]:
+def attacks(
+    classifier: Classifier, data: Images, sizes: Sequence[float] = SIZES
+) -> list[dict[str, object]]:
     """Return accuracies on attacked test images, and areas under the curves that tell them apart.
 
     "random" changes each pixel by the size, up or down; "one step" by the sign of the gradient of
@@ -42,7 +44,7 @@ def attacks(classifier: Classifier, data: Images) -> list[dict[str, object]]:
     random = np.random.default_rng(3).choice([-1.0, 1.0], size=x.shape)
     scores = Scores(classifier, data)
     rows = [{"attack": "none", "size": 0.0, **scores.of(x, labels)}]
-    for share in SIZES:
+    for share in sizes:
         size = share * data.top
         limits = (np.maximum(x - size, 0.0), np.minimum(x + size, data.top + 1.0))
         attacked = {

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-from attacks import attacks
+from attacks import SIZES as ATTACK_SIZES, attacks
 from calibration import mended
 from gaussians import row as gaussian_row
 from images import Images, load
@@ -121,7 +121,8 @@ def add(
         row = mended(classifier, data, float(str(case["smoothing"])))
         tables["calibration"].add([{**case, **row}])
     if lacks["attacks"]:
-        tables["attacks"].add([{**kind, **row} for row in attacks(classifier, data)])
+        attacked_rows = attacks(classifier, data, ATTACK_SIZES[: 1 if quick else None])
+        tables["attacks"].add([{**kind, **row} for row in attacked_rows])
 
 
 def trained(
