@@ -3,17 +3,17 @@
     python benchmarks/reversible_memory.py [--only dense|images] [--batch ROWS] [--resume] [--quick]
 
 Each measurement is a process of its own: a chain of coupling blocks, trained by Adam on one flat
-weight vector in one compiled function. The first steps are with 8 rows: the peak of memory then is
-that of TensorFlow, compilation, weights, gradients and optimiser, which grow with depth in any
-case. The next steps are with ROWS rows; what the peak rises by is for activations. Time is
-processor time of all threads, which a busy machine disturbs least, of the fastest step.
+weight vector in one compiled function. The peak of memory is that of some steps. Memory of
+activations is by how much a step with ROWS rows needs more than one with 8, whose gradients and
+updates of weights need as much; free memory doesn't count in either. Time is processor time of all
+threads, which a busy machine disturbs least, of the fastest step.
 
 The dense chain is of vectors (32 elements, a condition of 8, subnets of 256 and 256 units), in the
 graph and with XLA; the other of images (16 x 16 pixels of 8 channels, convolutions of 32 and 32
 filters), in the graph, with one batch and with twice as many rows.
 
-Writes reversible_memory.csv and reversible_images.csv, and reversible_memory.svg of the latter, if
-ROWS is left out. ``--resume`` keeps the rows that are there.
+Writes reversible_memory.csv and reversible_images.csv, and of the latter reversible_slopes.csv and
+reversible_images.svg, if ROWS is left out. ``--resume`` keeps the rows that are there.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import pandas as pd
+from memory import rise
 
 FOLDER = Path(__file__).parent
 CONDITION = 8
@@ -55,11 +53,11 @@ class Kind:
 KINDS = {
     "dense": Kind("reversible_memory.csv", (32,), (256, 256), (4, 8, 16, 24), (4096,), list(MODES)),
     "images": Kind(
-        "reversible_images.csv", (16, 16, 8), (32, 32), (4, 8, 16, 32, 64), (48, 96), ["graph"]
+        "reversible_images.csv", (16, 16, 8), (32, 32), (4, 16, 64), (48, 96), ["graph"]
     ),
 }
-# Twice the rows at twice the depth would take more memory than most machines have.
-DEEPEST_OF_MANY_ROWS = 32
+# With more rows: the deepest would take more memory than many machines have.
+DEPTHS_OF_MANY_ROWS = (4, 16)
 
 
 def measure(
@@ -94,16 +92,20 @@ def measure(
         optimizer.apply([tape.gradient(loss, flat.value)], [flat])
         return loss
 
-    peaks = []
+    few, many = (
+        [tf.random.stateless_normal((rows, *spec.shape[1:]), (SEED, 1)) for spec in shapes]
+        for rows in (8, batch)
+    )
+    float(train(*few))
+    base = rise(lambda: float(train(*few)))
+    activations = rise(lambda: float(train(*many))) - base
     seconds = []
-    for rows in (8, batch):
-        data = [tf.random.stateless_normal((rows, *spec.shape[1:]), (SEED, 1)) for spec in shapes]
-        for _ in range(steps + 1):
-            started = time.process_time()
-            float(train(*data))
-            seconds.append(time.process_time() - started)
-        peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
-    return peaks[1], peaks[1] - peaks[0], min(seconds[-steps:]) * 1e3
+    for _ in range(steps):
+        started = time.process_time()
+        float(train(*many))
+        seconds.append(time.process_time() - started)
+    whole = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return whole, activations, min(seconds) * 1e3
 
 
 def in_process(
@@ -151,8 +153,11 @@ def main() -> None:
 
 def measure_all(name: str, batch: int | None, resume: bool) -> None:
     """Measure a kind of chains; write its table, unless a user chose another number of rows."""
-    # Not above: the processes that are measured don't need it.
+    # Not above: the processes that are measured don't need them.
     import pandas as pd
+    from reversible_slopes import draw, slopes
+
+    from bayesinn import plots
 
     kind = KINDS[name]
     table = FOLDER / kind.table
@@ -161,38 +166,23 @@ def measure_all(name: str, batch: int | None, resume: bool) -> None:
         rows = pd.read_csv(table).to_dict("records")
     cases = [
         {"rows": many, "mode": mode, "chain": chain, "blocks": depth}
-        for many in (kind.batches if batch is None else [batch])
         for mode in kind.modes
         for depth in kind.depths
+        for many in (kind.batches if batch is None else [batch])
         for chain in CHAINS
-        if many == kind.batches[0] or depth <= DEEPEST_OF_MANY_ROWS
+        if many == kind.batches[0] or depth in DEPTHS_OF_MANY_ROWS
     ]
     for case in cases:
         if any(case.items() <= row.items() for row in rows):
             continue
-        found = in_process(name, case["blocks"], case["chain"], case["mode"], case["rows"], 3)
+        found = in_process(name, case["blocks"], case["chain"], case["mode"], case["rows"], 2)
         rows.append(case | {head: round(value) for head, value in zip(HEADS, found, strict=True)})
         print(rows[-1], flush=True)
         if batch is None:
             pd.DataFrame(rows).to_csv(table, index=False)
     if name == "images" and batch is None:
-        draw(pd.DataFrame(rows), FOLDER / "reversible_memory.svg")
-
-
-def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw the memory of activations against depth."""
-    from matplotlib.figure import Figure
-
-    from bayesinn import plots
-
-    figure = Figure(figsize=(4.6, 3.0), layout="constrained")
-    ax = figure.subplots()
-    for (rows, chain), part in table.groupby(["rows", "chain"]):
-        style = "-" if chain == "ordinary" else "--"
-        ax.plot(part["blocks"], part["activations_mb"], style, marker="o", label=f"{chain}, {rows}")
-    ax.set(xlabel="blocks", ylabel="memory of activations, MB")
-    ax.legend(title="chain, images in a batch", fontsize=8)
-    plots.save(figure, path)
+        slopes(pd.DataFrame(rows)).to_csv(FOLDER / "reversible_slopes.csv", index=False)
+        plots.save(draw(pd.DataFrame(rows)), FOLDER / "reversible_images.svg")
 
 
 if __name__ == "__main__":

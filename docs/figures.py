@@ -63,6 +63,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "benchmarks/peers/figure.svg": lambda: _script("benchmarks/peers", "report.draw")(
         _table("benchmarks/peers/results.csv")
     ),
+    "benchmarks/reversible_images.svg": lambda: _script("benchmarks", "reversible_slopes.draw")(
+        _table("benchmarks/reversible_images.csv")
+    ),
     f"{_COVID}/amortization.svg": lambda: _script(_COVID, "exact.draw_amortization")(
         _table(f"{_COVID}/amortization.csv").iloc[0]
     ),

@@ -10,8 +10,8 @@
   Couplings, mixing and ActNorm act on the channels, which of a vector are its elements.
 - Networks inside couplings: :class:`Perceptron`, :class:`Convolutional`; contract
   :class:`Subnet`.
-- Transforms of single elements: :class:`Affine`, :class:`Spline`, :class:`VolumePreserving`,
-  :class:`Composed`; contract :class:`Transform`.
+- Transforms of single elements: :class:`Affine`, :class:`Spline`, :class:`Additive`,
+  :class:`VolumePreserving`, :class:`Composed`; contract :class:`Transform`.
 
 Shapes everywhere: events x and z are (n, *event), where event is (d,) for vectors and (height,
 width, channels) for images; conditions are (n, c) or None; log-determinants are (n,).
@@ -42,6 +42,7 @@ from bayesinn.bijections.permutation import Permutation as Permutation
 from bayesinn.bijections.residual.residual import Residual as Residual
 from bayesinn.bijections.subnet import Perceptron as Perceptron, Subnet as Subnet
 from bayesinn.bijections.transforms import (
+    Additive as Additive,
     Affine as Affine,
     Composed as Composed,
     Spline as Spline,

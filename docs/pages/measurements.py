@@ -58,7 +58,15 @@ _MEMORY = """## Training without stored activations
 `benchmarks/reversible_memory.py`: chains of affine couplings (32 elements, subnets of 256 and 256 units, batch 4,096),
 ordinary and `reversible=True`, in the plain graph and with XLA. The peak contains what does not depend on the batch
 (TensorFlow, weights, gradients, the optimiser, the compiled program), which grows with depth in any case. Activations
-are what the first large batch adds to it. Milliseconds are processor time."""
+in this table are what the first large batch added to the peak so far, behind which compilation hides a part of them: an
+earlier form of the script. Milliseconds are processor time."""
+_MEMORY_OF_IMAGES = """Chains of convolutional couplings (16 x 16 pixels of 8 channels, subnets of 32 and 32 filters),
+with one batch and with twice as many images. Activations are by how much a step needs more memory than one with 8
+images, without what is free in the heap. A block more costs a reversible chain next to none, whatever the batch:
+
+![Memory of activations, and time of a step, against depth](../../benchmarks/reversible_images.svg)
+
+Slopes, in MB a block:"""
 _TISSUE = """## Light in tissue against published values
 
 `benchmarks/tissue_mc.py`: Monte Carlo of [the tissue model](/tissue.md), a million photons a case; reflected,
@@ -95,6 +103,7 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
         _DRAWS: _markdown(pd.read_csv(BENCHMARKS / "draws.csv"), "{:.2g}"),
         _GROWTH.format(repeats=repeats()): "",
         _MEMORY: _markdown(reversible_memory(), "{:,.0f}"),
+        _MEMORY_OF_IMAGES: _markdown(pd.read_csv(BENCHMARKS / "reversible_slopes.csv"), "{:.4f}"),
         _TISSUE: _markdown(tissue(), "{:.4f}"),
         _WORKERS: _markdown(pd.read_csv(BENCHMARKS / "workers.csv")),
         _BANKS: _markdown(pd.read_csv(BENCHMARKS / "bank.csv")),

@@ -1,8 +1,8 @@
-"""Figures of README.md: the sweep of beta, heat maps, and the latent space.
+"""Figures of README.md: the sweep of beta, heat maps, the latent space, and attacks.
 
     python paper_results/generative_classifier/figures.py [--data FOLDER --models FOLDER]
 
-Draws from results.csv and arrays.npz; with a folder of trained networks (of ``run.py --models``),
+Draws from results.csv, attacks.csv and arrays.npz; with a folder of trained networks (of ``run.py --models``),
 arrays.npz is made anew first.
 """
 
@@ -16,13 +16,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.style import CURVES, LIGHT_GREY, styled
 
 HERE = Path(__file__).parent
 #: Pairs of digits that look alike: the class of the image, and the one it is held against.
 PAIRS = ((4, 9), (9, 4), (3, 8), (8, 3), (7, 9), (1, 7))
 _BETAS = ("0", "1", "inf")
 _POINTS = 1_000
+#: Networks that are attacked, and lines of attacks.
+_NETWORKS = (("flow", 1.0), ("flow", 10.0), ("flow", np.inf), ("softmax", np.inf))
+_LINES = {"steps": "-", "random": ":", "unnoticed": "--"}
 
 
 def main() -> None:
@@ -39,6 +42,7 @@ def main() -> None:
     maps = plots.heat_map(stored["images"], stored["maps"], titles=titles)
     plots.save(maps, HERE / "heat_maps.png")
     plots.save(latent(stored), HERE / "latent.png")
+    plots.save(attacked(pd.read_csv(HERE / "attacks.csv")), HERE / "attacks.png")
 
 
 def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
@@ -85,9 +89,8 @@ def sweep(results: pd.DataFrame) -> Figure:
         for beta, group in flows.groupby("beta"):
             # Small betas lie close to each other: their names stand on the other side.
             left = beta <= 1.0
-            text = r"$\beta = \infty$" if np.isinf(beta) else rf"$\beta = {beta:g}$"
             ax.annotate(
-                text,
+                _beta(beta),
                 (group["bits"].agg("min" if left else "max"), group["accuracy"].mean()),
                 xytext=(-5, 0) if left else (5, -8),
                 textcoords="offset points",
@@ -126,6 +129,44 @@ def latent(stored: dict[str, np.ndarray]) -> Figure:
         figure.colorbar(image, ax=other, shrink=0.8)
     below[0].set_ylabel("distances of class means")
     return figure
+
+
+@styled
+def attacked(rows: pd.DataFrame) -> Figure:
+    """Accuracy under attack, and below it how well attacked images are told apart, by size."""
+    names = [name for name in ("digits", "MNIST") if name in set(rows["data"])]
+    figure = Figure(figsize=(7.4, 5.2), layout="constrained")
+    panels = figure.subplots(2, len(names), squeeze=False, sharex=True)
+    for (above, below), name in zip(panels.T, names, strict=True):
+        own = rows[rows["data"] == name]
+        for (network, beta), (colour, marker, _) in zip(_NETWORKS, CURVES, strict=False):
+            some = own[(own["network"] == network) & (own["beta"] == beta)]
+            if some.empty:
+                continue
+            means = some.groupby(["attack", "size"]).mean(numeric_only=True)
+            score = "entropy" if network == "softmax" else "untypical density"
+            title = "softmax classifier, entropy" if network == "softmax" else _beta(beta)
+            for attack, line in _LINES.items():
+                if attack not in means.index:
+                    continue
+                curve = pd.concat([means.loc["none"], means.loc[attack]])
+                label = title if attack == "steps" else None
+                look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
+                if attack != "unnoticed":
+                    above.plot(curve.index, curve["accuracy"], label=label, **look)
+                if attack != "random":
+                    below.plot(curve.index, curve[f"AUC, {score}"], **look)
+        above.set(title=name, ylim=(-0.03, 1.03))
+        below.axhline(0.5, color=LIGHT_GREY, zorder=0)
+        below.set(xlabel="largest change of a pixel, share of the grey scale", ylim=(-0.03, 1.03))
+    panels[0, 0].set_ylabel("accuracy")
+    panels[1, 0].set_ylabel("area under the curve")
+    return plots.panels.legend_below(figure)
+
+
+def _beta(beta: float) -> str:
+    """Return the name of a flow, for matplotlib."""
+    return r"$\beta = \infty$" if np.isinf(beta) else rf"$\beta = {beta:g}$"
 
 
 if __name__ == "__main__":

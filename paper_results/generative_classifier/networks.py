@@ -58,6 +58,12 @@ class Classifier(Protocol):
 
     def probabilities(self, x: np.ndarray) -> np.ndarray: ...
 
+    def log_odds(self, x: tf.Tensor) -> tf.Tensor:
+        """Return log odds (n, k), up to a constant, through which gradients flow."""
+
+    def log_odds_of(self, x: np.ndarray) -> np.ndarray:
+        """Return the same of many images, in double precision."""
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -74,8 +80,35 @@ class Flow:
         """Return probabilities (n, k)."""
         return self.model.classify(x).to_numpy()
 
+    def log_odds(self, x: tf.Tensor) -> tf.Tensor:
+        """Return log odds (n, k) by the densities of the latent."""
+        return self._joint(x)[0]
 
-def flow(data: Images, size: Size, beta: float, seed: int, folder: Path) -> Flow:
+    def log_odds_of(self, x: np.ndarray) -> np.ndarray:
+        """Return log odds (n, k)."""
+        return self.model.model.joint_log_probs(x)
+
+    def nats(self, x: tf.Tensor) -> tf.Tensor:
+        """Return negative log densities (n,), through which gradients flow."""
+        joint, log_det = self._joint(x)
+        return -tf.reduce_logsumexp(joint, axis=1) - log_det
+
+    def _joint(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return log densities (n, k) of latent and class, and log determinants (n,)."""
+        model = self.model.model
+        z, log_det = model.network.encode(model.scaling.apply(x))
+        latent = model.network.latent
+        return latent.log_probs(z) + latent.log_weights, log_det + model.log_det
+
+
+def flow(
+    data: Images,
+    size: Size,
+    beta: float,
+    seed: int,
+    folder: Path,
+    smoothing: float = SMOOTHING,
+) -> Flow:
     """Train an invertible classifier, or read it from the folder if it is there."""
     if (folder / "manifest.json").is_file():
         return Flow(LatentMixture.load(folder))
@@ -84,7 +117,7 @@ def flow(data: Images, size: Size, beta: float, seed: int, folder: Path) -> Flow
         ClassNormal("unit"),
         noise=NOISE * data.top / data.x.std(),
         quantum=1.0,
-        bottleneck=Bottleneck(beta, SMOOTHING),
+        bottleneck=Bottleneck(beta, smoothing),
     )
     model.fit(
         data.x,
@@ -124,11 +157,25 @@ class Softmax:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Return probabilities (n, k)."""
-        logits = self.network.predict(x, batch_size=500, verbose=0)
-        return np.asarray(tf.nn.softmax(logits.astype(np.float64)))
+        return np.asarray(tf.nn.softmax(self.log_odds_of(x)))
+
+    def log_odds(self, x: tf.Tensor) -> tf.Tensor:
+        """Return log odds (n, k)."""
+        return self.network(x)
+
+    def log_odds_of(self, x: np.ndarray) -> np.ndarray:
+        """Return log odds (n, k)."""
+        return self.network.predict(x, batch_size=500, verbose=0).astype(np.float64)
 
 
-def softmax(data: Images, size: Size, seconds: float, seed: int, folder: Path) -> Softmax:
+def softmax(
+    data: Images,
+    size: Size,
+    seconds: float,
+    seed: int,
+    folder: Path,
+    smoothing: float = 0.0,
+) -> Softmax:
     """Train the softmax classifier for a processor time, or read it from the folder."""
     file = folder / "softmax.keras"
     if file.is_file():
@@ -145,8 +192,9 @@ def softmax(data: Images, size: Size, seconds: float, seed: int, folder: Path) -
         x += NOISE * data.top * tf.random.normal(tf.shape(x))
         with tf.GradientTape() as tape:
             logits = network(x, training=True)
-            loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(loss)
+            classes = logits.shape[1]
+            targets = (1.0 - smoothing) * tf.one_hot(labels, classes) + smoothing / classes
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, logits))
         variables = network.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
 

@@ -3,8 +3,9 @@
     python paper_results/generative_classifier/run.py [--data FOLDER] [--models FOLDER] [--quick]
         [--only gaussians digits MNIST]
 
-Writes gaussians.csv, results.csv and outliers.csv beside this file, a row for each data set, beta
-and seed; rows that are there are left alone, so that a run that was interrupted goes on. FOLDER of
+Writes gaussians.csv, results.csv, outliers.csv, attacks.csv and calibration.csv beside this file,
+rows for each data set, beta and seed; those that are there are left alone, so that a run that was
+interrupted goes on. FOLDER of
 ``--data`` has mnist.npz and cifar10.npz in the layout of ``keras.datasets``; ``--models`` keeps
 trained networks and uses those that are there. ``--quick`` takes digits and small networks, and
 writes nothing that stays.
@@ -20,16 +21,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+from attacks import SIZES as ATTACK_SIZES, attacks
+from calibration import mended
 from gaussians import row as gaussian_row
 from images import Images, load
 from measure import classes, density, outliers, unlikely
-from networks import QUICK, SIZES, Classifier, flow, softmax
+from networks import QUICK, SIZES, SMOOTHING, Classifier, Flow, Size, flow, softmax
 
 BETAS = (0.0, 0.1, 1.0, 10.0, math.inf)
 GAUSSIAN_BETAS = (0.0, 1.0, math.inf)
 SEEDS = {"digits": (1, 2, 3), "MNIST": (1,)}
 NAMES = ("gaussians", *SEEDS)
 _KEYS = ["data", "network", "beta", "seed"]
+#: Flows that are attacked.
+ATTACKED = (1.0, 10.0, math.inf)
+#: Networks that are trained once more with labels smoothed, or not, as the others are.
+RESMOOTHED = (("flow", 1.0), ("flow", math.inf), ("softmax", math.inf))
 
 
 def main() -> None:
@@ -48,16 +55,19 @@ def main() -> None:
             for seed in (1,) if options.quick else SEEDS["digits"]:
                 if "gaussians" in options.only and not gaussians.has(beta=beta, seed=seed):
                     gaussians.add([gaussian_row(beta, seed, options.quick)])
-        results = Table(target / "results.csv", _KEYS)
-        others = Table(target / "outliers.csv", [*_KEYS, "outliers", "score"])
+        tables = {
+            "results": Table(target / "results.csv", _KEYS),
+            "outliers": Table(target / "outliers.csv", [*_KEYS, "outliers", "score"]),
+            "attacks": Table(target / "attacks.csv", [*_KEYS, "attack", "size"]),
+            "calibration": Table(target / "calibration.csv", [*_KEYS, "smoothing"]),
+        }
         for name in [name for name in SEEDS if name in options.only][
             : 1 if options.quick else None
         ]:
             data = load(name, options.data)
             for case in cases(name, options.quick):
-                if not results.has(**case):
-                    add(case, data, models, options.quick, results, others)
-        for table in (gaussians, results, others):
+                add(case, data, models, options.quick, tables)
+        for table in (gaussians, *tables.values()):
             print(table.frame.to_string(index=False), end="\n\n")
 
 
@@ -65,41 +75,67 @@ def cases(name: str, quick: bool) -> Iterator[dict[str, object]]:
     """Yield what is trained on a data set, the softmax classifier after the others."""
     for seed in SEEDS[name][: 1 if quick else None]:
         for beta in (0.0, math.inf) if quick else BETAS:
-            yield {"data": name, "network": "flow", "beta": beta, "seed": seed}
-        yield {"data": name, "network": "softmax", "beta": math.inf, "seed": seed}
+            yield case_of(name, "flow", beta, seed, SMOOTHING)
+        yield case_of(name, "softmax", math.inf, seed, 0.0)
+        for network, beta in RESMOOTHED if name == "digits" and not quick else ():
+            yield case_of(name, network, beta, seed, 0.0 if network == "flow" else SMOOTHING)
+
+
+def case_of(data: str, network: str, beta: float, seed: int, smoothing: float) -> dict[str, object]:
+    """Return the keys of a network."""
+    return {"data": data, "network": network, "beta": beta, "seed": seed, "smoothing": smoothing}
 
 
 def add(
-    case: dict[str, object],
-    data: Images,
-    models: Path,
-    quick: bool,
-    results: Table,
-    others: Table,
+    case: dict[str, object], data: Images, models: Path, quick: bool, tables: dict[str, Table]
 ) -> None:
-    """Train a network and write its rows."""
-    size = QUICK if quick else SIZES[data.name]
-    beta = float(str(case["beta"]))
-    seed = int(str(case["seed"]))
-    folder = models / f"{data.name}_{case['network']}_{beta:g}_{seed}"
+    """Train a network, or read it, and write the rows that it lacks."""
+    kind = {key: case[key] for key in _KEYS}
+    usual = case["smoothing"] == (SMOOTHING if case["network"] == "flow" else 0.0)
+    attacked = usual and (case["network"] == "softmax" or case["beta"] in ATTACKED)
+    lacks = {
+        "results": usual and not tables["results"].has(**kind),
+        "attacks": attacked and not tables["attacks"].has(**kind),
+        "calibration": not tables["calibration"].has(**case),
+    }
+    if not any(lacks.values()):
+        return
+    folder = models / f"{data.name}_{case['network']}_{case['beta']:g}_{case['seed']}"
+    if not usual:
+        folder = folder.with_name(f"{folder.name}_smoothing_{case['smoothing']}")
     started = time.process_time()
-    if case["network"] == "flow":
-        invertible = flow(data, size, beta, seed, folder)
-        seconds = duration(folder, started)
-        found = density(invertible, data)
-        rows = unlikely(invertible, data)
-        classifier: Classifier = invertible
-    else:
-        # As long as the flows of this data set.
-        limit = results.frame.query("data == @data.name")["seconds"].mean()
-        classifier = softmax(data, size, limit, seed, folder)
-        seconds = duration(folder, started)
+    classifier = trained(case, data, QUICK if quick else SIZES[data.name], folder, tables)
+    seconds = duration(folder, started)
+    if lacks["results"]:
         found = {}
         rows = []
-    rows += outliers(classifier, data)
-    others.add([{**case, **row} for row in rows])
-    measured = {**classes(classifier, data), **found}
-    results.add([{**case, "weights": classifier.weights, "seconds": seconds, **measured}])
+        if isinstance(classifier, Flow):
+            found = density(classifier, data)
+            rows = unlikely(classifier, data)
+        rows += outliers(classifier, data)
+        tables["outliers"].add([{**kind, **row} for row in rows])
+        measured = {**classes(classifier, data), **found}
+        size = {"weights": classifier.weights, "seconds": seconds}
+        tables["results"].add([{**kind, **size, **measured}])
+    if lacks["calibration"]:
+        row = mended(classifier, data, float(str(case["smoothing"])))
+        tables["calibration"].add([{**case, **row}])
+    if lacks["attacks"]:
+        attacked_rows = attacks(classifier, data, ATTACK_SIZES[: 1 if quick else None])
+        tables["attacks"].add([{**kind, **row} for row in attacked_rows])
+
+
+def trained(
+    case: dict[str, object], data: Images, size: Size, folder: Path, tables: dict[str, Table]
+) -> Classifier:
+    """Return a network, trained now unless it is in the folder."""
+    seed = int(str(case["seed"]))
+    smoothing = float(str(case["smoothing"]))
+    if case["network"] == "flow":
+        return flow(data, size, float(str(case["beta"])), seed, folder, smoothing)
+    # As long as the flows of this data set.
+    limit = tables["results"].frame.query("data == @data.name")["seconds"].mean()
+    return softmax(data, size, limit, seed, folder, smoothing)
 
 
 def duration(folder: Path, started: float) -> float:

@@ -11,6 +11,9 @@ import scipy.stats
 from docs.numbers.tables import markdown
 
 DATA = ("digits", "MNIST")
+WAYS = ("plain", "temperature", "taken back")
+#: Of those measured.
+ATTACK_SIZES = (0.05, 0.1)
 HERE = Path(__file__).resolve().parent
 
 
@@ -87,6 +90,72 @@ def outliers() -> str:
         rows.append([data, name, *cells, f"{other.mean():.2f}" if len(other) else ""])
     head = ["data", "outliers", "low density", "untypical density", "entropy of classes"]
     return markdown([*head, "softmax: entropy"], rows)
+
+
+def calibration() -> str:
+    """Return calibration on digits with smoothed labels and with others, as it is and mended."""
+    return _calibration("digits")
+
+
+def calibration_mnist() -> str:
+    """Return the same on MNIST."""
+    return _calibration("MNIST")
+
+
+def attacks() -> str:
+    """Return accuracies under attack, and how well what attacked images is told apart."""
+    table = pd.read_csv(HERE / "attacks.csv")
+    rows = []
+    order = table.sort_values("data", key=lambda data: data.map(DATA.index), kind="stable")
+    for (data, network, beta), group in order.groupby(["data", "network", "beta"], sort=False):
+        means = group.groupby(["attack", "size"]).mean(numeric_only=True)
+        name = f"beta = {_beta(beta)}" if network == "flow" else "softmax classifier"
+        for size in ATTACK_SIZES:
+            cells = [
+                _cell(means, attack, size, column)
+                for attack, column in (
+                    ("random", "accuracy"),
+                    ("one step", "accuracy"),
+                    ("steps", "accuracy"),
+                    ("random", "AUC, untypical density"),
+                    ("steps", "AUC, untypical density"),
+                    ("steps", "AUC, entropy"),
+                    ("unnoticed", "accuracy"),
+                    ("unnoticed", "AUC, untypical density"),
+                )
+            ]
+            rows.append([data, name, f"{size:g}", *cells])
+    head = ["data", "network", "size", "accuracy: random", "one step", "steps"]
+    head += ["untypical: random", "steps", "entropy: steps", "unnoticed: accuracy", "untypical"]
+    return markdown(head, rows)
+
+
+def _cell(means: pd.DataFrame, attack: str, size: float, column: str) -> str:
+    if (attack, size) not in means.index or np.isnan(means.loc[(attack, size), column]):
+        return ""
+    return f"{means.loc[(attack, size), column]:.2f}"
+
+
+def _calibration(data: str) -> str:
+    table = pd.read_csv(HERE / "calibration.csv")
+    rows = []
+    own = table[table["data"] == data]
+    for (network, beta, smoothing), group in own.groupby(["network", "beta", "smoothing"]):
+        means = group.mean(numeric_only=True)
+        rows.append(
+            [
+                f"beta = {_beta(beta)}" if network == "flow" else "softmax classifier",
+                f"{smoothing:.0%}",
+                f"{means['accuracy']:.4f}",
+                f"{means['confidence']:.4f}",
+                *(f"{means[f'ECE, {way}']:.4f}" for way in WAYS),
+                f"{means['temperature']:.2f}",
+                *(f"{means[f'cross-entropy, {way}']:.3f}" for way in WAYS),
+            ]
+        )
+    head = ["network", "smoothing", "accuracy", "confidence", "ECE", "with a temperature"]
+    head += ["taken back", "temperature", "cross-entropy, nats", "with a temperature", "taken back"]
+    return markdown(head, rows)
 
 
 def _sweep(data: str) -> str:

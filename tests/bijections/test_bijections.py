@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import (
     ActNorm,
+    Additive,
     Affine,
     Autoregressive,
     Bijection,
@@ -36,6 +37,7 @@ REGISTRY: dict[str, Callable[[], Bijection]] = {
     "affine coupling, one-sided": lambda: Coupling(Affine(clamp=1.0), hidden=(16, 16), dual=False),
     "spline coupling": lambda: Coupling(Spline(), hidden=(16,)),
     "volume-preserving coupling": lambda: Coupling(VolumePreserving(), hidden=(16,)),
+    "additive coupling": lambda: Coupling(Additive(), hidden=(16,)),
     "composed coupling": lambda: Coupling(
         Composed([Affine(), Spline(bins=4)]), hidden=(16,), activation="relu"
     ),

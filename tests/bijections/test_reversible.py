@@ -7,6 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -15,10 +16,13 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.bijections import (
     ActNorm,
+    Additive,
     Affine,
     Bijection,
     Chain,
+    Convolutional,
     Coupling,
+    Haar,
     Orthogonal,
     Permutation,
     Spline,
@@ -355,6 +359,45 @@ def test_a_bad_round_trip_is_noticed() -> None:
     assert chain.stores_activations
     with pytest.warns(UserWarning, match="recomputed inputs are off by"):
         ordinary.check_round_trip(x, condition)
+
+
+def classifier(reversible: bool) -> keras.Model:
+    """Additive couplings of images inside a model of Keras, which knows nothing of them."""
+
+    class Classifier(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = keras.layers.Conv2D(4, 3, padding="same")
+            subnet = Convolutional(filters=(4,))
+            couplings = [Coupling(Additive(), subnet=subnet) for _ in range(2)]
+            self.body = Chain([*couplings, Haar(), Coupling(Additive(), subnet=subnet)], reversible)
+            self.body.build((4, 4, 4))
+            self.head = keras.layers.Dense(3)
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            features, log_det = self.body.forward(self.stem(x))
+            tf.debugging.assert_equal(log_det, tf.zeros_like(log_det))
+            return self.head(tf.reduce_mean(features, axis=(1, 2)))
+
+    keras.utils.set_random_seed(1)
+    model = Classifier()
+    generator = np.random.default_rng(1)
+    x = generator.standard_normal((64, 4, 4, 1))
+    labels = generator.integers(3, size=64)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=False)
+    model.fit(x, labels, batch_size=16, epochs=2, shuffle=False, verbose=0)
+    return model
+
+
+def test_a_model_of_keras_trains_through_a_chain() -> None:
+    stored = classifier(reversible=False).get_weights()
+    recomputed = classifier(reversible=True).get_weights()
+    # In single precision; over seeds 1, 2, 3: at most 6e-8.
+    for value, expected in zip(recomputed, stored, strict=True):
+        np.testing.assert_allclose(value, expected, atol=1e-6)
+    # The last layers of couplings start at zero.
+    assert all(np.any(value) for value in recomputed)
 
 
 def test_initialisation_checks_the_round_trip() -> None:

@@ -107,6 +107,10 @@ TRUTHS: dict[str, list[Truth]] = {
         Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s+[\d.]+\s+{NUMBER}", 0.0, 1.0),
         Truth(rf"(?m)^\s*digits\s+flow\s+\S+\s+1\s+\d+\s.*\s{NUMBER}$", 0.0, 1e-4),
     ],
+    "paper_results/reversible_classifier/run.py": [
+        column("error", 0.0, 1.0),
+        column("round trip", 0.0, 1e-3),
+    ],
     # The uniform density has 4.09 bits; independent pixels, where networks start, about 2.4.
     "paper_results/image_densities/run.py": [
         column("bits", 2.0, 4.0),

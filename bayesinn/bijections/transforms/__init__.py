@@ -1,5 +1,6 @@
 """Elementwise transforms: what a coupling or an autoregressive block does to each element."""
 
+from bayesinn.bijections.transforms.additive import Additive as Additive
 from bayesinn.bijections.transforms.affine import Affine as Affine
 from bayesinn.bijections.transforms.composed import Composed as Composed
 from bayesinn.bijections.transforms.spline import Spline as Spline
