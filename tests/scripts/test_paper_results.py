@@ -14,8 +14,7 @@ SCRIPTS = [
 ]
 
 MORE = [
-    ROOT / "paper_results" / name
-    for name in ("sbibm/training/sir_exact.py", "colorization/cifar10.py", "colorization/deblurring.py")
+    ROOT / "paper_results" / name for name in ("sbibm/training/sir_exact.py", "colorization/cifar10.py")
 ]
 
 

@@ -150,11 +150,6 @@ TRUTHS: dict[str, list[Truth]] = {
         Truth(rf"(?m)^chroma rises with t\s+{NUMBER}", -1.0, 1.0),
         Truth(rf"(?m)^transfer to itself\s+{NUMBER}", 0.0, 1e-3),
     ],
-    # The linear Gaussian density needs no training: -0.972 with twenty copies of each picture.
-    "paper_results/colorization/deblurring.py": [
-        Truth(rf"(?m)^\s*linear Gaussian\s+{NUMBER}", -1.1, -0.8),
-        Truth(rf"(?m)^\s*flow\s+{NUMBER}", -1.5, 4.0),
-    ],
     # Trained for two steps; the exact posterior has -2.2.
     "paper_results/sir_fisher_scoring/run.py": [
         column("log density at the truth [nats]", -30.0, -2.2)
