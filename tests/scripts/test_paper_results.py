@@ -14,7 +14,8 @@ SCRIPTS = [
 ]
 
 MORE = [
-    ROOT / "paper_results" / name for name in ("sbibm/training/sir_exact.py", "colorization/cifar10.py")
+    ROOT / "paper_results" / name
+    for name in ("sbibm/training/sir_exact.py", "colorization/cifar10.py")
 ]
 
 
