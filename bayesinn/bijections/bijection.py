@@ -86,6 +86,14 @@ class Bijection(Configured, keras.layers.Layer):
         """
         return entries_of(self.reads)
 
+    @property
+    def final_rotation(self) -> "Bijection | None":
+        """The rotation of an image to a vector that it ends with; None if it ends otherwise.
+
+        What is linear in the vector is then a sum over the places of the image.
+        """
+        return None
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:

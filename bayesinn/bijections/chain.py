@@ -92,6 +92,10 @@ class Chain(Bijection):
     def xla_pays(self) -> bool:  # type: ignore[override]
         return all(bijection.xla_pays for bijection in self.bijections)
 
+    @property
+    def final_rotation(self) -> Bijection | None:
+        return self.bijections[-1].final_rotation if self.bijections else None
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:

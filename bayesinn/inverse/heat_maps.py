@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from bayesinn.bijections import Chain, DCTPooling
 from bayesinn.core.errors import InputError
 from bayesinn.inverse.mixture_network import MixtureModel
 
@@ -10,18 +9,18 @@ from bayesinn.inverse.mixture_network import MixtureModel
 def gap_maps(model: MixtureModel, codes: np.ndarray, first: int, second: int) -> np.ndarray:
     """Return what each place adds to the log odds of two classes, by number, (n, height, width).
 
-    With unit scales the log odds are linear in codes (n, d). The last link of the chain is a
-    rotation of an image, whose places therefore share them without remainder.
+    With unit scales the log odds are linear in codes (n, d). The chain ends with a rotation of an
+    image, whose places therefore share them without remainder.
     """
     chain = model.network.chain
     latent = model.network.latent
-    pooling = chain.bijections[-1] if isinstance(chain, Chain) else chain
-    if not isinstance(pooling, DCTPooling) or latent.scales != "unit":
+    pooling = chain.final_rotation
+    if pooling is None or latent.scales != "unit":
         raise InputError(
             "Heat maps of a LatentMixture",
             expected="a chain that ends with DCTPooling, and ClassNormal('unit'): log odds are "
             "then sums over places",
-            got=f"{pooling!r} and {latent!r}",
+            got=f"{chain!r} and {latent!r}",
             do="train a LatentMixture of this kind",
         )
     means = latent.means.numpy()

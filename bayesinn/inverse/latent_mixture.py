@@ -247,7 +247,7 @@ class LatentMixture(Estimator):
         """Return what places of images x add to the log odds of two classes, (n, height, width).
 
         The sum over all places is log p(label | x) - log p(other | x). Places are those of the
-        image before the last link of the chain, which must be :class:`DCTPooling`; the class
+        image before the end of the chain, which must be :class:`DCTPooling`; the class
         Gaussians need unit scales. :func:`bayesinn.plots.heat_map` draws them.
 
         References

@@ -6,23 +6,20 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from baselines import level_chances
+from pictures import Pictures
 
 tfd = tfp.distributions
 tfb = tfp.bijectors
 
 
-def pixel_prior(images: np.ndarray, levels: int) -> tfd.Distribution:
-    """Return the law of images in [0, 1] with independent pixels, as frequent as in ``images``.
+def pixel_prior(pictures: Pictures) -> tfd.Distribution:
+    """Return the law of images in [0, 1] with independent pixels, as frequent as in training.
 
     Within a level, each number is as likely as any other.
-
-    Parameters
-    ----------
-    images : array (n, height, width, channels) of whole numbers
-    levels : int
     """
-    normal = tfd.Normal(tf.zeros(images.shape[1:]), 1.0)
-    return tfd.TransformedDistribution(normal, Quantiles(level_chances(images, levels)))
+    normal = tfd.Normal(tf.zeros(pictures.shape), 1.0)
+    chances = level_chances(pictures.train, pictures.levels)
+    return tfd.TransformedDistribution(normal, Quantiles(chances))
 
 
 class Quantiles(tfb.Bijector):

@@ -24,9 +24,11 @@ from typing import Any
 import keras
 import numpy as np
 import pandas as pd
+import tensorflow_probability as tfp
 from baselines import gaussian_per_class, independent_pixels
 from marginals import pixel_prior
 from pictures import Pictures, load
+from wavelets import picture_prior, wavelets
 
 import bayesinn as bi
 from bayesinn import bijections, flows
@@ -57,6 +59,8 @@ class Case:
     minutes: float | None = None
     weight_decay: float = 0.0
     learning_rate: float = 2e-3
+    batch: int = 64
+    prior: Callable[[Pictures], tfp.distributions.Distribution] = pixel_prior
 
     @property
     def name(self) -> str:
@@ -114,10 +118,12 @@ CASES = (
     ),
     Case(
         "cifar10",
-        "flow",
-        lambda pictures: two_levels(pictures, filters=32, blocks=4),
+        "flow, details given averages",
+        wavelets,
         steps=6_000,
-        minutes=20.0,
+        minutes=24.0,
+        batch=32,
+        prior=picture_prior,
     ),
 )
 
@@ -132,6 +138,7 @@ class Curve(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.minutes.append((time.process_time() - self.started) / 60.0)
+        print(f"epoch {epoch + 1}, {self.minutes[-1]:.2f} processor minutes, {logs}", flush=True)
 
 
 def main() -> None:
@@ -175,9 +182,7 @@ def known(path: Path) -> pd.DataFrame:
 def learn(case: Case, pictures: Pictures, target: Path, quick: bool) -> None:
     """Train a model, measure it on the test pictures, and write its row, curve and draws."""
     given = {"class": (CLASSES,)} if case.given_class else {"nothing": (1,)}
-    model = bi.from_arrays(
-        {"image": pixel_prior(pictures.train, pictures.levels)}, given, name=pictures.name
-    )
+    model = bi.from_arrays({"image": case.prior(pictures)}, given, name=pictures.name)
     posterior = bi.AmortizedPosterior(
         model, flow=case.flow(pictures), networks=1 if quick else case.networks
     )
@@ -187,7 +192,7 @@ def learn(case: Case, pictures: Pictures, target: Path, quick: bool) -> None:
     posterior.fit(
         rows(case, pictures, slice(held, None), copies),
         steps=4 if quick else case.steps,
-        batch_size=64,
+        batch_size=case.batch,
         validation=rows(case, pictures, slice(held), 1),
         seed=SEED,
         optimization=bi.Optimization(
@@ -215,7 +220,7 @@ def learn(case: Case, pictures: Pictures, target: Path, quick: bool) -> None:
         "weights": sum(math.prod(variable.shape) for variable in weights),
         "steps": posterior.steps_done,
         "minutes": minutes,
-        "ms a picture": 6e4 * minutes / (64 * posterior.steps_done),
+        "ms a picture": 6e4 * minutes / (case.batch * posterior.steps_done),
         "bits": bits.mean(),
         "standard error": bits.std() / math.sqrt(len(test)),
         "accuracy": np.mean(logs.argmax(axis=1) == labels) if case.given_class else math.nan,

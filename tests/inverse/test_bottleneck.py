@@ -117,7 +117,8 @@ X, NAMES = bright(600)
 @pytest.fixture(scope="module")
 def model() -> LatentMixture:
     fast = bi.Optimization(learning_rate=1e-2, average=0.9)
-    model = images(DCTPooling(), beta=math.inf)
+    # The chain ends with the rotation also where a chain inside it does.
+    model = images(Chain([DCTPooling()]), beta=math.inf)
     return model.fit(X, NAMES, steps=60, batch_size=64, seed=1, optimization=fast, progress=False)
 
 

@@ -13,8 +13,13 @@ SCRIPTS = [
     if script.parent.name != "covid19_germany"
 ]
 
+MORE = [
+    ROOT / "paper_results" / name
+    for name in ("sbibm/training/sir_exact.py", "colorization/cifar10.py")
+]
+
 
 @pytest.mark.slow
-@by_path([*SCRIPTS, ROOT / "paper_results" / "sbibm" / "training" / "sir_exact.py"])
+@by_path([*SCRIPTS, *MORE])
 def test_reproduction(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
     check_quick_mode(interpreter, script, tmp_path)

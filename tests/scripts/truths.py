@@ -145,6 +145,11 @@ TRUTHS: dict[str, list[Truth]] = {
         Truth(rf"(?m)^gap  \s+{NUMBER}", 0.0, 4.0),
         Truth(rf"(?m)^transfer\s+{NUMBER}", 0.0, 1e-3),
     ],
+    # Ten steps; codes of colours lead back to them.
+    "paper_results/colorization/cifar10.py": [
+        Truth(rf"(?m)^chroma rises with t\s+{NUMBER}", -1.0, 1.0),
+        Truth(rf"(?m)^transfer to itself\s+{NUMBER}", 0.0, 1e-3),
+    ],
     # Trained for two steps; the exact posterior has -2.2.
     "paper_results/sir_fisher_scoring/run.py": [
         column("log density at the truth [nats]", -30.0, -2.2)

@@ -27,6 +27,10 @@ class DCTPooling(Bijection):
 
     event_rank = 3
 
+    @property
+    def final_rotation(self) -> Bijection:
+        return self
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:

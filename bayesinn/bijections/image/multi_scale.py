@@ -53,6 +53,11 @@ class MultiScale(Chain):
         )
         self.finished = finished
 
+    @property
+    def final_rotation(self) -> None:
+        # The vector of the last level is a part of the latent elements.
+        return None
+
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
