@@ -156,9 +156,13 @@ def attacked(rows: pd.DataFrame) -> Figure:
                     above.plot(curve.index, curve["accuracy"], label=label, **look)
                 if attack != "random":
                     below.plot(curve.index, curve[f"AUC, {score}"], **look)
-        above.set(title=name, ylim=(-0.03, 1.03))
+        above.set(title=f"{name}: attacked (solid), random signs (dotted)", ylim=(-0.03, 1.03))
         below.axhline(0.5, color=LIGHT_GREY, zorder=0)
-        below.set(xlabel="largest change of a pixel, share of the grey scale", ylim=(-0.03, 1.03))
+        below.set(
+            title="attacked images told from others; by an attacker who knows how (dashed)",
+            xlabel="largest change of a pixel, share of the grey scale",
+            ylim=(-0.03, 1.03),
+        )
     panels[0, 0].set_ylabel("accuracy")
     panels[1, 0].set_ylabel("area under the curve")
     return plots.panels.legend_below(figure)
