@@ -40,7 +40,16 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_choice, check_number
 
 from .adding_doubling import DOUBLINGS, reflectance
-from .tissue_camera import CAMERAS, NORMALISATIONS, TEMPERATURES, Bands, bands, noise_sd, normalise
+from .tissue_camera import (
+    CAMERAS,
+    NORMALISATIONS,
+    TEMPERATURES,
+    Bands,
+    bands,
+    log_density,
+    noise_sd,
+    normalise,
+)
 
 tfd = tfp.distributions
 
@@ -226,6 +235,23 @@ def observe(
         sd = tf.constant(noise_sd(camera, options.snr, options.photon_budget), values.dtype)
         values *= 1.0 + sd * tf.random.stateless_normal(tf.shape(values), seed, dtype=values.dtype)
     return normalise(values, options.normalisation)
+
+
+def log_likelihood(
+    parameters: Mapping[str, tf.Tensor],
+    data: Mapping[str, tf.Tensor],
+    options: TissueOptions = _DEFAULT,
+) -> tf.Tensor:
+    """Return the log density (n,) of "l1_log" band values (bands,), for parameters (n,).
+
+    For :func:`bayesinn.refine`. Simulators don't declare it: each evaluation costs as much as a
+    simulation. The brightness is integrated out (:func:`simulators.tissue_camera.log_density`).
+    """
+    camera = options.bands
+    reflected = spectra(parameters, camera.wavelengths, options)
+    means = reflected @ tf.constant(camera.weights.T, reflected.dtype)
+    sd = noise_sd(camera, options.snr, options.photon_budget)
+    return log_density(data["bands"][None], means, sd)[0]
 
 
 def prior(clipped: bool = False) -> dict[str, tfd.Distribution]:

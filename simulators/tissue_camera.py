@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from scipy.interpolate import CubicSpline
+from scipy.special import factorial
 
 from bayesinn.core.errors import InputError
 
@@ -139,3 +140,39 @@ def normalise(values: tf.Tensor, normalisation: str) -> tf.Tensor:
     if "l2" in normalisation:
         values = values / tf.norm(values, axis=-1, keepdims=True)
     return values
+
+
+def log_density(values: tf.Tensor, means: tf.Tensor, sd: np.ndarray) -> tf.Tensor:
+    """Return log densities (m, n) of "l1_log" band values (m, k) for mean band values (n, k).
+
+    They are densities of all values but the last, which the others determine. Noise has the
+    relative standard deviations ``sd`` (k,). In double precision.
+
+    Before normalisation, band values are t q with q = exp(-values) and an unknown sum t, which is
+    integrated out. They are normal, so that the integrand is t^(k-1) times the exponential of a
+    quadratic in t: a moment of a normal distribution, which is a polynomial of its width over its
+    centre. Clipping at 1e-5 and 1 is left out: it takes 4.9 sd of the noise in the brightest band
+    of the brightest tissues.
+
+    Examples
+    --------
+    >>> even = tf.math.log(tf.fill((1, 2), 2.0))
+    >>> log_density(even, tf.constant([[0.2, 0.2], [0.2, 0.3]]), np.full(2, 0.1)).numpy().round(2)
+    array([[ 1.73, -2.22]])
+    """
+    values = tf.cast(values, tf.float64)
+    means = tf.cast(means, tf.float64)
+    power = len(sd) - 1
+    shares = tf.exp(-values)
+    square = tf.matmul((shares / sd) ** 2, means**-2.0, transpose_b=True)
+    cross = tf.matmul(shares / sd**2, 1.0 / means, transpose_b=True)
+    # Width over centre of the normal distribution of t, squared.
+    spread = square / cross**2
+    pairs = np.arange(power // 2 + 1)
+    terms = factorial(power) / factorial(power - 2 * pairs) / factorial(pairs) / 2.0**pairs
+    moment = tf.math.polyval([tf.constant(term, tf.float64) for term in terms[::-1]], spread)
+    exponent = 0.5 / spread - 0.5 * np.sum(sd**-2.0)
+    integral = tf.math.log(moment) - 0.5 * tf.math.log(square) + power * tf.math.log(cross / square)
+    volume = np.sum(np.log(sd)) + 0.5 * power * np.log(2.0 * np.pi)
+    volume += tf.reduce_sum(tf.math.log(means), axis=1)
+    return exponent + integral - volume - tf.reduce_sum(values[:, :-1], axis=1, keepdims=True)

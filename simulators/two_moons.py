@@ -35,6 +35,8 @@ ENTROPY = -3.7927
 """Expected negative log posterior density in nats: the smallest loss of any network."""
 
 _ROOT = math.sqrt(2.0)
+# Of the radius: its root has no gradient at zero.
+_LEAST_SQUARE = 1e-200
 # Less than one in ten million simulations has a smaller value; other data are impossible under the
 # model.
 _LEAST_ACCEPTANCE = 1e-5
@@ -45,18 +47,23 @@ _MOST_PROPOSALS = 1_000_000
 def log_likelihood(
     parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """Return the log density (n,) of x, (2,) or (n, 2), for parameters (n,)."""
-    first, second = (np.asarray(parameters[name], np.float64) for name in ("theta1", "theta2"))
-    x = np.asarray(data["x"], np.float64)
-    along = x[..., 0] - OFFSET + np.abs(first + second) / _ROOT
+    """Return the log density (n,) of x, (2,) or (n, 2), for parameters (n,).
+
+    Arguments and result are arrays; within a graph, tensors, with gradients. In double precision.
+    """
+    first = tf.cast(parameters["theta1"], tf.float64)
+    second = tf.cast(parameters["theta2"], tf.float64)
+    x = tf.cast(data["x"], tf.float64)
+    along = x[..., 0] - OFFSET + tf.abs(first + second) / _ROOT
     across = x[..., 1] - (second - first) / _ROOT
-    radius = np.maximum(np.hypot(along, across), np.finfo(np.float64).tiny)
+    radius = tf.sqrt(tf.maximum(along**2 + across**2, _LEAST_SQUARE))
     density = -0.5 * ((radius - RADIUS) / RADIUS_SD) ** 2 - math.log(
         math.sqrt(2.0 * math.pi) * RADIUS_SD
     )
     # The angle is uniform over half a turn; the radius converts from polar to Cartesian
     # coordinates.
-    return np.where(along > 0.0, density - np.log(math.pi * radius), -np.inf)
+    result = tf.where(along > 0.0, density - tf.math.log(math.pi * radius), -np.inf)
+    return result.numpy() if tf.executing_eagerly() else result
 
 
 def acceptance(x: np.ndarray) -> np.ndarray:

@@ -69,18 +69,6 @@ def linear_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
     return tfd.Normal(parameters["x1"] + parameters["x2"], linear.NOISE).log_prob(data["y"])
 
 
-def moons_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
-    """Return that of two moons, in the graph."""
-    root = math.sqrt(2.0)
-    total = parameters["theta1"] + parameters["theta2"]
-    along = data["x"][0] - two_moons.OFFSET + tf.abs(total) / root
-    across = data["x"][1] - (parameters["theta2"] - parameters["theta1"]) / root
-    radius = tf.sqrt(along**2 + across**2 + 1e-12)
-    law = tfd.Normal(two_moons.RADIUS, two_moons.RADIUS_SD)
-    density = law.log_prob(radius) - math.log(math.pi) - tf.math.log(radius)
-    return tf.where(along > 0.0, density, -np.inf)
-
-
 def splines(blocks: int, bins: int = 8, width: int = 64) -> bi.flows.Flow:
     """Return couplings that move and zoom before they bend."""
     transform = bi.bijections.Composed([bi.bijections.Affine(), bi.bijections.Spline(bins=bins)])
@@ -150,7 +138,7 @@ PROBLEMS = {
     ),
     "two_moons": Problem(
         bi.get("two_moons"),
-        moons_likelihood,
+        two_moons.log_likelihood,
         of_simulator,
         lambda: {"flow": splines(5, bins=16)},
         steps=4_000,

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from bank import WAVELENGTHS, Arrays, draw_parameters, reflectances
-from scipy.special import factorial, logsumexp
+from scipy.special import logsumexp
 
 import bayesinn as bi
 from bayesinn.simulators.tissue import TissueOptions
-from bayesinn.simulators.tissue_camera import noise_sd
+from bayesinn.simulators.tissue_camera import log_density, noise_sd
 
 # Mean distance of Kolmogorov and Smirnov between a distribution and n draws of it, times the square
 # root of n.
@@ -89,47 +89,10 @@ class Reference:
         return {name: value[chosen] for name, value in self.tissues.items()}
 
 
-class Likelihood:
-    """Likelihood of "l1_log" values (k,), up to a constant, for tissues with mean band values (n, k).
-
-    Before normalisation, band values are t q with q = exp(-bands) and an unknown sum t, which is
-    integrated out. They are normal, so that the integrand is t^(k-1) times the exponential of a
-    quadratic in t: a moment of a normal distribution, which is a polynomial of its width over its
-    centre. Clipping at 1e-5 and 1 is left out: it takes 4.9 sd of the noise in the brightest band
-    of the brightest tissues.
-    """
-
-    def __init__(self, means: np.ndarray, options: TissueOptions) -> None:
-        self.sd = noise_sd(options.bands, options.snr, options.photon_budget)
-        self.inverse = 1.0 / np.asarray(means, float)
-        self.inverse_square = self.inverse**2
-        self.log_volume = np.sum(np.log(means), axis=1, dtype=float)
-        power = len(self.sd) - 1
-        pairs = np.arange(power // 2 + 1)
-        terms = factorial(power) / factorial(power - 2 * pairs) / factorial(pairs) / 2.0**pairs
-        self.moment = np.polynomial.Polynomial(terms)
-
-    def log(self, bands: np.ndarray) -> np.ndarray:
-        """Return the log likelihood (m, n) of m observations (m, k); minus infinity where it is hopeless.
-
-        That is where the exponent is 60 below the largest: the other terms can't make up for 10 of
-        that.
-        """
-        values = np.exp(-np.asarray(bands, float))
-        square = (values / self.sd) ** 2 @ self.inverse_square.T
-        cross = values / self.sd**2 @ self.inverse.T
-        # Width over centre of the normal distribution of t, squared.
-        spread = square / cross**2
-        exponent = 0.5 / spread - 0.5 * np.sum(self.sd**-2.0)
-        row, column = np.nonzero(exponent > exponent.max(axis=1, keepdims=True) - 60.0)
-        square = square[row, column]
-        cross = cross[row, column]
-        spread = spread[row, column]
-        power = len(self.sd) - 1
-        others = np.log(self.moment(spread)) - 0.5 * np.log(square) + power * np.log(cross / square)
-        found = np.full_like(exponent, -np.inf)
-        found[row, column] = exponent[row, column] + others - self.log_volume[column]
-        return found
+def log_likelihood(bands: np.ndarray, means: np.ndarray, options: TissueOptions) -> np.ndarray:
+    """Return the log likelihood (m, n) of observations (m, k), for mean band values (n, k)."""
+    sd = noise_sd(options.bands, options.snr, options.photon_budget)
+    return log_density(bands, means, sd).numpy()
 
 
 def band_means(found: np.ndarray, options: TissueOptions) -> np.ndarray:
@@ -142,9 +105,9 @@ def from_prior(
     tissues: Arrays, found: np.ndarray, observations: np.ndarray, options: TissueOptions
 ) -> Iterator[Reference]:
     """Yield the posterior of each of several observations (m, k), for tissues of the prior and their spectra (n, w)."""
-    likelihood = Likelihood(band_means(found, options), options)
+    means = band_means(found, options)
     for start in range(0, len(observations), _BLOCK):
-        for log_weights in likelihood.log(observations[start : start + _BLOCK]):
+        for log_weights in log_likelihood(observations[start : start + _BLOCK], means, options):
             possible = np.nonzero(log_weights > log_weights.max() - _NEGLIGIBLE)[0]
             kept = {name: value[possible] for name, value in tissues.items()}
             yield Reference(kept, _normalised(log_weights[possible]))
@@ -169,8 +132,7 @@ def from_mixture(
         reflectances(parameters, wavelengths=options.bands.wavelengths) @ options.bands.weights.T
     )
     mixture = np.logaddexp(np.log1p(-share) + log_flow, np.log(share) + log_prior)
-    [log_likelihood] = Likelihood(means, options).log(bands[None])
-    log_weights = log_prior + log_likelihood - mixture
+    log_weights = log_prior + log_likelihood(bands[None], means, options)[0] - mixture
     return Reference(parameters, _normalised(log_weights))
 
 

@@ -5,15 +5,17 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy import stats
 
+from bayesinn.simulators import tissue
 from bayesinn.simulators.tissue import TissueOptions
 from docs.pages.links import ROOT
 
 # The study's modules import each other by their plain names.
 sys.path.insert(0, str(ROOT / "paper_results" / "multispectral"))
-from bank import bank, measured
-from reference import Likelihood, Reference, from_prior
+from bank import bank, draw_parameters, measured, reflectances
+from reference import Reference, band_means, from_prior, log_likelihood
 
 sys.path.pop(0)
 
@@ -28,10 +30,23 @@ def test_likelihood_is_a_density():
     first, second = (grid.ravel() for grid in np.meshgrid(share, share))
     inside = first + second < 1.0
     shares = np.stack([first, second, 1.0 - first - second], axis=1)[inside]
-    density = np.exp(Likelihood(means, COLOURS).log(-np.log(shares)))
-    # Up to a constant, the same for all means.
-    total = density.sum(axis=0)
-    np.testing.assert_allclose(total, total[0], rtol=2e-3)
+    # Of the first two logarithms; the density of shares is larger by their slopes.
+    density = np.exp(log_likelihood(-np.log(shares), means, COLOURS))
+    density = density / np.prod(shares[:, :2], axis=1, keepdims=True)
+    np.testing.assert_allclose(density.sum(axis=0) / cells**2, 1.0, rtol=2e-3)
+
+
+def test_likelihood_of_tissues_is_that_of_their_band_values():
+    options = TissueOptions()
+    parameters = draw_parameters(3, 1)
+    bands = measured(reflectances(parameters), options, 2)
+    found = tissue.log_likelihood(
+        {name: tf.constant(value) for name, value in parameters.items()},
+        {"bands": tf.constant(bands[1])},
+    )
+    means = band_means(reflectances(parameters), options)
+    np.testing.assert_allclose(found, log_likelihood(bands[1:2], means, options)[0], atol=1e-3)
+    assert np.argmax(found) == 1
 
 
 @pytest.mark.parametrize("camera", ["gauss_rgb3", "spectrocam8", "ideal27"])
@@ -45,7 +60,7 @@ def test_likelihood_integrates_brightness_out(camera):
     values = np.exp(-bands[0])
     each = [stats.norm(mean, 0.1 * mean).logpdf(t[:, None] * values).sum(axis=1) for mean in means]
     direct = [np.log(np.sum(t ** (k - 1) * np.exp(one - one.max()))) + one.max() for one in each]
-    found = Likelihood(means, options).log(bands)[0]
+    found = log_likelihood(bands, means, options)[0]
     assert found[1] - found[0] == pytest.approx(direct[1] - direct[0], abs=1e-6)
 
 
