@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -60,7 +61,7 @@ class ExactDensity:
                 subject,
                 expected=f"one number for each row of parameters, shape ({count},)",
                 got=f"shape {values.shape}",
-                do="sum over observables, steps and elements",
+                do="sum over observables, steps and elements, but not over rows",
             )
         wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
         if len(wrong):
@@ -70,6 +71,11 @@ class ExactDensity:
                 expected="numbers, or -inf where the data are impossible",
                 got=f"NaN or inf for {len(wrong)} of {count} draws, the first {example}",
                 do="return -inf where a density is zero, and check logarithms and divisions",
+            )
+        if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
+            warnings.warn(
+                f"{subject} is the same for all {count:,} draws: check that it uses parameters.",
+                stacklevel=2,
             )
         log_prior = self.space.prior_log_prob(typed).numpy()
         return np.where(np.isfinite(log_prior), values + log_prior, -np.inf)

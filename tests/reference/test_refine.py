@@ -173,8 +173,6 @@ def test_integers_are_weighed() -> None:
     found = tree["refinement"]
     off = found["log_evidence"].item() - np.log(exact.sum())
     assert abs(off) < 3.0 * found["log_evidence_error"].item() < 0.1
-    with pytest.raises(InputError, match=r"(?s)'nuts'.*continuous.*integers: \['k'\]"):
-        bi.refine(Counted(), {"y": 2.2}, log_likelihood=count_likelihood, methods=("nuts",))
 
 
 def test_equal_weights_are_as_good_as_can_be() -> None:
@@ -186,10 +184,56 @@ def test_equal_weights_are_as_good_as_can_be() -> None:
     assert not Weights.smooth(few).reliable
 
 
+class Far(Rough):
+    """The exact posterior, but thirty standard deviations away."""
+
+    def law(self, y: np.ndarray) -> tfd.Distribution:
+        mean, covariance = linear_module.posterior_moments(y)
+        root = np.linalg.cholesky(covariance)
+        far = mean + 30.0 * root.sum(axis=1)
+        return tfd.MultivariateNormalTriL(far.astype("f4"), root.astype("f4"))
+
+
+def test_draws_that_miss_the_posterior_are_found_out() -> None:
+    options: dict[str, Any] = {"log_likelihood": likelihood, "draws": 2_000, "seed": 7}
+    with pytest.warns(UserWarning, match=r"stay amortized.*k-hat \d.*effective size \d"):
+        tree = bi.refine(Far(), {"y": Y[1]}, methods=("importance",), **options)
+    assert tree["refinement"]["method"].item() == "amortized"
+    assert tree["refinement"]["k_hat"].item() > 0.7
+    tree = bi.refine(Far(), {"y": Y[1]}, **options)
+    assert tree["refinement"]["method"].item() == "nuts"
+    check_moments(tree, Y[1:2], 0.1)
+
+
+def test_a_likelihood_that_ignores_the_parameters_is_warned_of() -> None:
+    def same(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        total = tf.reduce_sum(likelihood(parameters, data))
+        return tf.fill(tf.shape(parameters["x1"]), total)
+
+    with pytest.warns(UserWarning, match=r"(?s)Log likelihood of the observation is the same.*500"):
+        bi.refine(
+            Rough(),
+            {"y": Y[0]},
+            log_likelihood=same,
+            methods="importance",
+            draws=100,
+            proposals=500,
+        )
+
+
+@pytest.mark.parametrize("method", ["nuts", "smc"])
+def test_integers_cannot_move(method: str) -> None:
+    with pytest.raises(InputError, match=r"(?s)continuous parameters.*integers: \['k'\]"):
+        bi.refine(Counted(), {"y": 2.2}, log_likelihood=count_likelihood, methods=(method,))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({}, "pass log_likelihood="),
+        ({"log_likelihood": lambda p, d: likelihood(p, d)[0]}, r"(?s)\(4000,\).*shape \(\)"),
+        ({"log_likelihood": lambda p, d: [0.0] * 3}, r"(?s)\(4000,\).*shape \(3,\)"),
+        ({"log_likelihood": lambda p, d: p["x1"] * np.inf}, "NaN or inf for .* draws, the"),
         ({"log_likelihood": lambda p, d: likelihood(p, d)[:, None]}, r"(?s)\(4000,\).*\(4000, 1\)"),
         ({"log_likelihood": lambda p, d: tf.math.log(p["x1"])}, "NaN or inf for .* draws, the"),
         ({"log_likelihood": lambda p, d: np.full(len(p["x1"]), -np.inf)}, "-inf for all 4,000"),
