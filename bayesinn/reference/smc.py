@@ -92,6 +92,7 @@ def tempered_smc(
     moves: int = 60,
     most_moves: int = 240,
     final_moves: int = 2_400,
+    most_final_moves: int | None = None,
     ess: float = 0.5,
     correlation: float = 0.1,
     seed: int = 0,
@@ -128,6 +129,8 @@ def tempered_smc(
     moves : int, of each particle in a round, after which step sizes are adapted
     most_moves : int, after which a stage ends whatever the correlation
     final_moves : int, the least at temperature one
+    most_final_moves : int, the most there, whatever the correlation; by default, none beyond the
+        larger of ``final_moves`` and ``most_moves``
     ess : float
         Effective sample size after each rise of the temperature, as a share of the particles.
     correlation : float, in the mean with the start of the stage, at which moves may end
@@ -163,6 +166,9 @@ def tempered_smc(
     check_integer("Argument 'moves'", moves, len(KINDS))
     check_integer("Argument 'most_moves'", most_moves)
     check_integer("Argument 'final_moves'", final_moves)
+    longest = max(final_moves, most_moves)
+    if most_final_moves is not None:
+        longest = check_integer("Argument 'most_final_moves'", most_final_moves, final_moves)
     check_number("Argument 'ess'", ess, above=0, below=1)
     check_number("Argument 'correlation'", correlation, above=0, below=1)
     with Progress("tempered SMC", shown=progress) as report:
@@ -200,9 +206,7 @@ def tempered_smc(
             rows = generator.permutation(systematic(weights, generator.uniform()))
             population = resampled = Population(*(tf.gather(value, rows) for value in population))
             last = temperature == 1.0
-            least, most = (
-                (final_moves, max(final_moves, most_moves)) if last else (moves, most_moves)
-            )
+            least, most = (final_moves, longest) if last else (moves, most_moves)
             done = 0
             left = 1.0
             accepted = np.zeros(len(KINDS))

@@ -13,7 +13,6 @@ folder.
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import tables
 from methods import METHODS, Answer, Methods
 from problems import PROBLEMS, Arrays, Problem
+from rows import Rows, columns
 
 import bayesinn as bi
 from bayesinn.diagnostics import c2st
@@ -33,28 +33,6 @@ COMPARED_DRAWS = 500
 LEVEL = 0.9
 #: Less than the smallest budgets: to compile, and for the quick mode.
 LITTLE = {"amortized": 0, "refined": 0, "NUTS": 20, "SMC-ABC": 2_000, "KDE-MCMC": 20}
-
-
-class Rows:
-    """Rows of a CSV file, written one by one."""
-
-    def __init__(self, file: Path, keys: tuple[str, ...]) -> None:
-        self._file = file
-        self._keys = keys
-        self.done: set[tuple[str, ...]] = set()
-        if file.exists():
-            with file.open() as lines:
-                self.done = {tuple(row[key] for key in keys) for row in csv.DictReader(lines)}
-
-    def add(self, row: dict[str, object]) -> None:
-        """Write a row, with a head if it is the first."""
-        new = not self._file.exists()
-        with self._file.open("a", newline="") as lines:
-            writer = csv.DictWriter(lines, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-        self.done.add(tuple(str(row[key]) for key in self._keys))
 
 
 def main() -> None:
@@ -142,11 +120,6 @@ def compare(answer: Answer, reference: np.ndarray) -> float:
     drawn = columns(answer.draws)
     rows = np.random.default_rng(3).permutation(len(drawn))[: len(reference)]
     return c2st(drawn[rows], reference)
-
-
-def columns(draws: Arrays) -> np.ndarray:
-    """Return draws (n, k) of all numbers side by side."""
-    return np.concatenate([np.reshape(v, (len(v), -1)) for v in draws.values()], axis=1)
 
 
 def summary(simulator: bi.Simulator, draws: Arrays, truth: Arrays) -> list[dict[str, object]]:

@@ -148,7 +148,7 @@ def germany_draws(study: Study) -> Arrays | None:
             "are left out"
         )
         return None
-    return _pooled([draws for draws, _ in _read(files)])
+    return pooled([draws for draws, _ in _read(files)])
 
 
 def _sample_all(name: str, jobs: list[tuple[Path, Arrays, int, Start]], study: Study) -> None:
@@ -217,7 +217,7 @@ def _read(files: list[Path]) -> Runs:
     return runs
 
 
-def _pooled(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def pooled(runs: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Draws of all runs, in turn, so that any part of them has as many of each."""
     return {name: np.stack([draws[name] for draws in runs], axis=-1).ravel() for name in GERMANY}
 
@@ -268,7 +268,7 @@ def against_exact(
 
     What is known of the runs is returned, too.
     """
-    exact = _pooled([draws for draws, _ in runs])
+    exact = pooled([draws for draws, _ in runs])
     facts = pd.DataFrame([facts for _, facts in runs]).mean()
     draws = posterior.sample(observation, draws=study.size(DRAWS, 100), seed=SEED)
     differences = largest_differences(draws, exact)

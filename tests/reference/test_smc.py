@@ -160,6 +160,18 @@ def test_resampling_carries_weight_between_modes() -> None:
     assert posterior.parameters["x"][~left].std() == pytest.approx(0.3, rel=0.1)
 
 
+def test_the_last_stage_may_go_on_until_the_start_is_forgotten() -> None:
+    options = {"moves": 3, "most_moves": 3, "final_moves": 3, "particles": 1_000}
+    options["log_likelihood"] = linear_likelihood
+    short_of_it = short(bi.get("linear"), {"y": 2.0}, **options)
+    assert short_of_it.moves[-1] == 3
+    assert short_of_it.correlations[-1] > 0.2
+    enough = short(bi.get("linear"), {"y": 2.0}, **options, most_final_moves=600)
+    assert enough.moves[:-1].max() == 3
+    assert 3 < enough.moves[-1] < 600
+    assert enough.correlations[-1] <= 0.1
+
+
 def banana_law(sd: float = 2.0) -> tuple[Callable[..., Any], float]:
     """Distribution function of x given y = 2, and log evidence, on a grid.
 
@@ -398,6 +410,12 @@ FAULTS = {
         ["'most_moves'", "1 or more", "0.5"],
     ),
     "no final moves": (IMPOSSIBLE, {"y": 1.0}, {"final_moves": 0}, ["'final_moves'", "1 or more"]),
+    "fewer at most": (
+        IMPOSSIBLE,
+        {"y": 1.0},
+        {"most_final_moves": 59},
+        ["'most_final_moves'", "60 or more", "59"],
+    ),
     "ess above one": (IMPOSSIBLE, {"y": 1.0}, {"ess": 1.5}, ["'ess'", "1.5"]),
     "correlation of zero": (IMPOSSIBLE, {"y": 1.0}, {"correlation": 0.0}, ["'correlation'"]),
     "negative seed": (IMPOSSIBLE, {"y": 1.0}, {"seed": -1}, ["'seed'", "-1"]),

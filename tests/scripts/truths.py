@@ -134,6 +134,12 @@ TRUTHS: dict[str, list[Truth]] = {
     ],
     # Of 200 draws of each: what can't be told apart may be a little below one half.
     "paper_results/amortization/run.py": [Truth(rf"C2ST {NUMBER}", 0.35, 1.0)],
+    # As before, of 200 draws; a hundred steps teach the linear problem well enough for weights.
+    "paper_results/refinement/run.py": [
+        column("before", 0.35, 1.0),
+        column("after", 0.35, 0.65),
+        column("k_hat", -1.0, 0.7),
+    ],
     # Errors of posterior means in exact standard deviations, and p-values.
     "paper_results/hierarchical/run.py": [
         row("unknown", 2, 0.0, 1e3),
