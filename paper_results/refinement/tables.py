@@ -138,14 +138,9 @@ def draw_draws(files: dict[str, Path]) -> Figure:
                 margin = 0.05 * np.ptp(ends)
                 ax.set(**{name: (ends[0] - margin, ends[1] + margin)})
             ax.tick_params(labelbottom=row == len(SIDES) - 1)
-            if column == 0:
-                ax.annotate(
-                    side, (-0.5, 0.5), xycoords="axes fraction", rotation=90, va="center",
-                    fontsize=11,
-                )  # fmt: skip
+            ax.set_ylabel(f"$\\bf{{{side}}}$\n{second}" if column == 0 else second)
         grid[0, column].set_title(TITLES[model], fontsize=10)
         grid[-1, column].set_xlabel(first)
-        grid[1, column].set_ylabel(second)
     return figure
 
 
