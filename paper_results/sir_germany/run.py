@@ -18,6 +18,7 @@ import pandas as pd
 
 import bayesinn as bi
 from bayesinn import plots
+from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_training import train_into
 from bayesinn.diagnosis.posterior_table import posterior_table
@@ -41,7 +42,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     steps = 10 if quick else STEPS
     batch_size = 64 if quick else BATCH_SIZE
-    small = (MLP(16, hidden=(16,)), coupling(1, (16,)), None)
+    small = Wanted(MLP(16, hidden=(16,)), coupling(1, (16,)))
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
         exact = bi.reference.importance(
@@ -67,7 +68,7 @@ def main() -> None:
                 steps=steps,
                 batch_size=batch_size,
                 seed=SEED,
-                networks=small if quick else (None, None, None),
+                wanted=small if quick else Wanted(),
             )
             print(f"{simulator}: trained in {time.monotonic() - started:.0f} s")
             # Exact draws are outlines in the figure of marginals.
