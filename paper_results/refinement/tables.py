@@ -14,12 +14,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.dates import DateFormatter
+from matplotlib.dates import MO, DateFormatter, WeekdayLocator
 from matplotlib.figure import Figure
 
 from bayesinn import plots
 from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, RED, styled
+from bayesinn.plots.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, RED, styled, tint
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 
 AIM = 0.52
@@ -45,9 +45,9 @@ SHOWN = {
 FIRST_SHOWN = 46
 #: Ends of bands, what they hold, and how strongly they are drawn.
 BANDS = (
-    ("0.025", "0.975", "95 %", 0.15),
-    ("0.05", "0.95", "90 %", 0.2),
-    ("0.25", "0.75", "50 %", 0.3),
+    ("0.025", "0.975", "95 % band", 0.2),
+    ("0.05", "0.95", "90 % band", 0.42),
+    ("0.25", "0.75", "50 % band", 0.7),
 )
 SIDES = ("amortized", "refined", "exact")
 
@@ -139,7 +139,7 @@ def draw_draws(files: dict[str, Path]) -> Figure:
                 ax.set(**{name: (ends[0] - margin, ends[1] + margin)})
             ax.tick_params(labelbottom=row == len(SIDES) - 1)
             ax.set_ylabel(f"$\\bf{{{side}}}$\n{second}" if column == 0 else second)
-        grid[0, column].set_title(TITLES[model], fontsize=10)
+        grid[0, column].set_title(TITLES[model].partition(",")[0], fontsize=10)
         grid[-1, column].set_xlabel(first)
     return figure
 
@@ -158,11 +158,11 @@ def draw_forecast(bands: pd.DataFrame, shares: pd.DataFrame) -> Figure:
             part = bands[(bands["draws"] == side) & (bands["series"] == name)]
             dates = np.datetime64(FIRST_DAY) + part["day"].to_numpy()
             for low, high, label, strength in BANDS:
+                colour = tint(BLUE, strength)
                 ax.fill_between(
-                    dates, part[low], part[high], color=BLUE, alpha=strength, linewidth=0,
-                    label=label,
-                )  # fmt: skip
-            ax.plot(dates, part["0.5"], color=BLUE, linewidth=1.2, label="median")
+                    dates, part[low], part[high], color=colour, linewidth=0, label=label
+                )
+            ax.plot(dates, part["0.5"], color=BLACK, linewidth=1.0, label="median")
             fitted = part["day"].to_numpy() < FIT_DAYS
             ax.plot(dates[fitted], part["observed"][fitted], ".", color=BLACK, label="fitted")
             ax.plot(dates[~fitted], part["observed"][~fitted], "x", color=BLACK, label="held out")
@@ -171,9 +171,10 @@ def draw_forecast(bands: pd.DataFrame, shares: pd.DataFrame) -> Figure:
                 0
             ]
             ax.set_title(
-                f"{side}: {found['inside 50%']:.0%} of held-out {name} in the 50 % band",
+                f"{side}: {found['inside 50%']:.0%} of held out in the 50 % band",
                 fontsize=9,
             )
+            ax.xaxis.set_major_locator(WeekdayLocator(MO, interval=2))
             ax.xaxis.set_major_formatter(DateFormatter("%-d %b"))
             ax.set_ylim(bottom=min(0.0, float(part["observed"].min())))
         grid[-1, column].set_xlabel("2020")
