@@ -25,7 +25,7 @@ from bayesinn.simulators.gaussian_field import gaussian_field
 #: Summary networks, the default first, with steps and sizes of batches.
 SUMMARIES = {
     "ConvImage": (bi.summaries.ConvImage(), 16_000, 64),
-    "PowerSpectrum": (bi.summaries.PowerSpectrum(), 15_000, 128),
+    "PowerSpectrum": (bi.summaries.PowerSpectrum(), 40_000, 128),
 }
 LEARNING_RATE = 2e-3
 SETS = 50
