@@ -11,8 +11,10 @@ import tensorflow as tf
 from bayesinn.core.validation import check_number
 from bayesinn.summaries.summary import Summary
 
-# Of logarithms: images without any waves at a frequency.
+# Added before the logarithm is taken: an image may have no waves of a frequency.
 _LEAST_POWER = 1e-20
+# Of the standard deviation of log powers: constant ones say nothing.
+_LEAST_SCALE = 1e-3
 
 
 class PowerSpectrum(Summary):
@@ -64,11 +66,12 @@ class PowerSpectrum(Summary):
         across = longer * np.fft.fftfreq(width)
         radii = np.hypot(along[:, None], across)
         _, circles = np.unique(np.round(radii.ravel() / self.width), return_inverse=True)
-        members = np.eye(circles.max() + 1, dtype=np.float32)[circles]
+        count = circles.max() + 1
+        members = np.eye(count, dtype=np.float32)[circles]
         #: Weights (frequencies, circles) of the mean over each circle.
         self.mean = members / members.sum(axis=0)
-        size = len(self.mean.T) * (x_shape[3] if len(x_shape) == 4 else 1)
-        settings = {"shape": (size,), "trainable": False, "autocast": False}
+        channels = x_shape[3] if len(x_shape) == 4 else 1
+        settings = {"shape": (count * channels,), "trainable": False, "autocast": False}
         self.centre = self.add_weight(initializer="zeros", name="centre", **settings)
         self.scale = self.add_weight(initializer="ones", name="scale", **settings)
 
@@ -76,8 +79,7 @@ class PowerSpectrum(Summary):
         self(x)
         powers = self._log_powers(x)
         self.centre.assign(tf.reduce_mean(powers, axis=0))
-        # Constant ones say nothing.
-        self.scale.assign(tf.maximum(tf.math.reduce_std(powers, axis=0), 1e-3))
+        self.scale.assign(tf.maximum(tf.math.reduce_std(powers, axis=0), _LEAST_SCALE))
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         powers = (self._log_powers(x) - self.centre) / self.scale
@@ -86,9 +88,9 @@ class PowerSpectrum(Summary):
     def _log_powers(self, x: tf.Tensor) -> tf.Tensor:
         """Return the logarithm of the mean power of each channel on each circle (n, k)."""
         images = tf.cast(x if x.shape.rank == 4 else x[..., tf.newaxis], tf.float32)
-        rows = tf.shape(images)[0]
-        _, height, width, channels = images.shape
-        waves = tf.signal.fft2d(tf.cast(tf.transpose(images, (0, 3, 1, 2)), tf.complex64))
-        squares = tf.reshape(tf.abs(waves) ** 2, (rows * channels, height * width))
-        powers = tf.matmul(squares, self.mean) / (height * width)
-        return tf.reshape(tf.math.log(powers + _LEAST_POWER), (rows, len(self.mean.T) * channels))
+        pixels = images.shape[1] * images.shape[2]
+        channels_first = tf.transpose(images, (0, 3, 1, 2))
+        waves = tf.signal.fft2d(tf.cast(channels_first, tf.complex64))
+        squares = tf.reshape(tf.abs(waves) ** 2, (-1, pixels))
+        powers = tf.matmul(squares, self.mean) / pixels
+        return tf.reshape(tf.math.log(powers + _LEAST_POWER), (-1, self.centre.shape[0]))

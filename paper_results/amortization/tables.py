@@ -53,7 +53,8 @@ def costs(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
         aim = max(scores["amortized", 0], 0.5) + MARGIN
         fixed = training.loc[model, "seconds"]
         network = groups["amortized", 0]["seconds"].to_numpy()
-        for method in of_model["method"].unique():
+        measured = set(of_model["method"])
+        for method in [name for name in COLOURS if name in measured]:
             budgets = sorted(budget for name, budget in groups if name == method)
             reached = [budget for budget in budgets if scores[method, budget] <= aim]
             budget = reached[0] if reached else budgets[-1]

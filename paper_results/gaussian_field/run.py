@@ -2,9 +2,9 @@
 
     python paper_results/gaussian_field/run.py [--quick] [--summary NAME ...]
 
-Trains with each summary network, writes its rows of results.csv and sbc.csv, and saves the posterior of the power
-spectrum beside this file. Trainings are kept in runs/gaussian_field, where a second start goes on. ``--quick`` trains
-for a few steps and writes nothing that stays.
+Trains with each summary network, writes its rows of results.csv and sbc.csv, and saves the
+posterior of the power spectrum beside this file. Trainings are kept in runs/gaussian_field, where a
+second start goes on. ``--quick`` trains for a few steps and writes nothing that stays.
 """
 
 from __future__ import annotations
