@@ -145,10 +145,12 @@ def _surroundings(command: list[str], cwd: str) -> Iterator[None]:
         os.chdir(ROOT)
         os.environ.clear()
         os.environ.update(environment)
+        folders = [folder, *map(Path, set(sys.path) - set(path))]
         sys.path[:] = path
         for name in set(sys.modules) - modules:
-            # Modules beside the script: another one's may have the same names.
-            if Path(vars(sys.modules[name]).get("__file__") or "/").is_relative_to(folder):
+            # Of the script's folder, or of one that it added: another script's may have the same names.
+            file = Path(vars(sys.modules[name]).get("__file__") or "/")
+            if any(file.is_relative_to(one) for one in folders):
                 del sys.modules[name]
         _forget_simulators(simulators)
         if "matplotlib.pyplot" in sys.modules:

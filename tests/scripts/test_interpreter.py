@@ -52,6 +52,20 @@ def test_each_script_begins_anew(python: Interpreter, tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (status, "aside\n")
 
 
+def test_modules_of_a_folder_that_a_script_adds_are_forgotten(
+    python: Interpreter, tmp_path: Path
+) -> None:
+    write(tmp_path / "other", "", "other")
+    other = write(
+        tmp_path / "first",
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'other')!r})\nimport beside; print(beside.NAME)",
+        "first",
+    )
+    own = write(tmp_path / "second", "import beside; print(beside.NAME)", "second")
+    assert python.run(other, cwd=tmp_path).stdout == "other\n"
+    assert python.run(own, cwd=tmp_path).stdout == "second\n"
+
+
 def test_simulators_of_one_script_are_unknown_to_the_next(
     python: Interpreter, tmp_path: Path
 ) -> None:
