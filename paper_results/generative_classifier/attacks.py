@@ -16,7 +16,7 @@ SIZES = (0.02, 0.05, 0.1, 0.2)
 _STEPS = 10
 _MORE_STEPS = 20
 #: Images that are attacked.
-_ROWS = {"digits": 250, "MNIST": 100}
+_ROWS = {"digits": 250, "MNIST": 100, "CIFAR-10": 100}
 _USUAL_ROWS = 1_000
 #: More than any density is from the usual one: a correct class is worse.
 _CORRECT = 1e6

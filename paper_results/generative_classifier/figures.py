@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from images import LOADERS
 from matplotlib.figure import Figure
 
 from bayesinn import plots
@@ -80,7 +81,7 @@ def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
 def sweep(results: pd.DataFrame) -> Figure:
     """Accuracy over bits per dimension, a point for each training, of each data set."""
     figure = Figure(figsize=(7.4, 3.0), layout="constrained")
-    names = [name for name in ("digits", "MNIST") if name in set(results["data"])]
+    names = [name for name in LOADERS if name in set(results["data"])]
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = results[results["data"] == name]
         flows = own[own["network"] == "flow"]
@@ -134,7 +135,7 @@ def latent(stored: dict[str, np.ndarray]) -> Figure:
 @styled
 def attacked(rows: pd.DataFrame) -> Figure:
     """Accuracy under attack, and below it how well attacked images are told apart, by size."""
-    names = [name for name in ("digits", "MNIST") if name in set(rows["data"])]
+    names = [name for name in LOADERS if name in set(rows["data"])]
     figure = Figure(figsize=(7.4, 5.2), layout="constrained")
     panels = figure.subplots(2, len(names), squeeze=False, sharex=True)
     for (above, below), name in zip(panels.T, names, strict=True):

@@ -10,7 +10,7 @@ import scipy.stats
 
 from docs.numbers.tables import markdown
 
-DATA = ("digits", "MNIST")
+DATA = ("digits", "MNIST", "CIFAR-10")
 WAYS = ("plain", "temperature", "taken back")
 #: Of those measured.
 ATTACK_SIZES = (0.05, 0.1)
@@ -25,6 +25,11 @@ def digits() -> str:
 def mnist() -> str:
     """Return the sweep on MNIST."""
     return _sweep("MNIST")
+
+
+def cifar10() -> str:
+    """Return the sweep on CIFAR-10."""
+    return _sweep("CIFAR-10")
 
 
 def gaussians() -> str:
@@ -64,6 +69,8 @@ def monotony() -> str:
     flows = _results("flow")
     for data in DATA:
         own = flows[flows["data"] == data]
+        if own.empty:
+            continue
         cells = []
         for column in ("bits", "accuracy"):
             means = own.groupby("beta")[column].mean()

@@ -35,6 +35,8 @@ DATA_SEED = 11
 COVID_SETS = 20
 #: Prior draws whose weights make exact posteriors.
 OUTBREAKS = 400_000
+#: Of 1,000 rows among so many, few are drawn twice: a classifier knows rows that are.
+EFFECTIVE_OUTBREAKS = 20_000
 TISSUES = 100_000
 SAVED = HERE / "posteriors"
 
@@ -96,8 +98,12 @@ def in_closed_form(name: str, key: str, data: Arrays, seed: int) -> Arrays:
 
 
 def outbreaks(key: str, data: Arrays, seed: int) -> Arrays:
-    """Weigh prior draws of the SIR model by the likelihood."""
-    found = importance(bi.get("sir"), data, draws=OUTBREAKS, seed=seed)
+    """Weigh prior draws of the SIR model by the likelihood: more where few of them count."""
+    draws = OUTBREAKS
+    found = importance(bi.get("sir"), data, draws=draws, seed=seed)
+    while found.effective_size < EFFECTIVE_OUTBREAKS:
+        draws *= 4
+        found = importance(bi.get("sir"), data, draws=draws, seed=seed)
     return take(found.parameters, rows_of(found.weights, seed))
 
 
