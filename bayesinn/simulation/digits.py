@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.checks import Declared
-from bayesinn.simulation.finite import over_all_channels, padding
 
 #: Distance of neighbours in single precision, beside their size.
 SINGLE = float(np.finfo(np.float32).eps)
@@ -105,7 +105,7 @@ def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> 
     if name not in simulator.lengths:
         return values
     counts = arrays[simulator.lengths[name]][:_MOST_ROWS]
-    return np.where(over_all_channels(padding(values, counts), values), np.nan, values)
+    return np.where(broadcast_mask(padding(values, counts), values), np.nan, values)
 
 
 def _statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
