@@ -207,7 +207,10 @@ def sample_by_stages(
     particles: int,
     **schedule: Any,
 ) -> SMCPosterior:
-    """Draw as :func:`tempered_smc` does, without its warning; arguments are checked."""
+    """Draw as :func:`tempered_smc` does, of checked arguments, and without its warning.
+
+    ``schedule`` says how long particles move, as in :func:`_rise`.
+    """
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         given: Any = observation_tensors(simulator, data)
