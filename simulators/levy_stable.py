@@ -51,7 +51,7 @@ _LARGEST_LOG = 700.0
 _NARROWEST = 1e-13
 
 
-def apart(alpha: tf.Tensor) -> tf.Tensor:
+def away_from_one(alpha: tf.Tensor) -> tf.Tensor:
     """Return alpha (n,), moved away from one where it is too near; its derivative stays one."""
     side = _NEAREST * tf.where(alpha < 1.0, -tf.ones_like(alpha), tf.ones_like(alpha))
     near = tf.abs(alpha - 1.0) < _NEAREST
@@ -126,19 +126,19 @@ class Integrand(NamedTuple):
         return (1.0 - g) * change * phi * left / self.width + 1.0 - 2.0 * tf.sigmoid(s) > 0.0
 
     def peak(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return where it is, and how far from there a third is left, without derivatives."""
+        """Return the place of the peak, and how far away 1 / e of it is left; no derivatives."""
         low = tf.fill(tf.shape(self.distance), tf.cast(-_FURTHEST, self.distance.dtype))
-        mode = halved(low, -low, self.rises)
+        mode = bisect(low, -low, self.rises)
         least = self.log(mode) - 1.0
-        right = halved(mode, -low, lambda s: self.log(s) > least) - mode
-        left = mode - halved(mode, low, lambda s: self.log(s) > least)
-        # Where it is immensely low, rounding hides its width.
+        right = bisect(mode, -low, lambda s: self.log(s) > least) - mode
+        left = mode - bisect(mode, low, lambda s: self.log(s) > least)
+        # Rounding hides the width of a peak that is immensely low.
         width = tf.maximum(tf.minimum(left, right), 1e-10)
         return tf.stop_gradient(mode), tf.stop_gradient(width)
 
 
-def halved(start: tf.Tensor, end: tf.Tensor, holds: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Return where (n, m), from start to end, something ceases to hold."""
+def bisect(start: tf.Tensor, end: tf.Tensor, holds: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Return where (n, m) a condition ceases to hold, between start and end, by bisection."""
 
     def halve(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         middle = 0.5 * (start + end)
@@ -150,7 +150,7 @@ def halved(start: tf.Tensor, end: tf.Tensor, holds: Callable[[tf.Tensor], tf.Ten
 
 def log_density(z: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
     """Return log densities of z (n, m), double, for alpha and beta (n, 1); with gradients."""
-    integrand = Integrand.at(z, apart(alpha), beta)
+    integrand = Integrand.at(z, away_from_one(alpha), beta)
     mode, width = integrand.peak()
     ends = tf.asinh(_REACH / width)
     unit = tf.linspace(tf.cast(-1.0, z.dtype), tf.cast(1.0, z.dtype), _NODES)
@@ -185,7 +185,7 @@ def log_likelihood(parameters: Mapping[str, tf.Tensor], data: Mapping[str, tf.Te
 def draw(alpha: tf.Tensor, beta: tf.Tensor, shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draw z of a shape to which alpha and beta broadcast, all double."""
     for_angle, for_size = tf.unstack(tf.random.experimental.stateless_split(seed, 2))
-    alpha = apart(alpha)
+    alpha = away_from_one(alpha)
     slant = tilt(alpha, beta)
     angle = math.pi * (tf.random.stateless_uniform(shape, for_angle, dtype=tf.float64) - 0.5)
     # From above zero, as its logarithm is taken.
@@ -202,7 +202,7 @@ def _log_sin(angle: tf.Tensor) -> tf.Tensor:
 
 
 def _cot(angle: tf.Tensor, left: tf.Tensor) -> tf.Tensor:
-    """Return the cotangent of an angle, of which so much is left to pi."""
+    """Return the cotangent of an angle; ``left`` is pi less the angle, to full precision."""
     return tf.where(angle < left, 1.0 / tf.tan(angle), -1.0 / tf.tan(left))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray
 
 from bayesinn.cli.answers import (
     answer_text,
@@ -18,9 +19,7 @@ from bayesinn.cli.answers import (
 from bayesinn.cli.group_files import read_members
 from bayesinn.cli.opening import read_observation
 from bayesinn.cli.run import Run
-from bayesinn.cli.run_files import ANSWER
 from bayesinn.core.errors import InputError
-from bayesinn.core.storage import lock_folder
 from bayesinn.diagnosis.posterior_table import posterior_table, posterior_tables
 from bayesinn.hierarchical import HierarchicalPosterior
 
@@ -70,19 +69,22 @@ def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
     axis = posterior.levels.axis
     for option, given in (("--exact", question.exact), ("--refine", question.refined)):
         if given:
-            expected = "a posterior of one simulator's parameters"
-            do = "leave it out"
-            raise InputError(f"Option {option}", expected=expected, got="a hierarchical one", do=do)
+            raise InputError(
+                f"Option {option}",
+                expected="a posterior of one simulator's parameters",
+                got="a hierarchical one",
+                do="leave it out",
+            )
     if question.data is None:
-        expected = f"the data of each {axis}"
-        do = f"give a file with a column {axis!r}: --data FILE"
-        raise InputError("Data", expected=expected, got="none", do=do)
+        raise InputError(
+            "Data",
+            expected=f"the data of each {axis}",
+            got="none",
+            do=f"give a file with a column {axis!r}: --data FILE",
+        )
     person = posterior.person
     data = read_members(question.data, person, axis, question.context, question.by)
-    with lock_folder(run.folder, "Run folder"):
-        run.files.check(*ANSWER)
-        seen = posterior.fingerprint
-        run.check_data(person, data, answers=True, posterior=seen, many=True)
+    with run.answering(posterior, person, data):
         tree = posterior.infer(
             data,
             draws=question.draws,
@@ -91,15 +93,22 @@ def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
             progress=True,
             ids=data.names,
         )
-        tree.attrs["posterior"] = seen
-        members = [str(name) for name in np.asarray(tree["posterior"][axis])]
-        values = arrays_of(tree, "posterior")
-        shared = {name: values[name] for name in posterior.levels.shared}
-        own = {name: values[name] for name in posterior.levels.own}
-        population = posterior_table(shared, person.labels)
-        each = posterior_tables(own, person.labels, members, axis)
+        population, each = _level_tables(posterior, tree)
         # Rows of the population have no name in the column of members.
         table = pd.concat([pd.concat({"": population}, names=[axis, "parameter"]), each])
-        run.save_answer(tree, table)
+        run.save_answer(posterior, tree, table)
     text = group_text(tree, population, each, axis)
     return f"{text}\nsaved {run.folder}/posterior.nc, posterior.csv"
+
+
+def _level_tables(
+    posterior: HierarchicalPosterior, tree: xarray.DataTree
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of the population's parameters, and that of each member's own."""
+    labels = posterior.person.labels
+    levels = posterior.levels
+    values = arrays_of(tree, "posterior")
+    shared = {name: values[name] for name in levels.shared}
+    own = {name: values[name] for name in levels.own}
+    members = [str(name) for name in np.asarray(tree["posterior"][levels.axis])]
+    return posterior_table(shared, labels), posterior_tables(own, labels, members, levels.axis)

@@ -37,8 +37,9 @@ def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
     subject = f"File of simulations {place!r}"
     for file in files:
         if not file.is_file():
-            got = f"no file {str(file)!r}"
-            raise InputError(subject, expected="a file", got=got, do="check the path")
+            raise InputError(
+                subject, expected="a file", got=f"no file {str(file)!r}", do="check the path"
+            )
     try:
         if len(files) == 1 and files[0].suffix.lower() == ".npz":
             return dict(read_npz(files[0]))
@@ -54,9 +55,12 @@ def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
         ) from error
     columns = first[:, None] if first.ndim == 1 else first
     if columns.ndim != 2 or columns.shape[1] != len(parameters):
-        expected = f"a column for each of the parameters {list(parameters)}"
-        do = "order --prior as the columns are; write vectors into an .npz file"
-        raise InputError(subject, expected=expected, got=f"shape {first.shape}", do=do)
+        raise InputError(
+            subject,
+            expected=f"a column for each of the parameters {list(parameters)}",
+            got=f"shape {first.shape}",
+            do="order --prior as the columns are; write vectors into an .npz file",
+        )
     return {**dict(zip(parameters, columns.T, strict=True)), files[1].stem: data}
 
 
@@ -67,9 +71,12 @@ def read_priors(texts: Sequence[str]) -> dict[str, Any]:
         name, equals, distribution = text.partition("=")
         name = name.strip()
         if not equals or not re.fullmatch(r"[^\s(]+", name) or name in priors:
-            do = "write for example --prior 'rate=LogNormal(-0.9, 0.5)', once for each parameter"
-            expected = "NAME=DISTRIBUTION(NUMBERS)"
-            raise InputError(f"Option --prior {text!r}", expected=expected, got=repr(text), do=do)
+            raise InputError(
+                f"Option --prior {text!r}",
+                expected="NAME=DISTRIBUTION(NUMBERS)",
+                got=repr(text),
+                do="write for example --prior 'rate=LogNormal(-0.9, 0.5)', once for each parameter",
+            )
         priors[name] = read_distribution(f"Prior of {name!r}", distribution)
     return priors
 
@@ -80,10 +87,12 @@ def arrays_model(name: str | None, place: str, texts: Sequence[str]) -> tuple[Si
     arrays = read_arrays(place, list(priors))
     rows = {key: numbers(f"Array {key!r} in {place!r}", value) for key, value in arrays.items()}
     if absent := [key for key in priors if key not in rows]:
-        expected = f"an array for each parameter with a prior, {list(priors)}"
-        got = f"{list(rows)}, without {absent}"
-        do = "name the parameters as in --prior; the other arrays are the data"
-        raise InputError(f"File of simulations {place!r}", expected=expected, got=got, do=do)
+        raise InputError(
+            f"File of simulations {place!r}",
+            expected=f"an array for each parameter with a prior, {list(priors)}",
+            got=f"{list(rows)}, without {absent}",
+            do="name the parameters as in --prior; the other arrays are the data",
+        )
     stem = Path(place.rpartition(",")[2]).stem
     return from_arrays(priors, rows, name=name or stem), rows
 

@@ -31,15 +31,21 @@ def read_members(
     if column in data:
         _name_members(path, simulator, axis, column, data)
     elif by is not None:
-        expected = f"an array {by!r} that tells who each row is of"
-        do = "check the name, or leave out --by for arrays with a row for each"
-        raise InputError(f"Data file {str(path)!r}", expected=expected, got=f"{[*data]}", do=do)
+        raise InputError(
+            f"Data file {str(path)!r}",
+            expected=f"an array {by!r} that tells who each row is of",
+            got=f"{[*data]}",
+            do="check the name, or leave out --by for arrays with a row for each",
+        )
     first = next(iter(simulator.observable_shapes))
     for name, value in known.items():
         if name in data:
-            expected = "each context variable once"
-            got = f"a value, and one in {path.name}"
-            raise InputError(f"Context {name!r}", expected=expected, got=got, do="leave out one")
+            raise InputError(
+                f"Context {name!r}",
+                expected="each context variable once",
+                got=f"a value, and one in {path.name}",
+                do="leave out one",
+            )
         data[name] = np.stack([value] * len(data.get(first, ())))
     return data
 
@@ -49,9 +55,13 @@ def _from_table(
 ) -> FileData:
     table = read_table(path)
     if column not in table.names:
-        expected = f"a column {column!r}, which tells who of each {axis} a row is of"
-        do = f"add it, or name the one that does: --by COLUMN; a single {axis} needs one, too"
-        raise table.fault(1, None, expected=expected, got=f"columns {table.names}", do=do)
+        raise table.fault(
+            1,
+            None,
+            expected=f"a column {column!r}, which tells who of each {axis} a row is of",
+            got=f"columns {table.names}",
+            do=f"add it, or name the one that does: --by COLUMN; a single {axis} needs one, too",
+        )
     data = read_data(path, simulator, context=context, by=column)
     if data.names is None:
         # A single one, without an axis.
@@ -67,10 +77,12 @@ def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data
     who = np.asarray(data.pop(column)).astype(str)
     for name, value in data.items():
         if who.ndim != 1 or len(value) != len(who):
-            subject = f"Data file {str(path)!r}, {name!r}"
-            expected = f"a row for each entry of {column!r}, which is of shape {who.shape}"
-            do = f"give {column!r} an entry for each {axis}, or for each row of each {axis}"
-            raise InputError(subject, expected=expected, got=f"{len(value)} rows", do=do)
+            raise InputError(
+                f"Data file {str(path)!r}, {name!r}",
+                expected=f"a row for each entry of {column!r}, which is of shape {who.shape}",
+                got=f"{len(value)} rows",
+                do=f"give {column!r} an entry for each {axis}, or for each row of each {axis}",
+            )
     data.names = tuple(dict.fromkeys(who.tolist()))
     if len(data.names) == len(who):
         return
@@ -84,7 +96,10 @@ def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data
             continue
         for member, part in zip(data.names, parts, strict=True):
             if np.any(part != part[0]):
-                subject = f"Data file {str(path)!r}, {name!r} of {axis} {member!r}"
-                got = f"{np.unique(part).tolist()[:3]}"
-                raise InputError(subject, expected="one value", got=got, do="repeat it in all rows")
+                raise InputError(
+                    f"Data file {str(path)!r}, {name!r} of {axis} {member!r}",
+                    expected="one value",
+                    got=f"{np.unique(part).tolist()[:3]}",
+                    do="repeat it in all rows",
+                )
         data[name] = np.stack([part[0] for part in parts])

@@ -19,7 +19,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 import contextlib
 import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations
@@ -129,6 +130,28 @@ class Run:
             )
         return observations
 
+    @contextlib.contextmanager
+    def answering(
+        self, posterior: TrainedPosterior, simulator: Simulator, data: Mapping[str, Any] | None
+    ) -> Iterator[Observations]:
+        """Hold the folder for an answer to the data of a simulator, which are checked first.
+
+        None stands for the simulator's own data.
+        """
+        with lock_folder(self.folder, "Run folder"):
+            self.files.check(*ANSWER)
+            observations = self.check_data(
+                simulator, data, answers=True, posterior=posterior.fingerprint, many=True
+            )
+            if observations is None:
+                raise InputError(
+                    f"Observation for simulator {simulator.name!r}",
+                    expected="data to infer from",
+                    got="none, and the simulator ships none",
+                    do="give a file: --data FILE",
+                )
+            yield observations
+
     def infer(
         self,
         posterior: AmortizedPosterior,
@@ -150,25 +173,12 @@ class Run:
         table with a row for each, and a figure of all.
         """
         simulator = posterior.simulator
-        fingerprint = posterior.fingerprint
-        with lock_folder(self.folder, "Run folder"):
-            self.files.check(*ANSWER, ROWS)
-            observation = self.check_data(
-                simulator, data, answers=True, posterior=fingerprint, many=True
-            )
-            if observation is None:
-                raise InputError(
-                    f"Observation for simulator {simulator.name!r}",
-                    expected="data to infer from",
-                    got="none, and the simulator ships none",
-                    do="give a file: --data FILE",
-                )
+        with self.answering(posterior, simulator, data) as observation:
             if observation.batched:
                 return self._infer_many(posterior, observation, data, draws, seed, exact, refined)
             data = {name: value[0] for name, value in observation.arrays.items()}
             infer = functools.partial(refine, posterior) if refined else posterior.infer
             tree = infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
-            tree.attrs["posterior"] = fingerprint
             reference = exact_draws(simulator, data, seed=seed) if exact else None
             labels = simulator.labels
             values, prior, predicted = (
@@ -180,7 +190,7 @@ class Run:
                 tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
                     "exact_posterior"
                 ]
-            self.save_answer(tree, table.rename_axis("parameter"))
+            self.save_answer(posterior, tree, table.rename_axis("parameter"))
             for name, figure in posterior_figures(values, prior, labels, reference).items():
                 self._save(figure, name)
             self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
@@ -203,10 +213,10 @@ class Run:
                 got=f"{observations.count} observations",
                 do="leave it out, or give one of them",
             )
+        self.files.check(ROWS)
         # Data simulated from each draw of each observation may not fit into memory.
         infer = functools.partial(refine, posterior) if refined else posterior.infer
         tree = infer(observations.arrays, draws=draws, seed=seed, predictive=False)
-        tree.attrs["posterior"] = posterior.fingerprint
         labels = posterior.simulator.labels
         names, by = names_of(data)
         rows = names or range(observations.count)
@@ -217,7 +227,7 @@ class Run:
         table = posterior_tables(values, labels, rows, by)
         p_values = np.asarray(tree["sample_stats"][P_VALUE])
         table[P_VALUE] = np.repeat(p_values, len(table) // observations.count)
-        self.save_answer(tree, table)
+        self.save_answer(posterior, tree, table)
         with self.files.write(ROWS) as file:
             row_per_observation(write_posterior(table)).to_csv(file)
         moved = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
@@ -226,8 +236,11 @@ class Run:
             self._save(figure, "observations")
         return tree, table
 
-    def save_answer(self, tree: xarray.DataTree, table: pd.DataFrame) -> None:
-        """Write inference data and table of an answer."""
+    def save_answer(
+        self, posterior: TrainedPosterior, tree: xarray.DataTree, table: pd.DataFrame
+    ) -> None:
+        """Write inference data and table of a posterior's answer."""
+        tree.attrs["posterior"] = posterior.fingerprint
         with self.files.write("posterior.csv") as file:
             write_posterior(table).to_csv(file)
         with self.files.write("posterior.nc") as file:

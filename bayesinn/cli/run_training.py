@@ -66,30 +66,10 @@ def train_into(
     """
     started = time.monotonic()
     devices = Devices(strategy)
-    if minutes is not None and devices.processes > 1:
-        raise InputError(
-            "Length of training",
-            expected="the same number of steps in all processes",
-            got="minutes, by the clock of each",
-            do="give --steps in place of --minutes",
-        )
-    if data is not None and (minutes is not None or passes is not None):
-        raise InputError(
-            "Length of training",
-            expected="the number of steps of a run from a bank",
-            got="minutes or passes",
-            do="give --steps in place of --minutes and --passes",
-        )
-    if minutes is not None and (steps is not None or resume):
-        raise InputError(
-            "Length of training",
-            expected="either minutes, for a new run, or steps",
-            got="minutes together with steps, or with a run to resume",
-            do="resume without --minutes: the number of steps is in the folder",
-        )
-    files = RunFiles(folder)
+    _check_length(minutes, steps, passes, resume, data is not None, devices.processes)
     with lock_folder(folder if devices.chief else None, "Run folder"):
-        files.check(*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, *([HELD_OUT] if held_out else []))
+        written = (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, *([HELD_OUT] if held_out else []))
+        RunFiles(folder).check(*written)
         check_own(folder / "figures" / "loss.png")
         with devices.chief_first():
             start = _start(
@@ -105,19 +85,12 @@ def train_into(
             steps = steps or state["steps"]
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
         posterior = (wanted if start is None else wanted.like(start)).posterior(simulator)
-        recommended = posterior.simulator.recommended
         if minutes is not None:
-            about = steps_in(minutes, posterior, batch_size, options)
-            print(f"{minutes:g} minutes are about {about:,} steps")
-            # The learning rate falls with the time that is left: of more steps, the last ones are
-            # done if there is time for them. Of passes, they would have to be simulated first.
-            passed = recommended.passes if passes is None else passes
-            steps = about if passed else math.ceil(_SPARE * about)
-            left = minutes - (time.monotonic() - started) / 60.0
-            options = replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
+            steps, options = _plan(minutes, started, posterior, batch_size, options)
         if start is not None:
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
-            options = replace(options, learning_rate=_SLOWER * recommended.learning_rate)
+            own_rate = posterior.simulator.recommended.learning_rate
+            options = replace(options, learning_rate=_SLOWER * own_rate)
         posterior.fit(
             data,
             steps=steps,
@@ -129,22 +102,63 @@ def train_into(
         )
         with devices.chief_first():
             if devices.chief:
-                posterior.save(folder / "posterior")
-                with files.write("history.csv") as file:
-                    posterior.history.to_csv(file, index=False)
-                if held_out is not None:
-                    with files.write(HELD_OUT) as file, open(file, "wb") as content:
-                        np.savez(content, allow_pickle=False, **held_out)
-                figure = plots.loss(posterior.history, nats=posterior.nats)
-                plots.save(figure, folder / "figures" / "loss.png")
+                _save(folder, posterior, held_out)
     return posterior
 
 
-def steps_in(
+def _check_length(
+    minutes: float | None,
+    steps: int | None,
+    passes: int | None,
+    resume: bool,
+    from_data: bool,
+    processes: int,
+) -> None:
+    """Refuse lengths of training that contradict each other, or what is trained on."""
+    if minutes is not None and processes > 1:
+        raise InputError(
+            "Length of training",
+            expected="the same number of steps in all processes",
+            got="minutes, by the clock of each",
+            do="give --steps in place of --minutes",
+        )
+    if from_data and (minutes is not None or passes is not None):
+        raise InputError(
+            "Length of training",
+            expected="the number of steps of a run from a bank",
+            got="minutes or passes",
+            do="give --steps in place of --minutes and --passes",
+        )
+    if minutes is not None and (steps is not None or resume):
+        raise InputError(
+            "Length of training",
+            expected="either minutes, for a new run, or steps",
+            got="minutes together with steps, or with a run to resume",
+            do="resume without --minutes: the number of steps is in the folder",
+        )
+
+
+def _plan(
     minutes: float,
+    started: float,
     posterior: TrainedPosterior,
-    batch_size: int | None = None,
-    options: Optimization = Optimization(),
+    batch_size: int | None,
+    options: Optimization,
+) -> tuple[int, Optimization]:
+    """Return how many steps to train for about ``minutes``, and options that end it in time."""
+    about = _steps_in(minutes, posterior, batch_size, options)
+    print(f"{minutes:g} minutes are about {about:,} steps")
+    # The learning rate falls with the time that is left: of more steps, the last ones are done if
+    # there is time for them. Of passes, they would have to be simulated first.
+    recommended = posterior.simulator.recommended
+    passed = recommended.passes if options.passes is None else options.passes
+    steps = about if passed else math.ceil(_SPARE * about)
+    left = minutes - (time.monotonic() - started) / 60.0
+    return steps, replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
+
+
+def _steps_in(
+    minutes: float, posterior: TrainedPosterior, batch_size: int | None, options: Optimization
 ) -> int:
     """Estimate by a short trial the number of steps in this time, all preparation included.
 
@@ -169,6 +183,19 @@ def steps_in(
         with contextlib.suppress(TrainingError):
             return steps(replace(options, xla=True))
     return found
+
+
+def _save(folder: Path, posterior: TrainedPosterior, held_out: Arrays | None) -> None:
+    """Write a trained posterior, its history with a figure, and rows that were held out."""
+    files = RunFiles(folder)
+    posterior.save(folder / "posterior")
+    with files.write("history.csv") as file:
+        posterior.history.to_csv(file, index=False)
+    if held_out is not None:
+        with files.write(HELD_OUT) as file, open(file, "wb") as content:
+            np.savez(content, allow_pickle=False, **held_out)
+    figure = plots.loss(posterior.history, nats=posterior.nats)
+    plots.save(figure, folder / "figures" / "loss.png")
 
 
 def _start(

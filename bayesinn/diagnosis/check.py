@@ -120,3 +120,9 @@ class Check:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", self.key or re.sub(r"\W+", "_", self.name.lower()))
+
+    @property
+    def heading(self) -> str:
+        """Heading in the report: group and name, or the group alone where it ends with the name."""
+        text = self.group if self.group.endswith(self.name) else f"{self.group}: {self.name}"
+        return f"{text[0].upper()}{text[1:]}"

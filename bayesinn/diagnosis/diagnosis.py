@@ -143,10 +143,7 @@ class Diagnosis(Verdict):
         # What is wrong comes first, the rest is folded away.
         order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
-            group = finding.check.group
-            name = "" if finding.check.name == group else f": {finding.check.name}"
-            head = f"{group[0].upper()}{group[1:]}{name}"
-            parts.append(finding.section(head, self.parameters))
+            parts.append(finding.section(finding.check.heading, self.parameters))
         parts += sections
         parts += [] if self.model is None else [self.model]
         if self.history is not None and not self.history.empty:

@@ -41,7 +41,7 @@ class Band:
 
     def __repr__(self) -> str:
         return (
-            f"Band({self.level:.1%} over {len(self.points)} points, {self.size} values, "
+            f"Band({100 * self.level:.1f} % over {len(self.points)} points, {self.size} values, "
             f"gamma={self.gamma:.3g})"
         )
 
@@ -53,7 +53,7 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
     Its pointwise coverage is the same everywhere.
 
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
-    Band(95.0% over 3 points, 100 values, gamma=0.0222)
+    Band(95.0 % over 3 points, 100 values, gamma=0.0222)
     """
     check_level(level)
     _check_points(points, size)

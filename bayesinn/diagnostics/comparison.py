@@ -78,7 +78,7 @@ class Comparison(Tested):
             )
         return (
             f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "
-            f"each test at {100 * self.level:.4g}%\n{joint}"
+            f"each test at {100 * self.level:.4g} %\n{joint}"
             f"MMD^2 {self.mmd.squared:.2g}, p = {self.mmd.p_value[0]:.2g}\n"
             f"sliced Wasserstein {self.sliced_wasserstein:.3f} (same law: about "
             f"{self.sliced_wasserstein_floor:.3f})"

@@ -40,11 +40,12 @@ class DisagreementResult(Result):
     @property
     def summary(self) -> str:
         worst = int(np.argmax(self.often))
-        text = f"members disagree on {self.often[worst]:.0%} of data sets ({self.columns[worst]})"
+        text = f"members disagree on {100 * self.often[worst]:.0f} % of data sets "
+        text += f"({self.columns[worst]})"
         if np.any(self.observed > self.most):
             worst = int(np.argmax(self.observed))
-            text += f", and at the observation ({self.columns[worst]}: {self.observed[worst]:.0%} "
-            text += "of the variance lies between them)"
+            text += f", and at the observation ({self.columns[worst]}: "
+            text += f"{100 * self.observed[worst]:.0f} % of the variance lies between them)"
         return text
 
 

@@ -47,7 +47,7 @@ class KernelTest(Tested):
         )
 
     def __repr__(self) -> str:
-        return f"{self.title} {self._verdict} at {100 * self.level:.4g}%: {self.summary}"
+        return f"{self.title} {self._verdict} at {100 * self.level:.4g} %: {self.summary}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

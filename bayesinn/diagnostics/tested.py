@@ -98,7 +98,7 @@ class Tested(Result):
 
     @property
     def _passing(self) -> str:
-        return f"{np.sum(self.inside)} of {len(self.columns)} pass at {100 * self.level:.4g}%"
+        return f"{np.sum(self.inside)} of {len(self.columns)} pass at {100 * self.level:.4g} %"
 
     @property
     def _verdict(self) -> str:

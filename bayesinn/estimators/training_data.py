@@ -113,10 +113,12 @@ class Online(TrainingData):
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         recommended = self.recommended
         if length.epochs is not None and length.steps is None:
-            expected = "steps, which say how long to train online"
-            got = f"epochs={length.epochs!r} alone"
-            do = "pass steps=...; epochs then says in how many reports"
-            raise InputError("Argument 'epochs'", expected=expected, got=got, do=do)
+            raise InputError(
+                "Argument 'epochs'",
+                expected="steps, which say how long to train online",
+                got=f"epochs={length.epochs!r} alone",
+                do="pass steps=...; epochs then says in how many reports",
+            )
         steps = recommended.steps if length.steps is None else length.steps
         batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
         return Length(steps, length.epochs, batch_size), optimization
@@ -213,9 +215,12 @@ def _(data: None, simulator: Simulator | None, validation: Validation, seed: int
 def require_simulator(simulator: Simulator | None) -> Simulator:
     """Return the simulator; refuse to train without arrays where there is none."""
     if simulator is None:
-        expected = "arrays, as there is no simulator whose simulations these could be"
-        do = "pass fit({'x': array of shape (n, ...), ...})"
-        raise InputError("Training data", expected=expected, got="none", do=do)
+        raise InputError(
+            "Training data",
+            expected="arrays, as there is no simulator whose simulations these could be",
+            got="none",
+            do="pass fit({'x': array of shape (n, ...), ...})",
+        )
     return simulator
 
 
@@ -236,21 +241,26 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
     """Refuse options that have no effect with or without training data."""
     for name, value in (("validation", validation), ("patience", optimization.patience)):
         if data is None and value is not None:
-            got = f"{name}={value!r} in online training, where every batch is new"
-            do = f"leave {name!r} out, or pass data=simulator.sample(n, seed)"
             raise InputError(
-                f"Argument {name!r}", expected="training data to hold some out of", got=got, do=do
+                f"Argument {name!r}",
+                expected="training data to hold some out of",
+                got=f"{name}={value!r} in online training, where every batch is new",
+                do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
             )
     if optimization.patience is not None and validation == 0.0:
-        expected = "simulations to hold out, whose loss it watches"
-        got = "validation=0"
         raise InputError(
-            "Argument 'patience'", expected=expected, got=got, do="leave one of the two out"
+            "Argument 'patience'",
+            expected="simulations to hold out, whose loss it watches",
+            got="validation=0",
+            do="leave one of the two out",
         )
     if data is not None and optimization.passes is not None:
-        got = f"passes={optimization.passes!r} together with training data"
-        do = "leave it out; epochs are passes through the data"
-        raise InputError("Argument 'passes'", expected="a simulator to draw from", got=got, do=do)
+        raise InputError(
+            "Argument 'passes'",
+            expected="a simulator to draw from",
+            got=f"passes={optimization.passes!r} together with training data",
+            do="leave it out; epochs are passes through the data",
+        )
 
 
 def check_share(validation: Any, rows: int) -> float:
@@ -260,9 +270,12 @@ def check_share(validation: Any, rows: int) -> float:
     share = _VALIDATION_SHARE if validation is None else validation
     share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
     if share and not 0 < round(share * rows) < rows:
-        expected = f"a share that leaves both parts some of the {rows} rows"
-        got = repr(validation) if validation is not None else f"{share}, as nothing was said"
-        raise InputError(subject, expected=expected, got=got, do=f"give more simulations, or {do}")
+        raise InputError(
+            subject,
+            expected=f"a share that leaves both parts some of the {rows} rows",
+            got=repr(validation) if validation is not None else f"{share}, as nothing was said",
+            do=f"give more simulations, or {do}",
+        )
     return share
 
 
@@ -274,13 +287,20 @@ def _checked(
         return checks.check_simulations(simulator, data, subject)
     names = list(data) if like is None and isinstance(data, Mapping) else list(like or {})
     if not isinstance(data, Mapping) or not names or set(data) != set(names):
-        expected = f"a dict of name to array (n, ...), {names or 'such as x'}"
-        raise InputError(subject, expected=expected, got=f"{data!r}"[:100], do="pass {'x': array}")
+        raise InputError(
+            subject,
+            expected=f"a dict of name to array (n, ...), {names or 'such as x'}",
+            got=f"{data!r}"[:100],
+            do="pass {'x': array}",
+        )
     arrays = {name: checks.numbers(f"{subject}, {name!r}", data[name]) for name in names}
     shapes = {name: value.shape for name, value in arrays.items()}
     finite = all(np.isfinite(value).all() for value in arrays.values())
     if not finite or len({shape[:1] for shape in shapes.values()}) != 1 or () in shapes.values():
-        expected = "finite numbers, in arrays with as many rows each"
-        got = f"shapes {shapes}" + ", with NaN or infinity" * (not finite)
-        raise InputError(subject, expected=expected, got=got, do="reshape them, or drop rows")
+        raise InputError(
+            subject,
+            expected="finite numbers, in arrays with as many rows each",
+            got=f"shapes {shapes}" + ", with NaN or infinity" * (not finite),
+            do="reshape them, or drop rows",
+        )
     return arrays

@@ -231,15 +231,24 @@ def truncated_rounds(
             last = kept or posterior.untrained()
             if kept is None:
                 own = seeds.integer_seed(seed, "rounds", 4, number)
-                with warnings.catch_warnings():
-                    # Of a truncated prior, on purpose.
-                    warnings.simplefilter("ignore", PriorWarning)
-                    last.fit(
-                        known, steps=steps, seed=own, optimization=optimization, progress=progress
-                    )
+                _fit(last, known, steps, own, optimization, progress)
                 files.keep_posterior(number, last)
     table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
     return TruncatedRounds(last, one, table, truncation)
+
+
+def _fit(
+    posterior: FittedPosterior,
+    known: Arrays,
+    steps: int | None,
+    seed: int,
+    optimization: Optimization,
+    progress: bool,
+) -> None:
+    """Fit to simulations of a truncated prior, which is no mistake to warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PriorWarning)
+        posterior.fit(known, steps=steps, seed=seed, optimization=optimization, progress=progress)
 
 
 def _simulated(

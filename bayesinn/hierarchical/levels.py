@@ -49,14 +49,21 @@ def check_levels(
     )
     subject = f"Simulator {simulator.name!r} of one person"
     if not simulator.in_graph:
-        expected = "a function of TensorFlow operations, called with all persons of a batch at once"
-        do = "write it with TensorFlow"
-        raise InputError(subject, expected=expected, got=f"{simulator.engine.kind}", do=do)
+        raise InputError(
+            subject,
+            expected="a function of TensorFlow operations, called with all persons of a batch at "
+            "once",
+            got=f"{simulator.engine.kind}",
+            do="write it with TensorFlow",
+        )
     context = simulator.context
     if context is not None and any(context.needs.values()):
-        expected = "context whose distributions depend on nothing"
-        do = "replace the functions by distributions"
-        raise InputError(subject, expected=expected, got=f"{context.needs}", do=do)
+        raise InputError(
+            subject,
+            expected="context whose distributions depend on nothing",
+            got=f"{context.needs}",
+            do="replace the functions by distributions",
+        )
     prior = simulator.prior
     check_type(_SUBJECT, group, Mapping, "a dict of one entry", _DO)
     if len(group) != 1:
@@ -66,18 +73,29 @@ def check_levels(
     check_known(_SUBJECT, own, prior.names)
     taken = {*_AXES, *(name for kind in simulator.shapes.values() for name in kind)}
     if not isinstance(axis, str) or axis in taken:
-        expected = f"a name for the axis of persons other than {sorted(taken)}"
-        raise InputError(_SUBJECT, expected=expected, got=f"{axis!r}", do=_DO)
+        raise InputError(
+            _SUBJECT,
+            expected=f"a name for the axis of persons other than {sorted(taken)}",
+            got=f"{axis!r}",
+            do=_DO,
+        )
     shared = tuple(name for name in prior.names if name not in own)
     if not own or not shared:
-        expected = "some of the parameters; the others are those of the population"
-        raise InputError(_SUBJECT, expected=expected, got=f"{own} of {prior.names}", do=_DO)
+        raise InputError(
+            _SUBJECT,
+            expected="some of the parameters; the others are those of the population",
+            got=f"{own} of {prior.names}",
+            do=_DO,
+        )
     for name in shared:
         above = set(prior.needs[name]) & set(own)
         if above:
-            expected = f"a prior of {name!r} that depends on no person, as it is not in {axis!r}"
-            do = f"name it, too: group={{{axis!r}: {(*own, name)}}}"
-            raise InputError(_SUBJECT, expected=expected, got=f"one given {sorted(above)}", do=do)
+            raise InputError(
+                _SUBJECT,
+                expected=f"a prior of {name!r} that depends on no person, as it is not in {axis!r}",
+                got=f"one given {sorted(above)}",
+                do=f"name it, too: group={{{axis!r}: {(*own, name)}}}",
+            )
     return Levels(axis, tuple(name for name in prior.names if name in own), shared, *_pair(sizes))
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
+from bayesinn.core.masks import broadcast_mask
 from bayesinn.hierarchical.levels import Levels
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.recommended import Recommended
@@ -67,8 +68,7 @@ def _simulate_sets(simulator: Simulator, levels: Levels) -> Callable[..., Values
         rows = tf.shape(repeated[levels.shared[0]])[0]
         first = tf.range(rows) % most == 0
         for name, value in others.items():
-            is_first = tf.reshape(first, (-1, *[1] * (value.shape.rank - 1)))
-            repeated[name] = tf.where(is_first, repeated[name], value)
+            repeated[name] = tf.where(broadcast_mask(first, value), repeated[name], value)
         known = {
             name: tf.reshape(context[name], (-1, *shape))
             for name, shape in simulator.shapes["context"].items()

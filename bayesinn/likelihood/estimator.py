@@ -113,6 +113,6 @@ def _check_prior(prior: Prior, space: ParameterSpace) -> None:
     share = float(tf.reduce_mean(tf.cast(space.possible(draws), tf.float32)))
     if share < 1.0:
         expected = "a prior inside the support of the one that the likelihood was trained on"
-        got = f"{1.0 - share:.0%} of its draws outside"
+        got = f"{100 * (1.0 - share):.0f} % of its draws outside"
         do = "narrow it, or train with a wider prior"
         raise InputError(subject, expected=expected, got=got, do=do)

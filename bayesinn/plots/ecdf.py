@@ -58,7 +58,7 @@ def ecdf(
     reach = 1.1 * max(np.max(np.abs(difference)), np.max(high), -np.min(low), *reaches(limits))
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
-        ax.fill_between(points, low, high, label=f"{100 * result.level:.4g}% band", **BAND)
+        ax.fill_between(points, low, high, label=f"{100 * result.level:.4g} % band", **BAND)
         ax.axhline(0.0, **_ZERO)
         draw_limits(ax, points, limits)
         name = "inside the band" if result.inside[index] else "outside the band"
@@ -108,7 +108,7 @@ def coverage(
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
         ax.fill_between(
-            points, low, high, label=f"{100 * result.level:.4g}% band, all levels", **BAND
+            points, low, high, label=f"{100 * result.level:.4g} % band, all levels", **BAND
         )
         for bound in single:
             ax.plot(
@@ -117,7 +117,7 @@ def coverage(
                 ":",
                 color=GREY,
                 linewidth=0.9,
-                label=f"{100 * result.level:.4g}% band, each level",
+                label=f"{100 * result.level:.4g} % band, each level",
             )
         ax.axhline(0.0, **_ZERO)
         draw_limits(ax, points, limits, 100.0)
@@ -155,7 +155,7 @@ def comparison(
     reach = 1.1 * max(critical, np.max(result.ks))
     panels = Panels(figure, result.columns, labels, stack=True, shown=shown)
     for index, ax in panels:
-        ax.axhspan(-critical, critical, label=f"{100 * result.level:.4g}% band", **BAND)
+        ax.axhspan(-critical, critical, label=f"{100 * result.level:.4g} % band", **BAND)
         ax.axhline(0.0, **DASHED)
         points = (
             np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]

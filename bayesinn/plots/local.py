@@ -39,7 +39,7 @@ def local_c2st(
         ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
         ax.axvline(
             np.quantile(null[:, index], result.level),
-            label=f"{100 * result.level:.4g}% of them",
+            label=f"{100 * result.level:.4g} % of them",
             **DASHED,
         )
         ax.axvline(

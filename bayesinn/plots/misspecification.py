@@ -21,7 +21,7 @@ def misspecification(result: MisspecificationResult, *, figure: Canvas | None = 
     panels = Panels(figure, [_sets(result.observed)], width=4.6, height=2.8)
     ax = panels.axes[0]
     ax.stairs(*np.histogram(result.null, 30), label="simulated", **BARS)
-    ax.axvline(result.critical, label=f"{100 * result.level:.4g}% of simulated", **DASHED)
+    ax.axvline(result.critical, label=f"{100 * result.level:.4g} % of simulated", **DASHED)
     ax.axvline(
         result.squared, color=BLUE if result.passed else RED, linewidth=2.0, label="observed"
     )

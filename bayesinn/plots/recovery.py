@@ -46,7 +46,7 @@ def recovery(
             color=BLUE,
             alpha=0.25,
             linewidth=thin,
-            label=f"{result.interval:.0%} interval",
+            label=f"{100 * result.interval:.0f} % interval",
         )
         ax.plot(truth, median, markersize=3.0 * thin, color=BLUE, label="median", **POINTS)
         ends = [min(truth.min(), median.min()), max(truth.max(), median.max())]
@@ -112,7 +112,8 @@ def contraction(
             xlim=(start - margin, 1.0 + margin), ylim=(-reach, reach + 1.3), yticks=range(-4, 5, 2)
         )
         panels.title(
-            index, f"beyond {_GUIDE:.0f}: {np.mean(np.abs(deviation[:, index]) > _GUIDE):.0%}"
+            index,
+            f"beyond {_GUIDE:.0f}: {100 * np.mean(np.abs(deviation[:, index]) > _GUIDE):.0f} %",
         )
         for x, side, word in ((0.02, "left", "prior conflict"), (0.98, "right", "overfit")):
             ax.text(

@@ -55,7 +55,7 @@ def sbc_histogram(
         look = band_look(result.inside[index], "ranks", " outside the ECDF band")
         look = look if error is None else grade_look(error["grade"])
         colour = look["color"]
-        ax.axhspan(low, high, label=f"{100 * result.level:.4g}% of bars if uniform", **BAND)
+        ax.axhspan(low, high, label=f"{100 * result.level:.4g} % of bars if uniform", **BAND)
         bars = {"facecolor": tint(colour, 0.55), "edgecolor": colour, "label": look["label"]}
         ax.stairs(heights[:, index], edges, **BARS | bars)
         ax.hlines([low, high], 0.0, 1.0, color=GREY, linewidth=0.8)

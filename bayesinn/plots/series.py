@@ -67,7 +67,7 @@ def intervals(
 ) -> list[tuple[np.ndarray, np.ndarray, str, str]]:
     """Return lower end, upper end, opaque colour and name of each interval of :func:`quantiles`."""
     shades = [tint(BLUE, shade) for shade in (0.2, 0.42, 0.7)]
-    names = [f"{share:.0%} interval" for share in shares]
+    names = [f"{100 * share:.0f} % interval" for share in shares]
     return list(zip(curves, reversed(curves), shades, names, strict=False))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from bayesinn.simulation.finite import padding
+from bayesinn.core.masks import padding
 from bayesinn.simulation.simulator import Arrays
 
 #: The kinds of damage, each with a detector of its own: one for all would see each kind less well.

@@ -5,7 +5,7 @@ The study is paper_results/sbibm.
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
@@ -58,56 +58,24 @@ def refuse_trained_first(networks: Mapping[str, Summary]) -> None:
     """Refuse summaries whose own losses need a posterior's parameters, where there is none."""
     for network in networks.values():
         if network.trained_first:
-            expected = "networks without a part that is trained first, by a loss of its own"
-            do = "choose another, or train a bi.AmortizedPosterior with it"
-            raise InputError("Argument 'summary'", expected=expected, got=repr(network), do=do)
+            raise InputError(
+                "Argument 'summary'",
+                expected="networks without a part that is trained first, by a loss of its own",
+                got=repr(network),
+                do="choose another, or train a bi.AmortizedPosterior with it",
+            )
 
 
 def choose_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
 ) -> Choice:
     """Return summary networks by the observables they see: the user's, else defaults."""
-    subject = "Argument 'summary'"
     observables = list(simulator.observable_shapes)
     summary = {} if summary is None else summary
     if isinstance(summary, Summary):
         summary = {joint_name(observables): summary}
-    if not isinstance(summary, Mapping) or not all(
-        isinstance(s, Summary | None) for s in summary.values()
-    ):
-        expected = (
-            "a summary network such as bi.summaries.ConvLSTM(32), or a dict of them by observable"
-        )
-        given = summary if isinstance(summary, type) else None
-        do = (
-            f"pass {given.__name__}(...), an instance"
-            if given
-            else "derive your own from bi.summaries.Summary"
-        )
-        if isinstance(summary, str):
-            do = "pass an object, such as bi.summaries.MLP(); names are for the command line"
-        raise InputError(subject, expected=expected, got=repr(summary), do=do)
-    seen = [name for key in summary for name in observables_of(key)]
-    if len(set(seen)) < len(seen) or not set(seen) <= set(observables):
-        raise InputError(
-            subject,
-            expected=f"observables {observables}, each once",
-            got=f"{seen}",
-            do="check the names",
-        )
-    for key in summary:
-        together = observables_of(key)
-        why_not = (
-            disagreement(together, simulator.observable_shapes, simulator.lengths)
-            if len(together) > 1
-            else None
-        )
-        if why_not is not None:
-            expected = "observables with the same steps, which can stand side by side"
-            do = f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default"
-            raise InputError(
-                f"{subject}, one network for {together}", expected=expected, got=why_not, do=do
-            )
+    _check_form(summary)
+    _check_observables(simulator, summary)
     networks = {
         joint_name(observables_of(key)): value
         for key, value in summary.items()
@@ -121,15 +89,61 @@ def choose_summaries(
     networks |= defaults.networks
     refusing = [summary for summary in networks.values() if not summary.missing]
     if refusing and simulator.missing is not None:
-        expected = "all values"
-        do = "choose another network, such as ConvLSTM"
         raise InputError(
-            f"{subject}, {refusing[0]!r}", expected=expected, got="missing values", do=do
+            f"Argument 'summary', {refusing[0]!r}",
+            expected="all values",
+            got="missing values",
+            do="choose another network, such as ConvLSTM",
         )
     # Conditions keep the order of the observables.
     first = {key: min(observables.index(name) for name in observables_of(key)) for key in networks}
     ordered = {key: networks[key] for key in sorted(networks, key=first.__getitem__)}
     return Choice(ordered, defaults.reasons)
+
+
+def _check_form(summary: Any) -> None:
+    """Refuse what is no dict of networks, such as a class or a name."""
+    if isinstance(summary, Mapping) and all(
+        isinstance(network, Summary | None) for network in summary.values()
+    ):
+        return
+    do = "derive your own from bi.summaries.Summary"
+    if isinstance(summary, type):
+        do = f"pass {summary.__name__}(...), an instance"
+    elif isinstance(summary, str):
+        do = "pass an object, such as bi.summaries.MLP(); names are for the command line"
+    raise InputError(
+        "Argument 'summary'",
+        expected="a summary network such as bi.summaries.ConvLSTM(32), or a dict of them by "
+        "observable",
+        got=repr(summary),
+        do=do,
+    )
+
+
+def _check_observables(simulator: Simulator, summary: Mapping[str, Summary | None]) -> None:
+    """Refuse names that are no observables or are repeated, and data that can't stand together."""
+    observables = list(simulator.observable_shapes)
+    seen = [name for key in summary for name in observables_of(key)]
+    if len(set(seen)) < len(seen) or not set(seen) <= set(observables):
+        raise InputError(
+            "Argument 'summary'",
+            expected=f"observables {observables}, each once",
+            got=f"{seen}",
+            do="check the names",
+        )
+    for key in summary:
+        together = observables_of(key)
+        if len(together) == 1:
+            continue
+        why_not = disagreement(together, simulator.observable_shapes, simulator.lengths)
+        if why_not is not None:
+            raise InputError(
+                f"Argument 'summary', one network for {together}",
+                expected="observables with the same steps, which can stand side by side",
+                got=why_not,
+                do=f"write summary={{{observables[0]!r}: ..., ...}}; those left out get a default",
+            )
 
 
 def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
@@ -139,10 +153,11 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
     shapes |= {k: v for k, v in simulator.shapes["context"].items() if k == times}
     steps = {shape[:1] for shape in shapes.values()}
     if len(shapes) < 2 or len(shapes.get(times, ())) != 1 or len(steps) > 1:
-        expected = f"an observable or context {times!r} (steps,), and data of as many steps"
-        do = f"pass summary={{'{times}, level': ...}}, or {{'level': ...}} if times are context"
         raise InputError(
-            f"Argument 'summary', {network!r}", expected=expected, got=f"{shapes}", do=do
+            f"Argument 'summary', {network!r}",
+            expected=f"an observable or context {times!r} (steps,), and data of as many steps",
+            got=f"{shapes}",
+            do=f"pass summary={{'{times}, level': ...}}, or {{'level': ...}} if times are context",
         )
 
 
@@ -152,30 +167,12 @@ def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
     reasons: dict[str, str] = {}
     series: dict[tuple[int, str | None], list[str]] = {}
     for name in observables:
-        shape = simulator.observable_shapes[name]
-        count = simulator.lengths.get(name)
-        is_series = len(shape) > 1 or count is not None or name in simulator.labels.coordinates
-        most = _FEW_OF_A_SERIES if is_series else _FEW_NUMBERS
-        if len(shape) == 3 and count is None:
-            networks[name] = summaries.ConvImage(32)
-            reasons[name] = "three axes: an image"
-        elif len(shape) > 2:
-            expected = "a summary network of your own for data with more axes than an image"
-            do = "pass summary=... derived from bi.summaries.Summary"
-            raise InputError(
-                f"Observable {name!r} of shape {shape}",
-                expected=expected,
-                got="summary=None",
-                do=do,
-            )
-        elif count is None and math.prod(shape) <= most:
-            networks[name] = summaries.Identity()
-            reasons[name] = f"at most {most} numbers, which need no compression"
-        elif not is_series:
-            networks[name] = summaries.MLP(32)
-            reasons[name] = "taken for a vector; a series declares coordinates={...}"
+        found = _default(simulator, name)
+        if found is None:
+            steps = simulator.observable_shapes[name][0]
+            series.setdefault((steps, simulator.lengths.get(name)), []).append(name)
         else:
-            series.setdefault((shape[0], count), []).append(name)
+            networks[name], reasons[name] = found
     for names in series.values():
         networks[joint_name(names)] = summaries.ConvLSTM(32)
         one = simulator.observable_shapes[names[0]]
@@ -185,3 +182,25 @@ def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
             else "a series, by its coordinates or lengths"
         )
     return Choice(networks, reasons)
+
+
+def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:
+    """Return the network of an observable, and why; None for a series, which may have others."""
+    shape = simulator.observable_shapes[name]
+    counted = name in simulator.lengths
+    if len(shape) == 3 and not counted:
+        return summaries.ConvImage(32), "three axes: an image"
+    if len(shape) > 2:
+        raise InputError(
+            f"Observable {name!r} of shape {shape}",
+            expected="a summary network of your own for data with more axes than an image",
+            got="summary=None",
+            do="pass summary=... derived from bi.summaries.Summary",
+        )
+    is_series = len(shape) > 1 or counted or name in simulator.labels.coordinates
+    most = _FEW_OF_A_SERIES if is_series else _FEW_NUMBERS
+    if not counted and math.prod(shape) <= most:
+        return summaries.Identity(), f"at most {most} numbers, which need no compression"
+    if is_series:
+        return None
+    return summaries.MLP(32), "taken for a vector; a series declares coordinates={...}"

@@ -9,8 +9,8 @@ import numpy as np
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.posterior.typicality import Typicality
-from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -119,7 +119,7 @@ def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
     """Return observables (n, ...), NaN where observations (n, ...) are padding or missing."""
     masked = dict(values)
     for name, counter in simulator.lengths.items():
-        beyond = over_all_channels(padding(values[name], known[counter]), values[name])
+        beyond = broadcast_mask(padding(values[name], known[counter]), values[name])
         masked[name] = np.where(beyond, np.nan, values[name].astype(float))
     if simulator.missing is not None:
         for name in simulator.observable_shapes:

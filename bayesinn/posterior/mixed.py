@@ -127,6 +127,7 @@ class Mixed(Given):
         )
         return (
             f"The members of the ensemble disagree {where}: of the variance of {worst!r}, "
-            f"{shares[worst].max():.0%} lies between them. They have not learned the posterior "
-            f"there. Train them for longer, or on more simulations, and look at disagreement(data)."
+            f"{100 * shares[worst].max():.0f} % lies between them. They have not learned the "
+            f"posterior there. Train them for longer, or on more simulations, and look at "
+            f"disagreement(data)."
         )

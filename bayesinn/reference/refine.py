@@ -18,6 +18,7 @@ from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.exact_density import ExactDensity
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.reference.refinement import AMORTIZED, METHODS, Refined, Refinement
+from bayesinn.reference.smc_target import warn_of_undefined
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations
 
@@ -124,6 +125,7 @@ def refine(
     found: list[Refined] = []
     columns: list[tuple[float, int, float]] = []
     notes = []
+    searches: list[Refinement] = []
     for row in range(observations.count):
         started = time.monotonic()
         which = f"observation {row}" if observations.batched else "the observation"
@@ -135,6 +137,7 @@ def refine(
         if refined.method == AMORTIZED:
             notes.append(f"{which} ({'; '.join(refinement.failures)})")
         found.append(refined)
+        searches.append(refinement)
         spent = shared + time.monotonic() - started
         columns.append((refinement.weights.k_hat, refinement.evaluations, spent))
     if notes:
@@ -143,6 +146,11 @@ def refine(
             f"more proposals.",
             stacklevel=2,
         )
+    warn_of_undefined(
+        simulator.name,
+        sum(search.undefined for search in searches),
+        sum(search.evaluations for search in searches),
+    )
     tree = inference_data(
         simulator,
         observations,

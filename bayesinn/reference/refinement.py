@@ -12,7 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.convergence import FEWEST_DRAWS, MOST_R_HAT, Convergence
 from bayesinn.reference.exact_density import ExactDensity
-from bayesinn.reference.smc import tempered_smc
+from bayesinn.reference.smc import sample_by_stages
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.tempering import next_temperature, systematic
 from bayesinn.reference.weights import Weights
@@ -57,6 +57,7 @@ class Refinement:
     Attributes
     ----------
     evaluations : int, of the likelihood, so far
+    undefined : int, those of them that gave NaN or inf, and count as a likelihood of zero
     failures : list of str, why methods were given up
     """
 
@@ -70,6 +71,7 @@ class Refinement:
     ) -> None:
         self.which = which
         self.evaluations = 0
+        self.undefined = 0
         self.failures: list[str] = []
         self._posterior = posterior
         self._density = density
@@ -155,7 +157,9 @@ class Refinement:
         steps = max(-(-self._draws // _CHAINS), _FEWEST_STEPS)
         start = density.vectors(take(self._amortized, rows))
         data = {name: value[None] for name, value in density.tensors(self._data).items()}
+        before = density.target.undefined.numpy()
         chains = density.sampler.run(start[None], data, draws=steps, seed=self._seed)
+        self.undefined += int(density.target.undefined.numpy() - before)
         self.evaluations += int(chains.evaluations.sum())
         vectors = chains.vectors.reshape(-1, chains.vectors.shape[-1])
         values = density.parameters(vectors)
@@ -163,7 +167,7 @@ class Refinement:
         size, r_hat = self._agreement("NUTS", by_chain, chains.diverged)
         diverged = float(chains.diverged.mean())
         if diverged > _MOST_DIVERGED:
-            self.failures.append(f"NUTS: {diverged:.0%} of steps diverged")
+            self.failures.append(f"NUTS: {100 * diverged:.0f} % of steps diverged")
             return None
         if not size:
             return None
@@ -177,15 +181,15 @@ class Refinement:
         particles = max(_PARTICLES, 2 * -(-self._draws // 4))
         try:
             runs = [
-                tempered_smc(
+                sample_by_stages(
                     density.simulator,
                     self._data,
-                    start=self._posterior,
+                    self._posterior,
+                    seeds.integer_seed(self._seed, "refine", number),
+                    density.of_tensors,
+                    "auto" if density.in_graph else False,
+                    self._progress,
                     particles=particles,
-                    seed=seeds.integer_seed(self._seed, "refine", number),
-                    log_likelihood=density.of_tensors,
-                    xla="auto" if density.in_graph else False,
-                    progress=self._progress,
                     **_MOVES,
                 )
                 for number in range(2)
@@ -194,6 +198,7 @@ class Refinement:
             self.failures.append(f"SMC: {refusal}")
             return None
         self.evaluations += sum(run.evaluations for run in runs)
+        self.undefined += sum(run.undefined for run in runs)
         values = {
             name: np.stack([run.parameters[name] for run in runs])[None]
             for name in density.space.names
@@ -238,7 +243,9 @@ class Refinement:
         density = self._density
         law = StudentT.fit(vectors)
         drawn = law.sample(_EVIDENCE_DRAWS, seeds.tensor_seed(self._seed, "evidence"))
+        before = density.target.undefined.numpy()
         target = np.asarray(density.of_vectors(drawn, density.tensors(self._data)), np.float64)
+        self.undefined += int(density.target.undefined.numpy() - before)
         self.evaluations += _EVIDENCE_DRAWS
         weights = Weights.smooth(target - law.log_prob(drawn).numpy())
         if not weights.reliable:

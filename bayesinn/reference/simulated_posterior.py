@@ -48,7 +48,7 @@ class SimulatedPosterior:
             f"SimulatedPosterior of {len(next(iter(self.parameters.values()))):,} draws",
             f"  simulations:    {self.simulations:,} in {self.seconds:.1f} s",
             f"  effective size: {self.effective_size:,.0f}",
-            f"  accepted:       {self.acceptance:.1%}",
+            f"  accepted:       {100 * self.acceptance:.1f} %",
         ]
         if len(self.tolerances):
             lines.append(f"  tolerance:      {self.tolerances[-1]:.3g}")

@@ -28,6 +28,7 @@ from bayesinn.reference.smc_target import (
     compile_target,
     first_population,
     observation_tensors,
+    warn_of_undefined,
 )
 from bayesinn.reference.tempering import mean_correlation, next_temperature, systematic
 from bayesinn.simulation.simulations import take
@@ -54,6 +55,8 @@ class SMCPosterior:
         left no trace.
     acceptance : dict of kind of move to array (stages,)
     evaluations : int, of the likelihood
+    undefined : int, those of them that gave NaN or inf within the prior's support
+        They count as a likelihood of zero.
     """
 
     parameters: Arrays
@@ -64,6 +67,7 @@ class SMCPosterior:
     correlations: np.ndarray
     acceptance: dict[str, np.ndarray]
     evaluations: int
+    undefined: int = 0
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
@@ -171,6 +175,42 @@ def tempered_smc(
         longest = check_integer("Argument 'most_final_moves'", most_final_moves, final_moves)
     check_number("Argument 'ess'", ess, above=0, below=1)
     check_number("Argument 'correlation'", correlation, above=0, below=1)
+    posterior = sample_by_stages(
+        simulator,
+        data,
+        start,
+        seed,
+        log_likelihood,
+        xla,
+        progress,
+        particles=particles,
+        moves=moves,
+        most_moves=most_moves,
+        final_moves=final_moves,
+        most_final_moves=longest,
+        ess=ess,
+        correlation=correlation,
+    )
+    warn_of_undefined(simulator.name, posterior.undefined, posterior.evaluations)
+    return posterior
+
+
+def sample_by_stages(
+    simulator: Simulator,
+    data: Mapping[str, Any],
+    start: Mapping[str, Any] | Posterior | None,
+    seed: int,
+    log_likelihood: LogLikelihood | None,
+    xla: XLA,
+    progress: bool,
+    *,
+    particles: int,
+    **schedule: Any,
+) -> SMCPosterior:
+    """Draw as :func:`tempered_smc` does, of checked arguments, and without its warning.
+
+    ``schedule`` says how long particles move, as in :func:`_rise`.
+    """
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         given: Any = observation_tensors(simulator, data)
@@ -180,8 +220,8 @@ def tempered_smc(
             simulator, log_likelihood, xla, started, model
         )
         report.note(note)
+        before = target.undefined.numpy()
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
-        generator = seeds.generator(seed, "reference", 3)
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
         population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
@@ -191,51 +231,16 @@ def tempered_smc(
             population, share, drawn = draw_first(origin.law.sample, evaluate_whitened, given)
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
-        temperature = 0.0
-        scales = np.ones(len(KINDS))
-        rounds = 0
-        stages: list[tuple[float, int, float, np.ndarray]] = []
-        # TFP's sample_sequential_monte_carlo moves until a fixed acceptance, not until particles
-        # are uncorrelated with their start, and not at all after the last temperature. It has no
-        # halves of the population that move in turn.
-        while temperature < 1.0:
-            temperature, weights, log_mean = next_temperature(
-                np.asarray(population.log_likelihood), temperature, ess
-            )
-            log_evidence += log_mean
-            rows = generator.permutation(systematic(weights, generator.uniform()))
-            population = resampled = Population(*(tf.gather(value, rows) for value in population))
-            last = temperature == 1.0
-            least, most = (final_moves, longest) if last else (moves, most_moves)
-            done = 0
-            left = 1.0
-            accepted = np.zeros(len(KINDS))
-            while done < least or (left > correlation and done < most):
-                proposal = Proposal(
-                    tf.constant(scales, tf.float32), StudentT.fit(np.asarray(population.vector))
-                )
-                exponent = tf.constant(temperature, tf.float32)
-                round_seed = seeds.fold_in(move_seed, rounds)
-                population, rates = move_all(
-                    population, tf.constant(moves), exponent, proposal, round_seed, given
-                )
-                done = done + moves
-                rounds = rounds + 1
-                evaluations = evaluations + moves * particles
-                accepted += np.asarray(rates)
-                scales = np.clip(
-                    scales * np.exp(2.0 * (np.asarray(rates) - _TARGET_ACCEPTANCE)), 1e-3, 10.0
-                )
-                left = mean_correlation(np.asarray(resampled.vector), np.asarray(population.vector))
-                report.update(
-                    text=f"stage {len(stages) + 1}{', the last' * last}, temperature "
-                    f"{temperature:.3g}, move {done:,}, "
-                    f"correlation {left:.2f}, accepted "
-                    f"{', '.join(f'{rate:.0%}' for rate in rates)}, "
-                    f"{evaluations / report.seconds:,.0f} likelihoods/s"
-                )
-            stages.append((temperature, done, left, accepted * moves / done))
-    vector = population.vector
+        generator = seeds.generator(seed, "reference", 3)
+        vector, log_evidence, stages = _rise(
+            population,
+            functools.partial(move_all, data=given),
+            move_seed,
+            generator,
+            report,
+            log_evidence=log_evidence,
+            **schedule,
+        )
     if start is not None:
         vector, _ = unwhiten(model, vector, origin.condition)
     values = target.space.from_vector(vector)
@@ -245,7 +250,6 @@ def tempered_smc(
     temperatures, counts, correlations, rates = (
         np.array(column) for column in zip(*stages, strict=True)
     )
-    shares = dict(zip(KINDS, rates.T, strict=True))
     return SMCPosterior(
         parameters,
         log_evidence,
@@ -253,9 +257,78 @@ def tempered_smc(
         temperatures,
         counts,
         correlations,
-        shares,
-        evaluations,
+        dict(zip(KINDS, rates.T, strict=True)),
+        evaluations + int(counts.sum()) * particles,
+        int(target.undefined.numpy() - before),
     )
+
+
+def _rise(
+    population: Population,
+    move_some: Callable[..., tuple[Population, tf.Tensor]],
+    seed: tf.Tensor,
+    generator: np.random.Generator,
+    report: Progress,
+    *,
+    log_evidence: float,
+    moves: int,
+    most_moves: int,
+    final_moves: int,
+    most_final_moves: int,
+    ess: float = 0.5,
+    correlation: float = 0.1,
+) -> tuple[tf.Tensor, float, list[tuple[float, int, float, np.ndarray]]]:
+    """Take particles from temperature zero to one.
+
+    Return their vectors, the log evidence, given that of the first particles, and all stages:
+    temperature, moves of each particle, correlation left, and acceptance (kinds,).
+    """
+    temperature = 0.0
+    scales = np.ones(len(KINDS))
+    rounds = 0
+    stages: list[tuple[float, int, float, np.ndarray]] = []
+    # TFP's sample_sequential_monte_carlo moves until a fixed acceptance, not until particles are
+    # uncorrelated with their start, and not at all after the last temperature. It has no halves of
+    # the population that move in turn.
+    while temperature < 1.0:
+        temperature, weights, log_mean = next_temperature(
+            np.asarray(population.log_likelihood), temperature, ess
+        )
+        log_evidence += log_mean
+        rows = generator.permutation(systematic(weights, generator.uniform()))
+        population = resampled = Population(*(tf.gather(value, rows) for value in population))
+        last = temperature == 1.0
+        least, most = (final_moves, most_final_moves) if last else (moves, most_moves)
+        done = 0
+        left = 1.0
+        accepted = np.zeros(len(KINDS))
+        while done < least or (left > correlation and done < most):
+            proposal = Proposal(
+                tf.constant(scales, tf.float32), StudentT.fit(np.asarray(population.vector))
+            )
+            population, rates = move_some(
+                population,
+                tf.constant(moves),
+                tf.constant(temperature, tf.float32),
+                proposal,
+                seeds.fold_in(seed, rounds),
+            )
+            rounds += 1
+            done += moves
+            accepted += np.asarray(rates)
+            scales = np.clip(
+                scales * np.exp(2.0 * (np.asarray(rates) - _TARGET_ACCEPTANCE)), 1e-3, 10.0
+            )
+            left = mean_correlation(np.asarray(resampled.vector), np.asarray(population.vector))
+            speed = rounds * moves * len(rows) / report.seconds
+            report.update(
+                text=f"stage {len(stages) + 1}{', the last' * last}, temperature "
+                f"{temperature:.3g}, move {done:,}, correlation {left:.2f}, accepted "
+                f"{', '.join(f'{100 * rate:.0f} %' for rate in rates)}, "
+                f"{speed:,.0f} likelihoods/s"
+            )
+        stages.append((temperature, done, left, accepted * moves / done))
+    return population.vector, log_evidence, stages
 
 
 @functools.lru_cache(maxsize=8)

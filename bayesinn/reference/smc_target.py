@@ -1,5 +1,6 @@
 """Prior and likelihood of unconstrained vectors, compiled: tempered SMC's view of a simulator."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -37,6 +38,9 @@ class Target:
     def __init__(self, space: ParameterSpace, log_likelihood: LogLikelihood) -> None:
         self.space = space
         self._log_likelihood = log_likelihood
+        #: Number of evaluations so far, in the prior's support, whose likelihood was NaN or inf:
+        #: a variable, as they are made inside of compiled loops, some of TFP's.
+        self.undefined = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
         return self.space.to_vector(self.space.prior.sample(n, seed))[0]
@@ -62,8 +66,12 @@ class Target:
                 do="sum over observables, steps and elements",
             )
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
-        log_prior = tf.where(exact, log_prior, -np.inf)
-        return Population(vector, finite_or_never(log_prior), finite_or_never(log_likelihood))
+        log_prior = finite_or_never(tf.where(exact, log_prior, -np.inf))
+        undefined = tf.math.is_nan(log_likelihood) | (log_likelihood == np.inf)
+        # Where the prior has no density, the likelihood is of no concern.
+        undefined &= log_prior > -np.inf
+        self.undefined.assign_add(tf.math.count_nonzero(undefined))
+        return Population(vector, log_prior, finite_or_never(log_likelihood))
 
 
 def compile_target(
@@ -194,6 +202,17 @@ def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)
 
     return log_likelihood
+
+
+def warn_of_undefined(name: str, undefined: int, evaluations: int) -> None:
+    """Warn of likelihoods of a simulator that were NaN or inf and count as zero, in the caller."""
+    if undefined:
+        warnings.warn(
+            f"Log likelihood of {name!r}: NaN or inf in {undefined:,} of {evaluations:,} "
+            f"evaluations, which count as zero likelihood. Return -inf where the data are "
+            f"impossible; check logarithms, divisions and overflow elsewhere.",
+            stacklevel=3,
+        )
 
 
 def finite_or_never(log_density: tf.Tensor) -> tf.Tensor:

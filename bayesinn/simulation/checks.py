@@ -173,8 +173,8 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
                 f"Observable {name!r} of simulator {simulator.name!r}",
                 expected="finite numbers",
                 got=(
-                    f"NaN or infinity in {np.mean(~finite):.1%} {tried}; the first with parameters "
-                    f"{culprit}"
+                    f"NaN or infinity in {100 * np.mean(~finite):.1f} % {tried}; the first "
+                    f"with parameters {culprit}"
                 ),
                 do=(
                     "correct the simulator, narrow the prior, or declare on_nonfinite='redraw' to "

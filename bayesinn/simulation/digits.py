@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.checks import Declared
-from bayesinn.simulation.finite import over_all_channels, padding
 
 #: Distance of neighbours in single precision, beside their size.
 SINGLE = float(np.finfo(np.float32).eps)
@@ -84,6 +84,10 @@ def lost_digits(
             yield Loss(name, kind, finding, do, constant=False)
         elif kind != "context" and not varies.any():
             finding = f"is {size[0]:.10g} in all simulations, as far as single precision tells"
+            if not size.any():
+                # Zeros have no digits that an offset could hide.
+                finding = "is 0 in all simulations"
+                do = "look for a mistake in the simulator, unless this is on purpose"
             yield Loss(name, kind, finding, do, constant=True)
 
 
@@ -92,10 +96,9 @@ def warn_of_lost_digits(
 ) -> None:
     """Warn of losses, in the line that calls fit."""
     for loss in lost_digits(simulator, pilot, raw):
-        text = (
-            f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on what is "
-            f"lost; {loss.do}"
-        )
+        lost = "it" if loss.constant else "what is lost"
+        text = f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on {lost}; "
+        text += loss.do
         warnings.warn(text, stacklevel=4)
 
 
@@ -105,7 +108,7 @@ def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> 
     if name not in simulator.lengths:
         return values
     counts = arrays[simulator.lengths[name]][:_MOST_ROWS]
-    return np.where(over_all_channels(padding(values, counts), values), np.nan, values)
+    return np.where(broadcast_mask(padding(values, counts), values), np.nan, values)
 
 
 def _statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from bayesinn.core.masks import broadcast_mask, padding
+
 
 class Declared(Protocol):
     """Declarations that decide which numbers must be finite."""
@@ -30,7 +32,7 @@ def finite(
         return np.ones(value.shape, bool)
     with np.errstate(over="ignore", invalid="ignore"):
         cells = np.isfinite(value.astype(np.float32)) | (missing & np.isnan(value))
-    return cells if counts is None else cells | over_all_channels(padding(value, counts), value)
+    return cells if counts is None else cells | broadcast_mask(padding(value, counts), value)
 
 
 def finite_rows(
@@ -48,16 +50,3 @@ def finite_rows(
         cells = finite(value, counts if counted else None, declared.missing is not None)
         rows[name] = np.all(cells.reshape(len(value), -1), axis=1)
     return rows
-
-
-def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return steps (n, steps) of an observable (n, steps, ...) beyond their row's count.
-
-    The count is rounded down.
-    """
-    return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
-
-
-def over_all_channels(steps: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Reshape an array (n, steps) so that it broadcasts against an observable (n, steps, ...)."""
-    return steps.reshape(*steps.shape, *(1,) * (np.ndim(value) - 2))

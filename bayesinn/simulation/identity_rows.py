@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.engines.outcome import Outcome
-from bayesinn.simulation.finite import over_all_channels, padding
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
 
@@ -162,7 +162,7 @@ def _rows(simulator: Simulator, outcome: Outcome, context: Arrays) -> Rows:
     for name, value in outcome.complete().items():
         if name in simulator.lengths:
             beyond = padding(value, context[simulator.lengths[name]])
-            value = np.where(over_all_channels(beyond, value), 0, value)
+            value = np.where(broadcast_mask(beyond, value), 0, value)
         found[name] = columns(value)
     failed = {row: "costly" if f.costly else "raised" for row, f in outcome.failed.items()}
     return Rows(outcome.rows, found, failed)

@@ -54,4 +54,4 @@ def draw(simulator: Simulator) -> dict[str, np.ndarray]:
 
 def _text(quantiles: np.ndarray) -> str:
     pairs = zip(_LEVELS, quantiles, strict=True)
-    return "quantiles " + ", ".join(f"{level:.0%} {value:.4g}" for level, value in pairs)
+    return "quantiles " + ", ".join(f"{100 * level:.0f} % {value:.4g}" for level, value in pairs)

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution
-from bayesinn.simulation.finite import padding
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
 # for a standard log-normal. Above this, standardising would squeeze most data into a point.
@@ -159,9 +159,7 @@ class DataSpace:
                     tf.cast(data[self.lengths[name]], tf.int32), tf.shape(value)[1]
                 )
                 # Padding may hold anything, NaN included: select, don't multiply.
-                value = tf.where(
-                    masks[name][(..., *[tf.newaxis] * (value.shape.rank - 2))], value, 0.0
-                )
+                value = tf.where(broadcast_mask(masks[name], value), value, 0.0)
             inputs[name] = value
         for name, seen in self.gaps.items():
             # Padding has no values either.

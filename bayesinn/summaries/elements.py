@@ -6,6 +6,8 @@ The mask (n, elements) is False for padding.
 import keras
 import tensorflow as tf
 
+from bayesinn.core.masks import broadcast_mask
+
 POOLINGS = ("mean", "sum", "max", "mean+max")
 
 
@@ -18,7 +20,7 @@ def blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
     """Return elements (n, elements, ...) with zeros as padding."""
     if mask is None:
         return h
-    return tf.where(mask[(..., *[tf.newaxis] * (h.shape.rank - 2))], h, tf.zeros_like(h))
+    return tf.where(broadcast_mask(mask, h), h, tf.zeros_like(h))
 
 
 def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:

@@ -34,7 +34,8 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     for variable, good in finite_rows(batch.observables, batch.context, simulator).items():
         demand(good.all(), f"{name}: {variable!r} has NaN or infinity after {ROWS} simulations.")
     share = ROWS / (ROWS + int(batch.failed))
-    law = f"{name}: only {share:.0%} of the simulations are finite, expected {finite_share:.0%}."
+    law = f"{name}: only {100 * share:.0f} % of the simulations are finite, "
+    law += f"expected {100 * finite_share:.0f} %."
     demand(share >= finite_share, law)
     for check in (_check_seeds, _check_shapes, _check_support, _check_attachments):
         check(simulator, batch, seed, name)
@@ -122,7 +123,8 @@ def _check_support(simulator: Simulator, batch: Simulations, seed: int, name: st
     inside = np.isfinite(space.prior_log_prob(tensors))
     demand(
         inside.all(),
-        f"{name}: {np.mean(~inside):.0%} of the prior's draws have no density under the prior.",
+        f"{name}: {100 * np.mean(~inside):.0f} % of the prior's draws have no density "
+        "under the prior.",
     )
     vector, log_det = space.to_vector(
         space.dequantise(tensors, seeds.tensor_seed(seed, "dequantise"))

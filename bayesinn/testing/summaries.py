@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.condition import EVERY, entry
 from bayesinn.core.configuration import clone
+from bayesinn.core.masks import broadcast_mask
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
@@ -139,7 +140,7 @@ def _check_masks(
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
     garbage = tf.constant(generator.choice([-3e38, -1.0, 1e-30, 7.0, 3e38], x.shape), x.dtype)
     for mask in (there, tf.sequence_mask(1 + tf.range(ROWS) % steps, steps)):
-        masked = mask[(..., *[tf.newaxis] * (x.shape.rank - 2))]
+        masked = broadcast_mask(mask, x)
         law = f"{summary!r}: masked numbers change the result."
         filled = tf.where(masked, x, garbage)
         demand_equal(

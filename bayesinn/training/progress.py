@@ -49,7 +49,7 @@ class ProgressReport(TrainingCallback):
         # Not a number before the second call.
         speed = f", {settings.batch_size / seconds:,.0f} simulations/s" if seconds > 0 else ""
         share = self._share_of_simulator()
-        slow = f", {share:.0%} of the time for the simulator" if share > _MUCH else ""
+        slow = f", {100 * share:.0f} % of the time for the simulator" if share > _MUCH else ""
         curve = f" {sparkline(self._losses)}".rstrip() if self._display.terminal else ""
         self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{curve}{speed}{slow}")
 
@@ -64,7 +64,7 @@ class ProgressReport(TrainingCallback):
         self._display.close()
         if share > _MUCH:
             self._display.note(
-                f"{share:.0%} of the time went into simulating; --passes 4, or "
+                f"{100 * share:.0f} % of the time went into simulating; --passes 4, or "
                 f"bi.Optimization(passes=4), uses each simulation four times"
             )
 

@@ -64,9 +64,10 @@ def test_each_is_answered_under_its_name(
         {"cases": np.array(list(ROWS.values())), "days": np.full(3, 2.0)}, draws=50, seed=4
     )
     # The last digit is worth 3 % of the sd at most.
-    digit = 0.02 * draws["rate"].std(axis=1)
-    assert np.all(abs(table["mean"] - draws["rate"].mean(axis=1)) < digit)
-    assert np.all(abs(table["97.5 %"] - np.quantile(draws["rate"], 0.975, axis=1)) < digit)
+    rates = draws["rate"].astype(float)
+    digit = 0.02 * rates.std(axis=1)
+    assert np.all(abs(table["mean"] - rates.mean(axis=1)) < digit)
+    assert np.all(abs(table["97.5 %"] - np.quantile(rates, 0.975, axis=1)) < digit)
     np.testing.assert_allclose(table["out_of_distribution_p"], draws.p_value, rtol=0.05)
     assert people["rate"].tolist() == table["mean"].tolist()
     assert table["unit"].unique().tolist() == ["1/day"]

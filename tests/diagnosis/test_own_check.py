@@ -90,6 +90,18 @@ def diagnosis(shift: float) -> Diagnosis:
     return diagnose_arrays(Evidence(truth, draws, prior, bi.Labels({}, {"mean": "mm"}), seed=4))
 
 
+@pytest.mark.parametrize(
+    ("name", "group", "heading"),
+    [
+        ("SBC", "calibration", "Calibration: SBC"),
+        ("calibration", "calibration", "Calibration"),
+        ("observation", "around the observation", "Around the observation"),
+    ],
+)
+def test_a_heading_says_a_name_once(name: str, group: str, heading: str) -> None:
+    assert bi.Check(name=name, group=group, run=halves).heading == heading
+
+
 def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None:
     correct = diagnosis(0.0)
     shifted = diagnosis(0.6)

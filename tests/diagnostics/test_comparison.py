@@ -192,7 +192,7 @@ def test_table_and_repr() -> None:
     assert list(table.columns) == ["mean_error", "sd_ratio", "ks", "p_value", "inside"]
     assert list(table.index) == ["rate", "beta[0]", "beta[1]"]
     assert repr(result).startswith(
-        "Comparison passed: 300 draws, 200 of the reference, each test at 99%\nMMD^2"
+        "Comparison passed: 300 draws, 200 of the reference, each test at 99 %\nMMD^2"
     )
     assert "C2ST" not in repr(result) + result.summary
     assert "Comparison FAILED" in repr(

@@ -139,7 +139,7 @@ def test_table_and_repr() -> None:
     assert list(table.index) == ["large", "small"]
     assert "L-C2ST FAILED" in repr(result)
     assert "1000 simulations, 99 trials" in repr(result)
-    assert "1 of 2 pass at 99%" in result.summary
+    assert "1 of 2 pass at 99 %" in result.summary
     assert run(latent, data).columns == ("observation[0]", "observation[1]", "observation[2]")
     assert local_c2st(latent, data, OBSERVED[0], seed=1, trials=99).columns == ("observation",)
 

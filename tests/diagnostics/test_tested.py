@@ -63,10 +63,10 @@ def test_verdict_and_text() -> None:
         "Fixed doubtful (one test fails, all together pass), 500 simulations\n"
     )
     assert repr(failed).startswith("Fixed FAILED, 500 simulations\n")
-    assert failed.summary == "1 of 2 pass at 99%; smallest p-value 0.004 (size)"
+    assert failed.summary == "1 of 2 pass at 99 %; smallest p-value 0.004 (size)"
     strict = Fixed(0.5, 0.004)
     strict.__dict__["level"] = 0.995
-    assert strict.summary.startswith("1 of 2 pass at 99.5%")
+    assert strict.summary.startswith("1 of 2 pass at 99.5 %")
     assert failed.to_dataframe().to_dict() == {
         "p_value": {"rate": 0.5, "size": 0.004},
         "inside": {"rate": True, "size": False},

@@ -171,7 +171,7 @@ def test_a_failing_column_is_drawn_in_red() -> None:
     assert colours[0] != colours[1]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "outside the band" in names
-    assert "99.5% band" in names
+    assert "99.5 % band" in names
 
 
 def test_coverage_is_drawn_as_the_difference_from_the_promise() -> None:
@@ -215,7 +215,7 @@ def test_contraction_shows_every_data_set_where_it_is() -> None:
     # Half is learnt in the conjugate problem, and z-scores are standard normal: measured 0.49 and 5
     # % beyond 2.
     assert np.median(points[:, 0]) == pytest.approx(0.5, abs=0.06)
-    assert f"beyond 2: {np.mean(np.abs(points[:, 1]) > 2):.0%}" in ax.get_title()
+    assert f"beyond 2: {100 * np.mean(np.abs(points[:, 1]) > 2):.0f} %" in ax.get_title()
 
 
 def test_contraction_keeps_wild_and_constant_parameters_in_the_panel() -> None:
@@ -229,7 +229,7 @@ def test_contraction_keeps_wild_and_constant_parameters_in_the_panel() -> None:
     overfit, wide, constant = figure.axes
     beyond = next(line for line in overfit.lines if line.get_label() == "|z| above 5")
     assert len(beyond.get_xdata()) == 50
-    assert "beyond 2: 100%" in overfit.get_title()
+    assert "beyond 2: 100 %" in overfit.get_title()
     low, high = overfit.get_ylim()
     assert low < beyond.get_ydata().min() <= beyond.get_ydata().max() < high
     edge = next(line for line in wide.lines if line.get_label() == "contraction below -1")

@@ -111,6 +111,16 @@ def test_what_is_lost_is_named_with_what_to_do() -> None:
     )
 
 
+def test_an_offset_is_no_advice_for_zeros() -> None:
+    nothing = {"y": np.zeros((600, 2), np.float32)}
+    (lost,) = said(in_single_precision(0.0), nothing)
+    assert "observable 'y' is 0 in all simulations: posteriors can't depend on it; look" in lost
+    assert "offset" not in lost
+    # Zero in the mean, but it varies.
+    signs = {"y": np.tile(np.array([[1.0], [-1.0]], np.float32), (300, 2))}
+    assert said(in_single_precision(0.0), signs) == []
+
+
 def test_a_finer_type_loses_nothing_unless_networks_see_it_raw() -> None:
     data = clock.sample(600, seed=1)
     assert said(clock, {"time": data["time"]}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -219,6 +220,30 @@ def test_a_likelihood_that_ignores_the_parameters_is_warned_of() -> None:
             draws=100,
             proposals=500,
         )
+
+
+def test_undefined_likelihoods_of_chains_are_told_once() -> None:
+    """Amortized draws are far from where it is NaN, chains go there."""
+
+    def partly_undefined(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        undefined = parameters["x1"] + parameters["x2"] > 3.2
+        return tf.where(undefined, np.nan, likelihood(parameters, data))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bi.refine(
+            Rough(),
+            {"y": Y[[2, 2]]},
+            log_likelihood=partly_undefined,
+            methods=("nuts",),
+            draws=200,
+            seed=8,
+        )
+    pattern = r"Log likelihood of 'linear': NaN or inf in ([\d,]+) of ([\d,]+) evaluations"
+    told = [re.match(pattern, str(warning.message)) for warning in caught]
+    (found,) = filter(None, told)
+    undefined, evaluations = (int(text.replace(",", "")) for text in found.groups())
+    assert 0 < undefined < evaluations
 
 
 @pytest.mark.parametrize("method", ["nuts", "smc"])

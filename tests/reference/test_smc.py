@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -384,6 +385,30 @@ def test_xla_that_fails_falls_back(capsys: pytest.CaptureFixture[str]) -> None:
     posterior = short(simulator, {"y": 1.0}, particles=500, xla="auto", progress=True)
     assert "the likelihood runs in the plain graph, XLA can't compile it" in capsys.readouterr().out
     assert posterior.parameters["a"].mean() == pytest.approx(0.5, abs=0.15)
+
+
+def cut_off(value: float) -> bi.Simulator:
+    """A normal posterior, whose log likelihood has this value beyond one."""
+
+    def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        a = parameters["a"]
+        return tf.where(a > 1.0, value, -0.5 * (a - data["y"]) ** 2)
+
+    return toy({"a": tfd.Normal(0.0, 1.0)}, log_likelihood)
+
+
+# Under XLA they are counted in the chains of test_refine.py.
+def test_undefined_likelihoods_count_as_zero_and_are_told() -> None:
+    options = {"particles": 500, "final_moves": 60}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        impossible = short(cut_off(-np.inf), {"y": 1.0}, **options)
+    assert impossible.undefined == 0
+    with pytest.warns(UserWarning, match=r"NaN or inf in [\d,]+ of 3\d,\d00 .*Return -inf"):
+        undefined = short(cut_off(np.nan), {"y": 1.0}, **options)
+    np.testing.assert_array_equal(undefined.parameters["a"], impossible.parameters["a"])
+    # A third of the proposals, about.
+    assert 0.1 < undefined.undefined / undefined.evaluations < 0.5
 
 
 IMPOSSIBLE = toy({"a": tfd.Normal(0.0, 1.0)}, lambda parameters, data: np.nan * parameters["a"])

@@ -67,7 +67,7 @@ def test_without_a_limit_nothing_ends() -> None:
     half_fails("tensorflow", None).check_failures(0, 10**9)
     none = half_fails("tensorflow", 0.0)
     none.check_failures(10**9, 0)
-    with pytest.raises(SimulatorError, match="at most 0% of all draws"):
+    with pytest.raises(SimulatorError, match="at most 0 % of all draws"):
         none.check_failures(10**9, 1)
 
 
@@ -94,14 +94,14 @@ def test_a_bank_ends_and_goes_on_with_a_higher_limit(engine: str, tmp_path) -> N
     n = 800
     strict = half_fails(engine, 0.4)
     with pytest.raises(
-        SimulatorError, match=r"at most 40% of all draws to fail, as most_failures=0\.4 says"
+        SimulatorError, match=r"at most 40 % of all draws to fail, as most_failures=0\.4 says"
     ) as error:
         write(tmp_path / "bank", n, strict, chunk=40)
     bank = bi.open_bank(tmp_path / "bank")
     kept = n - 40 * len(bank.missing)
     assert 40 < kept < n
     assert f"{bank.failed:,} of {bank.failed + kept:,}" in str(error.value)
-    share = f"{100 * bank.failed / (bank.failed + kept):.3g}%"
+    share = f"{100 * bank.failed / (bank.failed + kept):.3g} %"
     assert f"got:      {share}" in str(error.value)
     for fragment in ("simulator_report", "narrow the prior", "larger most_failures", "goes on"):
         assert fragment in str(error.value)

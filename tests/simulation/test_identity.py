@@ -734,7 +734,9 @@ def test_what_older_versions_kept_is_compared(tmp_path, posterior: Path) -> None
     bank.check_simulator(other)
     assert bank.simulator_record is None
     wider = declare(other.function, prior={"a": tfd.Normal(0.0, 1.5)})
-    with pytest.raises(BankError, match=r"(?s)made this bank.*'a' with prior quantiles 1% -3\.\d+"):
+    with pytest.raises(
+        BankError, match=r"(?s)made this bank.*'a' with prior quantiles 1 % -3\.\d+"
+    ):
         bank.check_simulator(wider)
     prepare_folder(bi.Checkpoint(tmp_path / "checkpoint"), SETTINGS, {})
     known = (tmp_path / "checkpoint" / "settings.json").read_text()

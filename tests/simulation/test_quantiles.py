@@ -86,7 +86,7 @@ def test_another_prior_is_refused(name: str) -> None:
     before, after = CHANGES[name]
     saved = shared_entries(simulator(before))
     with pytest.raises(
-        BankError, match=r"(?s)'trial'.*got: .*'rate' with prior quantiles 1% .*in place"
+        BankError, match=r"(?s)'trial'.*got: .*'rate' with prior quantiles 1 % .*in place"
     ):
         check_same(saved, simulator(after))
 

@@ -145,7 +145,7 @@ def test_raising_says_how_many_and_which(engine: str) -> None:
     first = np.flatnonzero(np.isnan(batch.observables["x"]))[0]
     message = str(error.value)
     assert "Observable 'x' of simulator 'positive'" in message
-    assert f"{share:.1%} of the simulations" in message
+    assert f"{100 * share:.1f} % of the simulations" in message
     assert f"{{'mean': {float(batch.parameters['mean'][first])}}}" in message
     assert "on_nonfinite='redraw'" in message
 
@@ -162,7 +162,7 @@ def test_redrawing_gives_up_where_nothing_works(engine: str) -> None:
             return {"x": parameters["mean"] * np.nan}
 
     simulator = bi.simulator(prior=PRIOR, engine=engine, on_nonfinite="redraw", workers=1)(hopeless)
-    with pytest.raises(SimulatorError, match=r"100.0% after 100 redraws"):
+    with pytest.raises(SimulatorError, match=r"100.0 % after 100 redraws"):
         simulator.sample(5, seed=1)
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result
 from bayesinn.guidance.simulator_report.regions import FEWEST, Region, regions
-from bayesinn.simulation.finite import over_all_channels, padding
 
 _MOST_REDRAWN = 0.5
 
@@ -41,7 +41,7 @@ def check(pilot: Pilot) -> Failures:
     for name, value in pilot.drawn.observables.items():
         if name in lengths:
             value = np.where(
-                over_all_channels(padding(value, pilot.drawn.context[lengths[name]]), value),
+                broadcast_mask(padding(value, pilot.drawn.context[lengths[name]]), value),
                 0,
                 value,
             )
@@ -93,7 +93,7 @@ def check(pilot: Pilot) -> Failures:
             "Fix it or narrow the prior if that is not intended.",
         )
     text = (
-        f"{marked.sum():,} of {n:,} simulations have NaN or infinity ({marked.mean():.2%}; "
+        f"{marked.sum():,} of {n:,} simulations have NaN or infinity ({100 * marked.mean():.2f} %; "
         f"on_nonfinite={policy!r}). "
         "The table compares them with the good ones: quantiles, and p-values of "
         "Kolmogorov-Smirnov tests."

@@ -14,9 +14,9 @@ import pandas as pd
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.labels import columns
+from bayesinn.core.masks import padding
 from bayesinn.core.progress import Progress, duration
 from bayesinn.diagnosis.report import Figure
-from bayesinn.simulation.finite import padding
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 

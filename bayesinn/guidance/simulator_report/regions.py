@@ -32,8 +32,10 @@ class Region(NamedTuple):
 
     def describe(self, verb: str, kind: str) -> str:
         """Return a sentence such as ``"rate > 0.83: 94 % of them fail (87 % of all failures)"``."""
-        shares = f"{self.inside:.0%} of them {verb} ({self.caught:.0%} of all {kind})"
-        return f"{self.rule}: {shares}".replace("%", " %")
+        shares = (
+            f"{100 * self.inside:.0f} % of them {verb} ({100 * self.caught:.0f} % of all {kind})"
+        )
+        return f"{self.rule}: {shares}"
 
 
 def regions(

@@ -226,7 +226,8 @@ class Bank:
         state = f"{missing:,} chunks unfinished" if missing else "all finished"
         if failed := self.failed:
             state += (
-                f"; {failed:,} failed, {failed / (failed + self._kept):.1%}, and were drawn again"
+                f"; {failed:,} failed, {100 * failed / (failed + self._kept):.1f} %, and "
+                f"were drawn again"
             )
         state += "" if self.proposal is None else ", from a proposal in place of the prior"
         lines = [

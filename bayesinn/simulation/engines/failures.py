@@ -55,9 +55,9 @@ class FailurePolicy:
         if limit is None or not failed or special.betainc(failed, good + 1, limit) > _CHANCE:
             return
         expected = (
-            f"at most {100 * limit:.3g}% of all draws to fail, as most_failures={limit:g} says"
+            f"at most {100 * limit:.3g} % of all draws to fail, as most_failures={limit:g} says"
         )
-        got = f"{100 * failed / (good + failed):.3g}%, {failed:,} of {good + failed:,}"
+        got = f"{100 * failed / (good + failed):.3g} %, {failed:,} of {good + failed:,}"
         got += f"; the last: {self.example}" * bool(self.example)
         raise SimulatorError(
             f"Simulator {self.declared.name!r}",

@@ -1,0 +1,24 @@
+"""Masks of rows or steps, beside arrays and tensors that have more axes."""
+
+from typing import Any
+
+import numpy as np
+
+
+def broadcast_mask(mask: Any, value: Any) -> Any:
+    """Append axes to a mask (n, steps), or (n,), for use with values (n, steps, ...).
+
+    Both are arrays, or tensors of known rank.
+
+    >>> broadcast_mask(np.ones((5, 3), bool), np.zeros((5, 3, 8, 2))).shape
+    (5, 3, 1, 1)
+    """
+    return mask[(..., *(np.newaxis,) * (np.ndim(value) - np.ndim(mask)))]
+
+
+def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return steps (n, steps) of an observable (n, steps, ...) beyond their row's count.
+
+    The count is rounded down.
+    """
+    return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
