@@ -33,7 +33,9 @@ _EVIDENCE_DRAWS = 4_000
 _PARTICLES = 2_000
 # Particles forget where they started after thousands of moves, if ridges are curved.
 _MOVES = {"moves": 20, "most_moves": 240, "final_moves": 200, "most_final_moves": 4_800}
-_MOST_CORRELATION = 0.1
+# Particles at temperature one are draws before they move, and errors of resampling differ between
+# two runs, so that R-hat sees them. Particles that remember more than this were hardly moved.
+_MOST_CORRELATION = 0.5
 
 
 class Refined(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.reference.smc import SMCPosterior, sample_by_stages
 from bayesinn.reference.weights import Weights
 from bayesinn.simulators import linear as linear_module
 
@@ -130,6 +132,27 @@ def test_smc_for_functions_of_arrays() -> None:
     check_moments(tree, Y[2:], 0.1)
     error = found["log_evidence_error"].item()
     assert abs(found["log_evidence"].item() - EVIDENCE.logpdf(Y[2])) < 3.0 * error < 0.15
+
+
+@pytest.mark.parametrize(("left", "method"), [(0.3, "smc"), (0.9, "amortized")])
+def test_particles_may_remember_a_little_of_their_start(
+    monkeypatch: pytest.MonkeyPatch, left: float, method: str
+) -> None:
+    def remembering(*arguments: Any, **options: Any) -> SMCPosterior:
+        found = sample_by_stages(*arguments, **options)
+        return replace(found, correlations=np.array([0.0, left]))
+
+    monkeypatch.setattr("bayesinn.reference.refinement.sample_by_stages", remembering)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Draws stay amortized")
+        tree = bi.refine(
+            Rough(),
+            {"y": Y[2]},
+            log_likelihood=likelihood,
+            methods=("importance", "smc"),
+            draws=2_000,
+        )
+    assert tree["refinement"]["method"].item() == method
 
 
 def test_draws_stay_amortized_where_nothing_works() -> None:
