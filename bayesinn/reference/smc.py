@@ -4,6 +4,7 @@ This is importance sampling from the prior.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,14 @@ from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.importance import likelihood_of
 from bayesinn.reference.smc_moves import KINDS, Proposal, StudentT, move
 from bayesinn.reference.smc_start import bridge, start_from, unwhiten
 from bayesinn.reference.smc_target import (
     LogLikelihood,
     Population,
     Target,
+    Traced,
     compile_target,
     first_population,
     observation_tensors,
@@ -34,6 +37,9 @@ from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 _TARGET_ACCEPTANCE = 0.25
+_TRIAL_DRAWS = 64
+# Nats. Larger steps of log densities in single precision change posteriors.
+MOST_ROUNDING = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,11 +182,14 @@ def tempered_smc(
         given: Any = observation_tensors(simulator, data)
         model = start.model if isinstance(start, AmortizedPosterior) else None
         started = start is not None
-        target, evaluate, evaluate_whitened, move_all, note = _compiled(
-            simulator, log_likelihood, xla, started, model
-        )
-        report.note(note)
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
+        function = None if log_likelihood is None else likelihood_of(simulator, log_likelihood)
+        options = (simulator, function, xla, started, model)
+        trial = simulator.prior.sample(_TRIAL_DRAWS, prior_seed)
+        while _compiled(*options)[0].changed(trial, given):
+            _compiled.cache_clear()
+        _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
+        report.note(note)
         generator = seeds.generator(seed, "reference", 3)
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
         population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
@@ -235,6 +244,14 @@ def tempered_smc(
                     f"{evaluations / report.seconds:,.0f} likelihoods/s"
                 )
             stages.append((temperature, done, left, accepted * moves / done))
+    step = rounding(np.asarray(population.log_likelihood))
+    if step > MOST_ROUNDING:
+        warnings.warn(
+            f"Log likelihoods of {np.max(population.log_likelihood):.1e} are rounded to "
+            f"{step:.2g} in single precision: the posterior is wrong. Leave constants out of the "
+            f"likelihood.",
+            stacklevel=2,
+        )
     vector = population.vector
     if start is not None:
         vector, _ = unwhiten(model, vector, origin.condition)
@@ -258,6 +275,17 @@ def tempered_smc(
     )
 
 
+def rounding(log_density: np.ndarray) -> float:
+    """Return the distance of neighbouring numbers in single precision where a density is highest.
+
+    Examples
+    --------
+    >>> rounding(np.array([-30.0, -1e8]))
+    1.9073486328125e-06
+    """
+    return float(abs(np.spacing(np.float32(log_density.max()))))
+
+
 @functools.lru_cache(maxsize=8)
 def _compiled(
     simulator: Simulator,
@@ -265,10 +293,11 @@ def _compiled(
     xla: XLA,
     started: bool,
     model: PosteriorModel | None,
-) -> tuple[Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
+) -> tuple[Traced, Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
     """Return the target, functions that evaluate vectors and move particles, and a note.
 
-    The vectors may be whitened; the functions serve all data.
+    The first tells whether the likelihood is still that of the target. The vectors may be
+    whitened; the functions serve all data.
     """
     target, compiled = compile_target(
         simulator, log_likelihood, xla, None if model is None else model.parameters
@@ -276,6 +305,7 @@ def _compiled(
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
     return (
+        Traced(likelihood_of(simulator, log_likelihood)),
         target,
         compiled.call,
         compile_too(seen),
