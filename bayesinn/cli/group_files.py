@@ -9,7 +9,9 @@ import numpy as np
 from bayesinn.cli.csv_table import read_table
 from bayesinn.cli.data_files import FileData, parse_context, read_data
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import axes
 
 
 def read_members(
@@ -76,11 +78,12 @@ def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data
     """Take who is who out of the data; bring together the rows of each."""
     who = np.asarray(data.pop(column)).astype(str)
     for name, value in data.items():
-        if who.ndim != 1 or len(value) != len(who):
+        size = len(value) if axes(value) else 0
+        if who.ndim != 1 or size != len(who):
             raise InputError(
                 f"Data file {str(path)!r}, {name!r}",
                 expected=f"a row for each entry of {column!r}, which is of shape {who.shape}",
-                got=f"{len(value)} rows",
+                got=f"{size} rows" if axes(value) else f"{value}",
                 do=f"give {column!r} an entry for each {axis}, or for each row of each {axis}",
             )
     data.names = tuple(dict.fromkeys(who.tolist()))
@@ -88,7 +91,7 @@ def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data
         return
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
     for name, value in data.items():
-        rows = np.asarray(value)
+        rows = numbers(f"Data file {str(path)!r}, {name!r}", value, missing=True)
         parts = [rows[who == member] for member in data.names]
         if rows.ndim == len(shapes.get(name, ())):
             same = len({len(part) for part in parts}) == 1

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesinn.cli.data_files import names_of
 from bayesinn.cli.networks import named_summary
 from bayesinn.comparison.comparison import ModelComparison
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import check_observations
 
 _CALIBRATION = 5_000
 
@@ -33,10 +35,12 @@ def compare_models(
     if given is None:
         expected = f"one, as none ships with {simulators[0].name!r}"
         raise InputError("Observation", expected=expected, got="none", do="pass --data FILE")
+    observations = check_observations(simulators[0], given)
     comparison.fit(comparison.simulate(simulations, seed), steps=steps, seed=seed)
     lines = [repr(comparison.calibration(_CALIBRATION, seed)), ""]
-    found = comparison.probabilities(given)
-    factors = comparison.log_bayes_factors(given)
+    found = comparison.probabilities(observations.arrays)
+    factors = comparison.log_bayes_factors(observations.arrays)
+    names, by = names_of(data)
     p_values = np.atleast_1d(np.asarray(found.p_value))
     table = pd.DataFrame(
         {
@@ -47,7 +51,7 @@ def compare_models(
             },
             "p": p_values,
         },
-        index=pd.Index(np.arange(len(p_values)), name="observation"),
+        index=pd.Index(names or np.arange(observations.count), name=by),
     )
     lines.append(table.to_string(float_format=lambda value: f"{value:.4g}"))
     lines.append("p: how typical the observation is of the simulations of all models")

@@ -51,10 +51,13 @@ class Wanted:
         )
 
     def like(self, start: TrainedPosterior) -> Self:
-        """Return the same with another posterior's networks where they are left out."""
+        """Return the same with another posterior's networks and group where they are left out."""
         known = start.configuration()
         summary = self.summary or known["summaries"]
-        return replace(self, summary=summary, flow=self.flow or known["flow"])
+        found = replace(self, summary=summary, flow=self.flow or known["flow"])
+        if self.group is None and "group" in known:
+            return replace(found, group=known["group"], sizes=known["sizes"])
+        return found
 
 
 def named_model(

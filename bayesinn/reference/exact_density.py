@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
-from bayesinn.core.errors import InputError
+from bayesinn.reference.importance import check_log_likelihood
 from bayesinn.reference.nuts import NUTS
-from bayesinn.reference.smc_target import Target, Tensors, in_graph, of_arrays, tensors_of
+from bayesinn.reference.smc_target import Target, Tensors, Traced, in_graph, of_arrays, tensors_of
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -39,6 +39,7 @@ class ExactDensity:
         of_tensors = in_graph(log_likelihood, trial, self._any_data)
         self.in_graph = of_tensors is not None
         self._log_likelihood = tf.function(of_tensors) if of_tensors else log_likelihood
+        self._traced = Traced(log_likelihood)
         #: The likelihood in the graph, with gradients if it is one of tensors.
         self.of_tensors = of_tensors or of_arrays(log_likelihood)
         self.target = Target(self.space, self.of_tensors)
@@ -46,32 +47,16 @@ class ExactDensity:
 
     def log_density(self, parameters: Arrays, data: Arrays, which: str) -> np.ndarray:
         """Return log densities (n,) of parameters (n, *event), checked; ``which`` observation."""
-        dtypes = self.simulator.prior.dtypes
-        typed = {name: np.asarray(parameters[name], dtypes[name]) for name in self.space.names}
+        typed = self._typed(parameters)
         subject = f"Log likelihood of {which}"
-        count = len(next(iter(typed.values())))
         given = self.tensors(data)
         if self.in_graph:
-            found = self._log_likelihood({k: tf.constant(v) for k, v in typed.items()}, given)
+            found = self._log_likelihood(typed, given)
         else:
-            found = self._log_likelihood(typed, {k: v.numpy() for k, v in given.items()})
-        values = np.asarray(found, np.float64)
-        if values.shape != (count,):
-            raise InputError(
-                subject,
-                expected=f"one number for each row of parameters, shape ({count},)",
-                got=f"shape {values.shape}",
-                do="sum over observables, steps and elements, but not over rows",
-            )
-        wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
-        if len(wrong):
-            example = {name: value[wrong[0]].tolist() for name, value in typed.items()}
-            raise InputError(
-                subject,
-                expected="numbers, or -inf where the data are impossible",
-                got=f"NaN or inf for {len(wrong)} of {count} draws, the first {example}",
-                do="return -inf where a density is zero, and check logarithms and divisions",
-            )
+            arrays = {name: value.numpy() for name, value in typed.items()}
+            found = self._log_likelihood(arrays, {k: v.numpy() for k, v in given.items()})
+        values = check_log_likelihood(found, typed, subject)
+        count = len(values)
         if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
             warnings.warn(
                 f"{subject} is the same for all {count:,} draws: check that it uses parameters.",
@@ -79,6 +64,13 @@ class ExactDensity:
             )
         log_prior = self.space.prior_log_prob(typed).numpy()
         return np.where(np.isfinite(log_prior), values + log_prior, -np.inf)
+
+    def outdated(self, parameters: Arrays, data: Arrays) -> bool:
+        """Return whether the likelihood of parameters (n, *event) has changed since it was traced.
+
+        New ones are asked at once, as this traces them.
+        """
+        return self._traced.changed(self._typed(parameters), self.tensors(data))
 
     def tensors(self, data: Arrays) -> dict[str, tf.Tensor]:
         """Return the arrays of one observation as tensors."""
@@ -93,6 +85,10 @@ class ExactDensity:
         found = self.space.from_vector(tf.constant(vectors))
         dtypes = self.simulator.prior.dtypes
         return {name: np.asarray(value, dtypes[name]) for name, value in found.items()}
+
+    def _typed(self, parameters: Arrays) -> dict[str, tf.Tensor]:
+        dtypes = self.simulator.prior.dtypes
+        return {name: tf.constant(parameters[name], dtypes[name]) for name in self.space.names}
 
     def of_vectors(self, vectors: tf.Tensor, data: Tensors) -> tf.Tensor:
         """Return log densities (n,) of unconstrained vectors (n, d), in the graph."""

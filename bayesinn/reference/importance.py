@@ -3,8 +3,9 @@
 The latter says how close it is.
 """
 
+import functools
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,8 +72,13 @@ def importance(
         parameters = {
             name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()
         }
-        log_weights = np.asarray(log_likelihood(parameters, observation), np.float64)
-        log_weights = np.where(np.isfinite(log_weights), log_weights, -np.inf)
+        log_weights = check_log_likelihood(
+            log_likelihood(parameters, observation),
+            parameters,
+            "Log likelihood",
+            # Where simulations fail, so may the likelihood: the prior is truncated.
+            nan=simulator.on_nonfinite == "redraw",
+        )
         log_sums.append(logsumexp(log_weights))
         highest = max(highest, float(log_weights.max()))
         heavy = log_weights > highest + _LEAST_LOG_WEIGHT
@@ -88,9 +94,52 @@ def importance(
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 
 
-def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
-    """Return the log likelihood of a simulator; raise InputError if it has none."""
-    if simulator.log_likelihood is None:
+def check_log_likelihood(
+    found: Any, parameters: Mapping[str, Any], subject: str, *, nan: bool = False
+) -> np.ndarray:
+    """Return log likelihoods (n,) of parameters (n, *event), double; refuse what can't be some.
+
+    NaN is impossible, -inf, if ``nan`` allows it.
+    """
+    values = np.asarray(found, np.float64)
+    count = len(next(iter(parameters.values())))
+    if values.shape != (count,):
+        raise InputError(
+            subject,
+            expected=f"one number for each row of parameters, shape ({count},)",
+            got=f"shape {values.shape}",
+            do="sum over observables, steps and elements, but not over rows",
+        )
+    if nan:
+        values = np.where(np.isnan(values), -np.inf, values)
+    wrong = np.flatnonzero(np.isnan(values) | (values == np.inf))
+    if len(wrong):
+        example = {name: np.asarray(v)[wrong[0]].tolist() for name, v in parameters.items()}
+        raise InputError(
+            subject,
+            expected="numbers, or -inf where the data are impossible",
+            got=f"NaN or inf for {len(wrong)} of {count} draws, the first {example}",
+            do="return -inf where a density is zero, and check logarithms and divisions",
+        )
+    return values
+
+
+def likelihood_of(
+    simulator: Simulator, log_likelihood: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """Return the log likelihood, by default that of a simulator; raise InputError if it has none.
+
+    The function can be a key: one that is not hashable is wrapped.
+    """
+    if log_likelihood is not None and not callable(log_likelihood):
+        raise InputError(
+            "Argument 'log_likelihood'",
+            expected="a function of parameters and data",
+            got=repr(log_likelihood),
+            do="pass for example log_likelihood=lambda parameters, data: ...",
+        )
+    function = simulator.log_likelihood if log_likelihood is None else log_likelihood
+    if function is None:
         raise InputError(
             f"Simulator {simulator.name!r}",
             expected="a likelihood, to weigh parameters with",
@@ -98,7 +147,7 @@ def likelihood_of(simulator: Simulator) -> Callable[..., Any]:
             do="declare @bi.simulator(log_likelihood=...), pass log_likelihood=... where there is "
             "such an argument, or compare by simulation with bi.diagnose",
         )
-    return simulator.log_likelihood
+    return function if isinstance(function, Hashable) else functools.partial(function)
 
 
 def exact_draws(
@@ -112,6 +161,7 @@ def exact_draws(
     Where only a few draws would carry all the weight, as with many parameters, there is a warning
     and no result.
     """
+    check_one_observation(simulator, data)
     if simulator.exact is not None:
         return simulator.exact(data, draws, seed)
     if simulator.log_likelihood is not None:

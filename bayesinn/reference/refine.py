@@ -29,6 +29,7 @@ _FEWEST_PROPOSALS = 4_000
 _PROPOSALS_A_DRAW = 4
 # Below, no Pareto law can be fitted to a tail.
 _LEAST_PROPOSALS = 100
+_TRIAL_DRAWS = 64
 
 
 def refine(
@@ -114,14 +115,21 @@ def refine(
     size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
     if proposals is not None:
         size = check_integer("Argument 'proposals'", proposals, max(_LEAST_PROPOSALS, count))
-    density = _exact_density(simulator, log_likelihood or likelihood_of(simulator))
-    chosen = check_methods(density, methods)
     observations = check_observations(simulator, data)
+    function = likelihood_of(simulator, log_likelihood)
+    density = _exact_density(simulator, function)
+    chosen = check_methods(density, methods)
     given = posterior.given(observations)
     started = time.monotonic()
     amortized = given.sample(size, seed, "refine")
     log_amortized = given.log_prob(amortized)
     shared = (time.monotonic() - started) / observations.count
+    while density.outdated(
+        {name: value[0, :_TRIAL_DRAWS] for name, value in amortized.items()},
+        {name: value[0] for name, value in observations.arrays.items()},
+    ):
+        _exact_density.cache_clear()
+        density = _exact_density(simulator, function)
     found: list[Refined] = []
     columns: list[tuple[float, int, float]] = []
     notes = []
@@ -195,7 +203,10 @@ def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple
 
 @functools.lru_cache(maxsize=8)
 def _exact_density(simulator: Simulator, log_likelihood: Callable[..., Any]) -> ExactDensity:
-    """Return a density whose compiled functions serve all data and all calls."""
+    """Return a density whose compiled functions serve all data and all calls.
+
+    As long as the likelihood is what it was (``ExactDensity.outdated``).
+    """
     return ExactDensity(simulator, log_likelihood)
 
 

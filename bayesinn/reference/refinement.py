@@ -12,7 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.convergence import FEWEST_DRAWS, MOST_R_HAT, Convergence
 from bayesinn.reference.exact_density import ExactDensity
-from bayesinn.reference.smc import sample_by_stages
+from bayesinn.reference.smc import MOST_ROUNDING, rounding, sample_by_stages
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.tempering import next_temperature, systematic
 from bayesinn.reference.weights import Weights
@@ -113,7 +113,7 @@ class Refinement:
         self.weights = Weights.smooth(ratios)
         for method in methods:
             found = METHODS[method](self)
-            if found is not None:
+            if found is not None and not self._is_rounded(found):
                 return found
         rows = np.arange(draws)
         values = take(amortized, rows)
@@ -173,8 +173,8 @@ class Refinement:
             return None
         if not size:
             return None
-        evidence, error = self._evidence(vectors)
         kept = take(values, self._generator.permutation(len(vectors))[: self._draws])
+        evidence, error = self._evidence(vectors)
         return Refined(kept, self._evaluate(kept), "nuts", size, r_hat, evidence, error)
 
     def _smc(self) -> Refined | None:
@@ -223,6 +223,17 @@ class Refinement:
                 # Of the prior as it is declared, as weights give it.
                 evidence += float(np.log(np.mean([run.finite_share for run in runs])))
         return Refined(kept, self._evaluate(kept), "smc", size, r_hat, evidence, error)
+
+    def _is_rounded(self, found: Refined) -> bool:
+        """Return whether single precision, which chains and particles have, blurs the density."""
+        step = rounding(found.log_density)
+        wrong = step > MOST_ROUNDING and found.method != "importance"
+        if wrong:
+            self.failures.append(
+                f"{found.method}: log densities of {found.log_density.max():.1e} are rounded to "
+                f"{step:.2g} in single precision; leave constants out of the likelihood"
+            )
+        return wrong
 
     def _agreement(self, name: str, values: Arrays, diverged: np.ndarray) -> tuple[float, float]:
         """Return the effective size and R-hat of chains (1, chains, draws, *event).

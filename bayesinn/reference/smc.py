@@ -4,6 +4,7 @@ This is importance sampling from the prior.
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,12 +20,14 @@ from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.importance import likelihood_of
 from bayesinn.reference.smc_moves import KINDS, Proposal, StudentT, move
 from bayesinn.reference.smc_start import bridge, start_from, unwhiten
 from bayesinn.reference.smc_target import (
     LogLikelihood,
     Population,
     Target,
+    Traced,
     compile_target,
     first_population,
     observation_tensors,
@@ -35,6 +38,9 @@ from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 _TARGET_ACCEPTANCE = 0.25
+_TRIAL_DRAWS = 64
+# Nats. Larger steps of log densities in single precision change posteriors.
+MOST_ROUNDING = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,6 +63,7 @@ class SMCPosterior:
     evaluations : int, of the likelihood
     undefined : int, those of them that gave NaN or inf within the prior's support
         They count as a likelihood of zero.
+    rounding : float, nats between neighbouring log likelihoods in single precision
     """
 
     parameters: Arrays
@@ -68,6 +75,7 @@ class SMCPosterior:
     acceptance: dict[str, np.ndarray]
     evaluations: int
     undefined: int = 0
+    rounding: float = 0.0
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
@@ -192,6 +200,12 @@ def tempered_smc(
         correlation=correlation,
     )
     warn_of_undefined(simulator.name, posterior.undefined, posterior.evaluations)
+    if posterior.rounding > MOST_ROUNDING:
+        warnings.warn(
+            f"Log likelihoods are rounded to steps of {posterior.rounding:.2g} in single "
+            f"precision: the posterior is wrong. Leave constants out of the likelihood.",
+            stacklevel=2,
+        )
     return posterior
 
 
@@ -216,12 +230,15 @@ def sample_by_stages(
         given: Any = observation_tensors(simulator, data)
         model = start.model if isinstance(start, AmortizedPosterior) else None
         started = start is not None
-        target, evaluate, evaluate_whitened, move_all, note = _compiled(
-            simulator, log_likelihood, xla, started, model
-        )
+        prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
+        function = None if log_likelihood is None else likelihood_of(simulator, log_likelihood)
+        options = (simulator, function, xla, started, model)
+        trial = simulator.prior.sample(_TRIAL_DRAWS, prior_seed)
+        while _compiled(*options)[0].changed(trial, given):
+            _compiled.cache_clear()
+        _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
         report.note(note)
         before = target.undefined.numpy()
-        prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
         population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
@@ -232,7 +249,7 @@ def sample_by_stages(
             log_evidence += float(np.log(share) - np.log(finite_share))
             evaluations += drawn
         generator = seeds.generator(seed, "reference", 3)
-        vector, log_evidence, stages = _rise(
+        population, log_evidence, stages = _rise(
             population,
             functools.partial(move_all, data=given),
             move_seed,
@@ -241,6 +258,7 @@ def sample_by_stages(
             log_evidence=log_evidence,
             **schedule,
         )
+    vector = population.vector
     if start is not None:
         vector, _ = unwhiten(model, vector, origin.condition)
     values = target.space.from_vector(vector)
@@ -260,6 +278,7 @@ def sample_by_stages(
         dict(zip(KINDS, rates.T, strict=True)),
         evaluations + int(counts.sum()) * particles,
         int(target.undefined.numpy() - before),
+        rounding(np.asarray(population.log_likelihood)),
     )
 
 
@@ -277,10 +296,10 @@ def _rise(
     most_final_moves: int,
     ess: float = 0.5,
     correlation: float = 0.1,
-) -> tuple[tf.Tensor, float, list[tuple[float, int, float, np.ndarray]]]:
+) -> tuple[Population, float, list[tuple[float, int, float, np.ndarray]]]:
     """Take particles from temperature zero to one.
 
-    Return their vectors, the log evidence, given that of the first particles, and all stages:
+    Return them, the log evidence, given that of the first particles, and all stages:
     temperature, moves of each particle, correlation left, and acceptance (kinds,).
     """
     temperature = 0.0
@@ -328,7 +347,18 @@ def _rise(
                 f"{speed:,.0f} likelihoods/s"
             )
         stages.append((temperature, done, left, accepted * moves / done))
-    return population.vector, log_evidence, stages
+    return population, log_evidence, stages
+
+
+def rounding(log_density: np.ndarray) -> float:
+    """Return the distance of neighbouring numbers in single precision where a density is highest.
+
+    Examples
+    --------
+    >>> rounding(np.array([-30.0, -1e8]))
+    1.9073486328125e-06
+    """
+    return float(abs(np.spacing(np.float32(log_density.max()))))
 
 
 @functools.lru_cache(maxsize=8)
@@ -338,10 +368,11 @@ def _compiled(
     xla: XLA,
     started: bool,
     model: PosteriorModel | None,
-) -> tuple[Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
+) -> tuple[Traced, Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
     """Return the target, functions that evaluate vectors and move particles, and a note.
 
-    The vectors may be whitened; the functions serve all data.
+    The first tells whether the likelihood is still that of the target. The vectors may be
+    whitened; the functions serve all data.
     """
     target, compiled = compile_target(
         simulator, log_likelihood, xla, None if model is None else model.parameters
@@ -349,6 +380,7 @@ def _compiled(
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
     return (
+        Traced(likelihood_of(simulator, log_likelihood)),
         target,
         compiled.call,
         compile_too(seen),

@@ -22,6 +22,8 @@ LogLikelihood = Callable[[Tensors, Tensors], tf.Tensor]
 # of its support.
 _ROUND_TRIP = 0.1
 _MOST_PRIOR_BATCHES = 200
+# Of log likelihoods of one graph and another, relative.
+_ROUNDING = 1e-5
 
 
 class Population(NamedTuple):
@@ -81,7 +83,7 @@ def compile_target(
     like: ParameterSpace | None,
 ) -> tuple[Target, Compiled]:
     """Return a target for a graph, and compiled; ``like``, a parameter space, standardises."""
-    function = log_likelihood or likelihood_of(simulator)
+    function = likelihood_of(simulator, log_likelihood)
     # The seed only decides the moments that standardise the vector.
     space = ParameterSpace(simulator.prior, seed=0)
     if like is not None:
@@ -182,6 +184,42 @@ def in_graph(
             continue
         return candidate
     return None
+
+
+class Traced:
+    """A likelihood as a graph keeps it: with globals, closures and attributes as they were.
+
+    Examples
+    --------
+    >>> scale = [1.0]
+    >>> traced = Traced(lambda parameters, data: scale[0] * parameters["a"] * data["y"])
+    >>> values = {"a": tf.ones(2)}, {"y": tf.constant(3.0)}
+    >>> first = traced.changed(*values)
+    >>> scale[0] = 2.0
+    >>> first, traced.changed(*values)
+    (False, True)
+    """
+
+    def __init__(self, log_likelihood: Callable[..., Any]) -> None:
+        self._log_likelihood = log_likelihood
+        self._traced: Callable[..., Any] | None = None
+
+    def changed(self, parameters: Tensors, data: Tensors) -> bool:
+        """Return whether log likelihoods are others than those of the graph of the first call.
+
+        Functions of arrays, which are called and not traced, never change in this sense.
+        """
+        function = in_graph(self._log_likelihood, parameters, data)
+        if function is None:
+            return False
+        # Traced by name, as TensorFlow warns of functions that calls trace often.
+        now = tf.function(function).get_concrete_function(parameters, data)
+        values = now(parameters, data)
+        if self._traced is None:
+            self._traced = now
+            return False
+        known = self._traced(parameters, data)
+        return not np.allclose(values, known, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
 
 
 def tensors_of(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:

@@ -11,8 +11,11 @@ import tensorflow as tf
 from bayesinn.core.validation import check_number
 from bayesinn.summaries.summary import Summary
 
-# Added before the logarithm is taken: an image may have no waves of a frequency.
+# Added before the logarithm is taken, as a share of the power of the brightest pixel: an image may
+# have no waves of a frequency.
 _LEAST_POWER = 1e-20
+# The brightest pixel of an image of zeros counts as this bright.
+_LEAST_UNIT = 1e-30
 # Of the standard deviation of log powers: constant ones say nothing.
 _LEAST_SCALE = 1e-3
 
@@ -89,8 +92,13 @@ class PowerSpectrum(Summary):
         """Return the logarithm of the mean power of each channel on each circle (n, k)."""
         images = tf.cast(x if x.shape.rank == 4 else x[..., tf.newaxis], tf.float32)
         pixels = images.shape[1] * images.shape[2]
-        channels_first = tf.transpose(images, (0, 3, 1, 2))
+        # In units of the image itself: powers of raw data may be beyond single precision.
+        brightest = tf.reduce_max(tf.abs(images), axis=(1, 2), keepdims=True)
+        unit = tf.maximum(brightest, _LEAST_UNIT)
+        channels_first = tf.transpose(images / unit, (0, 3, 1, 2))
         waves = tf.signal.fft2d(tf.cast(channels_first, tf.complex64))
         squares = tf.reshape(tf.abs(waves) ** 2, (-1, pixels))
         powers = tf.matmul(squares, self.mean) / pixels
-        return tf.reshape(tf.math.log(powers + _LEAST_POWER), (-1, self.centre.shape[0]))
+        log_units = tf.reshape(tf.math.log(unit), (-1, 1))
+        logs = tf.math.log(powers + _LEAST_POWER) + 2.0 * log_units
+        return tf.reshape(logs, (-1, self.centre.shape[0]))

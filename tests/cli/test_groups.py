@@ -95,8 +95,8 @@ def test_trained_and_asked(bayesinn, model, table, tmp_path: Path) -> None:
 
     loaded = bi.load(run / "posterior", get(model))
     # Trained longer, it has the networks that it has.
-    again = Wanted(group={"person": ("level",)}, sizes=(2, 4)).like(loaded).posterior(get(model))
-    again.check_start(loaded)
+    for given in (Wanted(group={"person": ("level",)}, sizes=(2, 4)), Wanted()):
+        given.like(loaded).posterior(get(model)).check_start(loaded)
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"y": [[0.5, 0.25], [9.0, 9.5]], "gain": [1.0, 1.0]}))
     asked = Question(table, None, [], draws=5, seed=1, exact=False, refined=False, predictive=False)
@@ -174,9 +174,21 @@ def test_one_person_and_context_for_all(model, tmp_path: Path) -> None:
             r"'gain' of person 'a'\n  expected: one value",
         ),
         ({"y": np.ones((2, 4)), "gain": np.ones(2)}, ["gain=1"], "once"),
+        (
+            {"y": np.ones((2, 4)), "gain": 1.0, "person": ["a", "b"]},
+            [],
+            r"'gain'\n.*a row for each entry of 'person'.*\n  got:      1.0",
+        ),
     ],
 )
 def test_arrays_that_are_refused(model, tmp_path: Path, arrays, context, said: str) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(InputError, match=said):
         read_members(tmp_path / "wrong.npz", get(model), "person", context)
+
+
+def test_ragged_rows_of_the_same_person_are_refused(model, tmp_path: Path) -> None:
+    file = tmp_path / "ragged.json"
+    file.write_text(json.dumps({"y": [[1.0, 2.0], [3.0]], "gain": [1, 1], "person": ["a", "a"]}))
+    with pytest.raises(InputError, match=r"ragged.json', 'y'\n  expected: a rectangular array"):
+        read_members(file, get(model), "person", [])

@@ -41,3 +41,16 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     assert "calibration error" in answer.out
     assert "log BF of wide to narrow" in answer.out
     assert (folder / "manifest.json").is_file()
+    # Each observation keeps the name that it has in the file.
+    table = tmp_path / "both.csv"
+    table.write_text("id,x\nAnn,0.1\nAnn,0.2\nAnn,0.3\nBo,5\nBo,6\nBo,5\n")
+    answer = bayesinn("models", *names, *options, "--data", table)
+    assert answer.status == 0
+    starts = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
+    assert starts.index("id") + 1 == starts.index("Ann") == starts.index("Bo") - 1
+    # Wrong data are refused before the training.
+    data.write_text(json.dumps({"x": [5.0, 6.0]}))
+    answer = bayesinn("models", *names, *options, "--data", data)
+    assert answer.status == 2
+    assert "shape (3,)" in answer.err
+    assert "training" not in answer.out

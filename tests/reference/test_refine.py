@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,22 @@ def test_only_those_that_need_it_go_the_long_way() -> None:
 def test_chains_that_disagree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bayesinn.reference.refinement.MOST_R_HAT", 0.5)
     with pytest.warns(UserWarning, match=r"the observation \(k-hat .*; NUTS: R-hat 1.*, \d+ indep"):
+        tree = bi.refine(
+            Rough(),
+            {"y": Y[2]},
+            log_likelihood=likelihood,
+            methods=("importance", "nuts"),
+            draws=2_000,
+        )
+    assert tree["refinement"]["method"].item() == "amortized"
+
+
+def test_densities_that_single_precision_rounds_are_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As if those of this likelihood, which are small, were large.
+    monkeypatch.setattr("bayesinn.reference.refinement.MOST_ROUNDING", 1e-12)
+    with pytest.warns(UserWarning, match=r"stay amortized.*nuts: log densities of -.* are rounded"):
         tree = bi.refine(
             Rough(),
             {"y": Y[2]},
@@ -288,6 +304,7 @@ def test_integers_cannot_move(method: str) -> None:
         ({"log_likelihood": of_arrays, "methods": ("nuts",)}, "(?s)TensorFlow.*without gradients"),
         ({"log_likelihood": likelihood, "methods": ("hmc",)}, "'importance', 'nuts', 'smc'"),
         ({"log_likelihood": likelihood, "proposals": 500}, "1,000 or more"),
+        ({"log_likelihood": 3.0}, "(?s)'log_likelihood'.*a function of parameters and data"),
     ],
 )
 def test_misuse(options: dict[str, Any], message: str) -> None:
@@ -299,3 +316,33 @@ def test_a_posterior_without_a_density() -> None:
     posterior = bi.SampledPosterior(bi.get("linear"), Rough().sample)
     with pytest.raises(InputError, match="density"):
         bi.refine(posterior, {"y": Y[0]}, log_likelihood=likelihood)
+
+
+@dataclass
+class Noisy:
+    """A likelihood with an attribute; as a dataclass, it can't be a key of a cache."""
+
+    sd: float
+
+    def __call__(self, parameters: Tensors, data: Tensors) -> tf.Tensor:
+        return tfd.Normal(parameters["x1"] + parameters["x2"], self.sd).log_prob(data["y"])
+
+    def method(self, parameters: Tensors, data: Tensors) -> tf.Tensor:
+        return self(parameters, data)
+
+
+class Hashed(Noisy):
+    """A likelihood whose methods can be keys."""
+
+    __hash__ = object.__hash__
+
+
+def test_a_likelihood_that_has_changed_is_compiled_anew() -> None:
+    model = Hashed(linear_module.NOISE)
+    options: dict[str, Any] = {"methods": "importance", "predictive": False, "seed": 8}
+    for sd in (model.sd, 1.0):
+        model.sd = sd
+        for likelihood_now in (model.method, Noisy(sd)):
+            tree = bi.refine(Rough(), {"y": Y[0]}, log_likelihood=likelihood_now, **options)
+            exact = stats.norm.logpdf(Y[0], 0.0, np.sqrt(2.0 + sd**2))
+            assert tree["refinement"]["log_evidence"].item() == pytest.approx(exact, abs=0.06)

@@ -457,6 +457,25 @@ def test_clear_errors(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert word in str(caught.value)
 
 
+def test_a_likelihood_that_has_changed_is_compiled_anew() -> None:
+    scale = {"sd": 0.5, "constant": 0.0}
+
+    def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        law = tfd.Normal(parameters["x"], scale["sd"])
+        return tf.cast(law.log_prob(data["y"]), tf.float64) + scale["constant"]
+
+    simulator = toy({"x": tfd.Normal(0.0, 1.0)}, log_likelihood)
+    few = {"particles": 2_000, "moves": 6, "final_moves": 30, "most_moves": 30}
+    for sd in (0.5, 2.0):
+        scale["sd"] = sd
+        found = short(simulator, {"y": 1.0}, **few)
+        exact = 1.0 / (1.0 + sd**2)
+        assert found.parameters["x"].mean() == pytest.approx(exact, abs=0.08)
+    scale["constant"] = 1e8
+    with pytest.warns(UserWarning, match=r"rounded to steps of 8 in single precision"):
+        short(simulator, {"y": 1.0}, **few)
+
+
 def test_temperatures_of_log_likelihoods_far_apart() -> None:
     values = np.array([-1e14, -2e14, -3e14, 0.0])
     step, weights, _ = next_temperature(values, 0.0, 0.5)

@@ -81,6 +81,33 @@ def test_no_exact_draws_of_impossible_data() -> None:
         assert exact_draws(bounded, {"y": 0.0}, seed=1) is None
 
 
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda values: values[:, None], r"(?s)\(1000,\).*\(1000, 1\)"),
+        (lambda values: values.sum(), r"(?s)\(1000,\).*shape \(\)"),
+        (lambda values: np.where(values < -1.0, np.nan, values), "NaN or inf for .* draws"),
+        (lambda values: np.where(values < -1.0, np.inf, values), "NaN or inf for .* draws"),
+    ],
+)
+def test_a_likelihood_that_is_none_is_refused(fault, message: str) -> None:
+    def log_likelihood(parameters, data):
+        return fault(stats.norm.logpdf(data["y"], parameters["x"]))
+
+    @bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, log_likelihood=log_likelihood)
+    def faulty(parameters, seed):
+        return {"y": parameters["x"]}
+
+    with pytest.raises(InputError, match=message):
+        importance(faulty, {"y": 0.5}, draws=1_000)
+
+
+@pytest.mark.parametrize("y", [[5.0, 6.0], np.nan])
+def test_exact_draws_check_the_data(y) -> None:
+    with pytest.raises(InputError, match="Data"):
+        exact_draws(bi.get("inverse_ballistics"), {"landing": y}, draws=10)
+
+
 def test_linear_entropy_and_draws() -> None:
     y = np.array([1.5])
     mean, covariance = linear_module.posterior_moments(y)
