@@ -212,8 +212,13 @@ class Traced:
         function = in_graph(self._log_likelihood, parameters, data)
         if function is None:
             return False
-        # Traced by name, as TensorFlow warns of functions that calls trace often.
-        now = tf.function(function).get_concrete_function(parameters, data)
+
+        def plain(parameters: Tensors, data: Tensors) -> tf.Tensor:
+            # Without arguments that have a default, which concrete functions would ask for.
+            return function(parameters, data)
+
+        # Concrete, as TensorFlow warns of functions that calls trace often.
+        now = tf.function(plain, autograph=False).get_concrete_function(parameters, data)
         values = now(parameters, data)
         if self._traced is None:
             self._traced = now
