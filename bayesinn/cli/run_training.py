@@ -146,7 +146,7 @@ def _plan(
     options: Optimization,
 ) -> tuple[int, Optimization]:
     """Return how many steps to train for about ``minutes``, and options that end it in time."""
-    about = _steps_in(minutes, posterior, batch_size, options)
+    about = steps_in(minutes, posterior, batch_size, options)
     print(f"{minutes:g} minutes are about {about:,} steps")
     # The learning rate falls with the time that is left: of more steps, the last ones are done if
     # there is time for them. Of passes, they would have to be simulated first.
@@ -157,8 +157,11 @@ def _plan(
     return steps, replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
 
 
-def _steps_in(
-    minutes: float, posterior: TrainedPosterior, batch_size: int | None, options: Optimization
+def steps_in(
+    minutes: float,
+    posterior: TrainedPosterior,
+    batch_size: int | None = None,
+    options: Optimization = Optimization(),
 ) -> int:
     """Estimate by a short trial the number of steps in this time, all preparation included.
 
