@@ -27,25 +27,19 @@ SHOWN = {
     "split latent, likelihood": "split latent",
     "coupling, affine": "coupling, affine",
 }
-COLUMNS = 6
 ARMS = 100
 THROWS = 60
 
 
 @style.styled
 def solutions(arrays: dict[str, np.ndarray]) -> Figure:
-    """Draw arms above and throws below, one column for each answer that is there."""
+    """Draw arms above and throws below, one column for each network that has answered both."""
     rows = {"kinematics": draw_arms, "ballistics": draw_throws}
-    answers = {
-        task: [name for name in SHOWN if f"{task}, {name}" in arrays][:COLUMNS] for task in rows
-    }
-    columns = max(len(names) for names in answers.values())
-    figure = Figure(figsize=(1.5 * columns, 4.3), layout="constrained")
-    grid = figure.subplots(2, columns, squeeze=False, height_ratios=(3.0, 2.2))
+    names = [name for name in SHOWN if all(f"{task}, {name}" in arrays for task in rows)]
+    figure = Figure(figsize=(1.5 * len(names), 4.3), layout="constrained")
+    grid = figure.subplots(2, len(names), squeeze=False, height_ratios=(3.0, 2.2))
     for axes, (task, draw) in zip(grid, rows.items(), strict=True):
-        for ax in axes[len(answers[task]) :]:
-            ax.set_axis_off()
-        for ax, name in zip(axes, answers[task], strict=False):
+        for ax, name in zip(axes, names, strict=True):
             ax.set_title(SHOWN[name], fontsize=9.0)
             draw(ax, parameters(task, arrays[f"{task}, {name}"]))
     return figure
