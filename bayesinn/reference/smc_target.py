@@ -223,8 +223,13 @@ class Traced:
         if self._traced is None:
             self._traced = now
             return False
-        known = self._traced(parameters, data)
-        return not np.allclose(values, known, rtol=_ROUNDING, atol=_ROUNDING, equal_nan=True)
+        return not np.allclose(
+            values,
+            self._traced(parameters, data),
+            rtol=_ROUNDING,
+            atol=_ROUNDING,
+            equal_nan=True,
+        )
 
 
 def tensors_of(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
