@@ -113,7 +113,7 @@ class Refinement:
         self.weights = Weights.smooth(ratios)
         for method in methods:
             found = METHODS[method](self)
-            if found is not None and not self._is_rounded(found):
+            if found is not None and self._is_precise(found):
                 return found
         rows = np.arange(draws)
         values = take(amortized, rows)
@@ -224,16 +224,16 @@ class Refinement:
                 evidence += float(np.log(np.mean([run.finite_share for run in runs])))
         return Refined(kept, self._evaluate(kept), "smc", size, r_hat, evidence, error)
 
-    def _is_rounded(self, found: Refined) -> bool:
-        """Return whether single precision, which chains and particles have, blurs the density."""
+    def _is_precise(self, found: Refined) -> bool:
+        """Return whether the single precision of chains and particles suffices; say if not."""
         step = rounding(found.log_density)
-        wrong = step > MOST_ROUNDING and found.method != "importance"
-        if wrong:
-            self.failures.append(
-                f"{found.method}: log densities of {found.log_density.max():.1e} are rounded to "
-                f"{step:.2g} in single precision; leave constants out of the likelihood"
-            )
-        return wrong
+        if step <= MOST_ROUNDING or found.method == "importance":
+            return True
+        self.failures.append(
+            f"{found.method}: log densities of {found.log_density.max():.1e} are rounded to "
+            f"{step:.2g} in single precision; leave constants out of the likelihood"
+        )
+        return False
 
     def _agreement(self, name: str, values: Arrays, diverged: np.ndarray) -> tuple[float, float]:
         """Return the effective size and R-hat of chains (1, chains, draws, *event).

@@ -57,6 +57,17 @@ class Rough(bi.Posterior):
         return self.law(data["y"]).log_prob(np.moveaxis(values, 1, 0)).numpy().T
 
 
+def refine_far(method: str) -> Any:
+    """Refine the observation whose amortized draws are too narrow to be weighed."""
+    return bi.refine(
+        Rough(),
+        {"y": Y[2]},
+        log_likelihood=likelihood,
+        methods=("importance", method),
+        draws=2_000,
+    )
+
+
 def check_moments(tree: Any, y: np.ndarray, tolerance: float) -> None:
     mean, covariance = linear_module.posterior_moments(y)
     draws = np.stack([tree["posterior"]["x1"], tree["posterior"]["x2"]]).reshape(2, -1, len(y))
@@ -114,13 +125,7 @@ def test_only_those_that_need_it_go_the_long_way() -> None:
 def test_chains_that_disagree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bayesinn.reference.refinement.MOST_R_HAT", 0.5)
     with pytest.warns(UserWarning, match=r"the observation \(k-hat .*; NUTS: R-hat 1.*, \d+ indep"):
-        tree = bi.refine(
-            Rough(),
-            {"y": Y[2]},
-            log_likelihood=likelihood,
-            methods=("importance", "nuts"),
-            draws=2_000,
-        )
+        tree = refine_far("nuts")
     assert tree["refinement"]["method"].item() == "amortized"
 
 
@@ -130,13 +135,7 @@ def test_densities_that_single_precision_rounds_are_not_trusted(
     # As if those of this likelihood, which are small, were large.
     monkeypatch.setattr("bayesinn.reference.refinement.MOST_ROUNDING", 1e-12)
     with pytest.warns(UserWarning, match=r"stay amortized.*nuts: log densities of -.* are rounded"):
-        tree = bi.refine(
-            Rough(),
-            {"y": Y[2]},
-            log_likelihood=likelihood,
-            methods=("importance", "nuts"),
-            draws=2_000,
-        )
+        tree = refine_far("nuts")
     assert tree["refinement"]["method"].item() == "amortized"
 
 
@@ -154,20 +153,14 @@ def test_smc_for_functions_of_arrays() -> None:
 def test_particles_may_remember_a_little_of_their_start(
     monkeypatch: pytest.MonkeyPatch, left: float, method: str
 ) -> None:
-    def remembering(*arguments: Any, **options: Any) -> SMCPosterior:
+    def remember(*arguments: Any, **options: Any) -> SMCPosterior:
         found = sample_by_stages(*arguments, **options)
         return replace(found, correlations=np.array([0.0, left]))
 
-    monkeypatch.setattr("bayesinn.reference.refinement.sample_by_stages", remembering)
+    monkeypatch.setattr("bayesinn.reference.refinement.sample_by_stages", remember)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Draws stay amortized")
-        tree = bi.refine(
-            Rough(),
-            {"y": Y[2]},
-            log_likelihood=likelihood,
-            methods=("importance", "smc"),
-            draws=2_000,
-        )
+        tree = refine_far("smc")
     assert tree["refinement"]["method"].item() == method
 
 

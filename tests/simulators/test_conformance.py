@@ -78,7 +78,7 @@ def test_a_small_finite_share_is_caught() -> None:
     def mostly_failing(parameters, seed):
         return {"x": tf.sqrt(parameters["mean"] - 1.0)}  # 16 % are finite
 
-    with pytest.raises(AssertionError, match=r"only 1\d% of the simulations are finite"):
+    with pytest.raises(AssertionError, match=r"only 1\d % of the simulations are finite"):
         check_simulator(mostly_failing)
     check_simulator(mostly_failing, finite_share=0.05)
 
