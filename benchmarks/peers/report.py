@@ -37,6 +37,13 @@ HEADINGS = {
     "accuracy": "Time to accuracy, s (missing: not reached, or not measured)",
 }
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
+#: Rows of the project's README: equal networks, two batch sizes, simulations in the loop.
+README_ROWS = (
+    "task == 'step' and settings == 'equal' and size in [64, 512]"
+    " or task == 'first' and quantity == 'ms_per_step'"
+    " or task == 'sample' and quantity == '1x10000_s'"
+    " or task == 'accuracy' and settings != 'offline'"
+)
 KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
 
 
@@ -114,28 +121,20 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 
 def short_tables() -> str:
-    """Return the tables of the project's README.
-
-    Networks are equal, batches have up to 512 rows, and simulations are in the loop.
-    """
-    return tables(HERE / "results.csv", short_form=True)
+    """Return the tables of the project's README."""
+    return tables(HERE / "results.csv", README_ROWS)
 
 
 def all_tables() -> str:
     """Return the tables of everything that was measured."""
-    return tables(HERE / "results.csv", short_form=False)
+    return tables(HERE / "results.csv")
 
 
-def tables(results_file: Path, short_form: bool) -> str:
+def tables(results_file: Path, rows_shown: str = "index == index") -> str:
     """Return a table of speed and one of time to accuracy, a column for each library."""
     if not results_file.exists():
         return ""
-    results = pd.read_csv(results_file)
-    left_out = (results["size"].eq(2048) | results["settings"].eq("own")) & results["task"].ne(
-        "accuracy"
-    )
-    if short_form:
-        results = results[~left_out & results["settings"].ne("offline")]
+    results = pd.read_csv(results_file).query(rows_shown)
     texts = []
     for part in (results[results["task"].ne("accuracy")], results[results["task"].eq("accuracy")]):
         libraries = [library for library in COLUMNS if library in set(part["library"])]

@@ -27,6 +27,11 @@ def mnist() -> str:
     return _sweep("MNIST")
 
 
+def cifar10() -> str:
+    """Return the sweep on CIFAR-10."""
+    return _sweep("CIFAR-10")
+
+
 def gaussians() -> str:
     """Return accuracies on Gaussian mixtures beside that of Bayes' rule, means over seeds."""
     table = pd.read_csv(HERE / "gaussians.csv")

@@ -43,7 +43,7 @@ RUNS = [
 
 def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     report.aggregate(RUNS).to_csv(tmp_path / "results.csv", index=False)
-    text = report.tables(tmp_path / "results.csv", short_form=False)
+    text = report.tables(tmp_path / "results.csv")
     assert "| toy, batch 64, ms/step | 3 (2 to 6) | 40 |" in text
     assert "| toy, batch 2048, ms/step | 2 | — |" in text
     # What short fits take, which aren't compiled, is shown beside it in both forms.
@@ -53,9 +53,9 @@ def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     assert "| | sbi |\n|---|---|\n| toy, to 0.02 nats, s | 30 (30 to not reached) |" in text
     assert "| toy, to 0.05 nats, s | 10 (10 to 20) |" in text
     assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
-    short = report.tables(tmp_path / "results.csv", short_form=True)
-    assert "batch 2048" not in short
-    assert "| toy, batch 64, in a fit of 200 steps, ms/step | 3.5 | — |" in short
+    in_readme = report.tables(tmp_path / "results.csv", report.README_ROWS)
+    assert "batch 2048" not in in_readme
+    assert "| toy, batch 64, in a fit of 200 steps, ms/step | 3.5 | — |" in in_readme
     # Measured beside different loads.
     assert "two moons" not in text
 
