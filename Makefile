@@ -1,22 +1,24 @@
-# make setup | test | mutate | demo | docs | bench | check | format | numbers | figures | clean
+# make setup | test | test-all | durations | mutate | demo | docs | bench | check | format | numbers | figures | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 6 or 7 GB: take 1 if memory is short.
 WORKERS ?= 2
-# For instance: make test PYTEST_OPTIONS='-m "not slow"'
+# For instance: make test PYTEST_OPTIONS=tests/flows
 PYTEST_OPTIONS ?=
 
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup test mutate demo docs bench check format numbers figures clean
+.PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures clean
 
 help:
 	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
 	@echo "make demo     train on the SIR model, then infer from real case counts: runs/sir"
 	@echo "make docs     build the documentation: docs/_build/html/index.html"
 	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
-	@echo "make test     check, then run all tests"
+	@echo "make test     check, then run all tests but slow ones"
+	@echo "make test-all check, then run all tests: an hour and more"
+	@echo "make durations  the same, and write how long each takes: tests/durations.csv decides which are slow"
 	@echo "make mutate   change the code in 150 places, one at a time: do tests notice? An hour; goes on if stopped"
 	@echo "make check    formatting, lint, types and the numbers of pages"
 	@echo "make format   format, and repair what ruff can repair"
@@ -30,11 +32,19 @@ setup:
 # Each test process keeps to one thread, so that they don't fight over the cores, and shares a GPU's memory if there is
 # one. A file's tests stay in one process and so share its trained networks. Files start in the order of
 # tests/conftest.py, not by their numbers of tests.
-test: export TF_NUM_INTRAOP_THREADS ?= 1
-test: export OMP_NUM_THREADS ?= 1
-test: export TF_FORCE_GPU_ALLOW_GROWTH ?= true
+test test-all durations: export TF_NUM_INTRAOP_THREADS ?= 1
+test test-all durations: export OMP_NUM_THREADS ?= 1
+test test-all durations: export TF_FORCE_GPU_ALLOW_GROWTH ?= true
+PYTEST := $(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 test: check
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+	$(PYTEST) -m "not slow" $(PYTEST_OPTIONS)
+
+test-all: check
+	$(PYTEST) $(PYTEST_OPTIONS)
+
+durations: setup
+	$(PYTEST) -p tests.helpers.durations $(PYTEST_OPTIONS)
 
 # OPTIONS=--again runs those that survived once more.
 mutate: setup

@@ -6,10 +6,13 @@ import gc
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.durations import SLOW, recorded
 
 ROOT = Path(__file__).resolve().parents[1]
 # Before any test imports TensorFlow; fresh interpreters inherit it.
@@ -82,39 +85,18 @@ def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
     return run
 
 
-# Files of half a minute and more, longest first. Each runs in one process; started last, one would
-# run alone.
-LONG_FILES = (
-    "test_paper_results",
-    "test_bijections",
-    "test_images",
-    "test_benchmarks",
-    "test_tutorials",
-    "test_sir",
-    "test_covid19_germany",
-    "test_how_to",
-    "test_docs",
-    "test_split_latent",
-    "test_conjugate",
-    "test_saved_bits",
-    "test_diagnose",
-    "test_cli",
-    "test_stored",
-    "test_amortized",
-    "test_round_trip",
-    "test_offline",
-    "test_smc",
-    "test_contract_script",
-    "test_latent_mixture",
-    "test_recommended",
-    "test_autoregressive",
-)
-
-
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort long files to the front, and leave the order of all others."""
-    items.sort(
-        key=lambda item: (
-            LONG_FILES.index(item.path.stem) if item.path.stem in LONG_FILES else len(LONG_FILES)
-        )
-    )
+    """Mark slow tests, by what they took before, and let the longest files start first.
+
+    Each file runs in one process; started last, a long one would run alone. Reproductions and
+    benchmarks in their quick modes are never slow: nothing else shows that they still work.
+    """
+    seconds = recorded()
+    totals: Counter[Path] = Counter()
+    for item in items:
+        taken = seconds.get(item.nodeid, 0.0)
+        totals[item.path] += taken
+        if taken > SLOW and item.path.parent.name != "scripts":
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: totals[item.path], reverse=True)
