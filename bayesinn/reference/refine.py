@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.warning import warn
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.exact_density import ExactDensity
@@ -149,10 +149,9 @@ def refine(
         spent = shared + time.monotonic() - started
         columns.append((refinement.weights.k_hat, refinement.evaluations, spent))
     if notes:
-        warnings.warn(
+        warn(
             f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
             f"more proposals.",
-            stacklevel=2,
         )
     warn_of_undefined(
         simulator.name,

@@ -141,6 +141,18 @@ def test_assignments_are_read_one_by_one():
     assert not packed
 
 
+def test_warnings_point_at_the_line_of_the_user():
+    """One function knows which line that is; a number of levels holds for one caller only."""
+    counted = [
+        f"{module_name(file)}:{node.lineno}"
+        for file in FILES
+        for node in ast.walk(tree(file))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
+        if module_name(file) != "bayesinn.core.warning"
+    ]
+    assert not counted, "call bayesinn.core.warning.warn"
+
+
 def is_parallel(node):
     """Whether a statement assigns several values to several names, as ``a, b = x, y`` does."""
     return (
