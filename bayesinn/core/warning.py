@@ -23,7 +23,8 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn in the line that led here: the nearest one that is neither the library's nor Keras'."""
     loaded = [sys.modules[name] for name in _NOT_THE_USERS if name in sys.modules]
     files = [Path(str(module.__file__)) for module in loaded]
-    # With a separator at the end, as a folder of the user may be called bayesinn_study.
+    # With a separator at the end, as a folder of the user may be called bayesinn_study. A module's
+    # whole name is no prefix to Python.
     folders = [f"{file.parent}{os.sep}" for file in files if file.name == "__init__.py"]
-    modules = [str(file) for file in files if file.name != "__init__.py"]
+    modules = [f"{file.with_suffix('')}." for file in files if file.name != "__init__.py"]
     warnings.warn(text, category, skip_file_prefixes=(*folders, *modules))
