@@ -54,7 +54,8 @@ class ExactDensity:
             found = self._log_likelihood(typed, given)
         else:
             arrays = {name: value.numpy() for name, value in typed.items()}
-            found = self._log_likelihood(arrays, {k: v.numpy() for k, v in given.items()})
+            known = {name: value.numpy() for name, value in given.items()}
+            found = self._log_likelihood(arrays, known)
         values = check_log_likelihood(found, typed, subject)
         count = len(values)
         if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
