@@ -133,7 +133,7 @@ class Ensemble(Joined, Posterior):
     def density(self) -> str | None:
         """Whether there are "exact" densities, "costly" ones, or none (None): as of all members."""
         kinds = {member.density for member in self.posteriors}
-        return None if None in kinds else "costly" if "costly" in kinds else "exact"
+        return next((kind for kind in (None, "costly") if kind in kinds), "exact")
 
     def sample(
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0

@@ -72,8 +72,9 @@ class Owner(NamedTuple):
     def refusal(self, simulator: Simulator, got: str) -> BayesinnError:
         """Return the error that says what another simulator does in another way."""
         subject = f"Simulator {simulator.name!r} for {self.name}"
-        expected = f"the simulator that {self.maker}"
-        return self.error(subject, expected=expected, got=f"another: {got}", do=self.do)
+        return self.error(
+            subject, expected=f"the simulator that {self.maker}", got=f"another: {got}", do=self.do
+        )
 
 
 class _Known(NamedTuple):
