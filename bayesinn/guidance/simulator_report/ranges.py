@@ -67,7 +67,7 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
         real = (pilot.simulator.observed or {}).get(name)
         if real is not None and _fits(real.shape, array.shape[1:]):
             observed[name] = _padded(real, array.shape[1:])
-            advice += _outside(name, observed[name], array)
+            advice += _outside(pilot, name, observed[name])
     text = (
         "Quantiles of finite simulated data. Real data should be among them, impossible data "
         "should be rare."
@@ -97,15 +97,14 @@ def _padded(real: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return padded
 
 
-def _outside(name: str, real: np.ndarray, simulated: np.ndarray) -> list[Advice]:
-    """Tell of real data that lie beyond all simulations (n, ...)."""
-    low, high = bounds(simulated)
+def _outside(pilot: Pilot, name: str, real: np.ndarray) -> list[Advice]:
+    """Tell of real data of an observable that lie beyond all its simulations."""
+    low, high = bounds(pilot.observables[name])
     outside = int(np.sum((real < low) | (real > high)))
     known = int(np.isfinite(real).sum())
     if outside <= _OUTSIDE * known:
         return []
-    count = f"{len(simulated):,}"
-    finding = f"{outside} of {known} observed numbers lie beyond all {count} simulations"
+    finding = f"{outside} of {known} observed numbers lie beyond all {len(pilot):,} simulations"
     return [Advice("hint", name, finding, "Prior or simulator can't make data like these.")]
 
 
