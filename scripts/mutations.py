@@ -42,7 +42,6 @@ SPOKEN_KEYWORDS = {
     "note",
     "subject",
     "strict",
-    "stacklevel",
     "shown",
     "label",
     "progress",

@@ -185,22 +185,20 @@ def covid19_model(
     function.__doc__ = f"Covid-19 model: {', '.join(options.series)} on {count} days."
     prior = covid19_prior(options)
     names = {*prior, *(context or {}), *options.series}
+    dates = np.datetime64(FIRST_DAY) + np.arange(options.most_days)
+    counted = isinstance(options.days, tuple)
+    likelihood = functools.partial(log_likelihood, options=options)
     return bi.simulator(
         prior=prior,
         context=context,
         name=name,
         labels={key: label for key, label in LABELS.items() if key in names},
         units={key: unit for key, unit in UNITS.items() if key in names},
-        coordinates={
-            key: {"date": np.datetime64(FIRST_DAY) + np.arange(options.most_days)}
-            for key in options.series
-        },
-        lengths=dict.fromkeys(options.series, "days") if isinstance(options.days, tuple) else None,
+        coordinates={key: {"date": dates} for key in options.series},
+        lengths=dict.fromkeys(options.series, "days") if counted else None,
         on_nonfinite="redraw",
         observed=observed,
-        log_likelihood=functools.partial(log_likelihood, options=options)
-        if options.noise
-        else None,
+        log_likelihood=likelihood if options.noise else None,
         recommended=recommended(options),
     )(function)
 

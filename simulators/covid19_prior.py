@@ -11,6 +11,8 @@ PLOS Computational Biology 17(10) e1009472, with the values of the authors' publ
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -79,21 +81,27 @@ def _log_normal(median: float, sd: float) -> tfd.Distribution:
     return tfd.LogNormal(np.float32(np.log(median)), np.float32(sd))
 
 
-_NUMBERED = {"t": (range(1, 5), "t", "day"), "dt": (range(1, 5), r"\Delta t", "days")}
+_CHANGES = range(1, 5)
+_PHASES = range(5)
+_LETTERS = tuple(SERIES.values())
+
+
+def _texts(name: str, text: str, keys: Iterable[object]) -> dict[str, str]:
+    """Return a text by name for each key, which takes the place of the braces in both."""
+    return {name.format(key): text.format(key) for key in keys}
+
+
 LABELS = {
-    **{
-        f"{name}{k}": f"${symbol}_{k}$"
-        for name, (numbers, symbol, _) in _NUMBERED.items()
-        for k in numbers
-    },
-    **{f"lambda{k}": rf"$\lambda_{k}$" for k in range(5)},
+    **_texts("t{}", "$t_{}$", _CHANGES),
+    **_texts("dt{}", r"$\Delta t_{}$", _CHANGES),
+    **_texts("lambda{}", r"$\lambda_{}$", _PHASES),
     "mu": r"$\mu$",
-    **{f"A_{letter}": f"$A_{letter}$" for letter in SERIES.values()},
-    **{f"phi_{letter}": rf"$\phi_{letter}$" for letter in SERIES.values()},
-    **{f"L_{letter}": f"$L_{letter}$" for letter in SERIES.values()},
+    **_texts("A_{}", "$A_{}$", _LETTERS),
+    **_texts("phi_{}", r"$\phi_{}$", _LETTERS),
+    **_texts("L_{}", "$L_{}$", _LETTERS),
     "E0": "$E_0$",
-    **{f"sigma_{letter}": rf"$\sigma_{letter}$" for letter in SERIES.values()},
-    **{name: rf"$\{name}$" for name in ("alpha", "beta", "gamma", "eta", "theta", "delta")},
+    **_texts("sigma_{}", r"$\sigma_{}$", _LETTERS),
+    **_texts("{}", r"$\{}$", ("alpha", "beta", "gamma", "eta", "theta", "delta")),
     "d": "$d$",
     "confirmed": "new confirmed cases per day",
     "recovered": "new recoveries per day",
@@ -102,16 +110,16 @@ LABELS = {
     "days": "$T$",
 }
 UNITS = {
-    **{f"{name}{k}": unit for name, (numbers, _, unit) in _NUMBERED.items() for k in numbers},
-    **{f"lambda{k}": "1/day" for k in range(5)},
+    **_texts("t{}", "day", _CHANGES),
+    **_texts("dt{}", "days", _CHANGES),
+    **_texts("lambda{}", "1/day", _PHASES),
     **dict.fromkeys(("mu", "gamma", "eta", "theta", "d"), "1/day"),
     # Shares have the unit one.
-    **dict.fromkeys(
-        ("alpha", "beta", "delta", *(f"A_{letter}" for letter in SERIES.values())), "1"
-    ),
-    **{f"phi_{letter}": "rad" for letter in SERIES.values()},
-    **{f"L_{letter}": "days" for letter in SERIES.values()},
-    **{f"sigma_{letter}": "sqrt(people)" for letter in SERIES.values()},
+    **dict.fromkeys(("alpha", "beta", "delta"), "1"),
+    **_texts("A_{}", "1", _LETTERS),
+    **_texts("phi_{}", "rad", _LETTERS),
+    **_texts("L_{}", "days", _LETTERS),
+    **_texts("sigma_{}", "sqrt(people)", _LETTERS),
     **dict.fromkeys(("E0", "confirmed", "recovered", "deaths", "population"), "people"),
     "days": "days",
 }

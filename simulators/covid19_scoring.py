@@ -70,17 +70,15 @@ class Covid19WorkingModel(WorkingModel):
                 do="choose CountSeries where a working model can't be fitted",
             )
         letters = [SERIES[name] for name in options.series]
-        days = (
-            [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)]
-            if options.interventions
-            else []
-        )
+        days = []
+        if options.interventions:
+            days = [f"{name}{number}" for name in ("t", "dt") for number in range(1, 5)]
         if options.carrier and options.interventions:
             self.compensating = (_DEATHS, _RECOVERIES, _TRANSMISSION, _FIRST_CASES)
         self.periodic = tuple(f"phi_{letter}" for letter in letters) if options.weekly else ()
-        self.rounded = (
-            (*days, *(f"L_{letter}" for letter in letters)) if options.delay else tuple(days)
-        )
+        if options.delay:
+            days += [f"L_{letter}" for letter in letters]
+        self.rounded = tuple(days)
 
     def values(self, x: tf.Tensor) -> tf.Tensor:
         """Counts (n, days, series) as the series one after another, (n, series * days)."""

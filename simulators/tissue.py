@@ -67,17 +67,15 @@ _EXTINCTIONS = pd.read_csv(Path(__file__).parent / "data" / "tissue_haemoglobin.
 
 PER_LAYER = ("v_hb", "a_mie", "g", "d")
 NAMES = ("s_O2", *(f"{name}{layer}" for layer in LAYERS for name in PER_LAYER))
-LABELS = {
-    "s_O2": "$s_{O_2}$",
-    **{
-        f"{name}{layer}": f"${symbol}_{{{extra}{layer}}}$"
-        for layer in LAYERS
-        for name, symbol, extra in zip(
-            PER_LAYER, ("v", "a", "g", "d"), ("Hb,", "Mie,", "", ""), strict=True
-        )
-    },
-    "bands": "normalised band values",
-}
+LABELS = {"s_O2": "$s_{O_2}$"}
+for _layer in LAYERS:
+    LABELS |= {
+        f"v_hb{_layer}": f"$v_{{Hb,{_layer}}}$",
+        f"a_mie{_layer}": f"$a_{{Mie,{_layer}}}$",
+        f"g{_layer}": f"$g_{{{_layer}}}$",
+        f"d{_layer}": f"$d_{{{_layer}}}$",
+    }
+LABELS["bands"] = "normalised band values"
 UNITS = {
     f"{name}{layer}": unit for layer in LAYERS for name, unit in (("a_mie", "1/cm"), ("d", "µm"))
 }
@@ -192,17 +190,18 @@ def spectra(
     ``seed`` is for Monte Carlo. ``other_absorption`` in 1/cm, a number or (w,), is that of
     chromophores which the model lacks, equal in all layers.
     """
-    v_hb, a_mie, g, d = (
-        tf.stack([parameters[f"{name}{layer}"] for layer in LAYERS], axis=-1) for name in PER_LAYER
-    )
+    by_layer = {
+        name: tf.stack([parameters[f"{name}{layer}"] for layer in LAYERS], axis=-1)
+        for name in PER_LAYER
+    }
+    v_hb, a_mie, g, d = by_layer.values()
     mu_a = absorption(wavelengths, parameters["s_O2"][:, None], v_hb, options.c_hb)
     mu_a += tf.constant(other_absorption, mu_a.dtype)
     mu_s = reduced_scattering(wavelengths, tf.maximum(a_mie, 0.0)) / (1.0 - g[..., None])
     d = d * 1e-4
     if options.bottom == "semi_infinite":
-        d = tf.concat(
-            [d[:, :2], tf.fill(tf.shape(d[:, 2:]), tf.constant(_SEMI_INFINITE, d.dtype))], axis=1
-        )
+        lowest = tf.fill(tf.shape(d[:, 2:]), tf.constant(_SEMI_INFINITE, d.dtype))
+        d = tf.concat([d[:, :2], lowest], axis=1)
     # Layers last.
     properties = (
         tf.transpose(mu_a, [0, 2, 1]),

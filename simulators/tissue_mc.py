@@ -141,9 +141,9 @@ def monte_carlo(
     if tf.executing_eagerly():
         _check(photons, *(value.numpy() for value in properties))
     mu_a, (mu_s, g, n, thickness), order, shape = _split_axes(*properties)
-    n = tf.concat(
-        [tf.fill(tf.shape(n[:, :1]), n_above), n, tf.fill(tf.shape(n[:, :1]), n_below)], axis=1
-    )
+    above = tf.fill(tf.shape(n[:, :1]), n_above)
+    below = tf.fill(tf.shape(n[:, :1]), n_below)
+    n = tf.concat([above, n, below], axis=1)
     seed = seeds.tensor_seed(seed, "simulations") if isinstance(seed, int) else seed
 
     systems = mu_a.shape[0]
@@ -153,10 +153,10 @@ def monte_carlo(
     ends = [photons * batch // count for batch in range(count + 1)]
 
     def run(batch: int) -> tf.Tensor:
-        share = ends[batch + 1] - ends[batch]
-        return simulate(
-            mu_a, mu_s, g, n, thickness, tf.constant(share), seeds.fold_in(seed, batch), lanes=lanes
-        )[0]
+        share = tf.constant(ends[batch + 1] - ends[batch])
+        own_seed = seeds.fold_in(seed, batch)
+        sums, _ = simulate(mu_a, mu_s, g, n, thickness, share, own_seed, lanes=lanes)
+        return sums
 
     if count == 1:
         sums = run(0)
@@ -467,31 +467,20 @@ def _check(
     n: np.ndarray,
     thickness: np.ndarray,
 ) -> None:
-    last = np.isinf(thickness[..., -1])
+    infinite = np.isinf(thickness[..., -1])
+    ends_packets = (mu_a[..., -1] > 0) & (mu_s[..., -1] > 0)
+    finite = np.all(np.isfinite(thickness[..., :-1]))
+    coefficients = "finite coefficients of 0 or more"
+    thick = "positive thicknesses, finite but for the last layer's"
+    ending = "absorption and scattering in an infinite layer, without which packets never end"
     rules = {
         "photons": (photons >= 1, "one packet or more", photons),
-        "mu_a": (
-            bool(np.all(np.isfinite(mu_a) & (mu_a >= 0))),
-            "finite coefficients of 0 or more",
-            mu_a,
-        ),
-        "mu_s": (
-            bool(np.all(np.isfinite(mu_s) & (mu_s >= 0))),
-            "finite coefficients of 0 or more",
-            mu_s,
-        ),
-        "g": (bool(np.all(np.abs(g) < 1)), "anisotropies between -1 and 1", g),
-        "n": (bool(np.all(np.isfinite(n) & (n > 0))), "positive refractive indices", n),
-        "thickness": (
-            bool(np.all(thickness > 0) and np.all(np.isfinite(thickness[..., :-1]))),
-            "positive thicknesses, finite but for the last layer's",
-            thickness,
-        ),
-        "thickness of the last layer": (
-            bool(np.all(~last | ((mu_a[..., -1] > 0) & (mu_s[..., -1] > 0)))),
-            "absorption and scattering in an infinite layer, without which packets never end",
-            thickness,
-        ),
+        "mu_a": (np.all(np.isfinite(mu_a) & (mu_a >= 0)), coefficients, mu_a),
+        "mu_s": (np.all(np.isfinite(mu_s) & (mu_s >= 0)), coefficients, mu_s),
+        "g": (np.all(np.abs(g) < 1), "anisotropies between -1 and 1", g),
+        "n": (np.all(np.isfinite(n) & (n > 0)), "positive refractive indices", n),
+        "thickness": (np.all(thickness > 0) and finite, thick, thickness),
+        "thickness of the last layer": (np.all(~infinite | ends_packets), ending, thickness),
     }
     for name, (fine, expected, got) in rules.items():
         if not fine:

@@ -1,6 +1,5 @@
 """Bijections one after another."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -12,6 +11,7 @@ from bayesinn.bijections.repeated import Apply, apply_groups, equal_groups
 from bayesinn.bijections.reversible import reversible_forward
 from bayesinn.core.compilation import is_for_xla
 from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 
 WARN_ABOVE = 1e-3
 STORE_ABOVE = 1e-2
@@ -171,9 +171,7 @@ class Chain(Bijection):
                 "Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train "
                 "in float64."
             )
-            warnings.warn(
-                f"Chain of {len(self.bijections)} bijections: {found}. {do}", stacklevel=3
-            )
+            warn(f"Chain of {len(self.bijections)} bijections: {found}. {do}")
 
     def _apply(self, links: Sequence[Bijection], apply: Apply, x: tf.Tensor) -> Mapped:
         """Apply links one after another, equal ones in a loop if XLA compiles them."""

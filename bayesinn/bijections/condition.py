@@ -4,13 +4,13 @@
 """
 
 import functools
-import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 
 #: A condition in full; a tensor in its place is its features.
 Condition = Mapping[str, tf.Tensor]
@@ -60,11 +60,10 @@ def warn_of_unread(returned: Iterable[str], read: Collection[str], summary: str)
     """Warn where a summary returns entries that nothing reads: what it knows is then lost."""
     unread = [] if EVERY in read else sorted(set(returned) - set(read))
     if unread:
-        warnings.warn(
+        warn(
             f"{summary} returns {', '.join(map(repr, unread))}, which no flow, bijection or "
             f"summary reads. Use a flow that does, such as bi.flows.Framed(flow) for 'location' "
             f"and 'root', or another summary.",
-            stacklevel=2,
         )
 
 

@@ -149,14 +149,21 @@ def compare_runs(
     """
     simulations = check_integer("Argument 'simulations'", simulations, 2)
     if not 2 <= len(runs) <= len(plots.CURVES):
-        expected = f"2 to {len(plots.CURVES)} folders"
-        do = "pass folders of runs, such as 'runs/a', 'runs/b'"
-        raise InputError(_SUBJECT, expected=expected, got=f"{len(runs)}", do=do)
+        raise InputError(
+            _SUBJECT,
+            expected=f"2 to {len(plots.CURVES)} folders",
+            got=f"{len(runs)}",
+            do="pass folders of runs, such as 'runs/a', 'runs/b'",
+        )
     given: list[Simulator | None] = [*simulators] or [None]
     given = given * len(runs) if len(given) == 1 else given
     if len(given) != len(runs):
-        do = "pass one for each run, or one for all"
-        raise InputError("Simulators", expected=f"{len(runs)}", got=f"{len(given)}", do=do)
+        raise InputError(
+            "Simulators",
+            expected=f"{len(runs)}",
+            got=f"{len(given)}",
+            do="pass one for each run, or one for all",
+        )
     glances = [look_at(Path(run).expanduser()) for run in runs]
     names = _names(glances)
     posteriors: dict[str, Any] = {
@@ -166,18 +173,21 @@ def compare_runs(
     first = next(iter(posteriors.values()))
     simulator = first.simulator
     for name, posterior in posteriors.items():
-        if posterior.simulator.shapes["observables"] != simulator.shapes["observables"]:
-            expected = f"observables {simulator.shapes['observables']}, as of {names[0]!r}"
-            got = f"{posterior.simulator.shapes['observables']} of {name!r}"
-            raise InputError(_SUBJECT, expected=expected, got=got, do="compare runs of like data")
+        own = posterior.simulator.shapes["observables"]
+        if own != simulator.shapes["observables"]:
+            raise InputError(
+                _SUBJECT,
+                expected=f"observables {simulator.shapes['observables']}, as of {names[0]!r}",
+                got=f"{own} of {name!r}",
+                do="compare runs of like data",
+            )
     rows = _rows(simulator, held_out, simulations, seed)
     nats = {name: _nats(posterior, rows) for name, posterior in posteriors.items()}
-    table = pd.DataFrame(
-        {
-            name: {**glance.row(), **_gain(nats[name], nats[names[0]], name == names[0])}
-            for name, glance in zip(names, glances, strict=True)
-        }
-    ).T.infer_objects()
+    lines = {
+        name: {**glance.row(), **_gain(nats[name], nats[names[0]], name == names[0])}
+        for name, glance in zip(names, glances, strict=True)
+    }
+    table = pd.DataFrame(lines).T.infer_objects()
     for column in ("loss", "nats", "gain", "error"):
         table[column] = table[column].astype(float)
     observed = simulator.observed if data is None else data
@@ -189,13 +199,7 @@ def compare_runs(
             name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
             for name, posterior in posteriors.items()
         }
-        parts = {
-            name: posterior_table(values, posteriors[name].simulator.labels)
-            for name, values in draws.items()
-        }
-        together = pd.concat(parts, names=["run", "parameter"]).swaplevel()
-        order = list(dict.fromkeys(together.index.get_level_values("parameter")))
-        tables = together.loc[order]
+        tables = _table_of_all(posteriors, draws)
     known = {name: posterior.history for name, posterior in posteriors.items()}
     histories = {
         name: history for name, history in known.items() if history is not None and len(history)
@@ -220,6 +224,19 @@ def _names(glances: Sequence[RunGlance]) -> list[str]:
     if len(set(paths)) == len(paths):
         return paths
     raise InputError(_SUBJECT, expected="different folders", got=str(paths), do="name each once")
+
+
+def _table_of_all(
+    posteriors: Mapping[str, Posterior], draws: Mapping[str, Mapping[str, np.ndarray]]
+) -> pd.DataFrame:
+    """Return a row for each parameter and run, the runs of a parameter below each other."""
+    parts = {
+        name: posterior_table(values, posteriors[name].simulator.labels)
+        for name, values in draws.items()
+    }
+    together = pd.concat(parts, names=["run", "parameter"]).swaplevel()
+    order = list(dict.fromkeys(together.index.get_level_values("parameter")))
+    return together.loc[order]
 
 
 def _rows(

@@ -44,13 +44,7 @@ class Table(NamedTuple):
         self, line: int, column: str | int | None, *, expected: str, got: str, do: str
     ) -> InputError:
         """Return the error for a place in the file."""
-        where = (
-            ""
-            if column is None
-            else f", column {column!r}"
-            if isinstance(column, str)
-            else f", column {column}"
-        )
+        where = "" if column is None else f", column {column!r}"
         return InputError(
             f"{str(self.path)!r}, line {line}{where}", expected=expected, got=got, do=do
         )

@@ -86,9 +86,12 @@ def find_runs(folder: Path) -> list[RunGlance]:
         except (BayesinnError, OSError, ValueError, TypeError, AttributeError):
             continue  # another program's, or damaged
     if not found:
-        got = "none" if folder.is_dir() else "no such folder"
-        do = "name the folder that runs are in, such as runs; bayesinn train makes one"
-        raise InputError(f"Folder {str(folder)!r}", expected="run folders", got=got, do=do)
+        raise InputError(
+            f"Folder {str(folder)!r}",
+            expected="run folders",
+            got="none" if folder.is_dir() else "no such folder",
+            do="name the folder that runs are in, such as runs; bayesinn train makes one",
+        )
     return found
 
 

@@ -33,8 +33,12 @@ def compare_models(
     comparison = ModelComparison(list(simulators), named_summary(summary))
     given = simulators[0].observed if data is None else data
     if given is None:
-        expected = f"one, as none ships with {simulators[0].name!r}"
-        raise InputError("Observation", expected=expected, got="none", do="pass --data FILE")
+        raise InputError(
+            "Observation",
+            expected=f"one, as none ships with {simulators[0].name!r}",
+            got="none",
+            do="pass --data FILE",
+        )
     observations = check_observations(simulators[0], given)
     comparison.fit(comparison.simulate(simulations, seed), steps=steps, seed=seed)
     lines = [repr(comparison.calibration(_CALIBRATION, seed)), ""]

@@ -37,9 +37,9 @@ def check_file(data: Path | None) -> None:
 
         read_table(data.expanduser())
     elif data is not None and not data.expanduser().is_file():
-        subject = "Data file"
-        do = "check the path"
-        raise InputError(subject, expected="a file", got=f"no file {str(data)!r}", do=do)
+        raise InputError(
+            "Data file", expected="a file", got=f"no file {str(data)!r}", do="check the path"
+        )
 
 
 def collect_options(

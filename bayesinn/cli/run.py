@@ -18,7 +18,6 @@ run.json        what tables and reports runs wrote here; no other file is replac
 
 import contextlib
 import functools
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from bayesinn.core.html import facts_html
 from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_path
+from bayesinn.core.warning import warn
 from bayesinn.diagnosis.diagnosing import diagnose
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.observed import posterior_figures, predictive_figures
@@ -253,9 +253,8 @@ class Run:
         if predicted and replicated is None:
             # Far out of distribution simulations may overflow; the posterior is returned all the
             # same.
-            warnings.warn(
+            warn(
                 "no predictive figures: data simulated from the posterior are not finite",
-                stacklevel=2,
             )
         for name in observed:
             figure = self._figure(f"predictive_{name}")

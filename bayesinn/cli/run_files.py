@@ -68,9 +68,12 @@ class RunFiles:
 
     def _refusal(self, names: str) -> InputError:
         subject = f"Run folder {str(self.folder)!r}"
-        expected = f"no such file, or what a run has written, see {_LIST}"
-        do = "choose another folder with --output, or move what is yours away"
-        return InputError(subject, expected=expected, got=f"{names} of something else", do=do)
+        return InputError(
+            subject,
+            expected=f"no such file, or what a run has written, see {_LIST}",
+            got=f"{names} of something else",
+            do="choose another folder with --output, or move what is yours away",
+        )
 
 
 def _fingerprint(file: Path) -> str:

@@ -90,9 +90,12 @@ class ModelComparison(Summarised):
         count = len(self.simulators)
         given = np.ones(count) if weights is None else np.asarray(weights, float)
         if given.shape != (count,) or not np.all(given > 0.0) or not np.isfinite(given).all():
-            expected = f"{count} positive numbers"
-            subject = "ModelComparison, argument 'weights'"
-            raise InputError(subject, expected=expected, got=f"{weights}", do="leave them out")
+            raise InputError(
+                "ModelComparison, argument 'weights'",
+                expected=f"{count} positive numbers",
+                got=f"{weights}",
+                do="leave them out",
+            )
         self.weights = given / given.sum()
         flow = ModelFlow(count, hidden)
         summaries = choose_summaries(self.simulators[0], summary).networks
@@ -193,8 +196,12 @@ class ModelComparison(Summarised):
         """
         name = self.names[0] if against is None else against
         if name not in self.names:
-            expected = f"a model out of {list(self.names)}"
-            raise InputError("Argument 'against'", expected=expected, got=repr(name), do="name one")
+            raise InputError(
+                "Argument 'against'",
+                expected=f"a model out of {list(self.names)}",
+                got=repr(name),
+                do="name one",
+            )
         observations, condition, _ = self.encode_data(data)
         # The prior odds divided out.
         evidence = self._log_probs(condition[FEATURES]) - np.log(self.weights)
@@ -239,10 +246,12 @@ class ModelComparison(Summarised):
         """Refuse numbers of models that there are not."""
         count = len(self.names)
         if not np.isin(rows[MODEL], np.arange(count)).all():
-            got = f"{rows[MODEL].min()} to {rows[MODEL].max()}"
-            do = "pass what simulate(n, seed) returns"
-            expected = f"numbers from 0 to {count - 1} as {MODEL!r}"
-            raise InputError("Training data", expected=expected, got=got, do=do)
+            raise InputError(
+                "Training data",
+                expected=f"numbers from 0 to {count - 1} as {MODEL!r}",
+                got=f"{rows[MODEL].min()} to {rows[MODEL].max()}",
+                do="pass what simulate(n, seed) returns",
+            )
 
     def describe_training(self, model: ComparisonModel) -> str:  # type: ignore[override]
         return f"{self!r}; {count_weights(model):,} weights"
@@ -285,8 +294,12 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
     for simulator in simulators:
         check_type(f"{subject}, each", simulator, Simulator, "a Simulator", do)
     if len({simulator.name for simulator in simulators}) < max(2, len(simulators)):
-        got = f"{[simulator.name for simulator in simulators]}"
-        raise InputError(subject, expected="two or more, of different names", got=got, do=do)
+        raise InputError(
+            subject,
+            expected="two or more, of different names",
+            got=f"{[simulator.name for simulator in simulators]}",
+            do=do,
+        )
     for simulator in simulators:
         first, other = (
             {
@@ -299,11 +312,17 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
         )
         for kind, value in first.items():
             if other[kind] != value:
-                expected = f"the same {kind} of all models: {value}"
-                got = f"{other[kind]} of {simulator.name!r}"
-                do = "return the same names and shapes, in the same order, from each simulator"
-                raise InputError(subject, expected=expected, got=got, do=do)
+                raise InputError(
+                    subject,
+                    expected=f"the same {kind} of all models: {value}",
+                    got=f"{other[kind]} of {simulator.name!r}",
+                    do="return the same names and shapes, in the same order, from each simulator",
+                )
     if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
-        expected = f"no variable of the name {MODEL!r}, which numbers the simulators"
-        raise InputError(subject, expected=expected, got="one", do="rename it")
+        raise InputError(
+            subject,
+            expected=f"no variable of the name {MODEL!r}, which numbers the simulators",
+            got="one",
+            do="rename it",
+        )
     return tuple(simulators)

@@ -32,11 +32,13 @@ def _check_backend() -> None:
 
         chosen = keras.config.backend()
     if chosen != "tensorflow":
-        do = (
-            'set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before '
-            "Keras is imported"
+        raise InputError(
+            "Backend of Keras",
+            expected="'tensorflow'",
+            got=repr(chosen),
+            do='set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before '
+            "Keras is imported",
         )
-        raise InputError("Backend of Keras", expected="'tensorflow'", got=repr(chosen), do=do)
 
 
 _check_backend()

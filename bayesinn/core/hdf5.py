@@ -68,7 +68,7 @@ def read_array(
     if (
         not bounded
         or filters - _FILTERS
-        or any(c > n for c, n in zip(item.chunks or (), item.shape, strict=False))
+        or any(chunk > size for chunk, size in zip(item.chunks or (), item.shape, strict=False))
     ):
         raise ValueError(
             f"{name} claims more data than the file has, or is packed in an unknown way"

@@ -6,7 +6,7 @@ Tables and figures show one number at a time, so a vector parameter ``beta`` of 
 appears as the columns ``beta[0]``, ``beta[1]``, ``beta[2]``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,6 +89,12 @@ class Labels:
         """Return the text for an axis: the label, and the unit in brackets if there is one."""
         unit = self.unit(column)
         return f"{self.label(column)} [{unit}]" if unit else self.label(column)
+
+    def of(self, names: Collection[str]) -> "Labels":
+        """Return the labels and units of some names, to declare another simulator with."""
+        labels = {name: text for name, text in self.labels.items() if name in names}
+        units = {name: text for name, text in self.units.items() if name in names}
+        return Labels(labels, units)
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:

@@ -41,8 +41,9 @@ def reraise_as(
     except error:
         raise
     except kinds as cause:
-        got = f"{type(cause).__name__}: {cause}"
-        raise error(subject, expected=expected, got=got, do=do) from cause
+        raise error(
+            subject, expected=expected, got=f"{type(cause).__name__}: {cause}", do=do
+        ) from cause
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -104,18 +105,16 @@ def check_entry(
     A schema is a type, a tuple of types, a list of one schema, or a dict of required entries or
     ``{str: schema}``.
     """
-    kinds = (
-        schema
-        if isinstance(schema, tuple)
-        else (schema if isinstance(schema, type) else type(schema),)
-    )
-    fits = isinstance(value, (*kinds, int) if float in kinds else kinds) and not isinstance(
-        value, bool
-    )
-    if not fits:
-        expected = " or ".join(_WORDS[kind] for kind in kinds)
-        got = repr(value)[:200]
-        raise error(f"{subject}, entry {name!r}", expected=expected, got=got, do=do)
+    kind = schema if isinstance(schema, type) else type(schema)
+    kinds = schema if isinstance(schema, tuple) else (kind,)
+    accepted = (*kinds, int) if float in kinds else kinds
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        raise error(
+            f"{subject}, entry {name!r}",
+            expected=" or ".join(_WORDS[kind] for kind in kinds),
+            got=repr(value)[:200],
+            do=do,
+        )
     if isinstance(schema, list):
         for position, item in enumerate(value):
             check_entry(subject, f"{name}[{position}]", item, schema[0], do, error)

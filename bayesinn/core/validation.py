@@ -73,8 +73,12 @@ def check_choice(
     """Raise unless a value is one of the choices, of the same type."""
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         *others, last = map(repr, choices)
-        expected = f"{', '.join(others)} or {last}" if others else last
-        raise error(subject, expected=expected, got=repr(value), do=do)
+        raise error(
+            subject,
+            expected=f"{', '.join(others)} or {last}" if others else last,
+            got=repr(value),
+            do=do,
+        )
 
 
 def check_type(

@@ -111,13 +111,7 @@ def diagnose(
     seed = seeds.check_seed(seed)
     level = check_level(level)
     held_out = _held_out(posterior, data, simulations)
-    if held_out is not None:
-        simulations = len(next(iter(held_out.parameters.values())))
-        do = "hold out more rows"
-        simulations = check_integer("Rows of argument 'data'", simulations, _FEWEST, do=do)
-    elif simulations is not None:
-        do = f"leave it out, or pass {MOST}, which decides nearly all errors"
-        simulations = check_integer("Argument 'simulations'", simulations, _FEWEST, do=do)
+    simulations = _count_data_sets(held_out, simulations)
     draws = check_integer("Argument 'draws'", draws, least=5)
     check_flag("Argument 'progress'", progress)
     do = "pass {'name': function of parameters and data}"
@@ -148,15 +142,17 @@ def diagnose(
         )
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    numbers = {
-        name: str(value)
-        for name, value in {"draws": draws, "seed": seed}.items()
-        if value != _USUAL[name]
-    }
+    usual = {"draws": draws, "seed": seed}
+    given = {name: str(value) for name, value in usual.items() if value != _USUAL[name]}
     others = {"data": data, "observed": observed, "quantities": quantities, "larger": larger}
-    again = partial(
-        _call, numbers | {name: name for name, value in others.items() if value is not None}
-    )
+    given |= {name: name for name, value in others.items() if value is not None}
+    return _with_descriptions(found, posterior, partial(_call, given))
+
+
+def _with_descriptions(
+    found: Diagnosis, posterior: Posterior, again: Callable[[str, int], str]
+) -> Diagnosis:
+    """Return a diagnosis with what its report says of simulator and posterior."""
     simulator = posterior.simulator
     told = {
         "Simulator": simulator.name,
@@ -180,6 +176,21 @@ def diagnose(
     )
 
 
+def _count_data_sets(held_out: Simulations | None, simulations: int | None) -> int | None:
+    """Return the number of data sets, checked; None where it is to be found out."""
+    if held_out is not None:
+        rows = len(next(iter(held_out.parameters.values())))
+        return check_integer("Rows of argument 'data'", rows, _FEWEST, do="hold out more rows")
+    if simulations is None:
+        return None
+    return check_integer(
+        "Argument 'simulations'",
+        simulations,
+        _FEWEST,
+        do=f"leave it out, or pass {MOST}, which decides nearly all errors",
+    )
+
+
 def _held_out(
     posterior: Posterior, data: Mapping[str, Any] | None, simulations: int | None
 ) -> Simulations | None:
@@ -193,9 +204,12 @@ def _held_out(
     if data is None:
         return None
     if simulations is not None:
-        got = f"both, simulations={simulations!r}"
-        do = "leave one of them out"
-        raise InputError(subject, expected="data, or a number", got=got, do=do)
+        raise InputError(
+            subject,
+            expected="data, or a number",
+            got=f"both, simulations={simulations!r}",
+            do="leave one of them out",
+        )
     return held_out_rows(posterior.simulator, data)
 
 
@@ -288,13 +302,13 @@ def misspecification(
     check_type("Argument 'posterior'", posterior, Posterior, "a posterior", _POSTERIORS)
     observations = check_observations(posterior.simulator, data)
     if not observations.batched:
-        subject = "Observations to test together"
-        expected = "a batch of them: arrays (n_obs, ...)"
-        do = (
-            "look at the p-value of sample(...) or infer(...), which is for one; or add a first "
-            "axis"
+        raise InputError(
+            "Observations to test together",
+            expected="a batch of them: arrays (n_obs, ...)",
+            got="one observation",
+            do="look at the p-value of sample(...) or infer(...), which is for one; or add a first "
+            "axis",
         )
-        raise InputError(subject, expected=expected, got="one observation", do=do)
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.given({**fresh.observables, **fresh.context}).features
     return test(posterior.given(observations).features, simulated, seed=seed, level=level)

@@ -104,8 +104,9 @@ class Finding:
             grades = set(self.errors["grade"])
             return next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
         grade = self.check.judge(self.result)
-        unsure = grade == OUTSIDE and self.p_value > self.error()
-        return (FLAGGED if self.check.sentence else UNDECIDED) if unsure else grade
+        if grade == OUTSIDE and self.p_value > self.error():
+            return FLAGGED if self.check.sentence else UNDECIDED
+        return grade
 
     @property
     def needs_draws(self) -> bool:

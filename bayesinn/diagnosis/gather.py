@@ -74,6 +74,10 @@ def gather(
         one = {name: value[:, None] for name, value in truth.items()}
         return given.log_prob(one)[:, 0], given.log_prob(values)
 
+    def compute_prior_log_prob() -> Pair:
+        of_draws = given.prior_log_prob(flatten(values))
+        return given.prior_log_prob(truth), of_draws.reshape(simulations, draws)
+
     def encode() -> Pair:
         if not given.codes:
             raise MissingEvidence("the posterior has no latent codes")
@@ -98,27 +102,23 @@ def gather(
         stage("sampling around the observation")
         return observe(posterior, observation, given.features[:part], draws, seed, level)
 
+    prior_draws = simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
     return Evidence(
         truth,
         values,
-        map_tensors(
-            np.asarray, simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
-        ),
+        map_tensors(np.asarray, prior_draws),
         simulator.labels,
         seed,
         level,
         data,
         log_prob=compute_log_prob,
-        prior_log_prob=lambda: (
-            given.prior_log_prob(truth),
-            given.prior_log_prob(flatten(values)).reshape(simulations, draws),
-        ),
-        log_likelihood=partial(evaluate_likelihood, likelihood) if likelihood is not None else None,
-        other_log_prob=partial(larger.log_prob, truth, data) if larger is not None else None,
+        prior_log_prob=compute_prior_log_prob,
+        log_likelihood=None if likelihood is None else partial(evaluate_likelihood, likelihood),
+        other_log_prob=None if larger is None else partial(larger.log_prob, truth, data),
         references=estimate,
         quantities=partial(evaluate, quantities, truth, values, data) if quantities else None,
         latent=encode,
-        observation=partial(gather_around, observation) if observation is not None else None,
+        observation=None if observation is None else partial(gather_around, observation),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
     )
 
@@ -181,18 +181,16 @@ def evaluate(
     for name, quantity in quantities.items():
         rows = np.empty((count, size))
         for index in range(count):
-            parameters, observation = (
-                {key: value[index] for key, value in part.items()} for part in (both, data)
-            )
+            parameters = {key: value[index] for key, value in both.items()}
+            observation = {key: value[index] for key, value in data.items()}
             row = np.asarray(quantity(parameters, observation), dtype=float)
             if row.shape != (size,):
-                expected = f"one number for each of {size} sets of parameters: shape ({size},)"
-                do = (
-                    "compute on the first axis of the parameters; the data are one observation, "
-                    "without batch axis"
-                )
                 raise InputError(
-                    f"test quantity {name!r}", expected=expected, got=f"shape {row.shape}", do=do
+                    f"test quantity {name!r}",
+                    expected=f"one number for each of {size} sets of parameters: shape ({size},)",
+                    got=f"shape {row.shape}",
+                    do="compute on the first axis of the parameters; the data are one observation, "
+                    "without batch axis",
                 )
             rows[index] = row
         result[name] = rows[:, 0], rows[:, 1:]

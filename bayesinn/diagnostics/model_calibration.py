@@ -93,9 +93,12 @@ def model_calibration(
     count = len(names)
     known = truth.shape == probabilities.shape[:1] and np.isin(truth, np.arange(count)).all()
     if not known or probabilities.shape != (len(truth), count):
-        expected = f"numbers (n,) from 0 to {count - 1}, and probabilities (n, {count})"
-        got = f"shapes {truth.shape} and {probabilities.shape}"
-        raise InputError("Model probabilities", expected=expected, got=got, do="reshape them")
+        raise InputError(
+            "Model probabilities",
+            expected=f"numbers (n,) from 0 to {count - 1}, and probabilities (n, {count})",
+            got=f"shapes {truth.shape} and {probabilities.shape}",
+            do="reshape them",
+        )
     place = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
     member = place[None] == np.arange(_BINS)[:, None, None]
     counts = member.sum(axis=1)

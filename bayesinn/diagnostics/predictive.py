@@ -1,6 +1,5 @@
 """Posterior predictive checks: whether data simulated from the posterior resemble the observed."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.predictive_statistics import Statistic, default_statistics, own_statistics
 from bayesinn.diagnostics.tested import Result, p_values
@@ -163,9 +163,8 @@ def predictive_checks(
         tuple(map(": ".join, found)), observables, labels, real, replicated, p_value, level
     )
     if len(table) - 1 < result.draws_needed:
-        warnings.warn(
+        warn(
             f"predictive checks: {result.summary} ({len(found)} statistics, level {level})",
-            stacklevel=2,
         )
     return result
 

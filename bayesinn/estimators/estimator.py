@@ -297,10 +297,12 @@ class Estimator(Registered, ABC):
     def model(self) -> Trainable:
         """What was trained."""
         if self._model is None:
-            expected = f"a trained {type(self).__name__}"
-            got = "one that was never trained"
-            do = "call fit(...) first, or bi.load(folder)"
-            raise InputError(self._subject, expected=expected, got=got, do=do)
+            raise InputError(
+                self._subject,
+                expected=f"a trained {type(self).__name__}",
+                got="one that was never trained",
+                do="call fit(...) first, or bi.load(folder)",
+            )
         return self._model
 
     @property
@@ -348,10 +350,12 @@ class Estimator(Registered, ABC):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""
-        expected = "a folder, which keeps every bit"
-        do = "call save(folder), and bi.load(folder) where it is needed"
-        got = "pickle, copy or joblib"
-        raise InputError(f"Copy of {self._subject}", expected=expected, got=got, do=do)
+        raise InputError(
+            f"Copy of {self._subject}",
+            expected="a folder, which keeps every bit",
+            got="pickle, copy or joblib",
+            do="call save(folder), and bi.load(folder) where it is needed",
+        )
 
     @property
     def _subject(self) -> str:

@@ -121,11 +121,8 @@ def plan_fit(
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, seed, optimization)
-    context = None if simulator is None else simulator.context
     identity = {
-        "simulator": None if simulator is None else simulator.name,
-        "prior": None if simulator is None else prior_text(simulator.prior),
-        "context": None if context is None else prior_text(context),
+        **_model_in_words(simulator),
         "network": estimator.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": given.fingerprint,
@@ -158,6 +155,14 @@ def plan_fit(
         simulator_record,
         ends_at,
     )
+
+
+def _model_in_words(simulator: Simulator | None) -> dict[str, str | None]:
+    """Return what a run is told from others by, of its simulator."""
+    if simulator is None:
+        return dict.fromkeys(("simulator", "prior", "context"))
+    context = None if simulator.context is None else prior_text(simulator.context)
+    return {"simulator": simulator.name, "prior": prior_text(simulator.prior), "context": context}
 
 
 def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:

@@ -105,8 +105,8 @@ def load(
         known = own or find(part["simulator"], trust_source)
         identity.check(part, known, _OWNER, check_simulator)
         found.append(known)
-    several = "models" in saved.entries
-    return _restored(kind, saved, tuple(found) if several else found[0] if found else None)
+    simulators = tuple(found) if "models" in saved.entries else next(iter(found), None)
+    return _restored(kind, saved, simulators)
 
 
 def _load_members(folder: Path, *options: Any) -> Joined:

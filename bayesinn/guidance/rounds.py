@@ -184,16 +184,7 @@ def truncated_rounds(
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
     files = RoundFiles(place, check_simulator)
     settings = {
-        "format": 1,
-        "simulator": simulator.name,
-        **{
-            kind: {name: list(shape) for name, shape in shapes.items()}
-            for kind, shapes in simulator.shapes.items()
-        },
-        "observation": fingerprint(
-            {name: value.astype(np.float64) for name, value in checked.arrays.items()}
-        ),
-        "network": posterior.network_configuration(),
+        **_identity(posterior, checked.arrays),
         "simulations": simulations,
         "mass": mass,
         "seed": seed,
@@ -219,13 +210,9 @@ def truncated_rounds(
             fresh, failed = _simulated(files, truncation, number, simulations, seed)
             known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
             used = len(next(iter(known.values())))
+            share = truncation.share
             rows.append(
-                {
-                    "simulations": simulations,
-                    "share": truncation.share,
-                    "failed": failed,
-                    "used": used,
-                }
+                {"simulations": simulations, "share": share, "failed": failed, "used": used}
             )
             kept = files.posterior(number, simulator)
             last = kept or posterior.untrained()
@@ -235,6 +222,22 @@ def truncated_rounds(
                 files.keep_posterior(number, last)
     table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
     return TruncatedRounds(last, one, table, truncation)
+
+
+def _identity(posterior: FittedPosterior, observation: Arrays) -> dict[str, Any]:
+    """Return what the rounds in a folder are of, in plain values; the observation is (1, ...)."""
+    shapes = {
+        kind: {name: list(shape) for name, shape in of_kind.items()}
+        for kind, of_kind in posterior.simulator.shapes.items()
+    }
+    values = {name: value.astype(np.float64) for name, value in observation.items()}
+    return {
+        "format": 1,
+        "simulator": posterior.simulator.name,
+        **shapes,
+        "observation": fingerprint(values),
+        "network": posterior.network_configuration(),
+    }
 
 
 def _fit(

@@ -99,12 +99,10 @@ class Truncation:
         found = 0
         most = _MOST_BATCHES * -(-n // 1_000)
         for _ in range(most):
-            few = self.share < _LEAST_SHARE
-            proposed = (
-                self._thinned(generator)
-                if few
-                else self._prior(generator, _BATCH if self.parts else n)
-            )
+            if self.share < _LEAST_SHARE:
+                proposed = self._thinned(generator)
+            else:
+                proposed = self._prior(generator, _BATCH if self.parts else n)
             inside = self.contains(proposed)
             kept.append(take(proposed, inside))
             found += int(inside.sum())

@@ -33,10 +33,8 @@ class SetNetwork(PosteriorNetwork):
     def persons(self, inputs: Tensors, masks: Tensors, training: bool = False) -> tf.Tensor:
         """Return summaries (n, persons, c) of all persons, padding included."""
         most = masks[self.count].shape[1]
-        parts, valid = (
-            {name: flatten(value) for name, value in part.items() if name != self.count}
-            for part in (inputs, masks)
-        )
+        parts = {name: flatten(value) for name, value in inputs.items() if name != self.count}
+        valid = {name: flatten(value) for name, value in masks.items() if name != self.count}
         condition = super().condition(parts, valid, training)
         if len(condition) > 1:
             raise InputError(

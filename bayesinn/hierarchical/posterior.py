@@ -148,9 +148,12 @@ class HierarchicalPosterior(TrainedPosterior):
         """
         observations, condition, inputs = self.encode_data(data)
         if observations.batched:
-            expected = "one data set, arrays (persons, ...)"
-            got = f"{observations.count} of them"
-            raise InputError("Data", expected=expected, got=got, do="ask for one at a time")
+            raise InputError(
+                "Data",
+                expected="one data set, arrays (persons, ...)",
+                got=f"{observations.count} of them",
+                do="ask for one at a time",
+            )
         values = self._everyone(observations.arrays, draws, seed)
         compared = np.asarray(self.model.network.compared(condition))
         typical = self.reference.compare(compared, inputs)
@@ -190,9 +193,12 @@ class HierarchicalPosterior(TrainedPosterior):
         persons = self._check_persons(data)
         names = np.arange(persons.count) if ids is None else np.asarray(ids)
         if names.shape != (persons.count,) or len(set(names.tolist())) < persons.count:
-            expected = f"{persons.count} different numbers or texts, one for each person"
-            do = "leave them out, to count from 0"
-            raise InputError("Argument 'ids'", expected=expected, got=f"{ids}", do=do)
+            raise InputError(
+                "Argument 'ids'",
+                expected=f"{persons.count} different numbers or texts, one for each person",
+                got=f"{ids}",
+                do="leave them out, to count from 0",
+            )
         values = self.sample_all(data, draws=draws, seed=seed)
         return person_tree(
             self.person, self.levels, persons, values, names, seed, predictive, progress
@@ -302,10 +308,12 @@ class HierarchicalPosterior(TrainedPosterior):
         fewest = self.levels.fewest
         most = self.levels.most
         if not persons.batched or not fewest <= persons.count <= most:
-            got = f"{persons.count}" if persons.batched else f"one {axis}, without it"
-            expected = f"arrays ({axis}, ...) with {fewest} to {most} along that axis"
-            do = "train with other sizes=(fewest, most)"
-            raise InputError(f"Data for {self.person.name!r}", expected=expected, got=got, do=do)
+            raise InputError(
+                f"Data for {self.person.name!r}",
+                expected=f"arrays ({axis}, ...) with {fewest} to {most} along that axis",
+                got=f"{persons.count}" if persons.batched else f"one {axis}, without it",
+                do="train with other sizes=(fewest, most)",
+            )
         return persons
 
     @full_precision()

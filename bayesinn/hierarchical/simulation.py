@@ -34,10 +34,7 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
     context = {} if simulator.context is None else simulator.context.entries
     sizes = tf.range(levels.fewest, most + 1)
     known = {name for kind in simulator.shapes.values() for name in kind}
-    labels, units = (
-        {name: text for name, text in texts.items() if name in known}
-        for texts in (simulator.labels.labels, simulator.labels.units)
-    )
+    labels = simulator.labels.of(known)
     policy: dict[str, Any] = {
         "on_nonfinite": simulator.on_nonfinite,
         "most_failures": simulator.most_failures,
@@ -49,8 +46,8 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
             levels.count: tfd.FiniteDiscrete(sizes, logits=tf.zeros(len(sizes))),
         },
         name=f"{simulator.name}, sets of {levels.fewest} to {most}",
-        labels=labels,
-        units=units,
+        labels=labels.labels,
+        units=labels.units,
         lengths=dict.fromkeys(simulator.observable_shapes, levels.count),
         missing=simulator.missing,
         recommended=Recommended(batch_size=_BATCH),

@@ -75,19 +75,24 @@ class AmortizedLikelihood(LikelihoodEstimator):
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         super().__init__(simulator)
         if simulator.lengths or simulator.missing is not None:
-            expected = "observables of one length, without missing values"
-            got = f"lengths={simulator.lengths}, missing={simulator.missing}"
-            do = "use bi.LikelihoodRatio or bi.AmortizedPosterior, whose summaries see such data"
-            subject = f"Likelihood of {simulator.name!r}"
-            raise InputError(subject, expected=expected, got=got, do=do)
+            raise InputError(
+                f"Likelihood of {simulator.name!r}",
+                expected="observables of one length, without missing values",
+                got=f"lengths={simulator.lengths}, missing={simulator.missing}",
+                do="use bi.LikelihoodRatio or bi.AmortizedPosterior, whose summaries see such data",
+            )
         if flow is None:
             size = sum(math.prod(shape) for shape in simulator.observable_shapes.values())
             flow = autoregressive(hidden=2 * (max(_HIDDEN, size),))
         do = "choose one, such as bi.flows.autoregressive() or bi.flows.coupling()"
         check_type("Argument 'flow'", flow, Flow, "a Flow", do)
         if flow.density != "exact":
-            expected = "a flow with a density that costs little"
-            raise InputError("Argument 'flow'", expected=expected, got=repr(flow), do=do)
+            raise InputError(
+                "Argument 'flow'",
+                expected="a flow with a density that costs little",
+                got=repr(flow),
+                do=do,
+            )
         self.flow = flow
         self._score: FlowScore | None = None
 

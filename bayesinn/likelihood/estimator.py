@@ -78,11 +78,12 @@ class LikelihoodEstimator(Estimator):
         check_integer("Argument 'chains'", chains, least=2)
         space = self.score().parameters
         if space.discrete:
-            expected = "continuous parameters, which chains can move in"
-            do = "use bi.AmortizedPosterior, or round a continuous parameter in the simulator"
-            subject = f"Posterior of {simulator.name!r} by NUTS"
-            got = f"integers: {list(space.discrete)}"
-            raise InputError(subject, expected=expected, got=got, do=do)
+            raise InputError(
+                f"Posterior of {simulator.name!r} by NUTS",
+                expected="continuous parameters, which chains can move in",
+                got=f"integers: {list(space.discrete)}",
+                do="use bi.AmortizedPosterior, or round a continuous parameter in the simulator",
+            )
         if prior is not None:
             _check_prior(Prior(prior), space)
         derived = derived_simulator(simulator, trials, prior)
@@ -96,9 +97,12 @@ class LikelihoodEstimator(Estimator):
             if name in observed and axes(observed[name]) > len(shape)
         }
         if len({*counts.values(), *([trials] if counts and trials is not None else [])}) > 1:
-            expected = "the same number of trials of each observable"
-            got = f"{counts}" + f", trials={trials}" * (trials is not None)
-            raise InputError("Argument 'observed'", expected=expected, got=got, do="count them")
+            raise InputError(
+                "Argument 'observed'",
+                expected="the same number of trials of each observable",
+                got=f"{counts}" + f", trials={trials}" * (trials is not None),
+                do="count them",
+            )
         return next(iter(counts.values()), trials)
 
 
@@ -106,13 +110,18 @@ def _check_prior(prior: Prior, space: ParameterSpace) -> None:
     """Refuse a prior of other parameters, or outside the support of the one of the training."""
     subject = "Argument 'prior'"
     if prior.event_shapes != space.event_shapes:
-        expected = f"a prior of {space.event_shapes}"
-        do = "name the parameters as the simulator does"
-        raise InputError(subject, expected=expected, got=f"{prior.event_shapes}", do=do)
+        raise InputError(
+            subject,
+            expected=f"a prior of {space.event_shapes}",
+            got=f"{prior.event_shapes}",
+            do="name the parameters as the simulator does",
+        )
     draws = prior.sample(_CHECKED_DRAWS, seeds.tensor_seed(0, "prior"))
     share = float(tf.reduce_mean(tf.cast(space.possible(draws), tf.float32)))
     if share < 1.0:
-        expected = "a prior inside the support of the one that the likelihood was trained on"
-        got = f"{100 * (1.0 - share):.0f} % of its draws outside"
-        do = "narrow it, or train with a wider prior"
-        raise InputError(subject, expected=expected, got=got, do=do)
+        raise InputError(
+            subject,
+            expected="a prior inside the support of the one that the likelihood was trained on",
+            got=f"{100 * (1.0 - share):.0f} % of its draws outside",
+            do="narrow it, or train with a wider prior",
+        )

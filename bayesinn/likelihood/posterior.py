@@ -97,7 +97,9 @@ class LikelihoodPosterior(Posterior):
             name: np.moveaxis(value, 1, 2).reshape(len(value), -1, *value.shape[3:])[:, :count]
             for name, value in sampled.draws.items()
         }
-        return values if observations.batched else {k: v[0] for k, v in values.items()}
+        return (
+            values if observations.batched else {name: value[0] for name, value in values.items()}
+        )
 
     def infer(
         self,
@@ -147,9 +149,12 @@ class LikelihoodPosterior(Posterior):
     def _check(self, data: Mapping[str, Any] | Observations | None) -> Observations:
         data = self.observed if data is None else data
         if data is None:
-            expected = "data, as nothing was observed when the posterior was made"
-            do = "pass them, or make it with likelihood.posterior(observed)"
-            raise InputError(f"{self!r}", expected=expected, got="none", do=do)
+            raise InputError(
+                f"{self!r}",
+                expected="data, as nothing was observed when the posterior was made",
+                got="none",
+                do="pass them, or make it with likelihood.posterior(observed)",
+            )
         return check_observations(self.simulator, data)
 
     def _run(self, observations: Observations, draws: int, seed: int) -> _Sampled:
@@ -165,14 +170,13 @@ class LikelihoodPosterior(Posterior):
             part = map_tensors(lambda value, chosen=chosen: value[chosen], encoded)
             own = seeds.integer_seed(seed, "nuts", number)
             parts.append(self._run_group(part, draws, own))
+        drawn, densities, divergences = zip(*parts, strict=True)
         values = {
-            name: np.concatenate([part[0][name] for part in parts])[: observations.count]
+            name: np.concatenate([group[name] for group in drawn])[: observations.count]
             for name in self.simulator.prior.names
         }
-        log_density, diverged = (
-            np.concatenate([part[index] for part in parts])[: observations.count]
-            for index in (1, 2)
-        )
+        log_density = np.concatenate(densities)[: observations.count]
+        diverged = np.concatenate(divergences)[: observations.count]
         convergence = Convergence.measure(values, diverged)
         convergence.warn(f"{self.simulator.name!r}")
         # Evenly along the chains, which are longer than was asked for.
@@ -223,11 +227,12 @@ class LikelihoodPosterior(Posterior):
         for row in likelihood:
             finite = np.flatnonzero(np.isfinite(row))
             if len(finite) < self.chains:
-                expected = f"{self.chains} prior draws under which the data are possible"
-                got = f"{len(finite)} of {_PRIOR_DRAWS:,}"
-                subject = f"Data for {self.simulator.name!r}"
-                do = "check their units, and what is constant in simulations"
-                raise InputError(subject, expected=expected, got=got, do=do)
+                raise InputError(
+                    f"Data for {self.simulator.name!r}",
+                    expected=f"{self.chains} prior draws under which the data are possible",
+                    got=f"{len(finite)} of {_PRIOR_DRAWS:,}",
+                    do="check their units, and what is constant in simulations",
+                )
             least = min(0.9, share * len(row) / len(finite))
             _, weights, _ = next_temperature(row[finite], 0.0, least)
             chosen = generator.choice(finite, self.chains, replace=False, p=weights / weights.sum())

@@ -48,8 +48,7 @@ class RatioFlow(Flow):
         super().__init__()
         self.hidden = tuple(hidden)
         self.classes = check_integer("RatioFlow, argument 'classes'", classes, least=2)
-        do = "pass 1.0"
-        self.odds = check_number("RatioFlow, argument 'odds'", odds, above=0, do=do)
+        self.odds = check_number("RatioFlow, argument 'odds'", odds, above=0, do="pass 1.0")
         self.activation = activation
 
     def build(self, event_shape: Sequence[int], condition_shape: Any = None) -> None:
@@ -73,9 +72,12 @@ class RatioFlow(Flow):
     ) -> tf.Tensor:
         rows = x.shape[0]
         if rows is not None and rows <= self.classes and training:
-            expected = f"batches of more than {self.classes} rows, as {self!r} has classes"
-            do = "pass a larger batch_size, or RatioFlow(classes=...)"
-            raise InputError("Batch", expected=expected, got=f"{rows} rows", do=do)
+            raise InputError(
+                "Batch",
+                expected=f"batches of more than {self.classes} rows, as {self!r} has classes",
+                got=f"{rows} rows",
+                do="pass a larger batch_size, or RatioFlow(classes=...)",
+            )
         # Rows beside each other are independent; whole batches are evaluated at once.
         shifted = tf.concat([tf.roll(x, -shift, axis=0) for shift in range(self.classes + 1)], 0)
         repeated = tf.tile(condition, (self.classes + 1, 1))

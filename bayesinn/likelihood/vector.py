@@ -72,9 +72,12 @@ class DataVector:
         mean = np.where(vary, squeezed.mean(axis=0), values[0])
         scale = np.where(vary, squeezed.std(axis=0), 1.0)
         if not vary.any():
-            expected = "data of which a part varies"
-            do = "check what the simulator returns"
-            raise InputError(f"Observables {list(shapes)}", expected=expected, got="none", do=do)
+            raise InputError(
+                f"Observables {list(shapes)}",
+                expected="data of which a part varies",
+                got="none",
+                do="check what the simulator returns",
+            )
         return cls(shapes, Frame(compress, mean, scale, whole, vary))
 
     def to_vector(

@@ -45,9 +45,11 @@ class Given(NamedTuple):
 
     def logarithms(self, chosen: Collection[str]) -> "Given":
         """Return all columns, with decimal logarithms of the chosen ones."""
-        return Given(
-            *({k: np.log10(v) if k in chosen else v for k, v in part.items()} for part in self)
-        )
+        parts = [
+            {name: np.log10(value) if name in chosen else value for name, value in part.items()}
+            for part in self
+        ]
+        return Given(*parts)
 
 
 def gather(
@@ -72,9 +74,8 @@ def gather(
         check_finite(f"draws of {name!r}", np.asarray(value))
     given = [columns(plain, batch_ndim=1)]
     for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
-        values = (
-            {} if other is None else plain_draws(other, "prior" if role == "prior" else "posterior")
-        )
+        kind = "prior" if role == "prior" else "posterior"
+        values = {} if other is None else plain_draws(other, kind)
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
             raise InputError(

@@ -1,6 +1,7 @@
 """Dependence: which pairs of parameters are correlated otherwise in the posterior than in truth."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ _MOST_PARAMETERS = 30  # names of more would not fit on a page
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
 # Frame of a pair by the grade of its error.
 _FRAMES = {"outside": "-", "undecided": "--", "within": "", "": ""}
+_OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": BLACK, "linewidth": 1.6}
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
 
 
@@ -40,11 +42,7 @@ def dependence(
     correlation, lines in the colour bar show what is allowed, and frames the grade: drawn through
     where a pair is outside tolerance, dashed where it is undecided.
     """
-    names = [result.parameters[index] for index in choose(result.parameters, shown)]
-    if shown is None and len(names) > _MOST_PARAMETERS:
-        worst = np.argsort(-np.abs(result.excess), kind="stable")
-        kept = [*dict.fromkeys(name for pair in worst for name in result.pairs[pair])]
-        names = [name for name in names if name in kept[:_MOST_PARAMETERS]]
+    names = _chosen(result, shown)
     size = len(names)
     points = 9.0 if size <= 20 else 7.5
     written = [wrapped(labels.label(name), 1.3, points) for name in names]
@@ -57,45 +55,22 @@ def dependence(
     ax = figure.add_subplot()
     matrix = np.full((size, size), np.nan)
     places = {name: place for place, name in enumerate(names)}
-    judged = errors is not None and not errors.empty
-    values = result.excess
-    frames = ["" if inside else "-" for inside in result.inside]
-    reach = _REACH
-    write = "{:+.1f}".format
-    title = "excess of true products [standard errors]"
-    if errors is not None and judged:
-        found = errors.set_index("column").loc[list(result.columns)]
-        values = found["estimate"].to_numpy(float)
-        frames = [_FRAMES[grade] for grade in found["grade"]]
-        allowed = float(found["tolerance"].iloc[0])
-        reach = 2.0 * allowed
-        write = "{:+.2f}".format
-        title = f"error of correlation (lines: allowed, \N{PLUS-MINUS SIGN}{allowed:g})"
-    for pair, value, line in zip(result.pairs, values, frames, strict=True):
+    found = _shown_errors(result, errors)
+    for pair, value, frame in zip(result.pairs, found.values, found.frames, strict=True):
         if not places.keys() >= set(pair):
             continue
         column, row = sorted(places[name] for name in pair)
         matrix[row, column] = value
-        if line:
-            ax.add_patch(
-                Rectangle(
-                    (column - 0.47, row - 0.47),
-                    0.94,
-                    0.94,
-                    fill=False,
-                    edgecolor=BLACK,
-                    linewidth=1.6,
-                    linestyle=line,
-                )
-            )
+        if frame:
+            corner = (column - 0.47, row - 0.47)
+            ax.add_patch(Rectangle(corner, 0.94, 0.94, linestyle=frame, **_OUTLINE))
         if size <= _MOST_NUMBERS:
-            text = write(value).replace("-", "\N{MINUS SIGN}")
-            colour = BLACK if abs(value) < 0.6 * reach else "white"
+            text = f"{value:+.{found.digits}f}".replace("-", "\N{MINUS SIGN}")
+            colour = BLACK if abs(value) < 0.6 * found.reach else "white"
             ax.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     # The last parameter has no column of its own, the first no row.
-    image = ax.imshow(
-        matrix[:, :-1], cmap="RdBu", norm=TwoSlopeNorm(0.0, -reach, reach), aspect="auto"
-    )
+    colours = TwoSlopeNorm(0.0, -found.reach, found.reach)
+    image = ax.imshow(matrix[:, :-1], cmap="RdBu", norm=colours, aspect="auto")
     ax.set_ylim(size - 0.5, 0.5)
     rows = [f"{text}  {index}" if numbered else text for index, text in enumerate(written, 1)]
     ax.set_xticks(
@@ -105,8 +80,44 @@ def dependence(
     if numbered:
         ax.set_xlabel(wrapped(f"1: {labels.label(names[0])}", 3.0, points), fontsize=points)
     bar = figure.colorbar(
-        image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=title
+        image, ax=ax, extend="both", shrink=min(1.0, 4.0 / height), aspect=18, label=found.title
     )
-    for end in (-0.5 * reach, 0.5 * reach) if judged else ():
+    for end in found.allowed:
         bar.ax.axhline(end, color=BLACK, linewidth=1.4)
     return figure
+
+
+class _Errors(NamedTuple):
+    """Value and frame of each pair, and how they are shown."""
+
+    values: np.ndarray
+    frames: list[str]
+    reach: float  # beyond which colours no longer change
+    digits: int
+    title: str
+    allowed: tuple[float, ...] = ()
+
+
+def _shown_errors(result: DependenceResult, errors: pd.DataFrame | None) -> _Errors:
+    """Return the errors of correlations if they are known, or the excess of each pair."""
+    if errors is None or errors.empty:
+        frames = ["" if inside else "-" for inside in result.inside]
+        title = "excess of true products [standard errors]"
+        return _Errors(result.excess, frames, _REACH, 1, title)
+    found = errors.set_index("column").loc[list(result.columns)]
+    values = found["estimate"].to_numpy(float)
+    frames = [_FRAMES[grade] for grade in found["grade"]]
+    allowed = float(found["tolerance"].iloc[0])
+    title = f"error of correlation (lines: allowed, \N{PLUS-MINUS SIGN}{allowed:g})"
+    return _Errors(values, frames, 2.0 * allowed, 2, title, (-allowed, allowed))
+
+
+def _chosen(result: DependenceResult, shown: Sequence[str] | None) -> list[str]:
+    """Return the parameters to draw: if none are named, and they are many, of the worst pairs."""
+    names = [result.parameters[index] for index in choose(result.parameters, shown)]
+    if shown is not None or len(names) <= _MOST_PARAMETERS:
+        return names
+    worst = np.argsort(-np.abs(result.excess), kind="stable")
+    ordered = dict.fromkeys(name for pair in worst for name in result.pairs[pair])
+    kept = list(ordered)[:_MOST_PARAMETERS]
+    return [name for name in names if name in kept]

@@ -83,8 +83,12 @@ def check_images(
             "colours than red, green and blue converted",
         )
     if not np.isfinite(images).all():
-        got = f"{np.count_nonzero(~np.isfinite(images)):,} that are not finite"
-        raise InputError(subject, expected="finite numbers", got=got, do="fill in what is missing")
+        raise InputError(
+            subject,
+            expected="finite numbers",
+            got=f"{np.count_nonzero(~np.isfinite(images)):,} that are not finite",
+            do="fill in what is missing",
+        )
     grey = images.shape[-1] == 1
     low, high = limits or ((images.min(), images.max()) if grey else (0.0, 1.0))
     if limits is None and not grey and (images.min() < low or images.max() > high):

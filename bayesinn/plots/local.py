@@ -76,14 +76,13 @@ def local_c2st_marginals(
     posterior = gather(draws).posterior
     size = len(next(iter(posterior.values())))
     if not 0 <= observation < len(result.columns) or size != len(result.evaluation):
-        expected = (
-            f"an observation from 0 to {len(result.columns) - 1}, and "
-            f"{len(result.evaluation)} draws"
-        )
-        got = f"observation {observation}, {size} draws"
         do = "pass what the inverse flow makes of result.evaluation"
         raise InputError(
-            "observation and draws", expected=expected, got=got, do=f"{do}, given this observation"
+            "observation and draws",
+            expected=f"an observation from 0 to {len(result.columns) - 1}, and "
+            f"{len(result.evaluation)} draws",
+            got=f"observation {observation}, {size} draws",
+            do=f"{do}, given this observation",
         )
     weights = result.probability[observation] / (1.0 - result.probability[observation])
     columns = list(posterior)

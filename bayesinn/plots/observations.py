@@ -53,17 +53,24 @@ def observations(
     """
     shapes = {name: np.shape(value) for name, value in draws.items()}
     if min(map(len, shapes.values()), default=0) < 2 or len({s[:2] for s in shapes.values()}) != 1:
-        expected = "for every parameter an array (n_obs, draws, *event), n_obs and draws the same"
-        do = "pass posterior.sample(data) of several observations; bi.plots.forest is for one"
-        raise InputError("draws", expected=expected, got=str(shapes), do=do)
+        raise InputError(
+            "draws",
+            expected="for every parameter an array (n_obs, draws, *event), n_obs and draws the "
+            "same",
+            got=str(shapes),
+            do="pass posterior.sample(data) of several observations; bi.plots.forest is for one",
+        )
     count = next(iter(shapes.values()))[0]
     rows = _texts("names", names, count) or list(map(str, range(count)))
     members = _texts("groups", groups, count) or [""] * count
     kinds = list(dict.fromkeys(members))
     if len(kinds) > _MOST_GROUPS:
-        expected = f"at most {_MOST_GROUPS} different ones, which colours tell apart"
-        do = "join some, or draw a figure for each"
-        raise InputError("Argument 'groups'", expected=expected, got=f"{len(kinds)}", do=do)
+        raise InputError(
+            "Argument 'groups'",
+            expected=f"at most {_MOST_GROUPS} different ones, which colours tell apart",
+            got=f"{len(kinds)}",
+            do="join some, or draw a figure for each",
+        )
     order = [row for kind in kinds for row in range(count) if members[row] == kind]
     split = columns(draws, batch_ndim=2)
     across = min(len(split), _ACROSS)
@@ -96,9 +103,12 @@ def _texts(option: str, values: Sequence[str] | None, count: int) -> list[str]:
     if values is None:
         return []
     if len(values) != count:
-        do = "pass as many as there are observations"
-        got = f"{len(values)}"
-        raise InputError(f"Argument {option!r}", expected=f"{count} texts", got=got, do=do)
+        raise InputError(
+            f"Argument {option!r}",
+            expected=f"{count} texts",
+            got=f"{len(values)}",
+            do="pass as many as there are observations",
+        )
     return list(map(str, values))
 
 

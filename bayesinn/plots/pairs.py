@@ -21,6 +21,8 @@ MOST_COLUMNS = 12  #: more are illegible on one page
 _BY_ITSELF = 8  # columns that are drawn if none are named
 _MOST_LINES = 2  # breaks of lines in a label
 _MOST_DRAWN = 2000  # enough for a contour, and for points
+# Points of letters in panels wider than so many inches.
+_LETTERS = ((1.6, 10.0), (1.1, 9.0), (0.8, 8.0), (0.0, 7.0))
 
 
 @styled
@@ -56,76 +58,78 @@ def pairs(
     size = len(names)
     width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
     pitch = (width if figure is None else float(figure.bbox.width / figure.dpi)) / size
-    letters = 10.0 if pitch > 1.6 else 9.0 if pitch > 1.1 else 8.0 if pitch > 0.8 else 7.0
-    title = []
-    called = {name: labels.label(name) for name in names}
+    letters = next(points for least, points in _LETTERS if pitch > least)
     short = [wrapped(text, 0.8 * pitch, letters) for text in texts]
+    called = [labels.label(name) for name in names]
+    title = []
     if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
         # Long labels would take the room of the panels: these have numbers.
-        called = {name: f"{index}" for index, name in enumerate(names, 1)}
+        short = called = [f"{index}" for index in range(1, size + 1)]
         title = [f"{index}: {text}" for index, text in enumerate(texts, 1)]
-        short = [*called.values()]
     if strongest:
-        said = ", ".join(
-            f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in strongest
-        )
-        which = (
-            f"{size} of {len(given.posterior)} parameters, those of the strongest "
-            f"correlations, such as {said}"
-        )
-        title = [which, *title]
+        said = _in_words(strongest, dict(zip(names, called, strict=True)))
+        which = f"{size} of {len(columns)} parameters, those of the strongest correlations"
+        title = [f"{which}, such as {said}", *title]
     heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
     figure = canvas(figure, width, width + 0.3 + 0.16 * len(heading.split("\n")))
     if heading:
         figure.suptitle(heading, fontsize=9.0)
     grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
-    points = {"marker": ".", "width": 0.0, "rasterized": True}
-    regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
-    _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
     correlations = _correlations(given.posterior, names)
-    if contours and _spread(correlations):
-        _draw(grid, ranges, given.posterior, contourf=regions)
-    else:
-        _draw(
-            grid,
-            ranges,
-            given.posterior,
-            scatter=points | {"size": 8.0, "color": BLUE, "alpha": 0.4},
-        )
-    if _spread(_correlations(given.reference, names)):
-        _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
-    _draw(
-        grid,
-        ranges,
-        given.truth,
-        scatter={"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0},
-    )
+    _draw_all(grid, ranges, given, contours and _spread(correlations))
     for (row, column), ax in np.ndenumerate(grid):
-        across = names[column]
-        below = names[row]
         if column > row:
             _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
             continue
         # Numbers and labels on the outside only.
-        plain_numbers(ax, short=pitch < 1.6)
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(MaxNLocator(3 if pitch > 1.1 else 2, steps=[1, 2, 5, 10]))
-        ax.tick_params(
-            axis="x", labelbottom=row == size - 1, labelrotation=45 if pitch > 1.1 else 90
-        )
-        ax.tick_params(axis="y", labelleft=column == 0)
-        ax.tick_params(labelsize=letters - 1.0)
+        _set_ticks(ax, pitch, letters - 1.0, across=row == size - 1, upwards=column == 0)
+        across = names[column]
         if column == row:
             marginal(ax, np.linspace(*ranges[across], 31), given, across)
         else:
-            ax.set(xlim=ranges[across], ylim=ranges[below])
+            ax.set(xlim=ranges[across], ylim=ranges[names[row]])
         if row == size - 1:
             ax.set_xlabel(short[column], fontsize=letters)
         if column == 0 and (row > 0 or size == 1):
             ax.set_ylabel(short[row] if row else "density", fontsize=letters)
     figure.align_labels()
     return legend_below(figure)
+
+
+def _in_words(correlations: Sequence[tuple[str, str, float]], called: Mapping[str, str]) -> str:
+    """Name pairs of columns, as they are called in the figure, with their correlations."""
+    return ", ".join(
+        f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in correlations
+    )
+
+
+def _draw_all(
+    grid: np.ndarray, ranges: Mapping[str, tuple[float, float]], given: Given, contours: bool
+) -> None:
+    """Draw prior, posterior, reference and truth below the diagonal, each over those before."""
+    points = {"marker": ".", "width": 0.0, "rasterized": True}
+    _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
+    if contours:
+        regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
+        _draw(grid, ranges, given.posterior, contourf=regions)
+    else:
+        dots = points | {"size": 8.0, "color": BLUE, "alpha": 0.4}
+        _draw(grid, ranges, given.posterior, scatter=dots)
+    if _spread(_correlations(given.reference, list(ranges))):
+        _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
+    cross = {"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0}
+    _draw(grid, ranges, given.truth, scatter=cross)
+
+
+def _set_ticks(ax: Axes, pitch: float, points: float, *, across: bool, upwards: bool) -> None:
+    """Place few ticks on a panel of this width, and numbers on the sides where there is room."""
+    plain_numbers(ax, short=pitch < 1.6)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(3 if pitch > 1.1 else 2, steps=[1, 2, 5, 10]))
+    ax.tick_params(axis="x", labelbottom=across, labelrotation=45 if pitch > 1.1 else 90)
+    ax.tick_params(axis="y", labelleft=upwards)
+    ax.tick_params(labelsize=points)
 
 
 def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
@@ -201,7 +205,9 @@ def _draw(
 
 
 def _write_correlation(ax: Axes, value: float, points: float) -> None:
-    colour = GREY if not abs(value) >= 0.1 else RED if value < 0 else BLUE
+    colour = RED if value < 0.0 else BLUE
+    if np.isnan(value) or abs(value) < 0.1:
+        colour = GREY
     text = "constant" if np.isnan(value) else _signed(value)
     ax.text(
         0.5,

@@ -23,6 +23,9 @@ from bayesinn.plots.text import inches, wrapped
 PAGE = 7.4  #: width of a printed page in inches
 MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure
 SMALL = 8.0  #: points of letters where there are many panels
+# How many panels lie side by side, for up to so many columns; four make a square.
+_ACROSS = ((3, 3), (4, 2), (MANY - 1, 3), (20, 4))
+_MOST_ACROSS = 5
 _TITLE = 10.5
 _LEGEND = 9.0
 # inches: the width of a single panel, and the height of a row in a stack
@@ -65,8 +68,8 @@ class Panels:
         self._chosen = choose(columns, shown)
         count = len(self._chosen)
         self.stacked = stack and count >= MANY
-        most = 2 if self.stacked or count == 4 else 3 if count < MANY else 4 if count <= 20 else 5
-        self.across = min(count, most)
+        most = next((across for limit, across in _ACROSS if count <= limit), _MOST_ACROSS)
+        self.across = min(count, 2 if self.stacked else most)
         self.down = math.ceil(count / self.across)
         self._columns = columns
         self._labels = labels
@@ -78,11 +81,9 @@ class Panels:
         # without the ticks, and the label beside the first panel
         self._room = self._pitch - 0.5 - 0.5 / self.across
         share = 0.62 if self.points == SMALL else 0.75
-        self._height = (
-            _ROW
-            if self.stacked
-            else min(height, share * self._pitch if self.across > 1 else height)
-        )
+        self._height = min(height, share * self._pitch) if self.across > 1 else height
+        if self.stacked:
+            self._height = _ROW
         # A block of a stack is filled from top to bottom, a grid from left to right.
         places = [
             divmod(index, self.down)[::-1] if self.stacked else divmod(index, self.across)
@@ -97,18 +98,20 @@ class Panels:
         ]
         self._lines = {"title": 0, "name": 0}
         for index, ax in enumerate(self.axes):
-            plain_numbers(ax, short=self.points == SMALL)
-            if self.points == SMALL:
-                ax.tick_params(labelsize=SMALL - 0.5)
-                ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
-                ax.yaxis.set_major_locator(MaxNLocator(3))
-            else:
-                # Few enough for numbers of many digits, such as 4.03 x 10^-3.
-                ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-            if self.stacked:
-                lowest = index in self._lowest
-                ax.tick_params(left=False, labelleft=False, bottom=lowest, labelbottom=lowest)
-                ax.spines["left"].set_visible(False)
+            self._set_ticks(ax, lowest=index in self._lowest)
+
+    def _set_ticks(self, ax: Axes, lowest: bool) -> None:
+        plain_numbers(ax, short=self.points == SMALL)
+        if self.points == SMALL:
+            ax.tick_params(labelsize=SMALL - 0.5)
+            ax.xaxis.set_major_locator(MaxNLocator(2, steps=[1, 2, 5, 10]))
+            ax.yaxis.set_major_locator(MaxNLocator(3))
+        else:
+            # Few enough for numbers of many digits, such as 4.03 x 10^-3.
+            ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        if self.stacked:
+            ax.tick_params(left=False, labelleft=False, bottom=lowest, labelbottom=lowest)
+            ax.spines["left"].set_visible(False)
 
     def __iter__(self) -> Iterator[tuple[int, Axes]]:
         """Return the number of each column that is drawn, and its panel."""

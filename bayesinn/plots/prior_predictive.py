@@ -65,8 +65,10 @@ def prior_predictive(
             "shorter",
         )
     placed = times is not None or name in labels.coordinates
-    series = values.ndim == 3 or (values.ndim == 2 and (placed or values.shape[1] > FEW_ELEMENTS))
-    split = values.ndim == 3 or (values.ndim == 2 and not series and values.shape[1] > 1)
+    elements = values.shape[1] if values.ndim == 2 else 1
+    one_series = values.ndim == 2 and (placed or elements > FEW_ELEMENTS)
+    series = values.ndim == 3 or one_series
+    split = values.ndim == 3 or (elements > 1 and not one_series)
     if not split:
         values = values[..., None]
         real = real[..., None]

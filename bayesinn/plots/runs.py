@@ -69,9 +69,12 @@ def overlay(
     first, *others = given.values()
     common = [name for name in first if all(name in other for other in others)]
     if not common:
-        expected = "parameters that all runs have"
-        got = str([list(values) for values in given.values()])
-        raise InputError("draws", expected=expected, got=got, do="compare runs of one model")
+        raise InputError(
+            "draws",
+            expected="parameters that all runs have",
+            got=str([list(values) for values in given.values()]),
+            do="compare runs of one model",
+        )
     before = {} if prior is None else gather(prior).posterior
     true = {} if truth is None else gather(first, truth=truth).truth
     panels = Panels(figure, common, labels)
@@ -97,5 +100,9 @@ def _density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 def _check_count(subject: str, count: int) -> None:
     if not 1 <= count <= len(CURVES):
-        expected = f"1 to {len(CURVES)} runs, which colours and lines tell apart"
-        raise InputError(subject, expected=expected, got=f"{count}", do="compare fewer at a time")
+        raise InputError(
+            subject,
+            expected=f"1 to {len(CURVES)} runs, which colours and lines tell apart",
+            got=f"{count}",
+            do="compare fewer at a time",
+        )

@@ -30,18 +30,12 @@ def spectrum(
         0.0 < low <= high < np.inf for low, high in ends
     )
     if not fit or any(np.ndim(value) != 1 for value in named.values()):
-        expected = (
-            f"one to {len(CURVES)} spectra, each an array of shape (d,) of positive "
-            f"standard deviations"
-        )
-        got = (
-            f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest "
-            f"{ends}"
-        )
         raise InputError(
             "Argument 'values'",
-            expected=expected,
-            got=got,
+            expected=f"one to {len(CURVES)} spectra, each an array of shape (d,) of positive "
+            f"standard deviations",
+            got=f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest "
+            f"{ends}",
             do="pass Spectrum.of(model.latent_scales).values",
         )
     figure = canvas(figure, 5.2, 3.4 if len(spectra) > 1 else 3.0)

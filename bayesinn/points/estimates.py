@@ -155,10 +155,12 @@ class Quantiles(Estimate):
         levels = np.atleast_1d(np.asarray(self.levels, float))
         edges = np.concatenate([[0.0], levels.ravel(), [1.0]])
         if levels.ndim > 1 or not levels.size or not np.all(np.diff(edges) > 0.0):
-            expected = "numbers between 0 and 1, increasing"
-            do = "pass for example Quantiles((0.05, 0.5, 0.95))"
-            got = repr(self.levels)
-            raise InputError("Quantiles, argument 'levels'", expected=expected, got=got, do=do)
+            raise InputError(
+                "Quantiles, argument 'levels'",
+                expected="numbers between 0 and 1, increasing",
+                got=repr(self.levels),
+                do="pass for example Quantiles((0.05, 0.5, 0.95))",
+            )
         object.__setattr__(self, "levels", tuple(levels.tolist()))
 
     def size(self, dimension: int) -> int:

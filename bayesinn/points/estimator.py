@@ -220,6 +220,5 @@ def _check_estimates(estimates: Any) -> tuple[Estimate, ...]:
         check_type(f"{subject}, each", estimate, Estimate, "an Estimate", do)
     names = [name for estimate in estimates for name in estimate.names]
     if len(set(names)) < len(names):
-        expected = "each result once"
-        raise InputError(subject, expected=expected, got=", ".join(names), do=do)
+        raise InputError(subject, expected="each result once", got=", ".join(names), do=do)
     return tuple(estimates)

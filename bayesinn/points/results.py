@@ -36,7 +36,9 @@ def estimates_tree(
                 dims=[*observation, *result.axes, *own],
                 attrs={"long_name": simulator.labels.label(name), **units},
             )
-        groups[group] = xarray.Dataset(variables, {k: list(v) for k, v in result.axes.items()})
+        groups[group] = xarray.Dataset(
+            variables, {name: list(places) for name, places in result.axes.items()}
+        )
     tree = xarray.DataTree.from_dict(groups)
     tree.attrs.update(simulator=simulator.name)
     tree.attrs.update(creation_library="bayesinn", creation_library_version=__version__)

@@ -144,10 +144,18 @@ class AmortizedPosterior(TrainedPosterior):
         for name, value in ours.items():
             # Their order is that of the network's inputs and outputs.
             if list(value.items()) != list(theirs[name].items()):
-                expected = f"a posterior with the same {name}, in this order: {value}"
-                raise InputError(subject, expected=expected, got=f"{theirs[name]}", do=do)
+                raise InputError(
+                    subject,
+                    expected=f"a posterior with the same {name}, in this order: {value}",
+                    got=f"{theirs[name]}",
+                    do=do,
+                )
         size = layout_of(self.simulator.prior).dimension
         its_size = other.model.parameters.dimension
         if size != its_size:
-            expected = f"a posterior with a prior of {size} unconstrained parameters"
-            raise InputError(subject, expected=expected, got=f"one of {its_size}", do=do)
+            raise InputError(
+                subject,
+                expected=f"a posterior with a prior of {size} unconstrained parameters",
+                got=f"one of {its_size}",
+                do=do,
+            )

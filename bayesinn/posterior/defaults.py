@@ -150,7 +150,8 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
     """Refuse a network that sees no times, or them alone."""
     times = str(network.times)
     shapes = {name: simulator.observable_shapes[name] for name in observables_of(key)}
-    shapes |= {k: v for k, v in simulator.shapes["context"].items() if k == times}
+    context = simulator.shapes["context"]
+    shapes |= {name: shape for name, shape in context.items() if name == times}
     steps = {shape[:1] for shape in shapes.values()}
     if len(shapes) < 2 or len(shapes.get(times, ())) != 1 or len(steps) > 1:
         raise InputError(

@@ -1,6 +1,5 @@
 """Ensembles: the mixture of several posteriors."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -9,6 +8,7 @@ import scipy.special
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_integer, check_type
+from bayesinn.core.warning import warn
 from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
@@ -133,7 +133,7 @@ class Ensemble(Joined, Posterior):
     def density(self) -> str | None:
         """Whether there are "exact" densities, "costly" ones, or none (None): as of all members."""
         kinds = {member.density for member in self.posteriors}
-        return None if None in kinds else "costly" if "costly" in kinds else "exact"
+        return next((kind for kind in (None, "costly") if kind in kinds), "exact")
 
     def sample(
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
@@ -150,7 +150,7 @@ class Ensemble(Joined, Posterior):
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
-            warnings.warn(given.remark, stacklevel=2)
+            warn(given.remark)
         return answer(values, given.typicality, observations.batched)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:

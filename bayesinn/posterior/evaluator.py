@@ -129,17 +129,19 @@ class Evaluator:
         flow = self.model.network.flow
         count = _integers(self.model.parameters)
         if flow.density is None:
-            expected = "a flow with a density"
-            do = "use sample(), or another flow"
-            raise InputError(f"log_prob with {flow!r}", expected=expected, got="one without", do=do)
-        if count > _MOST_DISCRETE:
-            expected = (
-                f"at most {_MOST_DISCRETE} integers, over whose intervals the density can "
-                f"be integrated"
-            )
-            do = "use sample(), which has no such limit"
             raise InputError(
-                "log_prob with integer parameters", expected=expected, got=f"{count}", do=do
+                f"log_prob with {flow!r}",
+                expected="a flow with a density",
+                got="one without",
+                do="use sample(), or another flow",
+            )
+        if count > _MOST_DISCRETE:
+            raise InputError(
+                "log_prob with integer parameters",
+                expected=f"at most {_MOST_DISCRETE} integers, over whose intervals the density can "
+                f"be integrated",
+                got=f"{count}",
+                do="use sample(), which has no such limit",
             )
         nodes, weights = np.polynomial.legendre.leggauss(_QUADRATURE_NODES[count])
         grid = list(itertools.product((nodes + 1.0) / 2.0, repeat=count))

@@ -38,27 +38,24 @@ def inference_data(
     import xarray
 
     batched = observations.batched
-    prior = simulator.prior.sample(
-        next(iter(values.values())).shape[1], seeds.tensor_seed(seed, "prior")
-    )
+    draws = next(iter(values.values())).shape[1]
+    prior = simulator.prior.sample(draws, seeds.tensor_seed(seed, "prior"))
     density = {} if log_density is None else {"lp": log_density}
     predicted = {}
     if predictive and simulator.simulates:
         predicted = predict(simulator, observations, values, seed, progress)
+    groups = {"posterior": values, "posterior_predictive": predicted, "sample_stats": density}
     tree = {
         name: {key: _by_chain(value, chains, batched) for key, value in group.items()}
-        for name, group in (
-            ("posterior", values),
-            ("posterior_predictive", predicted),
-            ("sample_stats", density),
-        )
+        for name, group in groups.items()
         if group or name == "sample_stats"
     }
     known = mask_padding(simulator, observations.arrays, observations.arrays)
-    for group, names in (
-        ("observed_data", simulator.observable_shapes),
-        ("constant_data", simulator.context_names),
-    ):
+    given = {
+        "observed_data": simulator.observable_shapes,
+        "constant_data": simulator.context_names,
+    }
+    for group, names in given.items():
         if names:
             tree[group] = {name: known[name] if batched else known[name][0] for name in names}
     dimensions = _dimensions(simulator, batched)
@@ -77,10 +74,9 @@ def inference_data(
             np.asarray(p_value), dims=dimensions["lp"]
         )
     for group in data.children.values():
-        for name, variable in [
-            *group.data_vars.items(),
-            *((key, group.coords[key]) for key in places if key in group.coords),
-        ]:
+        variables = [*group.data_vars.items()]
+        variables += [(name, group.coords[name]) for name in places if name in group.coords]
+        for name, variable in variables:
             variable.attrs["long_name"] = simulator.labels.label(str(name))
             if variable.dtype.kind != "M":  # in files, dates have units of their own
                 variable.attrs["units"] = simulator.labels.units.get(str(name), "")

@@ -15,6 +15,7 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Arrays
+from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of
 
 
@@ -26,13 +27,9 @@ def describe_model(name: str, model: PosteriorModel, reasons: Mapping[str, str] 
     networks = {name: key for key in summaries for name in observables_of(key)}
     for variable, scaling in model.data.scalings.items():
         key = networks.get(variable)
-        network = (
-            "context"
-            if key is None
-            else f"network of {key}"
-            if key != variable
-            else repr(summaries[key]) + _because(reasons.get(key))
-        )
+        network = "context" if key is None else f"network of {key}"
+        if key == variable:
+            network = f"{summaries[key]!r}{_because(reasons.get(key))}"
         seen = "as simulated" if variable in model.data.raw else str(scaling)
         lines.append(f"  {variable}: {seen}; {network}")
     lines += [
@@ -50,6 +47,12 @@ def _because(reason: str | None) -> str:
     return "" if reason is None else f" ({reason})"
 
 
+def _observables_in(summaries: Mapping[str, Summary], order: str) -> list[str]:
+    """Return the observables that summaries of sets, or of series, see."""
+    chosen = [key for key, summary in summaries.items() if summary.order == order]
+    return [name for key in chosen for name in observables_of(key)]
+
+
 def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:
     """Return what new observations are compared with, from the first 4,096 simulations.
 
@@ -58,18 +61,12 @@ def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:
     space = evaluator.model.data
     summaries = evaluator.model.network.summaries
     data = {name: rows[name][:PILOT_SIMULATIONS] for name in space.scalings}
-    sets, series = (
-        [
-            name
-            for key, summary in summaries.items()
-            if summary.order == order
-            for name in observables_of(key)
-        ]
-        for order in ("set", "series")
-    )
+    sets = _observables_in(summaries, "set")
+    series = _observables_in(summaries, "series")
+    copies = damaged_copies(data, space.observables, series, space.lengths)
     damaged = {
         kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
-        for kind, copy in damaged_copies(data, space.observables, series, space.lengths).items()
+        for kind, copy in copies.items()
     }
     condition, inputs = evaluator.condition(data)
     compared = np.asarray(evaluator.model.network.compared(condition))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -11,6 +10,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
+from bayesinn.core.warning import warn
 from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.simulation.simulator import Simulator
@@ -165,7 +165,7 @@ class Posterior(Protocol):
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
-            warnings.warn(given.remark, stacklevel=2)
+            warn(given.remark)
         log_density = given.log_prob(values) if self.density == "exact" else None
         return inference_data(
             self.simulator,

@@ -99,10 +99,12 @@ class Summarised(Estimator):
         outside = ~space.possible(rows).numpy()
         if outside.any():
             culprit = {name: rows[name][np.argmax(outside)].tolist() for name in space.names}
-            got = f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}"
-            do = "drop those rows, or widen the prior to the one they were drawn from"
-            expected = "parameters inside the prior's support"
-            raise InputError("Training data", expected=expected, got=got, do=do)
+            raise InputError(
+                "Training data",
+                expected="parameters inside the prior's support",
+                got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}",
+                do="drop those rows, or widen the prior to the one they were drawn from",
+            )
 
     def describe_training(self, model: PosteriorModel) -> str:
         return describe_model(self.declares.name, model)

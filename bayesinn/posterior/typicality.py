@@ -167,10 +167,8 @@ class Reference:
         ``damaged`` has, for each kind of damage, a copy of the inputs.
         """
         half = (len(condition) + 1) // 2
-        flags, ordered = (
-            np.array([name in chosen for name in sorted(inputs)], bool)
-            for chosen in (pooled, series)
-        )
+        flags = np.array([name in pooled for name in sorted(inputs)], bool)
+        ordered = np.array([name in series for name in sorted(inputs)], bool)
         intact = _judged(inputs, flags, ordered)
         # Without damaged copies there is nothing to learn.
         copies = [

@@ -38,9 +38,12 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     observations = check_observations(posterior.simulator, data)
     given = posterior.given(observations.arrays).typicality
     if given is None:
-        expected = "a posterior that knows what its simulations were like"
-        do = "look at the data yourself: plot them beside bi.plots.prior_predictive"
-        raise InputError("Unusual data", expected=expected, got=repr(posterior), do=do)
+        raise InputError(
+            "Unusual data",
+            expected="a posterior that knows what its simulations were like",
+            got=repr(posterior),
+            do="look at the data yourself: plot them beside bi.plots.prior_predictive",
+        )
     texts = [""] * observations.count
     for row in np.flatnonzero(np.asarray(given.p_value) < FLAG_LEVEL):
         one = {name: value[row] for name, value in observations.arrays.items()}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from bayesinn.core.labels import columns
+from bayesinn.core.warning import warn
 
 if TYPE_CHECKING:
     import xarray
@@ -70,12 +70,11 @@ class Convergence(NamedTuple):
             return
         found = [f"R-hat of {column} {worst[column]:.3g}" for column in bad]
         found += [f"{fewest[column]:.0f} independent draws of {column}" for column in few]
-        warnings.warn(
+        warn(
             f"Chains of the posterior of {observations} have not converged: {', '.join(found)}; "
             f"expected R-hat up to {MOST_R_HAT}, {FEWEST_DRAWS:.0f} draws. Ask for more draws; "
             f"chains that stay in modes of their own, whose weights are then unknown, don't "
             f"converge.",
-            stacklevel=4,
         )
 
     def _columns(self, statistic: str) -> dict[str, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 from bayesinn.reference.smc_target import Target
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -164,11 +164,10 @@ class Discrepancy:
                 subject, expected=f"{expected}, as in {PILOT:,} simulations", got=got, do=do
             )
         if len(outside) > 0.01 * len(self.observed):
-            warnings.warn(
+            warn(
                 f"{subject}: expected {expected}, got {got}; no simulation comes near in "
                 f"{len(outside)} of {len(self.observed)} summaries. Accepted draws say little "
                 f"there: {do}.",
-                stacklevel=4,
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled
+from bayesinn.core.warning import warn
 from bayesinn.reference.importance import check_log_likelihood
 from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target, Tensors, Traced, in_graph, of_arrays, tensors_of
@@ -54,13 +54,13 @@ class ExactDensity:
             found = self._log_likelihood(typed, given)
         else:
             arrays = {name: value.numpy() for name, value in typed.items()}
-            found = self._log_likelihood(arrays, {k: v.numpy() for k, v in given.items()})
+            known = {name: value.numpy() for name, value in given.items()}
+            found = self._log_likelihood(arrays, known)
         values = check_log_likelihood(found, typed, subject)
         count = len(values)
         if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
-            warnings.warn(
+            warn(
                 f"{subject} is the same for all {count:,} draws: check that it uses parameters.",
-                stacklevel=2,
             )
         log_prior = self.space.prior_log_prob(typed).numpy()
         return np.where(np.isfinite(log_prior), values + log_prior, -np.inf)

@@ -4,7 +4,6 @@ The latter says how close it is.
 """
 
 import functools
-import warnings
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from scipy.special import logsumexp
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
+from bayesinn.core.warning import warn
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
@@ -171,11 +171,10 @@ def exact_draws(
             >= _LEAST_EFFECTIVE_SIZE / 10
         ):
             return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
-        warnings.warn(
+        warn(
             f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighed by the "
             f"likelihood, fewer "
             f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
             f"but can draw from it.",
-            stacklevel=2,
         )
     return None

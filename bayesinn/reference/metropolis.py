@@ -85,7 +85,10 @@ class Metropolis:
                 accepted += taken.mean() / steps
         found = np.stack(kept, axis=1)
         values = discrepancy.parameters_of(found.reshape(chains * steps, -1))
-        by_chain = {k: v.reshape(1, chains, steps, *v.shape[1:]) for k, v in values.items()}
+        by_chain = {
+            name: value.reshape(1, chains, steps, *value.shape[1:])
+            for name, value in values.items()
+        }
         convergence = Convergence.measure(by_chain, np.zeros((1, chains, steps), bool))
         worst, fewest = convergence.extremes()
         convergence.warn("the observation")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.warning import warn
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.exact_density import ExactDensity
@@ -107,9 +107,12 @@ def refine(
     example = "train a bi.AmortizedPosterior, or load one with bi.load(folder)"
     check_type("Argument 'posterior'", posterior, Posterior, "a posterior", example)
     if posterior.density is None:
-        expected = "a posterior with a density, which draws are weighed with"
-        do = "use a flow with a density, or bi.reference.tempered_smc(start=posterior)"
-        raise InputError(f"Refining {posterior!r}", expected=expected, got="one without", do=do)
+        raise InputError(
+            f"Refining {posterior!r}",
+            expected="a posterior with a density, which draws are weighed with",
+            got="one without",
+            do="use a flow with a density, or bi.reference.tempered_smc(start=posterior)",
+        )
     simulator = posterior.simulator
     count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
     size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
@@ -124,16 +127,15 @@ def refine(
     amortized = given.sample(size, seed, "refine")
     log_amortized = given.log_prob(amortized)
     shared = (time.monotonic() - started) / observations.count
-    while density.outdated(
-        {name: value[0, :_TRIAL_DRAWS] for name, value in amortized.items()},
-        {name: value[0] for name, value in observations.arrays.items()},
-    ):
+    trial = {name: value[0, :_TRIAL_DRAWS] for name, value in amortized.items()}
+    first = {name: value[0] for name, value in observations.arrays.items()}
+    while density.outdated(trial, first):
         _exact_density.cache_clear()
         density = _exact_density(simulator, function)
     found: list[Refined] = []
-    columns: list[tuple[float, int, float]] = []
-    notes = []
     searches: list[Refinement] = []
+    seconds: list[float] = []
+    notes = []
     for row in range(observations.count):
         started = time.monotonic()
         which = f"observation {row}" if observations.batched else "the observation"
@@ -146,30 +148,33 @@ def refine(
             notes.append(f"{which} ({'; '.join(refinement.failures)})")
         found.append(refined)
         searches.append(refinement)
-        spent = shared + time.monotonic() - started
-        columns.append((refinement.weights.k_hat, refinement.evaluations, spent))
+        seconds.append(shared + time.monotonic() - started)
     if notes:
-        warnings.warn(
+        warn(
             f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
             f"more proposals.",
-            stacklevel=2,
         )
     warn_of_undefined(
         simulator.name,
         sum(search.undefined for search in searches),
         sum(search.evaluations for search in searches),
     )
+    values = {
+        name: np.stack([refined.parameters[name] for refined in found])
+        for name in simulator.prior.names
+    }
+    log_density = np.stack([refined.log_density for refined in found])
     tree = inference_data(
         simulator,
         observations,
-        {name: np.stack([one.parameters[name] for one in found]) for name in simulator.prior.names},
-        np.stack([one.log_density for one in found]),
+        values,
+        log_density,
         given.typicality,
         seed,
         predictive,
         progress,
     )
-    tree["refinement"] = _statistics(found, columns, observations.batched)
+    tree["refinement"] = _statistics(found, searches, seconds, observations.batched)
     return tree
 
 
@@ -186,9 +191,12 @@ def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple
         return tuple(method for method in METHODS if not obstacles[method])
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
     if not chosen or not set(chosen) <= set(METHODS):
-        expected = f"some of {list(METHODS)}"
-        do = "leave it out, to try what is possible"
-        raise InputError("Argument 'methods'", expected=expected, got=repr(methods), do=do)
+        raise InputError(
+            "Argument 'methods'",
+            expected=f"some of {list(METHODS)}",
+            got=repr(methods),
+            do="leave it out, to try what is possible",
+        )
     for method in chosen:
         if obstacles[method]:
             raise InputError(
@@ -211,18 +219,17 @@ def _exact_density(simulator: Simulator, log_likelihood: Callable[..., Any]) -> 
 
 
 def _statistics(
-    found: list[Refined], columns: list[tuple[float, int, float]], batched: bool
+    found: list[Refined], searches: list[Refinement], seconds: list[float], batched: bool
 ) -> xarray.DataTree:
-    """Return numbers of each observation; ``columns`` are k-hat, evaluations and seconds."""
+    """Return numbers of each observation."""
     import xarray
 
-    values: dict[str, Any] = {
+    values: dict[str, list[Any]] = {
         name: [row._asdict()[name] for row in found] for name in Refined._fields[2:]
     }
-    for name, column in zip(
-        ("k_hat", "evaluations", "seconds"), zip(*columns, strict=True), strict=True
-    ):
-        values[name] = column
+    values["k_hat"] = [search.weights.k_hat for search in searches]
+    values["evaluations"] = [search.evaluations for search in searches]
+    values["seconds"] = seconds
     dims = ["observation"] * batched
     variables = {name: (dims, np.asarray(v if batched else v[0])) for name, v in values.items()}
     return xarray.DataTree(xarray.Dataset(variables))

@@ -165,7 +165,10 @@ class Refinement:
         self.evaluations += int(chains.evaluations.sum())
         vectors = chains.vectors.reshape(-1, chains.vectors.shape[-1])
         values = density.parameters(vectors)
-        by_chain = {k: v.reshape(1, _CHAINS, steps, *v.shape[1:]) for k, v in values.items()}
+        by_chain = {
+            name: value.reshape(1, _CHAINS, steps, *value.shape[1:])
+            for name, value in values.items()
+        }
         size, r_hat = self._agreement("NUTS", by_chain, chains.diverged)
         diverged = float(chains.diverged.mean())
         if diverged > _MOST_DIVERGED:

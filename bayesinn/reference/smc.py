@@ -4,7 +4,6 @@ This is importance sampling from the prior.
 """
 
 import functools
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.warning import warn
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
@@ -201,10 +201,9 @@ def tempered_smc(
     )
     warn_of_undefined(simulator.name, posterior.undefined, posterior.evaluations)
     if posterior.rounding > MOST_ROUNDING:
-        warnings.warn(
+        warn(
             f"Log likelihoods are rounded to steps of {posterior.rounding:.2g} in single "
             f"precision: the posterior is wrong. Leave constants out of the likelihood.",
-            stacklevel=2,
         )
     return posterior
 

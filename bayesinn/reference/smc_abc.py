@@ -78,27 +78,8 @@ def smc_abc(
     check_integer("Argument 'simulations'", simulations, max(first, PILOT))
     discrepancy = Discrepancy(simulator, data, summaries, seed, continuous=True)
     generator = seeds.generator(seed, "smc abc")
-    parameters = discrepancy.parameters
-    distances = discrepancy.distances
-    if first > PILOT:
-        more = discrepancy.draw_prior(first - PILOT, 1)
-        fresh = discrepancy.distance(discrepancy.summarise(more))
-        distances = np.concatenate([distances, fresh])
-        parameters = {
-            name: np.concatenate([value, more[name]]) for name, value in parameters.items()
-        }
-    rows = np.argsort(distances)[:particles]
-    if not np.isfinite(distances[rows[-1]]):
-        raise InputError(
-            f"Simulations of {simulator.name!r}",
-            expected=f"{particles} finite ones of {len(distances)} prior draws",
-            got=f"{np.isfinite(distances).sum()}",
-            do="narrow the prior, or correct the simulator",
-        )
-    equal = np.full(particles, 1.0 / particles)
-    population = _Population(discrepancy.vectors(parameters)[rows], equal, distances[rows])
+    population, acceptance = _first_population(discrepancy, particles, first)
     tolerances = [float(population.distances[-1])]
-    acceptance = particles / len(distances)
     while acceptance > least_acceptance:
         tolerance = float(np.quantile(population.distances, quantile))
         # Distances of discrete data may be equal.
@@ -121,6 +102,32 @@ def smc_abc(
         np.array(tolerances),
         acceptance,
     )
+
+
+def _first_population(
+    discrepancy: Discrepancy, particles: int, simulations: int
+) -> tuple[_Population, float]:
+    """Return the nearest of simulations from the prior, equally weighted, and their share."""
+    parameters = discrepancy.parameters
+    distances = discrepancy.distances
+    if simulations > PILOT:
+        more = discrepancy.draw_prior(simulations - PILOT, 1)
+        fresh = discrepancy.distance(discrepancy.summarise(more))
+        distances = np.concatenate([distances, fresh])
+        parameters = {
+            name: np.concatenate([value, more[name]]) for name, value in parameters.items()
+        }
+    rows = np.argsort(distances)[:particles]
+    if not np.isfinite(distances[rows[-1]]):
+        raise InputError(
+            f"Simulations of {discrepancy.simulator.name!r}",
+            expected=f"{particles} finite ones of {len(distances)} prior draws",
+            got=f"{np.isfinite(distances).sum()}",
+            do="narrow the prior, or correct the simulator",
+        )
+    equal = np.full(particles, 1.0 / particles)
+    population = _Population(discrepancy.vectors(parameters)[rows], equal, distances[rows])
+    return population, particles / len(distances)
 
 
 def _advance(

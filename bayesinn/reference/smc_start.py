@@ -98,15 +98,14 @@ def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
         or count[0] <= least
         or shapes != {name: (*count, *event) for name, event in events.items()}
     ):
-        expected = (
-            f"an array (n, *event) for each of {list(events)}, n > {least} draws of one observation"
+        raise InputError(
+            subject,
+            expected=f"an array (n, *event) for each of {list(events)}, n > {least} draws of one "
+            "observation",
+            got=f"shapes {shapes}" if isinstance(draws, Mapping) else f"a {type(draws).__name__}",
+            do="pass draws of a single observation, as posterior.sample gives them, or a posterior "
+            "that bi.load gives",
         )
-        got = f"shapes {shapes}" if isinstance(draws, Mapping) else f"a {type(draws).__name__}"
-        do = (
-            "pass draws of a single observation, as posterior.sample gives them, or a posterior "
-            "that bi.load gives"
-        )
-        raise InputError(subject, expected=expected, got=got, do=do)
     vector = np.asarray(
         space.to_vector({name: tf.constant(value) for name, value in draws.items()})[0]
     )

@@ -1,6 +1,5 @@
 """Prior and likelihood of unconstrained vectors, compiled: tempered SMC's view of a simulator."""
 
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import XLA, Compiled, compiled
 from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
@@ -253,13 +253,12 @@ def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
 
 
 def warn_of_undefined(name: str, undefined: int, evaluations: int) -> None:
-    """Warn of likelihoods of a simulator that were NaN or inf and count as zero, in the caller."""
+    """Warn of likelihoods of a simulator that were NaN or inf and count as zero."""
     if undefined:
-        warnings.warn(
+        warn(
             f"Log likelihood of {name!r}: NaN or inf in {undefined:,} of {evaluations:,} "
             f"evaluations, which count as zero likelihood. Return -inf where the data are "
             f"impossible; check logarithms, divisions and overflow elsewhere.",
-            stacklevel=3,
         )
 
 

@@ -58,16 +58,11 @@ def numbers(
     if np.ma.is_masked(value):
         raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
     if array.dtype.kind not in "fiub" or array.size == 0:
+        got = "an empty array" if array.size == 0 else f"dtype {array.dtype}"
         raise error(
             subject,
             expected="real numbers",
-            got=(
-                "None"
-                if value is None
-                else "an empty array"
-                if array.size == 0
-                else f"dtype {array.dtype}"
-            ),
+            got="None" if value is None else got,
             do="convert it with numpy.asarray(values, float); pass real and imaginary part apart",
         )
     # TensorFlow has no other floats.

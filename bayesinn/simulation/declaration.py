@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.validation import check_choice, check_integer, check_number
+from bayesinn.core.warning import warn
 from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbers
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.finite import finite
@@ -308,12 +308,11 @@ def explain_counts(simulator: Declared) -> None:
         assert simulator.context is not None
         draws = simulator.context.sample(100, tf.constant([0, 0]))[counter].numpy()
         if np.any(draws != np.floor(draws)):
-            warnings.warn(
+            warn(
                 f"context {counter!r} counts the valid steps of {observable!r}, but its "
                 f"distribution is continuous: "
                 f"counts are rounded down. For whole numbers declare "
                 f"tfd.FiniteDiscrete(tf.range(low, high), ...)",
-                stacklevel=4,
             )
 
 

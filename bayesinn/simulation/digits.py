@@ -4,13 +4,13 @@ Networks compute in single precision, with 24 binary digits. Of numbers that var
 their size, such as times in seconds since 1970, it keeps few digits of what varies, or none.
 """
 
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from bayesinn.core.masks import broadcast_mask, padding
+from bayesinn.core.warning import warn
 from bayesinn.simulation.checks import Declared
 
 #: Distance of neighbours in single precision, beside their size.
@@ -94,12 +94,12 @@ def lost_digits(
 def warn_of_lost_digits(
     simulator: Declared, pilot: Mapping[str, np.ndarray], raw: Collection[str]
 ) -> None:
-    """Warn of losses, in the line that calls fit."""
+    """Warn of losses."""
     for loss in lost_digits(simulator, pilot, raw):
         lost = "it" if loss.constant else "what is lost"
         text = f"{loss.kind} {loss.name!r} {loss.finding}: posteriors can't depend on {lost}; "
         text += loss.do
-        warnings.warn(text, stacklevel=4)
+        warn(text)
 
 
 def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -33,9 +33,11 @@ def read_distribution(subject: str, text: str) -> tfd.Distribution:
     try:
         value = _value(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, TypeError, ValueError, RecursionError, tf.errors.OpError) as error:
-        got = f"{text!r}: {str(error).splitlines()[0]}"
         raise InputError(
-            subject, expected="a distribution with its numbers", got=got, do=_EXAMPLE
+            subject,
+            expected="a distribution with its numbers",
+            got=f"{text!r}: {str(error).splitlines()[0]}",
+            do=_EXAMPLE,
         ) from error
     if not isinstance(value, tfd.Distribution):
         raise InputError(subject, expected="a distribution", got=repr(text), do=_EXAMPLE)

@@ -96,14 +96,13 @@ def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
     """
     if simulator.simulates:
         return None
+    context = {} if simulator.context is None else simulator.context.entries
+    laws = {"prior": simulator.prior.entries, "context": context}
     try:
-        prior, context = (
-            {key: write_distribution(entry) for key, entry in entries.items()}
-            for entries in (
-                simulator.prior.entries,
-                {} if simulator.context is None else simulator.context.entries,
-            )
-        )
+        written = {
+            kind: {key: write_distribution(entry) for key, entry in entries.items()}
+            for kind, entries in laws.items()
+        }
     except (TypeError, ValueError):
         return None
     labels = simulator.labels
@@ -112,8 +111,7 @@ def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
         for key, known in labels.coordinates.items()
     }
     return {
-        "prior": prior,
-        "context": context,
+        **written,
         "observables": {
             key: [list(shape), np.dtype(simulator.observable_types[key]).name]
             for key, shape in simulator.observable_shapes.items()
@@ -128,24 +126,26 @@ def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
 
 def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
     """Return the model without a function that :func:`written_declaration` has written."""
-    prior, context = (
-        {key: read_distribution(f"Prior of {key!r}", text) for key, text in kept[kind].items()}
+    laws = {
+        kind: {
+            key: read_distribution(f"Prior of {key!r}", text) for key, text in kept[kind].items()
+        }
         for kind in ("prior", "context")
-    )
+    }
     observables = {
         key: np.zeros((1, *map(int, shape)), dtype)
         for key, (shape, dtype) in kept["observables"].items()
     }
     coordinates = {
-        key: {axis: np.array(values, None if _are_numbers(values) else "datetime64")}
+        key: {axis: _numbers_or_dates(values)}
         for key, places in kept["coordinates"].items()
         for axis, values in places.items()
     }
     return from_arrays(
-        prior,
+        laws["prior"],
         observables,
         name=name,
-        context=context or None,
+        context=laws["context"] or None,
         labels=kept["labels"],
         units=kept["units"],
         coordinates=coordinates,
@@ -154,8 +154,9 @@ def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
     )
 
 
-def _are_numbers(values: list[Any]) -> bool:
-    return not any(isinstance(value, str) for value in values)
+def _numbers_or_dates(values: list[Any]) -> np.ndarray:
+    dates = any(isinstance(value, str) for value in values)
+    return np.array(values, "datetime64" if dates else None)
 
 
 def _shape(name: str, value: Any) -> tuple[int, ...]:
@@ -166,10 +167,18 @@ def _shape(name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
         if all(size > 0 for size in value):
             return tuple(value)
-        do = "pass for example (14,), or () for a single number"
-        raise InputError(subject, expected="a shape of positive sizes", got=repr(value), do=do)
+        raise InputError(
+            subject,
+            expected="a shape of positive sizes",
+            got=repr(value),
+            do="pass for example (14,), or () for a single number",
+        )
     array = numbers(subject, value, missing=True)
     if array.ndim == 0:
-        do = "pass (), if a data set has one such number"
-        raise InputError(subject, expected="a shape, or an array (n, ...)", got=repr(value), do=do)
+        raise InputError(
+            subject,
+            expected="a shape, or an array (n, ...)",
+            got=repr(value),
+            do="pass (), if a data set has one such number",
+        )
     return array.shape[1:]

@@ -15,7 +15,6 @@ numbers, the same everywhere up to rounding.
 import functools
 import hashlib
 import json
-import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.manifest import check_entry, reraise_as
+from bayesinn.core.warning import warn
 from bayesinn.simulation import identity_rows
 from bayesinn.simulation.engines.program import Program
 from bayesinn.simulation.identity_rows import Rows, once, plain, remember, unplain
@@ -72,8 +72,9 @@ class Owner(NamedTuple):
     def refusal(self, simulator: Simulator, got: str) -> BayesinnError:
         """Return the error that says what another simulator does in another way."""
         subject = f"Simulator {simulator.name!r} for {self.name}"
-        expected = f"the simulator that {self.maker}"
-        return self.error(subject, expected=expected, got=f"another: {got}", do=self.do)
+        return self.error(
+            subject, expected=f"the simulator that {self.maker}", got=f"another: {got}", do=self.do
+        )
 
 
 class _Known(NamedTuple):
@@ -305,10 +306,9 @@ def _say(simulator: Simulator) -> None:
     if simulator in _said:
         return
     _said.add(simulator)
-    warnings.warn(
+    warn(
         f"simulator {simulator.name!r} is not deterministic: called again with the same seed, it "
         "gives other numbers. Whether it is the one that a bank, a posterior or a checkpoint was "
         "made with is told by what it declares alone: prior, units, coordinates, program. Let all "
         "its randomness come from the seed",
-        stacklevel=2,
     )

@@ -223,7 +223,8 @@ def plain(value: np.ndarray) -> list[Any]:
     if value.dtype.kind != "f":
         return list(value.tolist())
     numbers = map(float, value.astype(str))
-    return [None if np.isnan(x) else x if np.isfinite(x) else str(x) for x in numbers]
+    written = [number if np.isfinite(number) else str(number) for number in numbers]
+    return [None if number == "nan" else number for number in written]
 
 
 def unplain(value: Any, ndim: int) -> np.ndarray:

@@ -68,9 +68,11 @@ def no_such_simulator(file: Path, attribute: str, names: Collection[str]) -> Inp
         if names
         else "it declares no simulator by @bi.simulator"
     )
-    got = f"{repr(attribute) if attribute else 'the file alone'}; {found}"
     return InputError(
-        f"Simulator file {str(file)!r}", expected="the name of a simulator in it", got=got, do=do
+        f"Simulator file {str(file)!r}",
+        expected="the name of a simulator in it",
+        got=f"{repr(attribute) if attribute else 'the file alone'}; {found}",
+        do=do,
     )
 
 

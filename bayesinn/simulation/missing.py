@@ -16,11 +16,14 @@ def check_missing(subject: str, value: Any) -> float | None:
     """
     if value is None or (isinstance(value, str) and value == "mask"):
         return None if value is None else 0.0
-    do = (
-        "pass missing='mask' where the simulator itself returns NaN, or the largest share that "
-        "is lost, such as 0.3"
+    return check_number(
+        subject,
+        value,
+        above=0,
+        below=1,
+        do="pass missing='mask' where the simulator itself returns NaN, or the largest share that "
+        "is lost, such as 0.3",
     )
-    return check_number(subject, value, above=0, below=1, do=do)
 
 
 def lose_values(

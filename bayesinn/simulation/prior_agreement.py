@@ -1,12 +1,12 @@
 """Whether arrays can be draws from a prior: a posterior learns that of its training data."""
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
+from bayesinn.core.warning import warn
 from bayesinn.simulation.prior import Prior
 
 _DRAWS = 20_000
@@ -40,12 +40,11 @@ def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
             own = _quantiles(given[farthest])
             theirs = _quantiles(expected[farthest])
             more = f", the farthest of {len(other)} numbers" if len(other) > 1 else ""
-            warnings.warn(
+            warn(
                 f"training data contradict the prior of {farthest!r}{more}: their 5, 50 and 95 % "
                 f"quantiles are {own}, the prior's are {theirs}. The posterior learns the prior of "
                 f"its training data: declare the one that these were drawn from",
                 PriorWarning,
-                stacklevel=2,
             )
 
 

@@ -51,10 +51,9 @@ def together(supports: Sequence[Support]) -> Support:
                 for part in parts
             ]
             bijector = tfb.Sigmoid(*np.transpose(bounds).astype(np.float32))
-        low, high = (
-            tf.stack(ends) for ends in zip(*(support.ends for support in supports), strict=True)
-        )
-    return Support(bijector, (low, high), any(support.discrete for support in supports))
+        lows, highs = zip(*(support.ends for support in supports), strict=True)
+        ends = (tf.stack(lows), tf.stack(highs))
+    return Support(bijector, ends, any(support.discrete for support in supports))
 
 
 def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:

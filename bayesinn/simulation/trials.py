@@ -44,14 +44,14 @@ def derived_simulator(
     if trials is not None:
         name += f" x {trials}"
         function = _repeat(simulator, trials)
+    laws = simulator.prior.entries if prior is None else prior
+    if prior is not None:
+        name += ", another prior"
     # The first axis of data is that of trials; coordinates have names of their own.
     places = {} if trials is not None else simulator.labels.coordinates
     known = {key for kind in simulator.shapes.values() for key in kind}
     known |= {place.name for place in places.values()}
-    labels, units = (
-        {key: text for key, text in texts.items() if key in known}
-        for texts in (simulator.labels.labels, simulator.labels.units)
-    )
+    labels = simulator.labels.of(known)
     policy = simulator.engine.declared
     options: dict[str, Any] = {
         "on_nonfinite": simulator.on_nonfinite,
@@ -64,11 +64,11 @@ def derived_simulator(
             "time_limit": policy.time_limit,
         }
     return declare(
-        prior=simulator.prior.entries if prior is None else prior,
+        prior=laws,
         context=None if simulator.context is None else simulator.context.entries,
-        name=name if prior is None else f"{name}, another prior",
-        labels=labels,
-        units=units,
+        name=name,
+        labels=labels.labels,
+        units=labels.units,
         coordinates={key: {place.name: place.values} for key, place in places.items()},
         **options,
     )(function)

@@ -169,12 +169,13 @@ def _check_shape(
     )
     if one != shape and not shorter:
         several = f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
-        expected = f"shape {shape} for one observation, or {several} for n, as for all names"
-        do = (
-            "reshape it (table['name'].to_numpy() for a column), or train with a simulator that "
-            "returns this shape"
+        raise InputError(
+            f"Data {name!r}",
+            expected=f"shape {shape} for one observation, or {several} for n, as for all names",
+            got=f"shape {got}",
+            do="reshape it (table['name'].to_numpy() for a column), or train with a simulator that "
+            "returns this shape",
         )
-        raise InputError(f"Data {name!r}", expected=expected, got=f"shape {got}", do=do)
 
 
 def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:

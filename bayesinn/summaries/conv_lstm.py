@@ -49,8 +49,12 @@ class ConvLSTM(Summary):
         activation: str = "relu",
     ) -> None:
         super().__init__()
-        do = "choose a smaller stride or a larger kernel_size; otherwise steps would be skipped"
-        self.stride = check_integer("ConvLSTM, argument 'stride'", stride, most=kernel_size, do=do)
+        self.stride = check_integer(
+            "ConvLSTM, argument 'stride'",
+            stride,
+            most=kernel_size,
+            do="choose a smaller stride or a larger kernel_size; otherwise steps would be skipped",
+        )
         self.kernel_size = kernel_size
         self.convolutions = [
             keras.layers.Conv1D(count, kernel_size, strides=stride, activation=activation)

@@ -58,9 +58,12 @@ class Noisy(Summary):
         do = "pass for example Noisy(bi.summaries.MLP(32))"
         check_type("Noisy, argument 'summary'", summary, Summary, "a summary network", do)
         if summary.trained_first or not summary.standardised:
-            expected = "a network that sees standardised data, and is trained with the flow"
-            got = repr(summary)
-            raise InputError("Noisy, argument 'summary'", expected=expected, got=got, do=do)
+            raise InputError(
+                "Noisy, argument 'summary'",
+                expected="a network that sees standardised data, and is trained with the flow",
+                got=repr(summary),
+                do=do,
+            )
         self.share = check_number("Noisy, argument 'share'", share, least=0, most=1)
         self.spike = check_number("Noisy, argument 'spike'", spike, least=0)
         self.slab = check_number("Noisy, argument 'slab'", slab, least=0)

@@ -61,14 +61,14 @@ def check_bijection(
     >>> from bayesinn.bijections import ActNorm
     >>> check_bijection(ActNorm, dimensions=(2,))
     """
-    event_shapes = (
-        [(dimension,) for dimension in dimensions] if event_shape is None else [tuple(event_shape)]
-    )
-    condition_shapes = (
-        [(dimension,) if dimension else None for dimension in condition_dimensions]
-        if condition_shape is None
-        else [tuple(condition_shape)]
-    )
+    event_shapes: list[tuple[int, ...]] = [(length,) for length in dimensions]
+    if event_shape is not None:
+        event_shapes = [tuple(event_shape)]
+    condition_shapes: list[tuple[int, ...] | None] = [
+        (length,) if length else None for length in condition_dimensions
+    ]
+    if condition_shape is not None:
+        condition_shapes = [tuple(condition_shape)]
     # Compilation takes long, and what it may break doesn't depend on the sizes. In double
     # precision, where rounding in another order can't hide an error.
     compiled = (event_shapes[-1], condition_shapes[-1], "float64")

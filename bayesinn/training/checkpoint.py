@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +24,7 @@ from bayesinn.core.atomic_write import replace_file
 from bayesinn.core.errors import InputError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import reraise_as
+from bayesinn.core.warning import warn
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
@@ -78,9 +78,7 @@ class CheckpointWriter(TrainingCallback):
             self._write(epoch + 1)
         except (OSError, RuntimeError) as error:
             # A full disk must not cost the run: the last state that was written is still there.
-            warnings.warn(
-                f"Checkpoint not written to {self.folder}: {error}. Training goes on.", stacklevel=2
-            )
+            warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.")
         self._last_write = time.monotonic()
 
     def _write(self, epochs: int) -> None:

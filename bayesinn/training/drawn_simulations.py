@@ -7,10 +7,10 @@ import contextlib
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 
 from bayesinn.core.errors import BayesinnError, InputError
+from bayesinn.core.warning import warn
 from bayesinn.simulation.bank.removal import remove_bank
 from bayesinn.simulation.bank.store import open_group
 
@@ -76,7 +76,6 @@ def forget(checkpoint: Path) -> None:
     if has_drawn(checkpoint) and (others := remove_bank(simulations_of(checkpoint))):
         found = ", ".join(map(repr, others[:3]))
         place = str(simulations_of(checkpoint))
-        warnings.warn(
+        warn(
             f"simulations of a run that has ended stay in {place!r}: beside them is {found}",
-            stacklevel=2,
         )

@@ -44,10 +44,11 @@ class TrainingModel(keras.Model):
     ) -> None:
         super().__init__(name="training")
         if settings.parts > 1 and not trainable.rowwise:
-            expected = "losses of rows that depend on no other row"
-            do = "leave out strategy and accumulate"
             raise InputError(
-                "A batch in parts", expected=expected, got="a loss of the whole batch", do=do
+                "A batch in parts",
+                expected="losses of rows that depend on no other row",
+                got="a loss of the whole batch",
+                do="leave out strategy and accumulate",
             )
         self.problem = trainable
         self.source = source
@@ -230,10 +231,11 @@ class TrainingModel(keras.Model):
             )
             total = tf.reduce_sum(losses)
         if moved and self.settings.parts > 1:
-            expected = "weights that don't follow the data"
-            do = "leave out batch normalisation, or the parts"
             raise InputError(
-                "A batch in parts", expected=expected, got="batch normalisation or the like", do=do
+                "A batch in parts",
+                expected="weights that don't follow the data",
+                got="batch normalisation or the like",
+                do="leave out batch normalisation, or the parts",
             )
         return total, tape.gradient(total, flat), moved
 

@@ -115,21 +115,7 @@ def train(
     stopped_by: BaseException | None = None
     try:
         if not settings.ended(finished, epochs_waited(history.rows)):
-            elements = source.elements(finished)
-            with mixed_precision(trainable, settings.mixed_precision):
-                if (note := model.compile_step(elements.element_spec)) and progress:
-                    print(f"  note: {note}", flush=True)
-                with source.interruptible():
-                    model.fit(
-                        elements,
-                        epochs=settings.epochs,
-                        initial_epoch=finished,
-                        steps_per_epoch=settings.padded_epoch,
-                        validation_data=_validation_rows(model, validation),
-                        callbacks=[*own, report, *callbacks],
-                        shuffle=False,
-                        verbose=0,
-                    )
+            _run(model, finished, validation, [*own, report, *callbacks], progress)
     except KeyboardInterrupt as error:
         stopped_by = error
     except Exception as error:
@@ -156,6 +142,33 @@ def train(
     return TrainingResult(history.frame(), record, stopped_by)
 
 
+def _run(
+    model: TrainingModel,
+    finished: int,
+    validation: Mapping[str, Any] | None,
+    callbacks: list[keras.callbacks.Callback],
+    progress: bool,
+) -> None:
+    """Do the epochs that are left after the finished ones, in Keras' loop."""
+    settings = model.settings
+    source = model.source
+    elements = source.elements(finished)
+    with mixed_precision(model.problem, settings.mixed_precision):
+        if (note := model.compile_step(elements.element_spec)) and progress:
+            print(f"  note: {note}", flush=True)
+        with source.interruptible():
+            model.fit(
+                elements,
+                epochs=settings.epochs,
+                initial_epoch=finished,
+                steps_per_epoch=settings.padded_epoch,
+                validation_data=_validation_rows(model, validation),
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+
+
 def _not_finite(step: int, settings: TrainingSettings, source: Source) -> TrainingError:
     got = "the simulations of that step are finite, the network's loss or gradient is not"
     do = (
@@ -165,8 +178,12 @@ def _not_finite(step: int, settings: TrainingSettings, source: Source) -> Traini
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
     subject = f"Training stopped at step {step:,} of {settings.steps:,}"
-    do = f"{do}; the network has the last good weights"
-    return TrainingError(subject, expected="a finite loss", got=got, do=do)
+    return TrainingError(
+        subject,
+        expected="a finite loss",
+        got=got,
+        do=f"{do}; the network has the last good weights",
+    )
 
 
 def _optimizer(

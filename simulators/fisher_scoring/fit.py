@@ -59,6 +59,15 @@ class Fit(NamedTuple):
         )
 
 
+class _Derivatives(NamedTuple):
+    """What the data say near vectors (n, d): roots of the information, and its directions."""
+
+    root: tf.Tensor  # (n, d, 2 k)
+    residuals: tf.Tensor  # (n, k)
+    known: tf.Tensor  # information (n, d) along each direction
+    directions: tf.Tensor  # (n, d, d), a column each
+
+
 def improve(
     model: WorkingModel, effort: Rounds, values: tf.Tensor, origin: tf.Tensor, training: bool
 ) -> Fit:
@@ -69,117 +78,161 @@ def improve(
     the eighth of the rows that improved most; otherwise a fit does not depend on the other rows,
     and has as many as it needs, up to that number.
     """
-    # Read each time: the space gets other scales when a posterior is loaded.
-    with tf.init_scope():
-        spacing = model.spacing()
-    # Half of a whole number, as predictions may have kinks there.
-    steps = np.where(spacing > 0.0, 0.5 * spacing, _DIFFERENCE).astype(np.float32)
-
-    def compiled(part: Callable[..., Any]) -> Callable[..., Any]:
-        # Each is traced once, wherever it is used. Loops over time are many times faster with XLA,
-        # which compiles each number of rows anew: it is always the same in training. Compiled
-        # together, parameters and predictions would be computed again wherever they are used.
-        return tf.function(part, jit_compile=(training and effort.xla) or None, autograph=False)
-
-    parameters_of = compiled(model.parameters_of)
-    predict = compiled(model.predict)
-    derive = compiled(functools.partial(model.derive, steps))
-    evaluate = compiled(model.evaluate)
-
-    def derivatives(
-        values: tf.Tensor, vector: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        root, residuals = derive(values, *predict(parameters_of(difference_points(vector, steps))))
-        return (root, residuals, *_decomposed(root))
-
-    # Loops of the graph: unrolled, they would take a minute to trace.
-    @functools.partial(tf.function, autograph=False)
-    def one_round(values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        root, residuals, known, directions = derivatives(values, vector)
-
-        def one_step(
-            vector: tf.Tensor, residuals: tf.Tensor, _: tf.Tensor
-        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            candidates = vector + _candidates(
-                model.score(root, residuals, vector), known, directions
-            )
-            return _best(*evaluate(values, candidates))
-
-        vector, _, log_density = _repeated(
-            one_step, (vector, residuals, vector[:, 0]), 1 + effort.reuses
-        )
-        return vector, log_density
-
-    def for_all(vector: tf.Tensor, log_density: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        vector, improved = one_round(values, vector)
-        return vector, improved, _gain(log_density, improved)
-
-    def for_some(
-        vector: tf.Tensor, log_density: tf.Tensor, gain: tf.Tensor, left: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        whole = vector, log_density, gain, left
-        # Always as many, as XLA needs fixed shapes; some of them may not move.
-        chosen = tf.math.top_k(gain, (tf.shape(gain)[0] + _SHARES - 1) // _SHARES).indices
-        data, old, density, gain, left = (tf.gather(part, chosen) for part in (values, *whole))
-        new, improved = one_round(data, old)
-        new = tf.where(gain[:, None] > 0.0, new, old)
-        improved = tf.where(gain > 0.0, improved, density)
-        updates = new, improved, tf.where(left > 1, _gain(density, improved), 0.0), left - 1
-        scattered = functools.partial(tf.tensor_scatter_nd_update, indices=chosen[:, None])
-        return tuple(
-            scattered(part, updates=update) for part, update in zip(whole, updates, strict=True)
-        )
-
-    begun = compiled(model.begin)(values, origin)
-    usable = tf.reduce_all(tf.math.is_finite(begun) & (tf.abs(begun) <= model.space.reach), axis=-1)
-    vector = origin = tf.where(usable[:, None], begun, origin)
-    # The first round has no density to compare with: all improve.
-    state = vector, tf.fill(tf.shape(vector)[:1], vector.dtype.min), vector[:, 0]
-    state = _repeated(for_all, state, effort.rounds)
-    if effort.further:
-        state = tf.while_loop(
-            lambda *state: tf.reduce_any(state[2] > 0.0),
-            for_some,
-            (*state, tf.fill(tf.shape(vector)[:1], effort.further)),
-            maximum_iterations=effort.further if training else None,
-        )
-    vector, log_density = state[:2]
+    scoring = _Scoring(model, effort, training)
+    origin = scoring.begin(values, origin)
+    vector, log_density = scoring.climb(values, origin)
     # The last derivatives are for the covariance.
-    root, residuals, known, directions = derivatives(values, vector)
-    step = _candidates(model.score(root, residuals, vector), known, directions)[0]
-    covariance = tf.matmul(directions / (1.0 + known)[:, None, :], directions, transpose_b=True)
-    # The data hold no information between whole numbers.
-    covariance += np.diag(spacing.astype(np.float64) ** 2 / 12.0 + _SMALLEST_SD**2)
+    found = scoring.differentiate(values, vector)
+    step = scoring.candidate_steps(found, found.residuals, vector)[0]
     vector = model.wrap_angles(vector)
-    information = tf.reduce_sum(root**2, axis=-1)
+    information = tf.reduce_sum(found.root**2, axis=-1)
     information_fraction = information / (_HALF_INFORMATION + information)
-    if model.compensating or model.periodic:
-        slopes = compiled(functools.partial(model.straightening_slopes, steps))(
-            vector, information_fraction
-        )
-        covariance = tf.matmul(slopes, tf.matmul(covariance, slopes, transpose_b=True))
+    covariance = scoring.covariance(found, vector, information_fraction)
     # Predictions may overflow. NaN would stop the training.
-    parts = (
+    rows = (
         log_density[:, None],
-        residuals,
+        found.residuals,
         vector,
         information_fraction,
         tf.reduce_sum(covariance, axis=-1),
     )
-    good = tf.reduce_all(
-        [tf.math.is_finite(tf.reduce_sum(part, axis=-1)) for part in parts], axis=0
-    )
-    covariance = tf.where(good[:, None, None], covariance, np.eye(len(spacing)))
+    finite = [tf.math.is_finite(tf.reduce_sum(row, axis=-1)) for row in rows]
+    good = tf.reduce_all(finite, axis=0)
+    covariance = tf.where(good[:, None, None], covariance, np.eye(len(scoring.spacing)))
+    triangle = tf.linalg.band_part(tf.cast(covariance, tf.float32), -1, 0)
     return Fit(
         origin,
         tf.where(good[:, None], vector, origin),
         tf.where(good[:, None], information_fraction, 0.0),
-        tfp.math.fill_triangular_inverse(
-            tf.linalg.band_part(tf.cast(covariance, tf.float32), -1, 0)
-        ),
+        tfp.math.fill_triangular_inverse(triangle),
         tf.where(good[:, None], step, 0.0),
         tf.where(good, log_density, 0.0),
     )
+
+
+class _Scoring:
+    """The steps of scoring for a working model, compiled."""
+
+    def __init__(self, model: WorkingModel, effort: Rounds, training: bool) -> None:
+        self.model = model
+        self.effort = effort
+        self.training = training
+        # Read each time: the space gets other scales when a posterior is loaded.
+        with tf.init_scope():
+            self.spacing = model.spacing()
+        # Half of a whole number, as predictions may have kinks there.
+        halves = np.where(self.spacing > 0.0, 0.5 * self.spacing, _DIFFERENCE)
+        self._differences = halves.astype(np.float32)
+        self._parameters_of = self._compile(model.parameters_of)
+        self._predict = self._compile(model.predict)
+        self._derive = self._compile(functools.partial(model.derive, self._differences))
+        self._evaluate = self._compile(model.evaluate)
+        # A loop of the graph: unrolled, it would take a minute to trace.
+        self._run_round = tf.function(self._one_round, autograph=False)
+
+    def _compile(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        # Each is traced once, wherever it is used. Loops over time are many times faster with XLA,
+        # which compiles each number of rows anew: it is always the same in training. Compiled
+        # together, parameters and predictions would be computed again wherever they are used.
+        xla = (self.training and self.effort.xla) or None
+        return tf.function(part, jit_compile=xla, autograph=False)
+
+    def begin(self, values: tf.Tensor, origin: tf.Tensor) -> tf.Tensor:
+        """Return where the model begins; the origin where that is nowhere."""
+        begun = self._compile(self.model.begin)(values, origin)
+        near = tf.math.is_finite(begun) & (tf.abs(begun) <= self.model.space.reach)
+        usable = tf.reduce_all(near, axis=-1)
+        return tf.where(usable[:, None], begun, origin)
+
+    def climb(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return better vectors (n, d) after all rounds, and their log densities (n,)."""
+        # The first round has no density to compare with: all improve.
+        lowest = tf.fill(tf.shape(vector)[:1], vector.dtype.min)
+        state = (vector, lowest, vector[:, 0])
+        improve_all = functools.partial(self._improve_all, values)
+        state = _repeated(improve_all, state, self.effort.rounds)
+        if self.effort.further:
+            rounds_left = tf.fill(tf.shape(vector)[:1], self.effort.further)
+            state = tf.while_loop(
+                lambda vector, log_density, gain, left: tf.reduce_any(gain > 0.0),
+                functools.partial(self._improve_some, values),
+                (*state, rounds_left),
+                maximum_iterations=self.effort.further if self.training else None,
+            )
+        return state[:2]
+
+    def differentiate(self, values: tf.Tensor, vector: tf.Tensor) -> _Derivatives:
+        """Return the derivatives of predictions at vectors (n, d)."""
+        points = difference_points(vector, self._differences)
+        predictions = self._predict(self._parameters_of(points))
+        root, residuals = self._derive(values, *predictions)
+        return _Derivatives(root, residuals, *_decomposed(root))
+
+    def candidate_steps(
+        self, found: _Derivatives, residuals: tf.Tensor, vector: tf.Tensor
+    ) -> tf.Tensor:
+        """Return steps (m, n, d) from vectors with these residuals, by derivatives found before."""
+        score = self.model.score(found.root, residuals, vector)
+        return _candidates(score, found.known, found.directions)
+
+    def covariance(
+        self, found: _Derivatives, vector: tf.Tensor, information_fraction: tf.Tensor
+    ) -> tf.Tensor:
+        """Return the covariance (n, d, d) of vectors, straightened where the model asks for it."""
+        scaled = found.directions / (1.0 + found.known)[:, None, :]
+        covariance = tf.matmul(scaled, found.directions, transpose_b=True)
+        # The data hold no information between whole numbers.
+        covariance += np.diag(self.spacing.astype(np.float64) ** 2 / 12.0 + _SMALLEST_SD**2)
+        if not (self.model.compensating or self.model.periodic):
+            return covariance
+        slopes_of = functools.partial(self.model.straightening_slopes, self._differences)
+        slopes = self._compile(slopes_of)(vector, information_fraction)
+        return tf.matmul(slopes, tf.matmul(covariance, slopes, transpose_b=True))
+
+    def _one_round(self, values: tf.Tensor, vector: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take a step and its ``reuses`` with the same derivatives."""
+        found = self.differentiate(values, vector)
+
+        def one_step(
+            vector: tf.Tensor, residuals: tf.Tensor, _: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            candidates = vector + self.candidate_steps(found, residuals, vector)
+            return _best(*self._evaluate(values, candidates))
+
+        state = (vector, found.residuals, vector[:, 0])
+        vector, _, log_density = _repeated(one_step, state, 1 + self.effort.reuses)
+        return vector, log_density
+
+    def _improve_all(
+        self, values: tf.Tensor, vector: tf.Tensor, log_density: tf.Tensor, _: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        vector, improved = self._run_round(values, vector)
+        return vector, improved, _gain(log_density, improved)
+
+    def _improve_some(
+        self,
+        values: tf.Tensor,
+        vector: tf.Tensor,
+        log_density: tf.Tensor,
+        gain: tf.Tensor,
+        left: tf.Tensor,
+    ) -> tuple[tf.Tensor, ...]:
+        """Do a round for the rows that gained most in their last one."""
+        state = (vector, log_density, gain, left)
+        # Always as many, as XLA needs fixed shapes; some of them may not move.
+        count = (tf.shape(gain)[0] + _SHARES - 1) // _SHARES
+        chosen = tf.math.top_k(gain, count).indices
+        old, before, last_gain, rounds_left = (tf.gather(part, chosen) for part in state)
+        new, after = self._run_round(tf.gather(values, chosen), old)
+        moves = last_gain > 0.0
+        new = tf.where(moves[:, None], new, old)
+        after = tf.where(moves, after, before)
+        next_gain = tf.where(rounds_left > 1, _gain(before, after), 0.0)
+        updates = (new, after, next_gain, rounds_left - 1)
+        return tuple(
+            tf.tensor_scatter_nd_update(part, chosen[:, None], update)
+            for part, update in zip(state, updates, strict=True)
+        )
 
 
 def _gain(before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:

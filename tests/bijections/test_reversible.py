@@ -349,8 +349,9 @@ def ill_conditioned(reversible: bool, scale: float) -> Chain:
 def test_a_bad_round_trip_is_noticed() -> None:
     x, condition, _ = batch("float32")
     chain = ill_conditioned(reversible=True, scale=4.0)
-    with pytest.warns(UserWarning, match="stored while that lasts"):
+    with pytest.warns(UserWarning, match="stored while that lasts") as told:
         error = chain.check_round_trip(x, condition)
+    assert told[0].filename == __file__
     assert not error <= 1e-2
     assert error == pytest.approx(float(chain.round_trip_error(x, condition)), nan_ok=True)
     # From now on, as an ordinary chain.

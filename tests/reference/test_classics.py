@@ -170,8 +170,9 @@ def test_data_that_the_model_never_makes(method: Any) -> None:
 
 
 def test_data_just_outside_warn() -> None:
-    with pytest.warns(UserWarning, match=r"'linear'.*no simulation comes near in 1 of 1"):
+    with pytest.warns(UserWarning, match=r"'linear'.*no simulation comes near in 1 of 1") as told:
         rejection_abc(bi.get("linear"), {"y": 9.0}, draws=10, simulations=3_000, seed=1)
+    assert told[0].filename == __file__
 
 
 FAULTS = {

@@ -195,7 +195,9 @@ class Answers:
         }
 
     def _context_of(self, request: Request) -> Mapping[str, Any]:
-        return request.get("context") or {n: _list(v) for n, v in self._context.items()}
+        return request.get("context") or {
+            name: _list(value) for name, value in self._context.items()
+        }
 
     def _steps(self, name: str) -> list[str]:
         coordinate = self.simulator.labels.coordinates.get(name)

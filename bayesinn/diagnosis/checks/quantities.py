@@ -17,7 +17,8 @@ def _run(given: Evidence) -> SBCResult:
             got=f"parameters {list(given.columns)}",
             do="give it another name",
         )
-    truth, draws = ({name: pair[part] for name, pair in quantities.items()} for part in (0, 1))
+    truth = {name: of_truth for name, (of_truth, _) in quantities.items()}
+    draws = {name: of_draws for name, (_, of_draws) in quantities.items()}
     return sbc(truth, draws, seed=given.seed, level=given.level)
 
 

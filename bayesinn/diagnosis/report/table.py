@@ -105,6 +105,7 @@ def write(value: object) -> str:
     if not isinstance(value, int | float | np.number):
         return str(value)
     size = abs(float(value))
-    whole = isinstance(value, int | np.integer) or 1e3 <= size < 1e9
-    digits = f"{value:,.0f}" if whole else f"{value:.3f}" if 1e-3 <= size < 10 else f"{value:.3g}"
+    digits = f"{value:.3f}" if 1e-3 <= size < 10 else f"{value:.3g}"
+    if isinstance(value, int | np.integer) or 1e3 <= size < 1e9:
+        digits = f"{value:,.0f}"
     return digits.replace("-", "\N{MINUS SIGN}", 1) if digits.startswith("-") else digits

@@ -211,9 +211,12 @@ class SplitLatentFlow(Flow):
         return condition[:, : self.layout.observables], condition[:, self.layout.observables :]
 
     def _without_observables(self) -> InputError:
-        expected = "observables, as condition"
-        do = "pass the standardised observables"
-        return InputError(type(self).__name__, expected=expected, got="None", do=do)
+        return InputError(
+            type(self).__name__,
+            expected="observables, as condition",
+            got="None",
+            do="pass the standardised observables",
+        )
 
     def bijection_inputs(
         self, x: tf.Tensor, condition: tf.Tensor | None = None

@@ -86,8 +86,18 @@ def check_noise(pilot: Pilot) -> Noise:
         return bool(_equal_rows(value, np.repeat(value[::_COPIES], _COPIES, axis=0)).all())
 
     shared = tuple(name for name in first if simulator.engine.batched and shares_noise(name))
+    advice = _advise_on_noise(pilot, irreproducible, deterministic, shared)
+    advice += _advise_on_unaffected(unaffected, len(unaffected) == len(first))
+    return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
+
+
+def _advise_on_noise(
+    pilot: Pilot,
+    irreproducible: tuple[str, ...],
+    deterministic: tuple[str, ...],
+    shared: tuple[str, ...],
+) -> list[Advice]:
     advice = []
-    everything = len(unaffected) == len(first)
     for name in irreproducible:
         finding = "differs though parameters and seed are the same"
         do = "Draw random numbers from the seed alone."
@@ -106,17 +116,18 @@ def check_noise(pilot: Pilot) -> Noise:
         meaning = "Simulations are not independent."
         do = "Draw noise for each row of the batch."
         advice.append(Advice("problem", name, finding, meaning, do))
-    for name in unaffected:
-        finding = (
-            "is the same for the same seed, whatever the parameters are: it says nothing about them"
-        )
-        do = (
-            "Use them in the function."
-            if everything
-            else "Leave it out unless it is there on purpose."
-        )
-        advice.append(Advice("problem" if everything else "hint", name, finding, do=do))
-    return Noise(rows, irreproducible, deterministic, shared, unaffected, advice=advice)
+    return advice
+
+
+def _advise_on_unaffected(names: tuple[str, ...], all_of_them: bool) -> list[Advice]:
+    finding = (
+        "is the same for the same seed, whatever the parameters are: it says nothing about them"
+    )
+    if all_of_them:
+        do = "Use them in the function."
+        return [Advice("problem", name, finding, do=do) for name in names]
+    do = "Leave it out unless it is there on purpose."
+    return [Advice("hint", name, finding, do=do) for name in names]
 
 
 def check_influence(pilot: Pilot, noise: Noise) -> Influence:

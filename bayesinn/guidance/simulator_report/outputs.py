@@ -43,74 +43,68 @@ class Outputs(Result):
 def check(pilot: Pilot) -> Outputs:
     """Look for constants, copies and repeats among simulations that are finite."""
     pairs = copies(pilot.observables, pilot.seed)
+    marked, counts = repeats(pilot.observables)
+    rows = len(marked)
+    inputs = {name: column[:rows] for name, column in pilot.inputs.items()}
+    boxes = regions(inputs, marked, pilot.simulator.labels)
+    advice = _advise_on_constants(pilot.observables)
+    if pairs:
+        advice.append(_advise_on_copies(pairs))
+    advice += _advise_on_repeats(pilot, marked, counts, boxes)
+    return Outputs(pairs, marked.sum() / max(rows, 1), boxes, advice=advice)
+
+
+def _advise_on_constants(observables: Mapping[str, np.ndarray]) -> list[Advice]:
     advice = []
-    for name, array in pilot.observables.items():
+    for name, array in observables.items():
         low, high = map(np.ravel, bounds(array))
         constant = (low == high) & (np.isfinite(array).sum(axis=0).ravel() > 1)
         if constant.any() and constant.all():
             finding = f"is {low[0]:.3g} in every simulation" if len(low) == 1 else "never varies"
-            advice.append(
-                Advice(
-                    "problem", name, finding, "It has no information.", "Leave it out or fix it."
-                )
-            )
+            meaning = "It has no information."
+            advice.append(Advice("problem", name, finding, meaning, "Leave it out or fix it."))
         elif constant.any():
-            names = shorten(
-                ", ".join(itertools.compress(columns({name: array}, batch_ndim=1), constant)), 60
-            )
+            elements = itertools.compress(columns({name: array}, batch_ndim=1), constant)
+            names = shorten(", ".join(elements), 60)
             finding = f"{constant.sum()} of {len(low)} elements never vary ({names})"
-            advice.append(
-                Advice("hint", name, finding, "That is harmless, but they have no information.")
-            )
-    if pairs:
-        names = shorten(", ".join(f"{copy} of {original}" for copy, original in pairs), 60)
-        finding = f"elements are copies of others, or linear in them ({len(pairs)}: {names})"
-        do = (
-            "Look for noise that is drawn once and broadcast, and for an index that is always "
-            "the same."
-        )
-        advice.append(
-            Advice("hint", "copies", finding, "If that is intended, they may be left out.", do)
-        )
-    marked, counts = repeats(pilot.observables)
+            meaning = "That is harmless, but they have no information."
+            advice.append(Advice("hint", name, finding, meaning))
+    return advice
+
+
+def _advise_on_copies(pairs: tuple[tuple[str, str], ...]) -> Advice:
+    names = shorten(", ".join(f"{copy} of {original}" for copy, original in pairs), 60)
+    finding = f"elements are copies of others, or linear in them ({len(pairs)}: {names})"
+    meaning = "If that is intended, they may be left out."
+    do = (
+        "Look for noise that is drawn once and broadcast, and for an index that is always the same."
+    )
+    return Advice("hint", "copies", finding, meaning, do)
+
+
+def _advise_on_repeats(
+    pilot: Pilot, marked: np.ndarray, counts: np.ndarray, boxes: tuple[Region, ...]
+) -> list[Advice]:
     rows = len(marked)
     whole_numbers = all(map(pilot.whole_numbers, pilot.observables))
-    boxes = regions(
-        {name: column[:rows] for name, column in pilot.inputs.items()},
-        marked,
-        pilot.simulator.labels,
-    )
-    share = marked.sum() / max(rows, 1)
-    largest = counts.max(initial=0) / max(rows, 1)
-    lump = (
-        largest >= _LUMP and len(counts) >= _DISTINCT * rows,
-        f"{100.0 * largest:.1f} % are one and the same",
-    )
-    many = (
-        share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS,
-        f"{100.0 * share:.1f} % equal another one in every number",
-    )
-    found, what = lump if whole_numbers else many
-    if found:
-        places = "; ".join(box.describe("come again", "repeats") for box in boxes)
-        finding = f"of the simulations {what}, though their parameters differ" + (
-            f" ({places})" if places else ""
-        )
-        severe = not whole_numbers and share >= _MOSTLY_REPEATED
-        do = (
-            "Look for values that are clipped or stored, or for parameters for which nothing "
-            "happens."
-        )
-        advice.append(
-            Advice(
-                "problem" if severe else "hint",
-                "repeats",
-                finding,
-                "The data say nothing there.",
-                do,
-            )
-        )
-    return Outputs(pairs, share, boxes, advice=advice)
+    if whole_numbers:
+        share = counts.max(initial=0) / max(rows, 1)
+        many = share >= _LUMP and len(counts) >= _DISTINCT * rows
+        what = f"{100.0 * share:.1f} % are one and the same"
+    else:
+        share = marked.sum() / max(rows, 1)
+        many = share >= _REPEATED and marked.sum() >= _FEWEST_REPEATS
+        what = f"{100.0 * share:.1f} % equal another one in every number"
+    if not many:
+        return []
+    places = "; ".join(box.describe("come again", "repeats") for box in boxes)
+    finding = f"of the simulations {what}, though their parameters differ"
+    if places:
+        finding += f" ({places})"
+    severe = not whole_numbers and share >= _MOSTLY_REPEATED
+    meaning = "The data say nothing there."
+    do = "Look for values that are clipped or stored, or for parameters for which nothing happens."
+    return [Advice("problem" if severe else "hint", "repeats", finding, meaning, do)]
 
 
 def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

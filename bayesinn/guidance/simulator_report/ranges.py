@@ -56,13 +56,7 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
     rows = {}
     observed = {}
     for name, array in pilot.observables.items():
-        apart = 1 < array.shape[-1] <= _FEW.get(array.ndim - 1, 0)
-        parts = (
-            {f"{name}[{index}]": array[..., index] for index in range(array.shape[-1])}
-            if apart
-            else {name: array}
-        )
-        for part, values in parts.items():
+        for part, values in _parts(name, array).items():
             rows[part] = {
                 **_quantiles(values),
                 "zeros": pd.Series(values[np.isfinite(values)] == 0.0).mean(),
@@ -71,21 +65,9 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
                 "scaling": str(scalings.get(name, "")),
             }
         real = (pilot.simulator.observed or {}).get(name)
-        shape = array.shape[1:]
-        if real is not None and real.ndim == len(shape) and not any(np.greater(real.shape, shape)):
-            observed[name] = padded = np.full(shape, np.nan)
-            padded[tuple(map(slice, real.shape))] = real
-            low, high = bounds(array)
-            outside = int(np.sum((padded < low) | (padded > high)))
-            known = int(np.isfinite(padded).sum())
-            if outside > _OUTSIDE * known:
-                finding = (
-                    f"{outside} of {known} observed numbers lie beyond all {len(pilot):,} "
-                    f"simulations"
-                )
-                advice.append(
-                    Advice("hint", name, finding, "Prior or simulator can't make data like these.")
-                )
+        if real is not None and _fits(real.shape, array.shape[1:]):
+            observed[name] = _padded(real, array.shape[1:])
+            advice += _outside(pilot, name, observed[name])
     text = (
         "Quantiles of finite simulated data. Real data should be among them, impossible data "
         "should be rare."
@@ -95,6 +77,35 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
     return prior, Result(
         advice=advice, title="Prior predictive", text=text, table=table, figures=drawn
     )
+
+
+def _parts(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns of an observable (n, ...) by name where they are few, or all of it."""
+    if not 1 < array.shape[-1] <= _FEW.get(array.ndim - 1, 0):
+        return {name: array}
+    return {f"{name}[{index}]": array[..., index] for index in range(array.shape[-1])}
+
+
+def _fits(real: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Tell whether real data of a shape are simulated data, or the beginning of such."""
+    return len(real) == len(shape) and not any(np.greater(real, shape))
+
+
+def _padded(real: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    padded = np.full(shape, np.nan)
+    padded[tuple(map(slice, real.shape))] = real
+    return padded
+
+
+def _outside(pilot: Pilot, name: str, real: np.ndarray) -> list[Advice]:
+    """Tell of real data of an observable that lie beyond all its simulations."""
+    low, high = bounds(pilot.observables[name])
+    outside = int(np.sum((real < low) | (real > high)))
+    known = int(np.isfinite(real).sum())
+    if outside <= _OUTSIDE * known:
+        return []
+    finding = f"{outside} of {known} observed numbers lie beyond all {len(pilot):,} simulations"
+    return [Advice("hint", name, finding, "Prior or simulator can't make data like these.")]
 
 
 def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figure]:

@@ -321,7 +321,10 @@ def _open_or_create(
     foreign = foreign_files(location)
     if open_group(location, "r") is None:
         refuse_foreign_files(location, foreign)
-        row_bytes = sum(v.dtype.itemsize * int(np.prod(v.shape)) for v in variables.values())
+        row_bytes = sum(
+            variable.dtype.itemsize * int(np.prod(variable.shape))
+            for variable in variables.values()
+        )
         size = rows or _default_rows(simulator, n, row_bytes)
         attributes = bank_identity.bank_attributes(simulator, seed, size, compared)
         open_group(location, "a", {**attributes, **marker})

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.warning import warn
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.engines.workers import start
 
@@ -166,11 +166,10 @@ def _warn_without_workers(client: Client) -> None:
     workers = len(client.nthreads())
     if not workers and client.scheduler is not None:
         address = client.scheduler.address
-        warnings.warn(
+        warn(
             f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. "
             f"Simulations go on as soon "
             f"as there is one: dask worker {address}",
-            stacklevel=2,
         )
 
 

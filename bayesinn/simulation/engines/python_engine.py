@@ -121,8 +121,8 @@ class PythonEngine(Engine):
         size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
         blocks = [slice(first, first + size) for first in range(0, n, size)]
         return [
-            self._start(take(parameters, b), take(context, b), [*entropy, 1], b.start)
-            for b in blocks
+            self._start(take(parameters, block), take(context, block), [*entropy, 1], block.start)
+            for block in blocks
         ]
 
     def _start(self, *arguments: Any) -> _Task:
