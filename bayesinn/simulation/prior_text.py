@@ -83,6 +83,15 @@ def same_text(one: str, other: str) -> bool:
     return bool(np.allclose(numbers, others, rtol=relative, atol=absolute, equal_nan=True))
 
 
+def same_laws(one: Prior, other: Prior) -> bool:
+    """Tell whether variables have the same distributions, as far as texts say."""
+    texts = entry_texts(one, {})
+    others = entry_texts(other, {})
+    return texts.keys() == others.keys() and all(
+        same_text(text, others[name]) for name, text in texts.items()
+    )
+
+
 def _distribution_text(distribution: Any) -> str:
     # Which axes are those of a batch and which those of an event, the prior itself decides.
     inner = distribution.distribution if isinstance(distribution, tfd.Independent) else distribution
