@@ -305,6 +305,8 @@ class HierarchicalPosterior(TrainedPosterior):
             got = f"{persons.count}" if persons.batched else f"one {axis}, without it"
             expected = f"arrays ({axis}, ...) with {fewest} to {most} along that axis"
             do = "train with other sizes=(fewest, most)"
+            if not persons.batched:
+                do = "give it that axis, value[None] for one alone"
             raise InputError(f"Data for {self.person.name!r}", expected=expected, got=got, do=do)
         return persons
 

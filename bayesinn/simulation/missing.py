@@ -23,6 +23,11 @@ def check_missing(subject: str, value: Any) -> float | None:
     return check_number(subject, value, above=0, below=1, do=do)
 
 
+def missing_option(share: float | None) -> Any:
+    """Return the option that declares what :func:`check_missing` returned."""
+    return "mask" if share == 0.0 else share
+
+
 def lose_values(
     observables: Mapping[str, tf.Tensor], share: float, seed: tf.Tensor
 ) -> dict[str, tf.Tensor]:
