@@ -131,6 +131,25 @@ def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
     return _rows(subject, values, variables.event_shapes, ())
 
 
+def check_inputs(
+    simulator: Declared, parameters: Mapping[str, Any], context: Mapping[str, Any] | None
+) -> Arrays:
+    """Return parameters, and context if the simulator has any, as arrays with one row number."""
+    arrays = check_arrays(simulator.prior, parameters)
+    if simulator.context is None:
+        return arrays
+    known = check_arrays(simulator.context, context or {})
+    rows, others = (len(next(iter(part.values()))) for part in (arrays, known))
+    if rows != others:
+        raise InputError(
+            f"Context of simulator {simulator.name!r}",
+            expected=f"one row for each of {rows} rows of parameters",
+            got=f"{others}",
+            do="repeat it: numpy.repeat(value, n, axis=0)",
+        )
+    return arrays | known
+
+
 def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
     """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers."""
     context = {} if simulator.context is None else simulator.context.event_shapes
@@ -193,7 +212,7 @@ def _rows(
         name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing)
         for name in shapes
     }
-    rows = max(len(array) if array.ndim else 0 for array in arrays.values())
+    rows = max(len(array) if array.ndim else 1 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):
             raise InputError(
