@@ -20,7 +20,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 tfd = tfp.distributions
 
 
-@dataclass(frozen=True)
+@dataclass
 class Declared:
     """What rows must be: numbers of models in place of parameters, and the data of any model."""
 
