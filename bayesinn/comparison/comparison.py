@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.comparison.model import MODEL, ComparisonModel, ModelFlow
-from bayesinn.comparison.rows import Declared, Rows
+from bayesinn.comparison.rows import Rows
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
@@ -153,13 +153,8 @@ class ModelComparison(Summarised):
         """
         if data is None:
             data = self.simulate(_SIMULATIONS, seed)
-        if not isinstance(data, Mapping):
-            expected = "a dict of name to array (n, ...), simulations of all models"
-            do = "pass what simulate(n, seed) returns"
-            raise InputError("Training data", expected=expected, got=type(data).__name__, do=do)
-        declared = Declared.of_models(self.declares, self.weights)
         return super().fit(
-            Rows(data, declared),  # type: ignore[arg-type]
+            Rows(data, self.declares, len(self.names)),  # type: ignore[arg-type]
             steps=steps,
             epochs=epochs,
             batch_size=batch_size,
@@ -310,14 +305,16 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
                 got = f"{other[kind]} of {simulator.name!r}"
                 do = "declare and return the same, in the same order, with each simulator"
                 raise InputError(subject, expected=expected, got=got, do=do)
-        mine = simulators[0].context
-        context = simulator.context
         # Else context alone would speak for a model.
-        if mine is not None and context is not None and not same_laws(mine, context):
-            expected = f"the same distributions of context in all models: {prior_text(mine)}"
-            got = f"{prior_text(context)} in {simulator.name!r}"
-            do = "declare the same context={...} with each simulator"
-            raise InputError(subject, expected=expected, got=got, do=do)
+        contexts = [part.context for part in (simulators[0], simulator) if part.context]
+        if not same_laws(*contexts):
+            expected, got = (prior_text(context) for context in contexts)
+            raise InputError(
+                subject,
+                expected=f"the same distributions of context in all models: {expected}",
+                got=f"{got} in {simulator.name!r}",
+                do="declare the same context={...} with each simulator",
+            )
     if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
         expected = f"no variable of the name {MODEL!r}, which numbers the simulators"
         raise InputError(subject, expected=expected, got="one", do="rename it")

@@ -304,9 +304,7 @@ class HierarchicalPosterior(TrainedPosterior):
         if not persons.batched or not fewest <= persons.count <= most:
             got = f"{persons.count}" if persons.batched else f"one {axis}, without it"
             expected = f"arrays ({axis}, ...) with {fewest} to {most} along that axis"
-            do = "train with other sizes=(fewest, most)"
-            if not persons.batched:
-                do = "give it that axis, value[None] for one alone"
+            do = "train with other sizes=(fewest, most), or give one alone that axis, value[None]"
             raise InputError(f"Data for {self.person.name!r}", expected=expected, got=got, do=do)
         return persons
 

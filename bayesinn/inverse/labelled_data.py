@@ -8,11 +8,11 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
-from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE
+from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution, statistics
 from bayesinn.training import arrays
 
-# Less than this, beside their size, is the rounding of constants.
-_ROUNDING = 1e-12
+# Rows that tell how much elements vary.
+_MOST_ROWS = 512
 
 #: The name of a class.
 Label = int | str
@@ -90,18 +90,12 @@ def check_events(x: Any, shape: Sequence[int] | None, subject: str) -> np.ndarra
 
 def _warn_of_lost_digits(x: np.ndarray) -> None:
     """Warn of elements of which single precision, as networks compute, keeps few digits."""
-    numbers = x.astype(np.float64)
-    sizes = np.abs(numbers.mean(axis=0))
-    deviations = numbers.std(axis=0)
-    varies = deviations > _ROUNDING * sizes
-    few = varies & (deviations < FEWEST_STEPS * SINGLE * sizes)
-    if few.any():
-        place = np.argwhere(few)[0].tolist()
-        size = sizes[tuple(place)]
+    some = x[:: max(len(x) // _MOST_ROWS, 1)]
+    sizes, deviations, varies = statistics(some, resolution(x))
+    if np.any(varies & (deviations < FEWEST_STEPS * SINGLE * sizes)):
         warnings.warn(
-            f"element {place} of x varies by {deviations[tuple(place)]:.2g} around {size:.10g}, of "
-            f"which single precision keeps few digits: subtract an offset from it, here and "
-            f"whenever the model is asked",
+            "x varies so little beside its size that single precision keeps few digits of that: "
+            "subtract an offset, here and whenever the model is asked",
             stacklevel=4,
         )
 

@@ -15,7 +15,6 @@ from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.prior_text import prior_text, same_laws
-from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 
 # Weights of an ensemble of ten settle to 1e-3 in half as many.
@@ -73,7 +72,19 @@ class Ensemble(Joined, Posterior):
             check_type(f"{subject}, each", posterior, Posterior, "a posterior", do)
         self.posteriors = tuple(posteriors)
         self.simulator = posteriors[0].simulator
-        _check_alike(subject, [posterior.simulator for posterior in posteriors])
+        for other in (posterior.simulator for posterior in posteriors[1:]):
+            # A mixture over other priors, or in other units, would mean nothing.
+            if other is not self.simulator and not (
+                other.shapes == self.simulator.shapes
+                and other.labels.units == self.simulator.labels.units
+                and same_laws(other.prior, self.simulator.prior)
+            ):
+                expected, got = (
+                    f"shapes {one.shapes}, units {one.labels.units}, prior {prior_text(one.prior)}"
+                    for one in (self.simulator, other)
+                )
+                expected = f"posteriors of one simulator, {self.simulator.name!r}, with {expected}"
+                raise InputError(subject, expected=expected, got=got, do=do)
         subject = "Ensemble, argument 'weights'"
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
@@ -184,24 +195,6 @@ class Ensemble(Joined, Posterior):
         return (
             f"Ensemble of {len(self.posteriors)} posteriors of {self.simulator.name!r}\n{members}"
         )
-
-
-def _check_alike(subject: str, simulators: Sequence[Simulator]) -> None:
-    """Refuse simulators of other shapes, priors or units: a mixture would mean nothing."""
-    first = simulators[0]
-    for other in simulators[1:]:
-        differs: tuple[str, ...] = ()
-        if other.shapes != first.shapes:
-            differs = f"shapes {first.shapes}", f"{other.shapes}"
-        elif other.labels.units != first.labels.units:
-            differs = f"units {first.labels.units}", f"{other.labels.units}"
-        elif other is not first and not same_laws(first.prior, other.prior):
-            differs = f"prior {prior_text(first.prior)}", f"{prior_text(other.prior)}"
-        if differs:
-            expected = f"posteriors of one simulator, {first.name!r}, with {differs[0]}"
-            got = f"one of {other.name!r} with {differs[1]}"
-            do = "train all of them with the same simulator"
-            raise InputError(subject, expected=expected, got=got, do=do)
 
 
 def _held_out_loss(posterior: Posterior) -> float:

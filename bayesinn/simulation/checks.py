@@ -138,22 +138,24 @@ def check_inputs(
     arrays = check_arrays(simulator.prior, parameters)
     if simulator.context is None:
         return arrays
-    known = check_arrays(simulator.context, context or {})
-    rows, others = (len(next(iter(part.values()))) for part in (arrays, known))
-    if rows != others:
-        raise InputError(
-            f"Context of simulator {simulator.name!r}",
-            expected=f"one row for each of {rows} rows of parameters",
-            got=f"{others}",
-            do="repeat it: numpy.repeat(value, n, axis=0)",
-        )
-    return arrays | known
+    arrays |= check_arrays(simulator.context, context or {})
+    shapes = {**simulator.prior.event_shapes, **simulator.context.event_shapes}
+    return _rows("Parameters and context", arrays, shapes, ())
 
 
-def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
-    """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers."""
+def check_simulations(
+    simulator: Declared,
+    data: Mapping[str, Any],
+    subject: str,
+    events: Mapping[str, tuple[int, ...]] | None = None,
+) -> Arrays:
+    """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers.
+
+    What is learned is of the shapes ``events``, by default the parameters.
+    """
     context = {} if simulator.context is None else simulator.context.event_shapes
-    shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes, **context}
+    learned = simulator.prior.event_shapes if events is None else events
+    shapes = {**learned, **simulator.observable_shapes, **context}
     check_keys(subject, data, shapes, shapes)
     arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
     for name, finite in finite_rows(arrays, arrays, simulator).items():

@@ -83,13 +83,10 @@ def same_text(one: str, other: str) -> bool:
     return bool(np.allclose(numbers, others, rtol=relative, atol=absolute, equal_nan=True))
 
 
-def same_laws(one: Prior, other: Prior) -> bool:
-    """Tell whether variables have the same distributions, as far as texts say."""
-    texts = entry_texts(one, {})
-    others = entry_texts(other, {})
-    return texts.keys() == others.keys() and all(
-        same_text(text, others[name]) for name, text in texts.items()
-    )
+def same_laws(*priors: Prior) -> bool:
+    """Tell whether variables have the same distributions in all priors, as far as texts say."""
+    texts = [sorted(entry_texts(prior, {}).items()) for prior in priors]
+    return all(same_text(str(texts[0]), str(other)) for other in texts[1:])
 
 
 def _distribution_text(distribution: Any) -> str:
