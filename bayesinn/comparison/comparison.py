@@ -12,6 +12,7 @@ from scipy.special import log_softmax
 
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.comparison.model import MODEL, ComparisonModel, ModelFlow
+from bayesinn.comparison.rows import Rows
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
@@ -21,7 +22,6 @@ from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
 from bayesinn.estimators.estimator import count_weights
 from bayesinn.estimators.loading import SIMULATOR
-from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS
 from bayesinn.posterior.building import measured_data, new_summaries
 from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
@@ -30,7 +30,7 @@ from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks, identity
-from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
@@ -50,7 +50,8 @@ class ModelComparison(Summarised):
     Parameters
     ----------
     simulators : sequence of Simulator
-        Two or more of the same observables and context, with names of their own.
+        Two or more of the same observables and context, in the same units and, of context, with
+        the same distributions; with names of their own.
     summary : Summary, or dict of observable to Summary
         As for :class:`AmortizedPosterior`; without losses of its own.
     weights : sequence of float, prior probabilities of the models, equal if left out
@@ -88,10 +89,11 @@ class ModelComparison(Summarised):
     ) -> None:
         self.simulators = _check_simulators(simulators)
         count = len(self.simulators)
-        given = np.ones(count) if weights is None else np.asarray(weights, float)
+        subject = "ModelComparison, argument 'weights'"
+        given = np.ones(count) if weights is None else checks.numbers(subject, weights)
         if given.shape != (count,) or not np.all(given > 0.0) or not np.isfinite(given).all():
             raise InputError(
-                "ModelComparison, argument 'weights'",
+                subject,
                 expected=f"{count} positive numbers",
                 got=f"{weights}",
                 do="leave them out",
@@ -126,15 +128,18 @@ class ModelComparison(Summarised):
             drawn = simulator.draw(int(count), seed, f"{stream} of model {number}")
             checks.check_finite(simulator, drawn)
             model = np.full(count, number, np.int32)
-            parts.append({**drawn.observables, **drawn.context, MODEL: model})
+            types = simulator.observable_types
+            observables = {
+                name: value.astype(types[name]) for name, value in drawn.observables.items()
+            }
+            parts.append({**observables, **drawn.context, MODEL: model})
         order = generator.permutation(n)
-        joined = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
-        types = self.declares.observable_types
-        return joined | {name: joined[name].astype(kind) for name, kind in types.items()}
+        # In a type that holds the numbers of all models: one may count what another measures.
+        return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
-    def fit(
+    def fit(  # type: ignore[override]
         self,
-        data: Mapping[str, Any] | Bank | Stream | None = None,
+        data: Mapping[str, Any] | None = None,
         *,
         steps: int | None = None,
         epochs: int | None = None,
@@ -153,7 +158,7 @@ class ModelComparison(Summarised):
         if data is None:
             data = self.simulate(_SIMULATIONS, seed)
         return super().fit(
-            data,
+            Rows(data, self.declares, len(self.names)),  # type: ignore[arg-type]
             steps=steps,
             epochs=epochs,
             batch_size=batch_size,
@@ -243,15 +248,7 @@ class ModelComparison(Summarised):
         return self._model_of(measured_data(self.declares, self.summaries, pilot))
 
     def check_rows(self, model: ComparisonModel, rows: Arrays) -> None:  # type: ignore[override]
-        """Refuse numbers of models that there are not."""
-        count = len(self.names)
-        if not np.isin(rows[MODEL], np.arange(count)).all():
-            raise InputError(
-                "Training data",
-                expected=f"numbers from 0 to {count - 1} as {MODEL!r}",
-                got=f"{rows[MODEL].min()} to {rows[MODEL].max()}",
-                do="pass what simulate(n, seed) returns",
-            )
+        """Do nothing: rows were checked when they were given."""
 
     def describe_training(self, model: ComparisonModel) -> str:  # type: ignore[override]
         return f"{self!r}; {count_weights(model):,} weights"
@@ -301,12 +298,16 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
             do=do,
         )
     for simulator in simulators:
+        # One that declares no unit has whatever the other has.
+        data = {name for kind in ("observables", "context") for name in simulator.shapes[kind]}
+        known = data & simulator.labels.units.keys() & simulators[0].labels.units.keys()
         first, other = (
             {
                 "observables": list(part.shapes["observables"].items()),
                 "context": list(part.shapes["context"].items()),
                 "lengths": part.lengths,
                 "missing values": part.missing is not None,
+                "units": {name: text for name, text in part.labels.units.items() if name in known},
             }
             for part in (simulators[0], simulator)
         )
@@ -316,8 +317,18 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
                     subject,
                     expected=f"the same {kind} of all models: {value}",
                     got=f"{other[kind]} of {simulator.name!r}",
-                    do="return the same names and shapes, in the same order, from each simulator",
+                    do="declare and return the same, in the same order, with each simulator",
                 )
+        # Else context alone would speak for a model.
+        contexts = [part.context for part in (simulators[0], simulator) if part.context]
+        if not same_laws(*contexts):
+            expected, got = (prior_text(context) for context in contexts)
+            raise InputError(
+                subject,
+                expected=f"the same distributions of context in all models: {expected}",
+                got=f"{got} in {simulator.name!r}",
+                do="declare the same context={...} with each simulator",
+            )
     if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
         raise InputError(
             subject,

@@ -71,7 +71,9 @@ def check_levels(
     axis, names = next(iter(group.items()))
     own = (names,) if isinstance(names, str) else tuple(names)
     check_known(_SUBJECT, own, prior.names)
-    taken = {*_AXES, *(name for kind in simulator.shapes.values() for name in kind)}
+    variables = (name for kind in simulator.shapes.values() for name in kind)
+    axes = (axis for own in simulator.dimensions.values() for axis in own)
+    taken = {*_AXES, *variables, *axes}
     if not isinstance(axis, str) or axis in taken:
         raise InputError(
             _SUBJECT,

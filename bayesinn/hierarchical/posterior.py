@@ -312,7 +312,8 @@ class HierarchicalPosterior(TrainedPosterior):
                 f"Data for {self.person.name!r}",
                 expected=f"arrays ({axis}, ...) with {fewest} to {most} along that axis",
                 got=f"{persons.count}" if persons.batched else f"one {axis}, without it",
-                do="train with other sizes=(fewest, most)",
+                do="train with other sizes=(fewest, most), or give one alone that axis, "
+                "value[None]",
             )
         return persons
 

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.hierarchical.levels import Levels
+from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator as declare
@@ -49,7 +50,7 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
         labels=labels.labels,
         units=labels.units,
         lengths=dict.fromkeys(simulator.observable_shapes, levels.count),
-        missing=simulator.missing,
+        missing=missing_option(simulator.missing),
         recommended=Recommended(batch_size=_BATCH),
         **policy,
     )(_simulate_sets(simulator, levels))

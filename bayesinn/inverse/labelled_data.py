@@ -1,5 +1,6 @@
 """Labelled vectors or images: checks, class numbers, the split into training and validation."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,11 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
+from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution, statistics
 from bayesinn.training import arrays
+
+# Rows that tell how much elements vary.
+_MOST_ROWS = 512
 
 #: The name of a class.
 Label = int | str
@@ -22,7 +27,9 @@ def split_labelled(
 
     The latter are a random share of the data, or the pair (x, labels).
     """
-    x = check_events(x, None, "Argument 'x'")
+    given = x
+    x = check_events(given, None, "Argument 'x'")
+    _warn_of_lost_digits(np.asarray(given))
     labels = _check_labels(labels, len(x), "Argument 'labels'")
     if isinstance(validation, tuple):
         held_x = check_events(validation[0], x.shape[1:], "Validation data")
@@ -68,15 +75,29 @@ def check_events(x: Any, shape: Sequence[int] | None, subject: str) -> np.ndarra
             if array.ndim > 2
             else "give one row for each vector",
         )
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
     bad = int(np.sum(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
     if array.size == 0 or bad:
         raise InputError(
             subject,
-            expected="at least one vector or image, of finite numbers",
+            expected="at least one vector or image, of numbers that are finite in single precision",
             got=f"{bad} rows with NaN or infinity" if bad else "none",
             do="leave those rows out",
         )
-    return array.astype(np.float32)
+    return array
+
+
+def _warn_of_lost_digits(x: np.ndarray) -> None:
+    """Warn of elements of which single precision, as networks compute, keeps few digits."""
+    some = x[:: max(len(x) // _MOST_ROWS, 1)]
+    sizes, deviations, varies = statistics(some, resolution(x))
+    if np.any(varies & (deviations < FEWEST_STEPS * SINGLE * sizes)):
+        warnings.warn(
+            "x varies so little beside its size that single precision keeps few digits of that: "
+            "subtract an offset, here and whenever the model is asked",
+            stacklevel=4,
+        )
 
 
 def class_indices(labels: Any, classes: Sequence[Label], rows: int, subject: str) -> np.ndarray:

@@ -171,14 +171,13 @@ class SplitLatent(AmortizedPosterior):
 
         The observables of the condition are zero, and not used.
         """
-        arrays = checks.check_arrays(self.simulator.prior, parameters)
+        arrays = checks.check_inputs(self.simulator, parameters, context)
         rows = len(next(iter(arrays.values())))
         data = {
             name: np.zeros((rows, *shape), np.float32)
             for name, shape in self.simulator.observable_shapes.items()
         }
-        if self.simulator.context is not None:
-            data |= checks.check_arrays(self.simulator.context, context or {})
+        data |= {name: arrays[name] for name in self.simulator.context_names}
         vector, _ = self.model.parameters.to_vector(map_tensors(tf.convert_to_tensor, arrays))
         return self._trained_flow.predict(
             vector, tf.convert_to_tensor(self.evaluator.condition(data)[0]["features"])

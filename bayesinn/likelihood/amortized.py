@@ -143,9 +143,7 @@ class AmortizedLikelihood(LikelihoodEstimator):
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         simulator = self.simulator
-        arrays = checks.check_arrays(simulator.prior, parameters)
-        if simulator.context is not None:
-            arrays |= checks.check_arrays(simulator.context, context or {})
+        arrays = checks.check_inputs(simulator, parameters, context)
         rows = {name: tf.constant(value) for name, value in arrays.items()}
         x = self.score().draw(rows, count, seeds.tensor_seed(seed, "draws"))
         values = self.model.data.from_vector(np.reshape(x, (-1, x.shape[-1])))

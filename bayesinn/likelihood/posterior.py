@@ -231,7 +231,7 @@ class LikelihoodPosterior(Posterior):
                     f"Data for {self.simulator.name!r}",
                     expected=f"{self.chains} prior draws under which the data are possible",
                     got=f"{len(finite)} of {_PRIOR_DRAWS:,}",
-                    do="check their units, and what is constant in simulations",
+                    do="check their units, and what is constant, or whole, in simulations",
                 )
             least = min(0.9, share * len(row) / len(finite))
             _, weights, _ = next_temperature(row[finite], 0.0, least)

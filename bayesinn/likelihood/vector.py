@@ -104,9 +104,11 @@ class DataVector:
         """Return vectors (n, k, dimension) whose mean density is that of the data; log_det (n, k).
 
         Whole numbers are put at k points of their intervals; k is one where there are none. The
-        log_det is -inf for data that differ from what is constant in all simulations.
+        log_det is -inf for data that differ from what is constant in all simulations, and for
+        fractions of what is whole in all of them.
         """
-        whole = int(self.frame.whole[self._kept].sum())
+        counts = self._kept[self.frame.whole[self._kept]]
+        whole = len(counts)
         offsets = np.zeros((1, self.dimension))
         if whole:
             grid = qmc.Sobol(whole, scramble=False).random_base2(_POINTS_LOG2)
@@ -119,6 +121,8 @@ class DataVector:
         constant = self.frame.mean[self._constant]
         other = tf.gather(values, self._constant, axis=-1) - constant
         wrong = tf.reduce_any(tf.abs(other) > _ROUNDING * np.abs(constant), axis=-1)
+        counted = tf.gather(values, counts, axis=-1)
+        wrong |= tf.reduce_any(counted != tf.floor(counted), axis=-1)
         log_det = tf.where(wrong[:, None], -np.inf, tf.reshape(log_det, (-1, len(offsets))))
         return tf.reshape(vector, (-1, len(offsets), self.dimension)), log_det
 

@@ -20,12 +20,19 @@ from bayesinn.flows.latents.gaussian_mixture import floored
 from bayesinn.points.vector import ParameterVector
 from bayesinn.simulation.simulator import Arrays
 
+# Of the prior's standard deviation: far above what any posterior has.
+_LARGEST_LOG_SCALE = 20.0
+
 
 class Result(NamedTuple):
-    """Arrays (n, *axes, *event) by name, with the names and coordinates of these axes, if any."""
+    """Arrays (n, *axes, *event) by parameter, with the names and coordinates of the axes, if any.
+
+    What is not ``by_parameter`` has names of its own, and no axes of events.
+    """
 
     values: Arrays
     axes: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    by_parameter: bool = True
 
 
 class Estimate(Recipe, ABC):
@@ -105,7 +112,8 @@ class Moments(Estimate):
 
     def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
         mean, root = (np.asarray(part, np.float64) for part in self._law(outputs))
-        inverse = np.linalg.inv(root) * vector.scale[:, None]
+        units = np.broadcast_to(np.eye(root.shape[-1]), root.shape)
+        inverse = tf.linalg.triangular_solve(root, units).numpy() * vector.scale[:, None]
         covariance = inverse @ np.swapaxes(inverse, -1, -2)
         deviation = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
         numbers = list(columns(vector.split(deviation), 1))
@@ -113,7 +121,9 @@ class Moments(Estimate):
             "mean": Result(vector.from_plain(mean)),
             "standard_deviation": Result(vector.split(deviation)),
             "covariance": Result(
-                {"covariance": covariance}, {"number": numbers, "other_number": numbers}
+                {"covariance": covariance},
+                {"number": numbers, "other_number": numbers},
+                by_parameter=False,
             ),
         }
 
@@ -123,8 +133,10 @@ class Moments(Estimate):
         size = int((np.sqrt(9 + 8 * total) - 3) / 2)
         mean, triangle = tf.split(outputs, [size, total - size], axis=-1)
         root = tfp.math.fill_triangular(triangle)
-        # Scales have a floor: without noise in the data, the score would have no bound.
-        diagonal = tf.exp(-floored(tf.linalg.diag_part(root)))
+        # Scales have a floor: without noise in the data, the score would have no bound. They have
+        # a ceiling for observations so far from simulations that precisions would be zero.
+        log_scales = tf.minimum(floored(tf.linalg.diag_part(root)), _LARGEST_LOG_SCALE)
+        diagonal = tf.exp(-log_scales)
         return mean, tf.linalg.set_diag(root, diagonal)
 
 

@@ -118,7 +118,8 @@ class PointEstimator(Summarised):
         xarray.DataTree
             A group for each result: ``mean`` and ``standard_deviation``, datasets of the
             parameters; ``covariance``, a matrix of all their numbers; ``quantiles``, with a
-            dimension ``level``. Several observations have a dimension ``observation``. In
+            dimension ``level`` (``level_`` if a parameter has that name). Several observations have
+            a dimension ``observation``. In
             ``sample_stats`` is ``out_of_distribution_p``, the p-value of the observation: below
             0.01, estimates are extrapolations.
         """

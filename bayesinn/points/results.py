@@ -24,21 +24,26 @@ def estimates_tree(
     import xarray
 
     observation = ["observation"] if batched else []
-    stats = Result({"out_of_distribution_p": np.asarray(p_value)})
+    stats = Result({"out_of_distribution_p": np.asarray(p_value)}, by_parameter=False)
     groups = {}
     for group, result in {**results, "sample_stats": stats}.items():
         variables = {}
+        # A variable may not have the name of an axis.
+        axes = {
+            name + "_" * (name in result.values): list(places)
+            for name, places in result.axes.items()
+        }
         for name, value in result.values.items():
-            own = simulator.dimensions.get(name, [])
-            units = {"units": simulator.labels.unit(name)} if name in simulator.prior.names else {}
+            own = []
+            texts = {"long_name": name}
+            if result.by_parameter and name in simulator.prior.names:
+                own = simulator.dimensions[name]
+                labels = simulator.labels
+                texts = {"long_name": labels.label(name), "units": labels.unit(name)}
             variables[name] = xarray.DataArray(
-                value if batched else value[0],
-                dims=[*observation, *result.axes, *own],
-                attrs={"long_name": simulator.labels.label(name), **units},
+                value if batched else value[0], dims=[*observation, *axes, *own], attrs=texts
             )
-        groups[group] = xarray.Dataset(
-            variables, {name: list(places) for name, places in result.axes.items()}
-        )
+        groups[group] = xarray.Dataset(variables, axes)
     tree = xarray.DataTree.from_dict(groups)
     tree.attrs.update(simulator=simulator.name)
     tree.attrs.update(creation_library="bayesinn", creation_library_version=__version__)

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core import seeds
 from bayesinn.core.storage import SavedModel
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.simulation.support import support_of
 from bayesinn.spaces.data import Scaling
@@ -36,7 +37,8 @@ class ParameterVector:
         self.shapes = dict(prior.event_shapes)
         self.plain = plain
         self.squeezed = squeezed
-        self._bounds = {name: _bounds(prior, name) for name in self.shapes}
+        pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
+        self._bounds = {name: _bounds(prior, name, pair) for name in self.shapes}
 
     @classmethod
     def fit(cls, prior: Prior, rows: Mapping[str, np.ndarray]) -> ParameterVector:
@@ -134,14 +136,11 @@ class ParameterVector:
         }
 
 
-def _bounds(prior: Prior, name: str) -> Bounds:
-    """Return the ends of a support; infinite where they depend on other parameters."""
-    nothing = Bounds(-np.inf, np.inf, discrete=False)
-    if prior.needs[name]:
-        return nothing
-    support = support_of(name, prior.distribution(name, {}))
-    if support.ends is None:
-        return nothing
+def _bounds(prior: Prior, name: str, pair: Values) -> Bounds:
+    """Return the ends of a support, given two draws; infinite where they depend on others."""
+    support = support_of(name, prior.distribution(name, pair))
+    if prior.needs[name] or support.ends is None:
+        return Bounds(-np.inf, np.inf, support.discrete)
     low, high = (np.asarray(end, np.float64) for end in support.ends)
     # An integer stands for the unit interval above it.
     return Bounds(low, np.floor(high - 0.5) if support.discrete else high, support.discrete)

@@ -13,7 +13,8 @@ from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.checks import check_simulations, numbers
+from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 
 # Weights of an ensemble of ten settle to 1e-3 in half as many.
@@ -71,19 +72,24 @@ class Ensemble(Joined, Posterior):
             check_type(f"{subject}, each", posterior, Posterior, "a posterior", do)
         self.posteriors = tuple(posteriors)
         self.simulator = posteriors[0].simulator
-        shapes = [posterior.simulator.shapes for posterior in posteriors]
-        if any(shape != shapes[0] for shape in shapes):
-            raise InputError(
-                subject,
-                expected=f"posteriors of one simulator, {self.simulator.name!r}, in all shapes",
-                got=f"{shapes}",
-                do=do,
-            )
+        for other in (posterior.simulator for posterior in posteriors[1:]):
+            # A mixture over other priors, or in other units, would mean nothing.
+            if other is not self.simulator and not (
+                other.shapes == self.simulator.shapes
+                and other.labels.units == self.simulator.labels.units
+                and same_laws(other.prior, self.simulator.prior)
+            ):
+                expected, got = (
+                    f"shapes {one.shapes}, units {one.labels.units}, prior {prior_text(one.prior)}"
+                    for one in (self.simulator, other)
+                )
+                expected = f"posteriors of one simulator, {self.simulator.name!r}, with {expected}"
+                raise InputError(subject, expected=expected, got=got, do=do)
         subject = "Ensemble, argument 'weights'"
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
             weights = scipy.special.softmax([-_held_out_loss(member) for member in posteriors])
-        given = np.ones(len(posteriors)) if weights is None else np.asarray(weights, float)
+        given = np.ones(len(posteriors)) if weights is None else numbers(subject, weights)
         if (
             given.shape != (len(posteriors),)
             or not np.all(given >= 0.0)

@@ -126,10 +126,31 @@ def check_arrays(variables: Prior, values: Mapping[str, Any]) -> Arrays:
     return _rows(subject, values, variables.event_shapes, ())
 
 
-def check_simulations(simulator: Declared, data: Mapping[str, Any], subject: str) -> Arrays:
-    """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers."""
+def check_inputs(
+    simulator: Declared, parameters: Mapping[str, Any], context: Mapping[str, Any] | None
+) -> Arrays:
+    """Return parameters, and context if the simulator has any, as arrays with one row number."""
+    arrays = check_arrays(simulator.prior, parameters)
+    if simulator.context is None:
+        return arrays
+    arrays |= check_arrays(simulator.context, context or {})
+    shapes = {**simulator.prior.event_shapes, **simulator.context.event_shapes}
+    return _rows("Parameters and context", arrays, shapes, ())
+
+
+def check_simulations(
+    simulator: Declared,
+    data: Mapping[str, Any],
+    subject: str,
+    events: Mapping[str, tuple[int, ...]] | None = None,
+) -> Arrays:
+    """Return arrays to train on: all names, declared shapes, equal row numbers, finite numbers.
+
+    What is learned is of the shapes ``events``, by default the parameters.
+    """
     context = {} if simulator.context is None else simulator.context.event_shapes
-    shapes = {**simulator.prior.event_shapes, **simulator.observable_shapes, **context}
+    learned = simulator.prior.event_shapes if events is None else events
+    shapes = {**learned, **simulator.observable_shapes, **context}
     check_keys(subject, data, shapes, shapes)
     arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
     for name, finite in finite_rows(arrays, arrays, simulator).items():
@@ -188,7 +209,7 @@ def _rows(
         name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing)
         for name in shapes
     }
-    rows = max(len(array) if array.ndim else 0 for array in arrays.values())
+    rows = max(len(array) if array.ndim else 1 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):
             raise InputError(

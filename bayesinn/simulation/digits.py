@@ -36,7 +36,7 @@ def observable_type(values: np.ndarray) -> np.dtype:
     Single precision, as networks compute in, unless numbers are large or vary little beside their
     size.
     """
-    size, deviation, varies = _statistics(values, resolution(values))
+    size, deviation, varies = statistics(values, resolution(values))
     few = varies & (deviation < _FEW_ROWS * FEWEST_STEPS * SINGLE * size)
     return np.dtype(np.float64 if few.any() or np.max(size) >= _LARGE else np.float32)
 
@@ -63,7 +63,7 @@ def lost_digits(
     for name, value in arrays.items():
         own = resolution(value)
         rounded = name in simulator.prior.names or name in raw
-        size, deviation, varies = _statistics(
+        size, deviation, varies = statistics(
             _valid(simulator, arrays, name), max(own, SINGLE * rounded)
         )
         steps = deviation / np.maximum(SINGLE * size, np.finfo(float).tiny)
@@ -111,7 +111,7 @@ def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> 
     return np.where(broadcast_mask(padding(values, counts), values), np.nan, values)
 
 
-def _statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return, for each cell of values (n, ...), size and standard deviation, and whether it varies.
 
     It does by more than rounding to steps of the size ``own``.

@@ -26,6 +26,11 @@ def check_missing(subject: str, value: Any) -> float | None:
     )
 
 
+def missing_option(share: float | None) -> Any:
+    """Return the option that declares what :func:`check_missing` returned."""
+    return "mask" if share == 0.0 else share
+
+
 def lose_values(
     observables: Mapping[str, tf.Tensor], share: float, seed: tf.Tensor
 ) -> dict[str, tf.Tensor]:

@@ -83,6 +83,12 @@ def same_text(one: str, other: str) -> bool:
     return bool(np.allclose(numbers, others, rtol=relative, atol=absolute, equal_nan=True))
 
 
+def same_laws(*priors: Prior) -> bool:
+    """Tell whether variables have the same distributions in all priors, as far as texts say."""
+    texts = [sorted(entry_texts(prior, {}).items()) for prior in priors]
+    return all(same_text(str(texts[0]), str(other)) for other in texts[1:])
+
+
 def _distribution_text(distribution: Any) -> str:
     # Which axes are those of a batch and which those of an event, the prior itself decides.
     inner = distribution.distribution if isinstance(distribution, tfd.Independent) else distribution

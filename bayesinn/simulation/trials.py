@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.prior import Entry
 from bayesinn.simulation.simulator import Simulator, simulator as declare
 
@@ -70,6 +71,9 @@ def derived_simulator(
         labels=labels.labels,
         units=labels.units,
         coordinates={key: {place.name: place.values} for key, place in places.items()},
+        # Lengths count steps along the first axis.
+        lengths=simulator.lengths if trials is None else {},
+        missing=missing_option(simulator.missing),
         **options,
     )(function)
 

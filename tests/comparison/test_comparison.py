@@ -123,6 +123,81 @@ def test_models_that_cannot_be_compared(trained) -> None:
         trained.log_bayes_factors({"x": np.zeros(3)}, against="other")
 
 
+def test_counts_beside_measurements() -> None:
+    @bi.simulator(prior={"rate": tfd.Gamma(4.0, 1.0)})
+    def counted(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        rate = parameters["rate"]
+        return {"y": tf.random.stateless_poisson(tf.shape(rate), seed, rate, tf.int32)}
+
+    @bi.simulator(prior={"mean": tfd.Normal(4.0, 1.0)})
+    def measured(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        return {"y": parameters["mean"]}
+
+    # Fractions are what tells these models apart.
+    for models in ([counted, measured], [measured, counted]):
+        drawn = bi.ModelComparison(models).simulate(200, seed=1)
+        whole = drawn["y"] == np.round(drawn["y"])
+        np.testing.assert_array_equal(whole, drawn["model"] == models.index(counted))
+
+
+def test_context_and_units_that_differ() -> None:
+    def timed(name: str, last: float, unit: str = "") -> bi.Simulator:
+        @bi.simulator(
+            prior={"mean": tfd.Normal(0.0, 1.0)},
+            context={"time": tfd.Uniform(0.0, last)},
+            name=name,
+            units={"y": unit} if unit else {},
+        )
+        def model(parameters: Tensors, context: Tensors, seed: tf.Tensor) -> Tensors:
+            return {"y": parameters["mean"] * context["time"]}
+
+        return model
+
+    with pytest.raises(InputError, match=r"(?s)distributions of context.*high=9.*high=5.*'late'"):
+        bi.ModelComparison([timed("early", 9.0), timed("late", 5.0)])
+    with pytest.raises(InputError, match=r"(?s)same units.*'m'.*'km'"):
+        bi.ModelComparison([timed("near", 9.0, "m"), timed("far", 9.0, "km")])
+    bi.ModelComparison([timed("near", 9.0, "m"), timed("unknown", 9.0)])
+
+
+def test_missing_values() -> None:
+    def gappy(name: str, share: float) -> bi.Simulator:
+        @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, name=name, missing="mask")
+        def model(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+            mean = tf.repeat(parameters["mean"][:, None], 4, axis=1)
+            lost = tf.random.stateless_uniform(tf.shape(mean), seed) < share
+            return {"y": tf.where(lost, np.nan, mean)}
+
+        return model
+
+    comparison = bi.ModelComparison([gappy("often", 0.8), gappy("seldom", 0.1)], hidden=(8,))
+    rows = comparison.simulate(600, seed=1)
+    held_out = comparison.simulate(100, seed=2)
+    comparison.fit(rows, validation=held_out, epochs=8, seed=1, progress=False)
+    found = comparison.probabilities({"y": [[np.nan, np.nan, np.nan, 0.3], [0.3] * 4]})
+    assert found["often"][0] > 0.5 > found["often"][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": None}, "'model'.*missing"),
+        ({"x": None}, "'x'.*missing"),
+        ({"x": np.zeros((60, 4))}, r"'x'.*shape \(60, 3\)"),
+        ({"x": np.full((60, 3), np.nan)}, "finite numbers"),
+        ({"model": np.full(60, 2)}, "numbers from 0 to 1"),
+    ],
+)
+def test_rows_that_cannot_be_trained_on(change: dict[str, object], message: str) -> None:
+    rows = {"x": np.zeros((60, 3)), "model": np.arange(60) % 2}
+    damaged = {name: value for name, value in (rows | change).items() if value is not None}
+    for data, validation in ((damaged, None), (rows, damaged)):
+        with pytest.raises(InputError, match=f"(?s){message}"):
+            bi.ModelComparison([narrow, wide]).fit(
+                data, validation=validation, epochs=1, progress=False
+            )
+
+
 class TrainedFirst(bi.summaries.Identity):
     """Has a loss of its own, which needs the parameters."""
 

@@ -183,6 +183,22 @@ def test_resumed(tmp_path: Path) -> None:
     assert resumed.fingerprint == new().fit(**options).fingerprint
 
 
+def test_missing_values() -> None:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0), "level": lambda mean: tfd.Normal(mean, SD)},
+        missing="mask",
+    )
+    def gappy(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        y = tf.repeat(parameters["level"][:, None], 3, axis=1)
+        lost = tf.random.stateless_uniform(tf.shape(y), seed) < 0.4
+        return {"y": tf.where(lost, np.nan, y)}
+
+    posterior = new(gappy).fit(steps=2, batch_size=8, seed=1, progress=False)
+    result = posterior.infer({"y": [[0.1, None, 0.2], [None, None, 0.3]]}, draws=5)
+    assert np.isfinite(result["posterior"]["level"]).all()
+    assert int(np.isnan(result["observed_data"]["y"]).sum()) == 3
+
+
 def test_what_is_refused(trained) -> None:
     y = np.zeros((7, TRIALS))
     with pytest.raises(InputError, match="with 2 to 6 along"):
@@ -204,6 +220,8 @@ def test_what_is_refused(trained) -> None:
         bi.HierarchicalPosterior(person, group={"person": "level", "trial": "mean"})
     with pytest.raises(InputError, match="axis of persons"):
         bi.HierarchicalPosterior(person, group={"draw": "level"})
+    with pytest.raises(InputError, match="axis of persons"):
+        bi.HierarchicalPosterior(person, group={"y_dim_0": "level"})
     with pytest.raises(InputError, match="sizes"):
         bi.HierarchicalPosterior(person, group={"person": "level"}, sizes=(5, 3))
     arrays = {"y": np.random.default_rng(1).normal(size=200)}

@@ -260,10 +260,19 @@ def test_bad_data_are_explained(x: np.ndarray, labels: np.ndarray, message: str)
         small().fit(x, labels, steps=1, validation=0.0, progress=False)
 
 
+def test_lost_digits_are_warned_of() -> None:
+    x = 2_459_000.5 + np.random.default_rng(1).normal(size=(40, 1))
+    labels = np.repeat([0, 1], 20)
+    with pytest.warns(UserWarning, match="few digits.*subtract an offset"):
+        small().fit(x, labels, steps=1, validation=0.0, progress=False)
+
+
 def test_bad_questions_are_explained(models: dict[str, LatentMixture]) -> None:
     model = models["free"]
     with pytest.raises(InputError, match=r"shape \(n, 3\)"):
         model.classify(np.zeros((4, 2)))
+    with pytest.raises(InputError, match=r"(?s)finite in single precision.*1 rows"):
+        model.classify([[0.0, 1e39, 0.0]])
     with pytest.raises(InputError, match=r"(?s)'ash', 'beech', 'oak'.*elm"):
         model.sample("elm")
     with pytest.raises(InputError, match=r"(?s)draws.*an integer of 1 or more"):

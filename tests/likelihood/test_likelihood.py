@@ -15,6 +15,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.likelihood.vector import DataVector
 from bayesinn.reference.convergence import Convergence
+from bayesinn.spaces.observations import check_observations
 
 tfd = tfp.distributions
 
@@ -84,9 +85,12 @@ def test_what_is_impossible_has_no_density(trained) -> None:
     outside = {"rate": parameters["rate"], "shift": np.array([3.0, 0.0])}
     found = trained["likelihood"].log_prob(data, outside)
     assert found[0] == -np.inf < found[1]
-    other = {**data, "x": data["x"] + np.array([[0.0, 1.0], [0.0, 0.0]])}
-    found = trained["likelihood"].log_prob(other, parameters)
-    assert found[0] == -np.inf < found[1]
+    for other in (
+        {**data, "x": data["x"] + np.array([[0.0, 1.0], [0.0, 0.0]])},
+        {**data, "count": data["count"] + np.array([0.5, 0.0])},
+    ):
+        found = trained["likelihood"].log_prob(other, parameters)
+        assert found[0] == -np.inf < found[1]
 
 
 def test_draws_are_like_simulations(trained) -> None:
@@ -170,8 +174,39 @@ def test_trials_and_priors_that_are_refused(trained) -> None:
         estimator.posterior(observed)
     with pytest.raises(InputError, match="nothing was observed"):
         estimator.posterior(trials=2).sample()
+    with pytest.raises(InputError, match="one row for each of 2"):
+        estimator.sample({"rate": [4.0, 4.0], "shift": [0.0, 0.0]}, {"noise": [1.0]})
     with pytest.raises(InputError, match="a flow with a density"):
         bi.AmortizedLikelihood(counted, bi.flows.FlowMatching())
+
+
+@pytest.fixture(scope="module")
+def gappy() -> bi.LikelihoodRatio:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)},
+        context={"n": tfd.FiniteDiscrete([2, 3], probs=[0.5, 0.5])},
+        lengths={"y": "n"},
+        missing="mask",
+    )
+    def model(parameters, context, seed):
+        y = tf.repeat(parameters["mean"][:, None], 3, axis=1)
+        return {"y": tf.where(tf.random.stateless_uniform(tf.shape(y), seed) < 0.3, np.nan, y)}
+
+    return bi.LikelihoodRatio(model).fit(steps=2, batch_size=32, seed=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("observed", "options"),
+    [
+        ({"y": [0.1, np.nan]}, {"prior": {"mean": tfd.Normal(0.0, 0.5)}}),
+        ({"y": [[0.1, np.nan, 0.2], [0.3, 0.1, np.nan]], "n": 3}, {}),
+    ],
+)
+def test_missing_values_and_lengths(gappy, observed, options) -> None:
+    simulator = gappy.posterior(observed, **options).simulator
+    checked = check_observations(simulator, observed).arrays
+    assert np.isnan(checked["y"]).sum() == np.isnan(observed["y"]).sum()
+    assert np.isnan(simulator.sample(20, seed=1)["y"]).any()
 
 
 def test_vectors_of_heavy_tails_round_trip() -> None:

@@ -97,6 +97,29 @@ def test_one_observation(trained) -> None:
     assert float(one["sample_stats"]["out_of_distribution_p"]) > 0.01
 
 
+def test_parameters_named_as_results_and_axes() -> None:
+    @bi.simulator(prior={"level": tfd.Normal(0.0, 1.0), "covariance": tfd.Uniform([0.0] * 3, 1.0)})
+    def model(parameters, seed):
+        return {"y": parameters["level"] + tf.reduce_sum(parameters["covariance"], axis=-1)}
+
+    estimator = bi.PointEstimator(model, hidden=(8,))
+    estimator.fit(steps=2, batch_size=16, progress=False)
+    found = estimator.estimate({"y": [0.1, 0.2]})
+    assert found["quantiles"]["level"].dims == ("observation", "level_")
+    assert found["mean"]["covariance"].dims == ("observation", "covariance_dim_0")
+    assert found["covariance"]["covariance"].shape == (2, 4, 4)
+
+
+def test_an_observation_beyond_all_leaves_others_alone() -> None:
+    estimator = bi.PointEstimator(bi.get("linear"), hidden=(8,))
+    estimator.fit(steps=4, batch_size=32, seed=1, progress=False)
+    near = estimator.estimate({"y": [0.1, 0.2]})["standard_deviation"]
+    for far in (1e30, -1e30):
+        found = estimator.estimate({"y": [0.1, far, 0.2]})
+        np.testing.assert_allclose(found["standard_deviation"]["x1"][[0, 2]], near["x1"])
+        assert float(found["sample_stats"]["out_of_distribution_p"][1]) < 0.01
+
+
 def test_calibration(trained) -> None:
     table = trained.calibration(simulations=4_000, seed=3)
     assert table.index.tolist() == ["x[0]", "x[1]", "rate", "people"]
@@ -203,3 +226,16 @@ def test_vectors_of_any_prior() -> None:
     beyond = vector.from_plain(plain - 100.0)
     assert (beyond["heavy"] > 0.0).all()
     assert (beyond["low"] >= 0.0).all()
+
+
+def test_integers_that_depend_on_others_are_whole() -> None:
+    def crowd(rate: tf.Tensor) -> tfd.Distribution:
+        return tfd.Poisson(rate)
+
+    @bi.simulator(prior={"rate": tfd.Gamma(2.0, 1.0), "people": crowd})
+    def model(parameters, seed):
+        return {"y": parameters["people"]}
+
+    vector = ParameterVector.fit(model.prior, model.sample(100, seed=1))
+    found = vector.from_squeezed(np.random.default_rng(1).normal(size=(20, 2)))
+    np.testing.assert_array_equal(found["people"], np.round(found["people"]))

@@ -210,8 +210,19 @@ def test_what_does_not_fit_is_explained() -> None:
         bi.Ensemble([shifted(0.0), len])
     with pytest.raises(InputError, match="not all of them 0"):
         bi.Ensemble([shifted(0.0), shifted(1.0)], weights=[0.0, 0.0])
-    with pytest.raises(InputError, match=r"(?s)in all shapes"):
+    with pytest.raises(InputError, match=r"(?s)posteriors of one simulator.*with shapes"):
         bi.Ensemble([shifted(0.0), bi.AmortizedPosterior(bi.get("linear"))])
+    for options, message in (
+        ({"prior": {"mean": tfd.Normal(5.0, 1.0)}}, r"prior mean.*loc=0\.0.*loc=5\.0"),
+        ({"prior": {"mean": tfd.Normal(0.0, 1.0)}, "units": {"mean": "km"}}, "units.*km"),
+    ):
+        other = bi.simulator(**options, name="another")(one_number.function)
+        with pytest.raises(InputError, match=f"(?s){message}"):
+            bi.Ensemble([shifted(0.0), bi.AmortizedPosterior(other)])
+    same = bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, name="same")(one_number.function)
+    bi.Ensemble([shifted(0.0), bi.AmortizedPosterior(same)])
+    with pytest.raises(InputError, match="real numbers"):
+        bi.Ensemble([shifted(0.0), shifted(1.0)], weights=["a", "b"])
     short = bi.SampledPosterior(one_number, lambda data, draws, seed: {"mean": np.zeros((1, 3))})
     with pytest.raises(InputError, match="5 draws for each of 1"):
         short.sample({"x": 0.5}, draws=5)
