@@ -10,8 +10,10 @@ with R = 1.01, sigma = 0.04 and x = 0 before the 97 steps that are observed. The
 g = b = 0, the fourth g = 1.01, b = 0; those of the second and third are inferred. Given its past a
 price is normal: the likelihood is exact.
 
-In ``brock_hommes`` beta is 10, and noise hides most about the trends g; in
-``brock_hommes_switching`` it is 120, and prices swing widely.
+``brock_hommes``: Brock and Hommes: traders of four beliefs, who switch slowly between them.
+``brock_hommes_switching``: The same with traders who switch at once, so that prices swing widely.
+
+In the first beta is 10, and noise hides most about the trends g; in the second it is 120.
 
 Source: Brock and Hommes (1998), Journal of Economic Dynamics and Control 22; tasks of Platt (2020),
 same journal, 113, and Dyer, Cannon, Farmer and Schmon (2024), same journal, 161.

@@ -52,8 +52,10 @@ def options(version: cl.Version = False) -> None:
 @app.command(name="list")
 def list_simulators() -> None:
     """List the installed simulators."""
-    for name, line in descriptions().items():
-        typer.echo(f"{name:<20}{line}")
+    lines = descriptions()
+    width = max(map(len, lines)) + 2
+    for name, line in lines.items():
+        typer.echo(f"{name:<{width}}{line}")
 
 
 @app.command()

@@ -17,7 +17,7 @@ from images import LOADERS
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.style import CURVES, LIGHT_GREY, styled
+from bayesinn.plots.style import CURVES, GREY, LIGHT_GREY, styled
 
 HERE = Path(__file__).parent
 #: Pairs of digits that look alike: the class of the image, and the one it is held against.
@@ -27,6 +27,11 @@ _POINTS = 1_000
 #: Networks that are attacked, and lines of attacks.
 _NETWORKS = (("flow", 1.0), ("flow", 10.0), ("flow", np.inf), ("softmax", np.inf))
 _LINES = {"steps": "-", "random": ":", "unnoticed": "--"}
+_LINE_NAMES = {
+    "steps": "attacked",
+    "random": "random signs",
+    "unnoticed": "attacked by who knows of the test",
+}
 
 
 def main() -> None:
@@ -79,32 +84,33 @@ def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
 
 @styled
 def sweep(results: pd.DataFrame) -> Figure:
-    """Accuracy over bits per dimension, a point for each training, of each data set."""
+    """Share of errors over bits per dimension, a point for each training, of each data set."""
     figure = Figure(figsize=(7.4, 3.0), layout="constrained")
     names = [name for name in LOADERS if name in set(results["data"])]
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = results[results["data"] == name]
         flows = own[own["network"] == "flow"]
         colour, marker, _ = CURVES[0]
-        ax.plot(flows["bits"], flows["accuracy"], marker, color=colour, markersize=4, label="flow")
+        errors = 1.0 - flows["accuracy"]
+        ax.plot(flows["bits"], errors, marker, color=colour, markersize=4, label="flow")
         for beta, group in flows.groupby("beta"):
             # Small betas lie close to each other: their names stand on the other side.
             left = beta <= 1.0
             ax.annotate(
                 _beta(beta),
-                (group["bits"].agg("min" if left else "max"), group["accuracy"].mean()),
-                xytext=(-5, 0) if left else (5, -8),
+                (group["bits"].agg("min" if left else "max"), 1.0 - group["accuracy"].mean()),
+                xytext=(-5, 0) if left else (5, 8),
                 textcoords="offset points",
                 ha="right" if left else "left",
                 va="center",
                 fontsize=8,
             )
         colour, _, line = CURVES[1]
-        softmax = own[own["network"] == "softmax"]["accuracy"]
+        softmax = 1.0 - own[own["network"] == "softmax"]["accuracy"]
         if len(softmax):
             ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
-        ax.set(title=name, xlabel="bits per dimension", ylabel="accuracy")
-        ax.margins(0.25, 0.1)
+        ax.set(title=name, xlabel="bits per dimension", ylabel="share of errors", yscale="log")
+        ax.margins(0.3, 0.15)
     return plots.panels.legend_below(figure)
 
 
@@ -157,15 +163,13 @@ def attacked(rows: pd.DataFrame) -> Figure:
                     above.plot(curve.index, curve["accuracy"], label=label, **look)
                 if attack != "random":
                     below.plot(curve.index, curve[f"AUC, {score}"], **look)
-        above.set(title=f"{name}: attacked (solid), random signs (dotted)", ylim=(-0.03, 1.03))
+        above.set(title=name, ylim=(-0.03, 1.03))
         below.axhline(0.5, color=LIGHT_GREY, zorder=0)
-        below.set(
-            title="attacked images told from others; by an attacker who knows how (dashed)",
-            xlabel="largest change of a pixel, share of the grey scale",
-            ylim=(-0.03, 1.03),
-        )
+        below.set(xlabel="largest change of a pixel", ylim=(-0.03, 1.03))
+    for attack, line in _LINES.items():
+        panels[0, 0].plot([], [], color=GREY, linestyle=line, label=_LINE_NAMES[attack])
     panels[0, 0].set_ylabel("accuracy")
-    panels[1, 0].set_ylabel("area under the curve")
+    panels[1, 0].set_ylabel("attacked images told from others\n(area under the curve)")
     return plots.panels.legend_below(figure)
 
 

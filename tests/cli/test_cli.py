@@ -86,7 +86,8 @@ def test_list(bayesinn) -> None:
     answer = bayesinn("list")
     assert answer.status == 0
     lines = dict(line.split(maxsplit=1) for line in answer.out.splitlines())
-    assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(lines)
+    # The longest names, too, stand apart from what is said of them.
+    assert {"linear", "sir", "sir_numpy", "geometric_brownian_motion"} <= set(lines)
     assert (
         lines["linear"]
         == "The linear toy: the sum of two numbers is observed, and both are inferred."

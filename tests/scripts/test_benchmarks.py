@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.helpers.interpreter import ROOT, Interpreter
 from tests.scripts.quick_mode import by_path, check_quick_mode
 
@@ -11,7 +9,6 @@ from tests.scripts.quick_mode import by_path, check_quick_mode
 SCRIPTS = [script for script in ROOT.glob("benchmarks/*.py") if "__main__" in script.read_text()]
 
 
-@pytest.mark.slow
 @by_path([*SCRIPTS, ROOT / "benchmarks" / "peers" / "run.py"])
 def test_benchmark(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
     check_quick_mode(interpreter, script, tmp_path)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.helpers.interpreter import ROOT, Interpreter
 from tests.scripts.quick_mode import by_path, check_quick_mode
 
@@ -19,7 +17,6 @@ MORE = [
 ]
 
 
-@pytest.mark.slow
 @by_path([*SCRIPTS, *MORE])
 def test_reproduction(interpreter: Interpreter, script: Path, tmp_path: Path) -> None:
     check_quick_mode(interpreter, script, tmp_path)
