@@ -1,6 +1,5 @@
 """Labelled vectors or images: checks, class numbers, the split into training and validation."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
+from bayesinn.core.warning import warn
 from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution, statistics
 from bayesinn.training import arrays
 
@@ -93,10 +93,9 @@ def _warn_of_lost_digits(x: np.ndarray) -> None:
     some = x[:: max(len(x) // _MOST_ROWS, 1)]
     sizes, deviations, varies = statistics(some, resolution(x))
     if np.any(varies & (deviations < FEWEST_STEPS * SINGLE * sizes)):
-        warnings.warn(
+        warn(
             "x varies so little beside its size that single precision keeps few digits of that: "
-            "subtract an offset, here and whenever the model is asked",
-            stacklevel=4,
+            "subtract an offset, here and whenever the model is asked"
         )
 
 

@@ -19,7 +19,7 @@ import pytest
 FILE = Path(__file__).resolve().parents[1] / "durations.csv"
 #: Processor seconds from which on a test has a row, and from which on it is slow.
 RECORDED = 1.0
-SLOW = 3.0
+SLOW = 2.0
 
 
 def recorded() -> dict[str, float]:
@@ -53,7 +53,7 @@ def write(measured: dict[str, float]) -> None:
     with FILE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["test", "seconds"])
-        writer.writerows((test, f"{rows[test]:.0f}") for test in sorted(rows))
+        writer.writerows((test, f"{rows[test]:.1f}") for test in sorted(rows))
 
 
 _fixtures: list[tuple[str, float]] = []

@@ -28,7 +28,7 @@ def test_rows_of_tests_that_did_not_run_stay(tmp_path, monkeypatch):
     file.write_text("test,seconds\na.py::one,5\na.py::two,6\nb.py::one,7\n")
     monkeypatch.setattr(durations, "FILE", file)
     durations.write({"a.py::one": 9.4, "a.py::two": 0.2, "a.py::new": 3.0})
-    assert durations.recorded() == {"a.py::new": 3.0, "a.py::one": 9.0, "b.py::one": 7.0}
+    assert durations.recorded() == {"a.py::new": 3.0, "a.py::one": 9.4, "b.py::one": 7.0}
 
 
 def test_files_of_rows_exist():
