@@ -1,19 +1,22 @@
 """bayesinn: amortized simulation-based Bayesian inference with conditional invertible networks.
 
 Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with
-:func:`diagnose`, then answer any observation in milliseconds. Names are imported on first use, so
-that ``import bayesinn`` is fast. TensorFlow is then imported without its start-up notes, which
-TF_CPP_MIN_LOG_LEVEL=0 shows, and keeps compiled programs on disk, unless BAYESINN_CACHE=off.
+:func:`diagnose`, then answer any observation in milliseconds.
 
-How to train is in :class:`Optimization` and :class:`Checkpoint`. Parts of networks are in
-:mod:`bayesinn.summaries`, :mod:`bayesinn.flows` and :mod:`bayesinn.bijections`; tests of posteriors
-in :mod:`bayesinn.diagnostics`, their figures in :mod:`bayesinn.plots`; exact posteriors in
-:mod:`bayesinn.reference`, to which :func:`refine` leads; ready models in ``bayesinn.simulators``.
-Add a diagnostic with :class:`Check` and :func:`register_check`. :class:`AmortizedLikelihood` and
-:class:`LikelihoodRatio` learn likelihoods, :class:`ModelComparison` compares models,
-:class:`PointEstimator` learns means and quantiles alone,
-:class:`HierarchicalPosterior` is of populations and each of their members.
+- Training: :class:`Optimization`, :class:`Checkpoint`
+- Parts of networks: :mod:`bayesinn.summaries`, :mod:`bayesinn.flows`, :mod:`bayesinn.bijections`
+- Tests of posteriors: :mod:`bayesinn.diagnostics`; figures: :mod:`bayesinn.plots`; your own tests:
+  :class:`Check`, :func:`register_check`
+- Exact posteriors: :mod:`bayesinn.reference`; from an amortized one: :func:`refine`
+- Likelihoods: :class:`AmortizedLikelihood`, :class:`LikelihoodRatio`
+- Comparison of models: :class:`ModelComparison`
+- Means and quantiles alone: :class:`PointEstimator`
+- Populations and each of their members: :class:`HierarchicalPosterior`
+- Ready models: ``bayesinn.simulators``
 
+Names are imported on first use, so that ``import bayesinn`` is fast. TensorFlow's start-up notes
+are hidden; TF_CPP_MIN_LOG_LEVEL=0 shows them. Compiled programs are kept on disk, unless
+BAYESINN_CACHE=off.
 """
 
 import importlib

@@ -1,17 +1,17 @@
 """Invertible maps with log-determinants: the parts of flows.
 
-- :class:`Bijection`, the contract, for writing another. Blocks: :class:`Coupling`,
-  :class:`Autoregressive`, :class:`Hierarchical`, :class:`Residual`. Mixing: :class:`Permutation`,
-  :class:`Orthogonal`, :class:`Householder`, :class:`LULinear`. Scales: :class:`ActNorm`.
-  :class:`Chain` applies them one after another; with ``reversible=True`` it trains without storing
-  activations.
+- Contract, for writing your own: :class:`Bijection`
+- Blocks: :class:`Coupling`, :class:`Autoregressive`, :class:`Hierarchical`, :class:`Residual`
+- Mixing: :class:`Permutation`, :class:`Orthogonal`, :class:`Householder`, :class:`LULinear`
+- Scales: :class:`ActNorm`
+- :class:`Chain` applies bijections one after another; with ``reversible=True`` it trains without
+  storing activations.
 - Images: :class:`Haar`, :class:`SpaceToDepth` and :class:`DCTPooling` trade pixels for channels;
   :class:`MultiScale` ends the levels of an image early; :class:`Reshape` makes images of vectors.
-  Couplings, mixing and ActNorm act on the channels, which of a vector are its elements.
-- Networks inside couplings: :class:`Perceptron`, :class:`Convolutional`; contract
-  :class:`Subnet`.
+  Couplings, mixing and ActNorm act on channels; the channels of a vector are its elements.
+- Networks inside couplings: :class:`Perceptron`, :class:`Convolutional`; contract :class:`Subnet`
 - Transforms of single elements: :class:`Affine`, :class:`Spline`, :class:`Additive`,
-  :class:`VolumePreserving`, :class:`Composed`; contract :class:`Transform`.
+  :class:`VolumePreserving`, :class:`Composed`; contract :class:`Transform`
 
 Shapes everywhere: events x and z are (n, *event), where event is (d,) for vectors and (height,
 width, channels) for images; conditions are (n, c) or None; log-determinants are (n,).

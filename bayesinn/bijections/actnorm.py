@@ -11,10 +11,10 @@ class ActNorm(Bijection):
     """Scale and shift each channel by trained weights, z = x * exp(log_scale) + shift.
 
     The channels of a vector are its elements; those of an image have one scale for all pixels.
-    :meth:`initialize` sets both so that the first batch comes out with mean zero and standard
-    deviation one; it divides by ``minimum_std`` or more, so that constant elements aren't
-    amplified. It does so once: a flag among the weights, which is saved with them, keeps trained or
-    loaded values from being set again. See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
+    :meth:`initialize` sets both weights so that the first batch comes out with mean zero and
+    standard deviation one. It divides by ``minimum_std`` or more, so that constant elements aren't
+    amplified. It acts only once: a flag, saved with the weights, protects trained or loaded values.
+    See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------

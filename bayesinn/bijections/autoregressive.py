@@ -15,22 +15,22 @@ from bayesinn.core.validation import check_choice
 
 
 class Autoregressive(TransformBlock):
-    """Transform each element given those before it, in the order in which they stand.
+    """Transform each element given those before it, in their order.
 
-    A masked network computes the parameters of all elements in one pass, from a vector that is
-    known. The other direction computes the elements one after another, with one pass for each.
-    ``direction`` says which one is fast:
+    A masked network computes the parameters of all elements in one pass, from a known vector. The
+    other direction computes the elements one after another, with one pass for each. ``direction``
+    is the fast one:
 
     - ``"density"``: :meth:`forward` takes one pass, :meth:`inverse` d passes (masked autoregressive
       flow, MAF), for training on simulations.
     - ``"sampling"``: the inverse of such a block (inverse autoregressive flow, IAF), for posteriors
       that are sampled far more often than they are trained. The transform runs from the latent
-      space to the parameters: where ``"density"`` has ``Composed([Affine(), Spline()])``, write
-      ``Composed([Spline(), Affine()])``.
+      space to the parameters: write ``Composed([Spline(), Affine()])`` in place of
+      ``Composed([Affine(), Spline()])``.
 
     Both directions have exact log-determinants and gradients. One block is more expressive than a
-    coupling, and its slow direction d times as slow. Mix the elements between blocks: what one can
-    express depends on their order.
+    coupling; its slow direction takes d times as long. Mix the elements between blocks: what one
+    block can express depends on their order.
 
     Parameters
     ----------
@@ -86,8 +86,8 @@ class Autoregressive(TransformBlock):
         super().build(event_shape, condition_shape)
         if self.dimension == 1:
             if self._given_transform is None and self.direction == "sampling":
-                # The affine map stands on the side of the parameters, where it moves them to the
-                # knots of the spline.
+                # The affine map is on the side of the parameters, which it moves to the knots of
+                # the spline.
                 self.transform = Composed([Spline(), Affine()])
             # A single element has none before it.
             self.given_condition = self.conditional_transform(0, 1, self.perceptron)
@@ -144,7 +144,7 @@ class Autoregressive(TransformBlock):
         ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             raw = self._raw(known, condition, kept, i)
             element, log_slope = self.transform.inverse(tf.gather(image, [i], axis=1), raw)
-            # The elements after it stay zero: a large number behind a mask is zero times infinity.
+            # Later elements stay zero: a large number behind a mask would be zero times infinity.
             return (
                 i + 1,
                 tf.where(tf.range(self.dimension) == i, element, known),

@@ -1,6 +1,6 @@
-"""The bijection contract: an author writes two methods, the base class checks their arguments.
+"""The bijection contract: an author writes two methods.
 
-It also checks what they return.
+The base class checks their arguments and what they return.
 """
 
 import functools
@@ -33,21 +33,25 @@ Mapped = tuple[tf.Tensor, tf.Tensor]
 class Bijection(Configured, keras.layers.Layer):
     """An invertible map of events, which may depend on a condition.
 
-    An author derives from this class and writes :meth:`forward` and :meth:`inverse`, :meth:`build`
-    if there are weights, and :meth:`output_shape` if events change their shape. Shapes are checked,
-    and weights are made on first use, before either method runs. Once it is built, ``event_shape``,
-    ``latent_shape`` and ``condition_shape`` (None without a condition) are the shapes of one event,
-    of its image and of one condition, ``dimension`` the number of elements of an event,
-    ``condition_dimension`` that of features, or the channels of another entry. An event has
-    ``pixels`` places with ``channels`` elements each: a vector is a single place. A bijection
-    should be near the identity when new. Those of vectors must accept a single element.
+    An author derives from this class and writes :meth:`forward` and :meth:`inverse`; :meth:`build`
+    if there are weights; :meth:`output_shape` if events change their shape. Before either method
+    runs, shapes are checked, and weights are made on first use. Then these are known:
 
-    Callers may give conditions in full, as mappings of names to tensors; the methods of an author
-    see the entry that the bijection reads.
+    - ``event_shape``, ``latent_shape``, ``condition_shape``: shapes of one event, of its image and
+      of one condition (None without a condition)
+    - ``dimension``: number of elements of an event
+    - ``condition_dimension``: number of features, or of channels of another entry
+    - ``pixels`` and ``channels``: number of places of an event, and of elements in each; a vector
+      is a single place
+
+    A new bijection should be near the identity. Bijections of vectors must accept a single element.
+
+    Callers may give whole conditions, as mappings of names to tensors; an author's methods see the
+    entry that the bijection reads.
     """
 
-    #: Entry of the condition that it reads; None for none. A container reads
-    #: :data:`~bayesinn.bijections.condition.EVERY` and hands all on, a mapping.
+    #: Entry of the condition that the bijection reads; None for none. A container reads
+    #: :data:`~bayesinn.bijections.condition.EVERY`, a mapping, and hands it on.
     reads: str | None = FEATURES
 
     #: Number of axes of an event: 1 for vectors (d,), 3 for images (height, width, channels), None
@@ -55,13 +59,13 @@ class Bijection(Configured, keras.layers.Layer):
     event_rank: ClassVar[int | None] = 1
     #: Whether inputs can be recomputed from outputs, as reversible chains do.
     accurate_inverse: bool = True
-    #: Whether two of one configuration and shape differ in their weights alone, so that a chain may
-    #: run both as a loop.
+    #: Whether two of the same configuration and shape differ only in their weights, so that a chain
+    #: may run both as a loop.
     repeats: bool = True
     #: Whether XLA makes training steps faster on the CPU: it fuses many small operations into few.
-    #: Convolutions gain nothing, and compile for long.
+    #: Convolutions gain nothing, and take long to compile.
     xla_pays: bool = True
-    #: Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions arrive
+    #: Whether :meth:`inverse` also accepts a :class:`SharedCondition`; otherwise conditions are
     #: repeated.
     shares_conditions: ClassVar[bool] = False
 
@@ -80,24 +84,24 @@ class Bijection(Configured, keras.layers.Layer):
 
     @property
     def entries(self) -> frozenset[str]:
-        """Names of the entries of the condition that it, or a part of it, reads.
+        """Names of the entries of the condition that the bijection, or a part of it, reads.
 
-        A container returns those of its parts.
+        A container returns those that its parts read.
         """
         return entries_of(self.reads)
 
     @property
     def final_rotation(self) -> "Bijection | None":
-        """The rotation of an image to a vector that it ends with; None if it ends otherwise.
+        """The last step, if it is a rotation of an image to a vector; None otherwise.
 
-        What is linear in the vector is then a sum over the places of the image.
+        A linear function of the vector is then a sum over the places of the image.
         """
         return None
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
-        """Make the weights for events of a shape and conditions of one: (c,), or None.
+        """Make the weights for an event shape and a condition shape: (c,), or None.
 
         Callers may give a mapping of the shapes of all entries of the condition.
         """
@@ -130,7 +134,7 @@ class Bijection(Configured, keras.layers.Layer):
         self.built = True
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape that :meth:`forward` gives to events of a shape: by default the same."""
+        """Return the shape of events after :meth:`forward`; by default the same."""
         return event_shape
 
     def forward(
@@ -181,7 +185,7 @@ def check_maps(bijection: Bijection, size: tuple[int, ...]) -> None:
 
 def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
     """Return one log determinant for all events x (n, *event), as a tensor (n,)."""
-    # The hint keeps the digits of a plain number, which would be rounded to single precision.
+    # The type hint keeps the digits of a plain number, which would be rounded to single precision.
     value = tf.cast(tf.convert_to_tensor(value, dtype_hint=x.dtype), x.dtype)
     return tf.broadcast_to(value, tf.shape(x)[:1])
 

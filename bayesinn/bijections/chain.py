@@ -20,19 +20,19 @@ STORE_ABOVE = 1e-2
 class Chain(Bijection):
     """Apply bijections in the order given; log-determinants add.
 
-    Each gets events of the shape that the last one gave. XLA sees links that differ in their
-    weights alone as one loop, which it compiles once.
+    Each bijection gets events of the shape that the last one gave. XLA compiles links that differ
+    only in their weights once, as one loop.
 
     A reversible chain trains with memory for the activations of one link, whatever their number:
     the backward pass recomputes them from the chain's output. That takes about 1.6 times as long.
-    The gradients are as exact as the inverse is; see :meth:`check_round_trip`. A bijection whose
-    inverse is only rough declares ``accurate_inverse = False`` and is refused. An inverse by
-    iteration is accepted if it runs to convergence.
+    Its gradients are as exact as the inverse; see :meth:`check_round_trip`. A bijection with a
+    rough inverse declares ``accurate_inverse = False`` and is refused. An inverse by iteration is
+    accepted if it runs to convergence.
 
     Parameters
     ----------
     bijections : sequence of Bijection
-        Each an object of its own: a chain doesn't share weights between its links.
+        Each is an object of its own: a chain doesn't share weights between links.
     reversible : bool, whether to recompute activations in place of storing them
 
     References
@@ -141,11 +141,11 @@ class Chain(Bijection):
     def check_round_trip(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> float:
         """Warn if the inverse has become inexact; stop recomputing activations if it is even worse.
 
-        Large scales in deep stacks amplify rounding errors until gradients are wrong, without a NaN
-        to show it. Above an error of 1e-3 there is a warning, once. Above 1e-2, or if it isn't a
+        In deep stacks, large scales amplify rounding errors until gradients are wrong, without any
+        NaN. Above an error of 1e-3 there is one warning. Above 1e-2, or if the error isn't a
         number, a reversible chain stores its activations until a later check finds it better;
-        functions compiled before have to be compiled again. Training checks after each epoch; a
-        loop of your own should, eagerly. Returns the :meth:`round_trip_error`.
+        compiled functions must then be compiled again. Training checks after each epoch; your own
+        loop should call this eagerly. Returns the :meth:`round_trip_error`.
         """
         error = float(self.round_trip_error(x, condition))
         self.apply_round_trip_error(error)
@@ -159,7 +159,7 @@ class Chain(Bijection):
         return tf.reduce_max(tf.abs(back - x) / tf.maximum(tf.abs(x), 1.0))
 
     def apply_round_trip_error(self, error: float) -> None:
-        """Draw the consequences of a :meth:`round_trip_error`; see :meth:`check_round_trip`."""
+        """Warn, or change how activations are kept; see :meth:`check_round_trip`."""
         self.stores_activations = not self.reversible or not error <= STORE_ABOVE
         consequence = "the gradients of a reversible chain are inexact"
         if self.reversible and self.stores_activations:

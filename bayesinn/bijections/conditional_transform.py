@@ -1,4 +1,4 @@
-"""A transform whose parameters a network computes: what couplings of every kind are made of."""
+"""A transform whose parameters a network computes: the part that all couplings share."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -15,15 +15,15 @@ from bayesinn.core.validation import check_type
 class ConditionalTransform(keras.layers.Layer):
     """Transform ``active`` channels given parameters computed from ``passive`` ones and condition.
 
-    A network computes the parameters, for all pixels of an image of a ``size`` (height, width) at
-    once; the channels of a vector, which has no such axes, are its elements.
+    A network computes the parameters for all pixels of an image of a ``size`` (height, width) at
+    once. The channels of a vector, which has no such axes, are its elements.
 
-    Without passive channels the parameters follow from the condition alone; without a condition
+    Without passive channels, the parameters follow from the condition alone. Without a condition
     too, they are free weights, equal for all rows and pixels. All start at zero, so that a new
-    block starts as the identity.
+    block is the identity.
 
     ``groups`` pairs of passive and active elements, all of these lengths, are treated at once. Each
-    has a network of its own; all read the same condition.
+    pair has a network of its own; all read the same condition.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class TransformBlock(Bijection):
     ) -> None:
         super().build(event_shape, condition_shape)
         check_maps(self, self.event_shape[:-1])
-        # Affine maps of a single element could only ever give a Gaussian.
+        # Affine maps of a single element could only give a Gaussian.
         default = Affine() if self.dimension > 1 else Composed([Affine(), Spline()])
         self.transform = self._given_transform or default
 

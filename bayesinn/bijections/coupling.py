@@ -17,25 +17,24 @@ from bayesinn.core.validation import check_number, check_type
 class Coupling(TransformBlock):
     """Transform the second half of the channels given the first, then the first given the second.
 
-    The channels of a vector are its elements. A single channel can't be split: the transform then
-    acts on it, with parameters computed from the condition alone, or free weights if there is no
-    condition. Conditions of images are vectors, or maps of the same height and width, which are
-    entries of their own.
+    The channels of a vector are its elements. A single channel can't be split: the transform acts
+    on it with parameters computed from the condition alone, or free weights without a condition.
+    Conditions of images are vectors, or maps of the same height and width in an entry of their own.
 
     Parameters
     ----------
     transform : Transform, optional
-        Map of each element; left out, ``Affine()``, or for a single element ``Composed([Affine(),
-        Spline()])``, because affine maps alone could only ever give a Gaussian.
+        Map of each element. By default ``Affine()``; for a single element ``Composed([Affine(),
+        Spline()])``, because affine maps alone would give a Gaussian.
     hidden : sequence of int, units or filters of the hidden layers in each network
-    activation : str, activation of the hidden layers, any that Keras knows
+    activation : str, activation of the hidden layers, name of a Keras activation
     dropout : float, share of hidden units dropped in training
-    dual : bool; False transforms the second half only, at half the cost
+    dual : bool, whether both halves are transformed; False: only the second, at half the cost
     subnet : Subnet, optional
-        Networks of another kind, in place of ``hidden``, ``activation`` and ``dropout``; left out,
+        Networks of another kind, in place of ``hidden``, ``activation`` and ``dropout``. By default
         ``Perceptron`` for vectors and ``Convolutional`` for images.
     reads : str, entry of the condition that the networks see
-    split : float, share of the channels that are the first half, at least one of several
+    split : float, share of the channels in the first half, at least one of several
 
     References
     ----------

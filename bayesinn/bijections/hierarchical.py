@@ -13,7 +13,7 @@ from bayesinn.bijections.conditional_transform import ConditionalTransform, Tran
 from bayesinn.bijections.subnet import Perceptron, Perceptrons
 from bayesinn.bijections.transforms import Transform
 
-# Deep inside, halved widths would leave too few units to read a condition with.
+# Fewest units: at inner levels, halved widths would be too few to read a condition.
 SMALLEST_WIDTH = 16
 
 
@@ -23,24 +23,23 @@ class Hierarchical(TransformBlock):
     Every element depends on all elements before it: the Jacobian is a dense lower triangular
     matrix, where that of a one-sided :class:`Coupling` has only one block below its diagonal. One
     affine block with linear networks already turns any Gaussian, given any linear condition, into
-    the standard normal. The elements before the first split point, usually one element, have
-    nothing before them; they are transformed given the condition alone, or by free weights if there
-    is no condition. Splits of one level are computed together, so that only about log2(d) networks
-    run one after another.
+    the standard normal. The elements before the first split point, usually one element, have none
+    before them: they depend on the condition alone, or on free weights without a condition. Splits
+    of one level are computed together, so that only about log2(d) networks run one after another.
 
-    Put the elements to be conditioned on first, and a trained block also answers conditional
-    questions: keep their latent values and draw the others. See Kruse, Detommaso, Köthe and
-    Scheichl (2021), HINT: hierarchical invertible neural transport for density estimation and
-    Bayesian inference, arXiv:1905.10687.
+    A trained block also answers conditional questions: put the elements to be conditioned on first,
+    keep their latent values and draw the others. See Kruse, Detommaso, Köthe and Scheichl (2021),
+    HINT: hierarchical invertible neural transport for density estimation and Bayesian inference,
+    arXiv:1905.10687.
 
     Parameters
     ----------
     transform, activation, dropout : as in :class:`Coupling`
     hidden : sequence of int
-        Units of the hidden layers of the outermost split. Each level further in has half as many,
-        but 16 or more.
-    levels : int
-        Optional, number of splits inside one another; left out, until single elements remain.
+        Units of the hidden layers of the outermost split. Each inner level has half as many, but 16
+        or more.
+    levels : int, optional
+        Number of nested splits; by default down to single elements.
 
     Examples
     --------

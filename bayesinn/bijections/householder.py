@@ -1,4 +1,4 @@
-"""A rotation that is learned, as a product of reflections."""
+"""A learned rotation, as a product of reflections."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,11 @@ from bayesinn.core.validation import check_integer
 class Householder(Orthogonal):
     r"""Multiply by a random orthogonal matrix, then by reflections :math:`1 - 2 v v^T / v^T v`.
 
-    The reflections are learned.
-
-    The product is orthogonal whatever the weights, and its log-determinant is zero. New, it is a
-    random rotation, uniform as in :class:`Orthogonal`. As many reflections as elements can turn it
-    into every orthogonal matrix with the same determinant, 1 or -1, and are taken if
-    ``reflections`` is left out; fewer are cheaper. A single channel has no directions to
-    learn.
+    The reflections are learned. The product is orthogonal whatever the weights, and its
+    log-determinant is zero. A new one is a random rotation, uniform as in :class:`Orthogonal`. As
+    many reflections as elements can reach every orthogonal matrix with the same determinant, 1 or
+    -1: this is the default of ``reflections``. Fewer are cheaper. A single channel has no
+    directions to learn.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""A linear map that is learned, as a product of triangular matrices."""
+"""A learned linear map, as a product of triangular matrices."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,11 @@ class LULinear(Bijection):
     r"""Multiply by a learned matrix :math:`W = P L U`, which costs no more to invert than to apply.
 
     P is a permutation, L is lower triangular with a unit diagonal, and the diagonal of U is
-    :math:`\pm \exp(l)`, so that the matrix never becomes singular and the log-determinant is the
-    sum of l. P and the signs are drawn once and saved with the weights; L, U and l are learned.
-    It mixes the elements of a vector, or the channels of each pixel of an image, as the 1 x 1
-    convolutions of Glow. New, the matrix is a random rotation, uniform as in :class:`Orthogonal`.
-    See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
+    :math:`\pm \exp(l)`. So the matrix never becomes singular, and the log-determinant is the sum of
+    l. P and the signs are drawn once and saved with the weights; L, U and l are learned. The matrix
+    mixes the elements of a vector, or the channels of each pixel of an image, like the 1 x 1
+    convolutions of Glow. A new one is a random rotation, uniform as in :class:`Orthogonal`. See
+    Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------

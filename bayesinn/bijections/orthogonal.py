@@ -62,5 +62,6 @@ def random_rotation(dimension: int) -> np.ndarray:
         (dimension, dimension)
     )
     orthogonal, triangular = np.linalg.qr(gaussian)
-    # Without the signs, the law of the result would depend on the conventions of the QR algorithm.
+    # Without the signs, the distribution of the result would depend on the conventions of the QR
+    # algorithm.
     return orthogonal * np.sign(np.diag(triangular))

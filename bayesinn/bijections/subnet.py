@@ -22,9 +22,9 @@ Condition = Any
 class Subnet(Recipe, abc.ABC):
     """The recipe of a network inside a coupling: features in, raw parameters of a transform out.
 
-    An author derives a frozen dataclass from this one and writes :meth:`network`. Its fields are
-    saved by name, and every coupling makes networks of its own. To start as the identity, a network
-    should give zeros when new.
+    An author derives a frozen dataclass and writes :meth:`network`. Its fields are saved by name;
+    every coupling makes its own networks. A new network should return zeros, so that the block
+    starts as the identity.
 
     Examples
     --------
@@ -45,7 +45,7 @@ class Subnet(Recipe, abc.ABC):
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.layers.Layer:
         """Make a layer (n, ..., features) -> (n, ..., outputs), where ... are the axes of pixels.
 
-        Vectors have none.
+        For vectors, there are no such axes.
         """
 
     def evaluate(
@@ -53,7 +53,7 @@ class Subnet(Recipe, abc.ABC):
     ) -> tf.Tensor:
         """Return the outputs of a network for passive elements and conditions, side by side.
 
-        A condition (n, c) of images is the same for all pixels.
+        A condition (n, c) is the same for all pixels of an image.
         """
         if isinstance(condition, SharedCondition):
             condition = tf.repeat(condition.values, condition.events, axis=0)
@@ -69,12 +69,12 @@ class Subnet(Recipe, abc.ABC):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Perceptron(Subnet):
-    """A multilayer perceptron; of images, it acts on each pixel by itself.
+    """A multilayer perceptron; in images, it acts on each pixel by itself.
 
     Parameters
     ----------
     hidden : sequence of int, units of the hidden layers
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     dropout : float, share of hidden units dropped in training
 
     Examples
@@ -89,7 +89,7 @@ class Perceptron(Subnet):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        # A tuple, so that equal recipes compare equal however they were written.
+        # A tuple, so that equal recipes compare equal, whether given lists or tuples.
         object.__setattr__(self, "hidden", tuple(self.hidden))
 
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
@@ -99,7 +99,7 @@ class Perceptron(Subnet):
     def evaluate(
         self, network: keras.layers.Layer, passive: tf.Tensor, condition: Condition
     ) -> tf.Tensor:
-        """Return the outputs; of vectors, the first layer reads a shared condition once."""
+        """Return the outputs; for vectors, the first layer reads a shared condition once."""
         if not isinstance(condition, SharedCondition) or len(passive.shape) > 2:
             return super().evaluate(network, passive, condition)
         first, *others = network.layers

@@ -1,4 +1,4 @@
-"""Runs beside each other: trainings, verdicts, held-out nats, posteriors of one observation."""
+"""Comparison of runs: trainings, verdicts, held-out nats, posteriors of one observation."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ _DRAWS = 4_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RunComparison:
-    """Runs beside each other; :func:`compare_runs` makes it.
+    """Comparison of runs; :func:`compare_runs` makes it.
 
     Attributes
     ----------
     table : DataFrame
-        A row a run: simulator, steps, simulations, last loss, verdict; ``nats``, the mean log
-        density of the true parameters of the held-out data sets; ``gain``, how much it is above
-        the first run's, and ``error``, the standard error of that.
+        One row for each run: simulator, steps, simulations, last loss, verdict, and
+
+        - ``nats``: mean log density of the true parameters of the held-out data sets
+        - ``gain``: its difference to the first run; ``error``: the standard error of the gain
     posteriors : DataFrame, or None without an observation
-        A row for each run and parameter: mean, sd and 95 % interval.
+        One row for each run and parameter: mean, sd and 95 % interval.
     histories : dict of run to DataFrame
     draws : dict of run to dict of name to array (draws, *event), empty without an observation
     """
@@ -119,20 +120,21 @@ def compare_runs(
     simulations: int = 2_000,
     seed: int = 0,
 ) -> RunComparison:
-    """Compare runs of the command line, or saved posteriors: another prior, network or seed.
+    """Compare runs of the command line, or saved posteriors with different priors, networks, seeds.
 
     Parameters
     ----------
     runs : paths, up to five
         Run folders, or folders of saved posteriors, whose simulators have the same observables.
     data : dict of name to array
-        One observation, whose posteriors are compared; what ships with the simulator if left out.
+        One observation whose posteriors are compared; by default the one of the simulator.
     held_out : dict of name to array (n, ...)
-        Parameters and data sets that none was trained on; ``simulations`` fresh ones of the first
-        run's simulator if left out.
+        Parameters and data sets that no run was trained on; by default ``simulations`` fresh ones
+        of the first run's simulator.
     simulators : sequence of Simulator, one for each run, or one for all
-        See :func:`bayesinn.load`.
-    trust_source, simulations, seed
+        As for :func:`bayesinn.load`.
+    trust_source : bool, as for :func:`bayesinn.load`
+    simulations, seed : int, number and seed of the fresh simulations
 
     Examples
     --------

@@ -43,18 +43,18 @@ _SIMULATIONS = 20_000
 class ModelComparison(Summarised):
     """Probabilities of several simulators, given data, and their Bayes factors.
 
-    Summary networks that all models share are trained with a classifier on simulations of all of
-    them, with the log score, which the exact probabilities minimise. Data that no model makes have
+    Models share summary networks. These are trained with a classifier on simulations of all models,
+    with the log score: the exact probabilities minimise it. Data that no model makes have
     probabilities, too: look at the p-value.
 
     Parameters
     ----------
     simulators : sequence of Simulator
-        Two or more of the same observables and context, in the same units and, of context, with
-        the same distributions; with names of their own.
+        Two or more, with different names and the same observables and context, in the same units.
+        Distributions of the context must be equal.
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`; without losses of its own.
-    weights : sequence of float, prior probabilities of the models, equal if left out
+        As for :class:`AmortizedPosterior`, but without losses of its own.
+    weights : sequence of float, prior probabilities of the models, by default equal
     hidden : sequence of int, units of the hidden layers of the classifier
 
     References
@@ -134,7 +134,7 @@ class ModelComparison(Summarised):
             }
             parts.append({**observables, **drawn.context, MODEL: model})
         order = generator.permutation(n)
-        # In a type that holds the numbers of all models: one may count what another measures.
+        # In a type for the numbers of all models: one may count what another measures.
         return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
     def fit(  # type: ignore[override]
@@ -151,9 +151,9 @@ class ModelComparison(Summarised):
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
     ) -> Self:
-        """Train on what :meth:`simulate` returned, by default 20,000 simulations.
+        """Train on the output of :meth:`simulate`, by default 20,000 simulations.
 
-        All else is as for other estimators, trained on arrays.
+        All other arguments are as for other estimators that are trained on arrays.
         """
         if data is None:
             data = self.simulate(_SIMULATIONS, seed)
@@ -182,8 +182,8 @@ class ModelComparison(Summarised):
         -------
         Draws
             Dict of model to array (n_obs,), or to a number; with ``p_value``, ``unusual`` and
-            ``out_of_distribution`` for each observation: a small p-value says that no model makes
-            such data, and that the probabilities mean nothing.
+            ``out_of_distribution`` for each observation. A small p-value means that no model makes
+            such data: the probabilities then mean nothing.
         """
         observations, condition, inputs = self.encode_data(data)
         values = np.exp(self._log_probs(condition[FEATURES]))
@@ -195,9 +195,9 @@ class ModelComparison(Summarised):
         return Draws(single, typical.p_value[0], typical.unusual[0])
 
     def log_bayes_factors(self, data: Mapping[str, Any], against: str | None = None) -> Arrays:
-        """Return the log Bayes factor of each model against one of them, by default the first.
+        """Return the log Bayes factor of each model against one model, by default the first.
 
-        They are dicts of model to array (n_obs,), or to a number, in nats.
+        The result is a dict of model to array (n_obs,), or to a number, in nats.
         """
         name = self.names[0] if against is None else against
         if name not in self.names:
@@ -208,7 +208,7 @@ class ModelComparison(Summarised):
                 do="name one",
             )
         observations, condition, _ = self.encode_data(data)
-        # The prior odds divided out.
+        # Without the prior odds.
         evidence = self._log_probs(condition[FEATURES]) - np.log(self.weights)
         factors = evidence - evidence[:, [self.names.index(name)]]
         rows = factors if observations.batched else factors[0]
@@ -235,7 +235,7 @@ class ModelComparison(Summarised):
 
     @classmethod
     def from_configuration(cls, simulator: Any, configuration: Mapping[str, Any]) -> Self:
-        """Return an untrained one of these simulators with what :meth:`configuration` gave."""
+        """Return an untrained one of these simulators, from a :meth:`configuration`."""
         flow = configuration["flow"]
         return cls(simulator, configuration["summaries"], configuration["weights"], flow.hidden)
 
@@ -298,7 +298,7 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
             do=do,
         )
     for simulator in simulators:
-        # One that declares no unit has whatever the other has.
+        # A model that declares no unit has the unit of the other.
         data = {name for kind in ("observables", "context") for name in simulator.shapes[kind]}
         known = data & simulator.labels.units.keys() & simulators[0].labels.units.keys()
         first, other = (
@@ -319,7 +319,7 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
                     got=f"{other[kind]} of {simulator.name!r}",
                     do="declare and return the same, in the same order, with each simulator",
                 )
-        # Else context alone would speak for a model.
+        # Otherwise context alone would favour a model.
         contexts = [part.context for part in (simulators[0], simulator) if part.context]
         if not same_laws(*contexts):
             expected, got = (prior_text(context) for context in contexts)

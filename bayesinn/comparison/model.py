@@ -16,18 +16,18 @@ from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.spaces.data import DataSpace
 from bayesinn.training.trainable import Batch, Trainable
 
-#: Number of the model that a row was simulated by.
+#: Number of the model that simulated a row.
 MODEL = "model"
 
 
 class ModelFlow(Flow):
-    """The law of the number of a model, an event (1,), given features: a softmax of a network.
+    """The distribution of the number of a model, an event (1,), given features: a softmax.
 
     Parameters
     ----------
     classes : int, number of models
     hidden : sequence of int, units of hidden layers
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     """
 
     draws = False

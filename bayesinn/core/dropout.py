@@ -8,7 +8,7 @@ class Dropout(keras.layers.Dropout):
     """Keras' dropout with a named generator of random numbers.
 
     Keras leaves the choice to the compiler, and XLA's own choice is slow: on a CPU, a training step
-    of 1.6 ms took 51. The arguments are those of Keras: ``rate``, the share of elements that are
+    of 1.6 ms took 51 ms. The arguments are those of Keras: ``rate``, the share of elements that are
     dropped in training, and ``seed``.
 
     Examples

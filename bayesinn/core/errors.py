@@ -8,8 +8,8 @@ from collections.abc import Callable
 class BayesinnError(Exception):
     """Base of every error raised on purpose by bayesinn.
 
-    The subject, in the user's own names ("observable 'cases'"), what was expected, what was got,
-    and what to do.
+    The message has the subject in the user's own names ("observable 'cases'"), what was expected,
+    what was got, and what to do.
     """
 
     # Keras rewraps exceptions raised inside a layer, and turns those it can't construct into

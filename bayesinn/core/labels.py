@@ -1,6 +1,4 @@
-"""Names, labels, units and coordinates: declared by the simulator, used by tables and figures.
-
-They are declared once, for every table and figure.
+"""Names, labels, units and coordinates: declared once by the simulator, for tables and figures.
 
 Tables and figures show one number at a time, so a vector parameter ``beta`` of three elements
 appears as the columns ``beta[0]``, ``beta[1]``, ``beta[2]``.
@@ -66,8 +64,8 @@ class Labels:
     def label(self, column: str) -> str:
         r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``.
 
-        A single value of an observable with a coordinate is named by it: ``"dose[3]"`` becomes
-        ``"dose, time 4 h"``.
+        The coordinate, if there is one, names a single value of an observable: ``"dose[3]"``
+        becomes ``"dose, time 4 h"``.
         """
         name, bracket, index = column.partition("[")
         label = self.labels.get(name, name)
@@ -81,7 +79,7 @@ class Labels:
         return f"{label}[{','.join(others)}], {place}" if others else f"{label}, {place}"
 
     def unit(self, column: str) -> str:
-        """Return the unit of a column; empty if there is none, or it was declared as "1"."""
+        """Return the unit of a column; empty if there is none, or if it was declared as "1"."""
         unit = self.units.get(column.partition("[")[0], "")
         return "" if unit == "1" else unit
 
@@ -98,9 +96,9 @@ class Labels:
 
 
 def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.ndarray]:
-    """Split named arrays (*batch, *event) into one (*batch) per scalar; ``batch_ndim`` axes.
+    """Split named arrays (*batch, *event) into arrays (*batch), one for each scalar.
 
-    These are the batch axes.
+    ``batch_ndim`` is the number of batch axes.
     """
     split = {}
     for name, value in values.items():

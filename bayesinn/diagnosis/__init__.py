@@ -1,7 +1,7 @@
 """Checks of a posterior, the verdict, and the report.
 
-A check is declared once (:class:`Check`); :func:`diagnose` runs all checks that are registered, and
-verdict, tables, figures and report are made from their declarations. Add one of your own with
+A check is declared once (:class:`Check`). :func:`diagnose` runs all registered checks; verdict,
+tables, figures and report are made from their declarations. Add your own check with
 :func:`register_check`.
 """
 

@@ -13,14 +13,14 @@ from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.tested import Tested
 from bayesinn.plots.style import Canvas
 
-#: Panels of a figure: more are drawn slowly, and read by nobody.
+#: Largest number of panels of a figure: more are slow to draw, and nobody reads them.
 MOST_PANELS = 12
 
 
 def judge(result: Any) -> str:
-    """Return the grade of a result without deviations: a failed test is outside.
+    """Return the grade of a result without deviations: "outside" if its test fails.
 
-    A pass proves nothing.
+    A test that passes proves nothing.
     """
     return OUTSIDE if isinstance(result, Tested) and not result.passed_family_wise else ""
 
@@ -33,61 +33,62 @@ class Check:
     ----------
     name : str, as the verdict shows it
     group : str
-        Checks of a group stand together: "calibration", "around the observation", "sharpness", or
-        a group of your own.
+        Checks of a group are listed together: "calibration", "around the observation", "sharpness",
+        or a group of your own.
     run : function of :class:`Evidence`
-        Returns the result, or None where the check does not apply. A result has at least a line
-        ``summary``. Evidence is computed when the function asks for it; where a part is missing,
-        the check is not run, and the verdict says why.
+        Returns the result, or None if the check does not apply. A result has at least a line
+        ``summary``. Evidence is computed when the function asks for it. If a part is missing, the
+        check is not run, and the verdict says why.
     place : int
-        Its place in the verdict, by which groups are ordered, too; the library's own have 10, 20,
-        ...; after these if left out.
+        Position in the verdict, also of its group. The library's own checks have 10, 20, ...; by
+        default after these.
     part : bool
-        Whether it looks at a part of the simulations, if there are many: with likelihoods, or near
-        the observation.
+        Whether the check uses only a part of the simulations, if there are many: with likelihoods,
+        or near the observation.
     deviations : function of the result
-        Returns the errors that are compared with :class:`bayesinn.Tolerances`.
-        Each a :class:`bayesinn.diagnostics.Deviation`; by default the result's attribute
-        ``deviations``, if any.
+        Returns the errors that are compared with :class:`bayesinn.Tolerances`, each a
+        :class:`bayesinn.diagnostics.Deviation`. By default the result's attribute ``deviations``,
+        if any.
     judge : function of the result, returns the grade of a result without deviations
-        One of "within", "outside", "undecided", "flagged" (a remark that does not count), or "". By
-        default a :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value,
-        outside counts only if that is below the check's share of the errors that a diagnosis may
-        make; else it is undecided, or flagged if there is a ``sentence``.
+        The grade is "within", "outside", "undecided", "flagged" (a remark that does not count), or
+        "". By default a :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value,
+        "outside" counts only if that is below the check's share of the errors that a diagnosis may
+        make; otherwise the check is undecided, or flagged if there is a ``sentence``.
     weights : mapping of the name of a measure to its share of these errors
-        Relative to others; 1 if left out.
-        The name is empty for a result without deviations. See
-        :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`.
+        Relative to other measures; by default 1. The name is empty for a result without deviations.
+        See :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`.
     question : str, what the check looks at
     figures : mapping of name to function of result and ``labels``
-        The name is that of the file, without ending; the function returns a matplotlib figure.
+        The name is that of the file, without ending. The function returns a matplotlib figure.
     panels : bool
-        Whether figures have a panel or row for each column of the result, which then has a
-        ``ranking`` of them, and take ``shown``, the names of those to draw: of many, the worst.
+        Whether figures have a panel or row for each column of the result. The result then has a
+        ``ranking`` of them. The functions take ``shown``, the columns to draw: if there are many,
+        the worst.
     tolerances_drawn : bool
-        Whether these functions also take ``errors``, see :mod:`bayesinn.plots.allowed`, and draw
-        what is allowed.
-    captions : mapping of name to str, what each figure shows, and how to tell good from bad
+        Whether the functions of ``figures`` also take ``errors``, see
+        :mod:`bayesinn.plots.allowed`, and draw what is allowed.
+    captions : mapping of name to str: what a figure shows, and how to tell good from bad
     meaning : str
-        What may be trusted within tolerance; ``{columns}`` stands for the names of the tested
+        What can be trusted within tolerance; ``{columns}`` stands for the names of the tested
         columns.
-    remedy : str, what to do outside
+    remedy : str, what to do if the check is outside
     relies_on : sequence of names of checks
-        If one of these is outside, a good result means nothing, and only the remedy of that one is
-        given.
-    reference : str, where it was published
+        If one of these is outside, a good result means nothing, and only the remedy of that check
+        is given.
+    reference : str, publication of the method
     sentence : function of the result
-        For the top of the report; only of checks that don't judge the posterior itself.
+        Text for the top of the report; only for checks that don't judge the posterior itself.
     unlearnt : function of the result and a number of nats
-        Returns the parameters of which less is known.
+        Returns the parameters about which fewer nats were learned.
     key : str
-        Attribute of the diagnosis, and prefix of columns in its table; made from the name if left
-        out.
+        Attribute of the diagnosis, and prefix of columns in its table; by default made from the
+        name.
     table : function of the result
         Returns a DataFrame with one row for each checked column, or None.
     heads : mapping of a column of the table to its heading in the report
     overview : mapping of a measure, or of a column of the table, to a heading
-        What the table of parameters shows, one column a number, of all checks side by side.
+        Entries of the table of parameters, with one column for each number, all checks side by
+        side.
     """
 
     name: str
@@ -123,6 +124,6 @@ class Check:
 
     @property
     def heading(self) -> str:
-        """Heading in the report: group and name, or the group alone where it ends with the name."""
+        """Heading in the report: group and name; the group alone if it ends with the name."""
         text = self.group if self.group.endswith(self.name) else f"{self.group}: {self.name}"
         return f"{text[0].upper()}{text[1:]}"

@@ -1,7 +1,4 @@
-"""Run all checks on a trained posterior, or on any posterior's arrays; test many observations.
-
-The observations are tested together.
-"""
+"""Run all checks on a trained posterior, or on arrays; test many observations together."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -30,9 +27,9 @@ from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.spaces.observations import check_observations
 
-# Classifiers and trees learn from fewer nothing.
+# Classifiers and trees learn nothing from fewer.
 _FEWEST = 20
-# Tolerances that a report names in other words.
+# Tolerances that a report describes in other words.
 _ALLOWED = {"nats": "nats for each parameter"}
 _USUAL = {"draws": 200, "seed": 0}
 _POSTERIORS = (
@@ -57,44 +54,46 @@ def diagnose(
 ) -> Diagnosis:
     """Find how wrong a posterior is, on fresh simulations from the prior and near an observation.
 
-    Each error has a unit, an interval and a tolerance. The posterior is ``within`` tolerance if all
-    intervals are, ``outside`` if an error is larger than its tolerance for sure, and ``undecided``
-    if more simulations are needed to tell; then it says how many. Of posteriors within tolerance, 1
-    % at most are called outside, by any check, for any number of simulations. The repr of the
-    result is the verdict. Checks that need a density, latent codes or a training are left out
-    where the posterior has none, and the verdict says so. Add checks of your own with
-    :func:`bayesinn.register_check`.
+    Each error has a unit, an interval and a tolerance. The repr of the result is the verdict:
+
+    - ``within``: all intervals are within tolerance.
+    - ``outside``: an error is certainly larger than its tolerance. Of posteriors within tolerance,
+      1 % at most are called outside, by any check, for any number of simulations.
+    - ``undecided``: more simulations are needed; the verdict says how many.
+
+    Checks that need a density, latent codes or a training are left out if the posterior has none,
+    and the verdict says so. Add your own checks with :func:`bayesinn.register_check`.
 
     Parameters
     ----------
     posterior : Posterior
-        A trained one, or anything that draws, such as ``bi.SampledPosterior(simulator, sample)``.
+        A trained posterior, or any that draws, such as ``bi.SampledPosterior(simulator, sample)``.
     data : dict of name to array (n, ...)
-        Simulations to diagnose on in place of fresh ones: parameters, context and observables that
-        the posterior was not trained on, 20 or more. A model of :func:`bayesinn.from_arrays` needs
-        them.
+        Simulations to use in place of fresh ones: parameters, context and observables that the
+        posterior was not trained on, 20 or more. Needed for a model of
+        :func:`bayesinn.from_arrays`.
     simulations : int
-        Number of simulated data sets whose true parameters are known, 20 or more. If left out,
-        10,000; of a simulator in worker processes, as many as it simulates in about five minutes,
-        from 1,000 to 10,000. Up to 6,000 (or a quarter as many) are simulated for the reference
-        points of TARP, and again around the observation.
+        Number of simulated data sets whose true parameters are known, 20 or more. By default
+        10,000; if worker processes simulate, as many as take about five minutes, from 1,000 to
+        10,000. Up to 6,000 (or a quarter as many) are simulated for the reference points of TARP,
+        and again around the observation.
     draws : int, number of posterior draws for each data set
     seed : int
     observed : dict of name to array
-        One observation, without batch axis: is it like the simulations, L-C2ST, posterior SBC,
-        posterior predictive checks. If left out, the one that ships with the simulator, if any.
+        One observation, without batch axis, for its p-value, L-C2ST, posterior SBC and posterior
+        predictive checks. By default the one that ships with the simulator, if any.
     quantities : dict of name to function
         Test quantities for SBC: each takes parameters (m, *event) and one observation, and returns
         (m,).
     larger : Posterior
-        A longer or larger fit of the same simulator: the missing sharpness is at least what its
-        density gains. Not needed if the simulator has a likelihood.
+        A longer or larger fit of the same simulator, for a lower bound of the missing sharpness:
+        the gain of its density. Not needed if the simulator has a likelihood.
     tolerances : Tolerances
-        Errors that are accepted.
+        Accepted errors.
     level : float
         Probability that a correct posterior stays inside the bands of figures, and that no
-        predictive statistic is flagged; the higher, the more is simulated around the observation.
-    progress : bool
+        predictive statistic is flagged. A higher level needs more simulations around the
+        observation.
 
     Examples
     --------
@@ -161,7 +160,7 @@ def _with_descriptions(
         **posterior.about(),
         "Diagnosed": f"{datetime.now():%Y-%m-%d}",
     }
-    # Code stands with the settings, at the end.
+    # Code is listed with the settings, at the end.
     about = {name: text for name, text in told.items() if text and name != "Network"}
     network = {name.lower(): text for name, text in told.items() if name == "Network"}
     return replace(
@@ -194,7 +193,7 @@ def _count_data_sets(held_out: Simulations | None, simulations: int | None) -> i
 def _held_out(
     posterior: Posterior, data: Mapping[str, Any] | None, simulations: int | None
 ) -> Simulations | None:
-    """Return the data to diagnose on, checked; None where data sets are to be simulated."""
+    """Return the data to diagnose on, checked; None if data sets must be simulated."""
     subject = "Data to diagnose on"
     if data is None and not posterior.simulator.simulates:
         expected = "arrays that were held out, as there is no function to simulate with"
@@ -214,7 +213,7 @@ def _held_out(
 
 
 def _call(given: Mapping[str, str], name: str, value: int) -> str:
-    """Write the call that diagnoses anew with another number."""
+    """Write the call that repeats the diagnosis with another number."""
     if name == "simulations" and "data" in given:
         return f"bi.diagnose(posterior, data=...) with {value:,} rows that were held out"
     arguments = {name: str(value)} | {key: text for key, text in given.items() if key != name}
@@ -231,8 +230,8 @@ def diagnose_arrays(
 ) -> Diagnosis:
     """Run all checks that the arrays allow, whatever posterior they come from.
 
-    ``settings`` are written into the report; ``stage`` is called with the group of checks that are
-    run next.
+    ``settings`` are written into the report. ``stage`` is called with the name of the next group of
+    checks.
 
     Examples
     --------
@@ -285,9 +284,9 @@ def misspecification(
     The out-of-distribution flag judges one observation; a population may be wrong although each
     observation is possible. The data are compared with ``simulations`` fresh simulations, context
     included, which should be drawn as the simulator draws it. Well-specified data pass with
-    probability ``level``. Power is highest with about as many summaries as parameters: the others
-    dilute a difference in one of many. Of a posterior without summary networks, the data themselves
-    are compared. See :func:`bayesinn.diagnostics.misspecification`.
+    probability ``level``. Power is highest with about as many summaries as parameters: more
+    summaries dilute a difference in one of them. For a posterior without summary networks, the data
+    themselves are compared. See :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Everything that the checks found about one posterior: verdict, tables, figures and report."""
+"""All results of the checks of one posterior: verdict, tables, figures and report."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,12 +32,12 @@ _COLUMNS = ["measure", "column", "estimate", "lower", "upper", "unit", "toleranc
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Diagnosis(Verdict):
-    """What the checks found; ``diagnosis["sbc"]`` is the result of one, by its key.
+    """The results of all checks; ``diagnosis["sbc"]`` is the result of one, by its key.
 
     Keys are ``sbc``, ``coverage``, ``joint_coverage``, ``tarp``, ``dependence``, ``fit_to_data``,
     ``quantities``, ``latent``, ``local`` (L-C2ST), ``posterior_sbc``, ``observation``,
-    ``predictive``, ``sharpness``, ``recovery``, ``information``, and those of your own checks. A
-    result is None where the check was not run.
+    ``predictive``, ``sharpness``, ``recovery``, ``information``, and those of your own checks. The
+    result of a check that was not run is None.
     """
 
     left_out: Mapping[Check, str]  #: why checks were not run; empty where one does not apply
@@ -68,9 +68,9 @@ class Diagnosis(Verdict):
 
     @cached_property
     def verdict(self) -> pd.DataFrame:
-        """One row a check: grade, p-value, largest error, and what was found.
+        """One row for each check: grade, p-value, largest error, and a summary.
 
-        The error comes with interval, unit and tolerance.
+        The error has interval, unit and tolerance.
         """
         rows = {
             item.check.name: {
@@ -86,15 +86,15 @@ class Diagnosis(Verdict):
 
     @cached_property
     def errors(self) -> pd.DataFrame:
-        """One row a column of each check's measure: estimate, interval, unit, tolerance, grade.
+        """One row for each measure and column of each check.
 
-        There is one for each measure of each check.
+        A row has estimate, interval, unit, tolerance and grade.
         """
         tables = [finding.errors for finding in self.findings if len(finding.errors)]
         return pd.concat(tables).drop(columns="text").set_index(["check", "measure", "column"])
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row for each parameter column, with the numbers of all checks of single columns.
+        """One row for each parameter column, with the numbers of all checks by column.
 
         A column is named after the check's key and the column of its table: ``sbc_p_value``.
         """
@@ -120,13 +120,12 @@ class Diagnosis(Verdict):
         reference: Arrays | None = None,
         draws: Arrays | None = None,
     ) -> Path:
-        """Write the report as a self-contained HTML file, own sections last; return its path.
+        """Write the report as a self-contained HTML file; return its path.
 
-        These are your own sections.
-
-        ``reference``, draws from an exact or classical posterior of the observed data, dict of name
-        to (m, *event), is shown beside the posterior of the observed data; ``draws`` from that one,
-        such as those that were published, in place of the diagnosis' own.
+        ``sections`` are your own, and come last. ``reference`` is shown beside the posterior of the
+        observed data: draws from an exact or classical posterior, dict of name to (m, *event).
+        ``draws`` replace the diagnosis' own draws from the posterior of the observed data, for
+        example by published ones.
         """
         labels = self.evidence.labels
         parts = [
@@ -140,7 +139,7 @@ class Diagnosis(Verdict):
                 at, self.evidence.prior, labels, reference, ranking, draws=draws
             )
             parts.insert(0, section)
-        # What is wrong comes first, the rest is folded away.
+        # Faults come first, the rest is folded away.
         order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
             parts.append(finding.section(finding.check.heading, self.parameters))
@@ -168,7 +167,7 @@ class Diagnosis(Verdict):
         return self.__rich__().plain
 
     def __rich__(self) -> Text:
-        """Write the verdict for a terminal, in colour where it has some."""
+        """Write the verdict for a terminal, in colour if it has colours."""
         grade = {WITHIN: "within tolerance", OUTSIDE: "OUTSIDE TOLERANCE"}.get(
             self.grade, self.grade
         )
@@ -203,7 +202,7 @@ class Diagnosis(Verdict):
 
     @cached_property
     def _numbers(self) -> pd.DataFrame:
-        """One row a parameter: errors by measure, and how much the posterior knows."""
+        """One row for each parameter: errors by measure, and how much the posterior knows."""
         return pd.concat([finding.overview(self.parameters) for finding in self.findings], axis=1)
 
     @property

@@ -1,7 +1,7 @@
 """Evidence: what checks ask for, whatever posterior it comes from.
 
 A part may be an array, or a function that computes it. The function is called when a check first
-asks for the part, and what it returns is kept.
+asks for the part; its result is kept.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,16 +19,16 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 class MissingEvidence(Exception):
-    """Raised where a check asks for a part that nobody gave.
+    """Raised if a check asks for a part that was not given.
 
-    The check is then not run; the message says why, or is empty where the check does not apply.
+    The check is then not run. The message says why; it is empty if the check does not apply.
     """
 
 
 class Part[Value]:
-    """A part of the evidence: a field of a dataclass that takes a value or a function of nothing.
+    """A part of the evidence: a field of a dataclass, which takes a value or a function of nothing.
 
-    ``reason`` says why checks that ask for it are not run where it was left out.
+    ``reason`` says why checks that ask for a missing part are not run.
     """
 
     def __init__(self, reason: str = "") -> None:
@@ -78,7 +78,7 @@ def _return[Value](value: Value) -> Value:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Observation:
-    """One observation, and what is simulated from its posterior."""
+    """One observation, and the simulations from its posterior."""
 
     features: np.ndarray  #: (n, c), summaries of the n simulated data sets
     own_features: np.ndarray  #: (1, c), summaries of the observation
@@ -87,13 +87,13 @@ class Observation:
     draw_latent: Callable[[int, int], np.ndarray]
     #: takes latent codes (m, d), returns parameters (m, *event)
     from_latent: Callable[[np.ndarray], Arrays]
-    #: among the simulations of training
+    #: p-value of the observation among the training simulations
     typicality: Part[Typicality] = Part("the simulations of training are not known")
     draws: Part[Arrays] = Part()  #: (m, *event), from its posterior
-    #: (m, ...), from the posterior; missing where not finite, or nothing was observed
+    #: (m, ...), simulated from the posterior; missing if not finite, or if nothing was observed
     predicted: Part[Arrays] = Part()
-    #: Draws (r, 1 + L, *event) from the posterior of the observation, and (r, 1 + L): their log
-    #: posterior given a new data set minus their log prior. The new data set of a row was simulated
+    #: Draws (r, 1 + L, *event) from the posterior of the observation, and their weights (r, 1 + L):
+    #: log posterior given a new data set minus log prior. The new data set of a row was simulated
     #: from its first draw.
     replicates: Part[tuple[Arrays, np.ndarray]] = Part()
     disagreement: Part[Arrays] = Part()  #: (1, *event), as of :class:`Evidence`

@@ -37,8 +37,8 @@ _GRADES = {
 def methods_text(posterior: Posterior, diagnosis: Verdict | None = None) -> str:
     """Return a paragraph for a paper: model, networks, simulations, steps, versions, verdict.
 
-    Citations follow in a second one. Everything in it comes from the posterior and, if it is
-    given, from its diagnosis: read it, and leave out what your readers don't need.
+    A second paragraph has the citations. All text comes from the posterior and, if given, its
+    diagnosis: read it, and leave out what your readers don't need.
 
     Examples
     --------
@@ -91,7 +91,7 @@ def _count(names: tuple[str, ...]) -> str:
 
 @singledispatch
 def describe_fit(posterior: Posterior) -> list[str]:
-    """Return sentences on networks and training, as far as a posterior tells of them."""
+    """Return sentences on networks and training, as far as the posterior knows them."""
     return [f"{heading}: {text}." for heading, text in posterior.about().items()]
 
 
@@ -130,7 +130,7 @@ def _source(training: Mapping[str, Any], steps: int) -> str:
 
 
 def _optimizer(training: Mapping[str, Any]) -> str:
-    """Write the optimizer that is used if a user chooses none; nothing of another."""
+    """Write the default optimizer; nothing if the user chose another."""
     settings = training["settings"]
     if training.get("optimizer") is not None or settings.get("learning_rate") is None:
         return ""

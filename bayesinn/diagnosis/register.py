@@ -12,12 +12,11 @@ _registered: dict[str, Check] = {}
 
 
 def register_check(check: Check) -> Check:
-    """Add a check to every diagnosis of this session; it replaces your own of the same name.
+    """Add a check to every diagnosis of this session.
 
-    It replaces one that you registered.
-
-    It then appears in the verdict, the tables, the figures folder and the report like the library's
-    own. Another check with the same name, key or name of a figure raises an InputError.
+    It appears in the verdict, the tables, the figures folder and the report like the library's own.
+    It replaces your own check of the same name. Another check with the same name, key or name of a
+    figure raises an InputError.
 
     Examples
     --------
@@ -43,7 +42,7 @@ def register_check(check: Check) -> Check:
 
 
 def registered_checks() -> list[Check]:
-    """Return all checks, group by group, by their places."""
+    """Return all checks, group by group, in the order of their places."""
     every = sorted((*_own(), *_registered.values()), key=lambda check: check.place)
     groups = list(dict.fromkeys(check.group for check in every))
     return sorted(every, key=lambda check: groups.index(check.group))

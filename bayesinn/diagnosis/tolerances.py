@@ -1,4 +1,4 @@
-"""Tolerances: how large an error may be before it changes a conclusion, and resulting grades."""
+"""Tolerances: the errors that don't change a conclusion, and the grades that follow."""
 
 from dataclasses import dataclass, fields
 
@@ -7,12 +7,12 @@ import numpy as np
 from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.deviation import Deviation
 
-#: The whole interval of an error is inside the tolerance, or outside of it, or neither.
+#: The whole interval of an error is inside the tolerance, or outside, or neither.
 WITHIN = "within"
 OUTSIDE = "outside"
 UNDECIDED = "undecided"
-#: Probability that a diagnosis calls anything outside, of a posterior with all errors within
-#: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level;
+#: Probability that a diagnosis calls anything outside if all errors of a posterior are within
+#: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level.
 #: ``outside`` is a union over all checks, measures and columns, which share this probability by
 #: weight (Bonferroni).
 FAMILY_ERROR = 0.01
@@ -22,29 +22,29 @@ FLAGGED = "flagged"
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerances:
-    """Largest errors of a posterior that are accepted.
+    """Largest accepted errors of a posterior.
 
-    The defaults leave what a paper reports as it is. With a shift of 0.07 posterior sd, a tail of
-    2.5 % holds 2.9 %; with a spread that is off by 5 %, a 95 % interval holds 94 or 96 % of the
-    truths; and with 5 points of coverage, a 90 % interval holds 85 %. Narrower tolerances need more
+    The defaults don't change the results of a paper. With a shift of 0.07 posterior sd, a tail of
+    2.5 % holds 2.9 %. With an error of the spread of 5 %, a 95 % interval holds 94 or 96 % of the
+    truths. With 5 points of coverage, a 90 % interval holds 85 %. Narrower tolerances need more
     simulations: their number grows as one over the square.
 
     Parameters
     ----------
-    shift : float, in standard deviations of the posterior
+    shift : float, error of the posterior's location in standard deviations of the posterior
     spread : float, error of the posterior's standard deviation in %
     coverage : float
-        In percentage points: of intervals, of joint regions, and of distributions of ranks.
+        In percentage points; for intervals, joint regions, and distributions of ranks.
     correlation : float, error of a correlation between two parameters
     nats : float
-        Nats for each parameter: missing sharpness, and how much better truths explain the data than
-        draws do. A tenth of a nat is the loss of a normal posterior that is shifted by 0.45 sd, or
-        40 % too wide.
+        In nats for each parameter: missing sharpness, and how much better truths explain the data
+        than draws do. A tenth of a nat is the loss of a normal posterior that is shifted by 0.45
+        sd, or 40 % too wide.
     classifier : float, in percentage points
-        Distance of a local classifier's probabilities from one half, beyond what chance gives.
+        Distance of a local classifier's probabilities from one half, beyond that by chance.
     information : float
-        Nats gained from the data below which a posterior counts as knowing nothing of a parameter.
-        With 0.05 nats, a posterior is 5 % narrower than the prior.
+        Nats gained from the data below which a posterior counts as knowing nothing about a
+        parameter. With 0.05 nats, a posterior is 5 % narrower than the prior.
 
     Examples
     --------
@@ -75,10 +75,10 @@ class Tolerances:
         return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
 
     def grades(self, deviation: Deviation, error: float = FAMILY_ERROR) -> np.ndarray:
-        """Return the grade (k,) of each column; empty where nothing can show that it is within.
+        """Return the grade (k,) of each column; empty if nothing can show that it is within.
 
-        ``error`` is the probability that any column is outside though no error is larger than its
-        tolerance.
+        ``error`` is the probability that any column is graded outside although no error is larger
+        than its tolerance.
         """
         tolerance = self.of(deviation)
         surely = len(deviation.columns) * deviation.p_values(tolerance) <= error

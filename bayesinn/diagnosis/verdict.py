@@ -1,4 +1,4 @@
-"""The verdict: how wrong a posterior is, whether enough was seen, what to trust, what to do."""
+"""The verdict: errors of a posterior, missing simulations, what to trust, what to do."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -10,19 +10,19 @@ from bayesinn.diagnosis.gather import part_of
 from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 from bayesinn.diagnostics.deviation import CONFIDENCE
 
-#: Takes the name of an argument and a number, and writes the call or command that diagnoses anew
+#: Takes the name of an argument and a number; writes the call or command that repeats the diagnosis
 #: with it.
 Again = Callable[[str, int], str]
 
 
 def take(name: str, value: int) -> str:
-    """Tell a number where nothing is known about the call."""
+    """Write a number if nothing is known about the call."""
     return f"take {value:,} {name}"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Verdict:
-    """What all findings say together."""
+    """The joint result of all findings."""
 
     findings: Sequence[Finding]  #: one a check, in the order of the verdict
     parameters: tuple[str, ...]  #: names of their columns
@@ -42,7 +42,7 @@ class Verdict:
 
     @property
     def decides(self) -> str:
-        """What would decide the undecided checks, as the call or command; empty without any."""
+        """The call or command that would decide the undecided checks; empty if there are none."""
         if not self.undecided or (self.knows_nothing and not self.outside):
             return ""
         judged = sum(bool(finding.grade) for finding in self.findings)
@@ -53,10 +53,10 @@ class Verdict:
 
     @cached_property
     def grade(self) -> str:
-        """``within`` tolerance, ``outside``, or ``undecided``: more simulations would tell.
+        """``within`` tolerance, ``outside``, or ``undecided``: more simulations would decide.
 
-        It is ``outside`` if one check is, else ``undecided`` if one is, or if the posterior is no
-        more than the prior.
+        It is ``outside`` if one check is; else ``undecided`` if one is, or if the posterior knows
+        no more than the prior.
         """
         if self.outside:
             return OUTSIDE
@@ -66,7 +66,7 @@ class Verdict:
 
     @cached_property
     def unlearnt(self) -> tuple[str, ...]:
-        """Parameters of which the posterior knows nothing, as the checks tell that know."""
+        """Parameters about which the posterior knows nothing, according to the checks that tell."""
         nats = self.tolerances.information
         return tuple(
             name
@@ -77,14 +77,14 @@ class Verdict:
 
     @property
     def knows_nothing(self) -> bool:
-        """Whether the posterior knows nothing of any parameter."""
+        """Whether the posterior knows nothing about any parameter."""
         return set(self.unlearnt) >= set(self.parameters)
 
     @property
     def simulations_needed(self) -> float:
-        """Number of simulations that would decide what is undecided; inf if none would.
+        """Number of simulations that would decide the undecided checks; inf if none would.
 
-        It is inf, too, if nothing is undecided.
+        It is also inf if no check is undecided.
         """
         numbers = [
             self._simulations_for(finding, float(factor))
@@ -94,7 +94,7 @@ class Verdict:
         return max(numbers, default=math.inf)
 
     def _simulations_for(self, finding: Finding, factor: float) -> float:
-        """Return how many simulations give a check ``factor`` times as many data sets as it had."""
+        """Return how many simulations give a check ``factor`` times its present data sets."""
         simulations, _ = self.size
         if not finding.check.part or not math.isfinite(factor):
             return simulations * factor
@@ -103,13 +103,13 @@ class Verdict:
 
     @property
     def trusted(self) -> list[str]:
-        """What may be trusted."""
+        """What can be trusted."""
         sure = (finding for finding in self.findings if finding.grade == WITHIN)
         return _distinct(finding.meaning for finding in sure if self._alone(finding))
 
     @property
     def doubtful(self) -> list[str]:
-        """What may not be trusted."""
+        """What can't be trusted."""
         entries = [f"{finding.check.name}: {finding.found}." for finding in self._wrong]
         return _distinct([*entries, self._unlearnt])
 
@@ -124,7 +124,7 @@ class Verdict:
         return [finding for finding in self.findings if finding.grade in (OUTSIDE, FLAGGED)]
 
     def _alone(self, finding: Finding) -> bool:
-        """Whether no check that this one relies on found an error; else only its remedy counts."""
+        """Whether no check that this one relies on is outside; else only its remedy counts."""
         return set(self.outside).isdisjoint(finding.check.relies_on)
 
     @property
@@ -185,7 +185,7 @@ class Verdict:
                 "Some errors are about as large as their tolerances: train for longer, or "
                 "declare bi.Tolerances(...)."
             )
-        # Two digits, upwards.
+        # Two digits, rounded up.
         unit = 10.0 ** max(math.floor(math.log10(number)) - 1, 0)
         total = max(int(math.ceil(number / unit) * unit), simulations + 1)
         return (

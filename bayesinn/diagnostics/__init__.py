@@ -9,10 +9,11 @@ Arguments and results that all functions share:
   set.
 - ``prior``, dict of name to array (m, *event): draws from the prior.
 - ``level``: probability that one column of a correct posterior passes.
-- ``seed``: one integer that decides all random numbers, also how ties break.
-- A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k
-  columns are (n, k). It has a ``summary`` and ``to_dataframe()``, and a test of calibration has
-  ``deviations``, errors with units and intervals; :mod:`bayesinn.plots` draws it.
+- ``seed``: one integer that determines all random numbers, also how ties break.
+
+A result has one column for each scalar, such as ``beta[0]``; its arrays for n data sets and k
+columns are (n, k). It has a ``summary`` and ``to_dataframe()``; :mod:`bayesinn.plots` draws it. A
+test of calibration also has ``deviations``, errors with units and intervals.
 
 An :class:`~bayesinn.core.errors.InputError` says which names, shapes or values do not fit. For
 example, normal data with a normal mean, whose posterior is known:

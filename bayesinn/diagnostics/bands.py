@@ -1,13 +1,13 @@
 """Simultaneous bands for the ECDF of uniform values, with their exact coverage.
 
 Saeilynoja, Buerkner & Vehtari 2022, "Graphical test for discrete uniformity and its applications in
-goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32: at every
-point the central binomial interval of one common coverage, 1 - gamma, such that the whole ECDF
-stays inside with probability ``level``. Counts below the points are a Poisson process conditioned
-on its total, so one convolution a point gives that probability: Moscovich & Nadler 2017, "Fast
-calculation of boundary crossing probabilities for Poisson processes", Statistics & Probability
-Letters 123. Points are k increasing numbers between 0 and 1, ends excluded; size is the number n of
-values.
+goodness-of-fit evaluation and multiple sample comparison", Statistics and Computing 32:32. At every
+point the band is the central binomial interval of one common coverage, 1 - gamma, such that the
+whole ECDF stays inside with probability ``level``. Counts below the points are a Poisson process
+conditioned on its total, so that one convolution a point gives this probability: Moscovich & Nadler
+2017, "Fast calculation of boundary crossing probabilities for Poisson processes", Statistics &
+Probability Letters 123. Points are k increasing numbers between 0 and 1, ends excluded; size is the
+number n of values.
 """
 
 import math
@@ -20,7 +20,7 @@ from scipy import special, stats
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_level
 
-# What is so improbable at a point need not be followed.
+# Counts that are less probable than this at a point need not be followed.
 _NEVER = 1e-15
 
 
@@ -50,7 +50,7 @@ class Band:
 def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
     """Find the narrowest band that n uniform values leave with probability <= 1 - level.
 
-    Its pointwise coverage is the same everywhere.
+    Its pointwise coverage is the same at all points.
 
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
     Band(95.0 % over 3 points, 100 values, gamma=0.0222)
@@ -74,9 +74,9 @@ def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Ban
 def band_p_values(
     counts: np.ndarray, points: tuple[float, ...], size: int, side: int = 0
 ) -> np.ndarray:
-    """Return exact p-values (c,) of uniformity, 1e-16 where smaller.
+    """Return exact p-values (c,) of uniformity; the smallest is 1e-16.
 
-    Each is one minus the smallest level of a band that holds.
+    A p-value is one minus the smallest level whose band holds the counts.
 
     Counts are integers (c, k): how many of the n values of each column lie below each point. With
     ``side`` 1 or -1, only counts that are too large, or too small, are evidence.
@@ -89,7 +89,7 @@ def band_p_values(
     if side:
         pointwise = np.where(side * (counts - size * np.array(points)) > 0.0, pointwise, 1.0)
     gammas = np.min(pointwise, axis=1)
-    # The tail that holds the worst count weighs gamma / 2, which bounds the p-value where 1 - P
+    # The tail that holds the worst count has weight gamma / 2, which bounds the p-value where 1 - P
     # rounds to zero.
     exact = [
         max(1.0 - _inside_probability(points, size, gamma, side), 0.5 * gamma) for gamma in gammas

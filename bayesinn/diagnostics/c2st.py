@@ -15,17 +15,18 @@ from bayesinn.diagnostics.arrays import check_sets, standardised, subset
 def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
     """Return a classifier's cross-validated accuracy at telling draws (m, d) from reference (n, d).
 
-    0.5: it can't, up to the error of an accuracy measured on m + n points; 1: it always can.
-    Lopez-Paz & Oquab 2017, arXiv:1610.06545, with the protocol of Lueckmann et al. 2021,
-    arXiv:2101.04653, so that values compare with published ones: both sets standardised by the
-    reference, two hidden layers of 10 d rectified linear units, Adam, shuffled folds. More draws
-    train a better classifier and raise the value; the benchmark takes 10,000 of each. The larger
-    set is cut at random to the size of the smaller: always naming the larger one would score above
-    0.5. A column constant in the reference tells apart the draws that differ from it.
+    0.5: it can't tell them apart, up to the error of an accuracy measured on m + n points; 1: it
+    always can. Lopez-Paz & Oquab 2017, arXiv:1610.06545. The protocol is that of Lueckmann et al.
+    2021, arXiv:2101.04653, so that values compare with published ones: both sets standardised by
+    the reference, two hidden layers of 10 d rectified linear units, Adam, shuffled folds. More
+    draws train a better classifier and raise the value; the benchmark takes 10,000 of each. The
+    larger set is cut at random to the size of the smaller: otherwise, always naming the larger one
+    would score above 0.5. If a column is constant in the reference, draws that differ from it are
+    told apart.
 
-    On one busy core, 1000 draws of each take 1 s with one column; five columns take 13 s for up to
-    2000 of each (fewer are learnt by heart, which takes more rounds), 23 s for 4000 and 90 s for
-    10,000.
+    On one busy core, 1000 draws of each take 1 s with one column. Five columns take 13 s for up to
+    2000 of each, 23 s for 4000 and 90 s for 10,000; fewer than 2000 are overfitted, which takes
+    more rounds.
 
     >>> import numpy as np
     >>> draws, reference = np.random.default_rng(1).normal(size=(2, 200, 1))

@@ -37,9 +37,9 @@ class Comparison(Tested):
     c2st_draws: int  #: how many draws of each it had
     mmd: MMDResult  #: the joint test; columns in standard deviations of all points together
     sliced_wasserstein: float  #: in standard deviations of the reference
-    #: about what draws of the reference's law would give; from its two halves
+    #: about the distance that correct draws would have; from the two halves of the reference
     sliced_wasserstein_floor: float
-    #: (p, k), increasing: where the ECDFs are compared, ``ks`` being reached at one of them
+    #: (p, k), increasing: points where the ECDFs are compared; ``ks`` is reached at one of them
     points: np.ndarray
     ecdf_difference: np.ndarray  #: (p, k), ECDF of the draws minus that of the reference
 
@@ -53,7 +53,7 @@ class Comparison(Tested):
 
     @property
     def family_p_value(self) -> float:
-        """One p-value: twice the smaller of that of the joint law and that of all columns."""
+        """One p-value: twice the smaller of those of the joint distribution and of all columns."""
         return min(1.0, 2.0 * min(self.mmd.family_p_value, super().family_p_value))
 
     @property
@@ -94,13 +94,13 @@ def compare(
     Many draws also reveal differences too small to matter: look at sizes first (``mean_error``,
     ``sd_ratio``, ``ks``, ``c2st``).
 
-    Marginal laws are compared by :func:`scipy.stats.ks_2samp`, conservative for discrete
-    parameters; the joint law by C2ST, MMD and sliced Wasserstein distance. C2ST sees up to
-    ``c2st_draws`` of each (10,000 to compare with published values, 0 to leave it out), and takes
-    12 of 14 s for 4000 draws of five columns on a busy core.
+    Marginal distributions are compared by :func:`scipy.stats.ks_2samp`, which is conservative for
+    discrete parameters. Joint distributions are compared by C2ST, MMD and sliced Wasserstein
+    distance. C2ST uses up to ``c2st_draws`` of each (10,000 to compare with published values, 0 to
+    leave it out). It takes 12 of 14 s for 4000 draws of five columns on a busy core.
     """
-    # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, without what correct
-    # draws would give.
+    # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, and give no value of
+    # correct draws to compare with.
     check_level(level)
     check_integer(
         "Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500"
@@ -119,7 +119,8 @@ def compare(
     pooled = np.concatenate([first, second])
     pooled = standardised(pooled, pooled)[0]
     size = min(c2st_draws, len(first), len(second))
-    # Twice the p-value of MMD, the smallest being one over their number, must be able to fail.
+    # Twice the p-value of MMD must be able to fail; the smallest is one over the number of
+    # permutations.
     permutations = max(500, math.ceil(round(2.0 / (1.0 - level), 6)))
     return Comparison(
         columns=tuple(columns(draws, batch_ndim=1)),
@@ -158,12 +159,12 @@ def _kolmogorov_smirnov(
 ) -> tuple[float, float, np.ndarray, np.ndarray]:
     """Return the statistic, its p-value, points (202,), and the difference of the ECDFs there."""
     size = max(len(first), len(second))
-    # The exact law of large sets with unequal sizes takes up to seconds a column; the asymptotic
-    # one is within 2 %.
+    # The exact distribution for large sets of unequal sizes takes up to seconds a column; the
+    # asymptotic one is within 2 %.
     exact = size <= 2000 or (len(first) == len(second) and size <= 10_000)
     with warnings.catch_warnings():
-        # Where the exact law underflows, SciPy takes the asymptotic one and says so; the p-value is
-        # 0 in effect.
+        # If the exact distribution underflows, SciPy takes the asymptotic one and says so; the
+        # p-value is 0 in effect.
         warnings.simplefilter("ignore", RuntimeWarning)
         test = stats.ks_2samp(first, second, method="exact" if exact else "asymp")
     # Values that occur, not interpolated ones: between two of them the ECDF of a discrete parameter

@@ -1,6 +1,6 @@
-"""Coverage: whether posterior intervals and regions hold the truth as often as they claim.
+"""Coverage: whether posterior intervals and regions hold the truth as often as they should.
 
-What they claim is their nominal coverage.
+They should do so with the probability of their nominal coverage.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 class CoverageResult(UniformityResult):
     """How often posterior intervals or regions hold the truth.
 
-    The ``values`` are the coverages at which they just do.
+    The ``values`` are the smallest coverages at which they hold it.
     """
 
     title = "Coverage"
@@ -35,9 +35,9 @@ class CoverageResult(UniformityResult):
 
     @property
     def lower(self) -> np.ndarray:
-        """Array (m,): correct posteriors lie from here to ``upper`` with probability ``level``.
+        """Array (m,): lower end of the band for correct posteriors; ``upper`` is the other end.
 
-        This holds at each m alone.
+        At each m alone, they lie inside with probability ``level``.
         """
         return (
             stats.binom.interval(self.level, self.simulations, self.nominal)[0] / self.simulations
@@ -94,14 +94,14 @@ def coverage(
 ) -> CoverageResult:
     """Count how often central posterior intervals hold the truth.
 
-    An interval of coverage q holds the truth when the truth's rank lies in the central fraction q
-    of all ranks; between ranks, a random number decides. So the count of a correct posterior is
-    exactly binomial with mean q, for any number of draws, discrete parameters too. A shift is seen
-    badly, as one side wins what the other loses: SBC sees it.
+    An interval of coverage q holds the truth if the truth's rank lies in the central fraction q of
+    all ranks; between ranks, a random number decides. So the count of a correct posterior is
+    exactly binomial with mean q, for any number of draws, and for discrete parameters too. Coverage
+    hardly sees a shift, as one side gains what the other loses; SBC sees it.
     """
     pairs = paired(truth, draws)
-    # The central interval that just holds the truth; for a correct posterior its coverage is
-    # uniform.
+    # The coverage of the central interval that just holds the truth is uniform for a correct
+    # posterior.
     values = np.abs(2.0 * pit(pairs.truth, pairs.draws, seed=seed) - 1.0)
     return CoverageResult(*compare_with_uniform(pairs.columns, values, level, nominal))
 
@@ -116,12 +116,10 @@ def joint_coverage(
 ) -> CoverageResult:
     """Count how often the joint regions of highest posterior density hold the truth.
 
-    The regions are of all parameters together.
-
-    Given are log posterior densities, (n,) of truths and (n, L) of draws. The region of coverage q
-    holds the truth when at most a share q of the draws are denser: Hermans et al. 2022, "A trust
-    crisis in simulation-based inference?", arXiv:2110.06581. It sees wrong correlations, but passes
-    a posterior that is no more than the prior.
+    Arguments are log posterior densities of all parameters together: (n,) of truths and (n, L) of
+    draws. The region of coverage q holds the truth if at most a share q of the draws are denser:
+    Hermans et al. 2022, "A trust crisis in simulation-based inference?", arXiv:2110.06581. The test
+    sees wrong correlations, but a posterior that equals the prior passes.
     """
     # A posterior may exclude a truth.
     pairs = paired(

@@ -1,10 +1,9 @@
 """How far a posterior is off: a number with a unit for each column, with a joint interval.
 
-The interval holds for all columns at once.
-
-A p-value says how sure an error is, and falls with the number of simulations however small the
-error. A deviation says how large the error is, and how well that is known. Its interval narrows as
-one over the root of their number.
+The interval holds for all columns at once. A p-value measures how certain an error is; it falls
+with the number of simulations, however small the error. A deviation measures how large the error
+is, and how precisely that is known. Its interval narrows as one over the root of the number of
+simulations.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +21,8 @@ from bayesinn.diagnostics.bands import simultaneous_band
 CONFIDENCE = 0.95
 #: Names of columns that stand for all parameters together.
 TOGETHER = ("joint", "all parameters")
-# An error that more than so many times the simulations would place is said to be about as large as
-# its tolerance.
+# If more than this many times the simulations were needed, an error is reported to be about as
+# large as its tolerance.
 _MOST_TIMES = 50.0
 
 Words = tuple[str, str]
@@ -42,7 +41,7 @@ class Interval(NamedTuple):
 class Deviation:
     """One measure of error.
 
-    Estimates are zero for a correct posterior, and signed where a sign has a meaning.
+    Estimates are zero for a correct posterior, and have a sign if it has a meaning.
     """
 
     measure: str  #: what is measured, for example ``shift``
@@ -55,14 +54,14 @@ class Deviation:
     upper: np.ndarray  #: (k,), inf where nothing bounds the error from above
     simulations: int
     words: Words = ("too low", "too high")  #: what a negative and a positive estimate say
-    #: the tolerance is multiplied by it; the number of parameters, if errors add up over them
+    #: factor of the tolerance: the number of parameters, if errors add up over them
     scale: float = 1.0
-    #: half the distance of two bounds, which more draws bring together and more simulations don't
+    #: half the distance of two bounds; more draws reduce it, more simulations don't
     gap: float = 0.0
     #: whether an error without upper bound is only compared with the tolerance from below
     one_sided: bool = False
-    #: Takes a tolerance, in the unit; returns p-values (k,) of errors that are no larger than it,
-    #: each by itself.
+    #: Takes a tolerance, in the unit; returns p-values (k,) of errors up to this size, each by
+    #: itself.
     beyond: Callable[[float], np.ndarray] | None = None
 
     @property
@@ -82,7 +81,7 @@ class Deviation:
     def p_values(self, tolerance: float) -> np.ndarray:
         """Return p-values (k,) of errors no larger than the tolerance, each column by itself.
 
-        Without ``beyond``, by an interval that is taken for one by Student's t.
+        Without ``beyond``, the interval is taken for one by Student's t.
         """
         if self.beyond is not None:
             return self.beyond(tolerance)
@@ -98,9 +97,9 @@ class Deviation:
     def simulations_needed(self, tolerance: float, error: float = 1.0 - CONFIDENCE) -> np.ndarray:
         """Estimate how many simulations (k,) tell on which side of the tolerance each error lies.
 
-        With them, half the interval is as wide as the distance of the estimate from the tolerance.
-        While it is wider than the tolerance, the estimate says little: then as wide as half the
-        tolerance. Infinite where the error is about as large as its tolerance, or where simulations
+        Half the interval is then as wide as the distance of the estimate from the tolerance. As
+        long as it is wider than the tolerance, the estimate is too uncertain: then it shall be half
+        the tolerance. Infinite if the error is about as large as its tolerance, or if simulations
         don't narrow the interval enough. An error beyond the tolerance must be told from it with a
         probability of ``error`` of being wrong in any column.
         """
@@ -122,7 +121,7 @@ class Deviation:
         return np.where(hopeless, np.inf, self.simulations * factor)
 
     def text(self, column: int) -> str:
-        """Write what is wrong with one column, by how much, and the interval."""
+        """Write the error of one column, its size, and the interval."""
         word = self.words[int(self.estimate[column] > 0.0)]
         size, low, high = (
             digits(part[column]) for part in (abs(self.estimate), self.least, self.most)
@@ -155,7 +154,7 @@ def interval_of_mean(values: np.ndarray) -> Interval:
 
 
 def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, Deviation]:
-    """Return how far truths lie from draws, in sd of the draws, and how much wider they scatter.
+    """Return how far truths lie from draws, in sd of the draws, and how much wider they spread.
 
     ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
     """

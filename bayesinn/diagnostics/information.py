@@ -10,13 +10,13 @@ from bayesinn.diagnostics.arrays import Arrays, by_column, paired
 from bayesinn.diagnostics.deviation import interval_of_mean
 from bayesinn.diagnostics.tested import Result, sort_columns
 
-#: Prior draws that entropies are estimated from: more of them add little but time.
+#: Number of prior draws for the estimate of entropies: more cost time and add little.
 _MOST_PRIOR_DRAWS = 5_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InformationResult(Result):
-    """Information gained from data in nats (1 nat = 1.44 bits); negative if less sure after."""
+    """Information gained from data in nats (1 nat = 1.44 bits); negative if uncertainty grows."""
 
     shown = ("information_gain", "standard_error")
     gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
@@ -43,7 +43,7 @@ class InformationResult(Result):
         return sort_columns(self.columns, self.mean)
 
     def below(self, nats: float) -> tuple[str, ...]:
-        """Return the columns with a gain below this by its interval; all hold at once."""
+        """Return the columns whose gain is below ``nats`` by its interval; all hold at once."""
         upper = interval_of_mean(self.gain).upper
         return tuple(name for name, most in zip(self.columns, upper, strict=True) if most < nats)
 
@@ -74,9 +74,9 @@ def information(
 
     Lindley 1956, "On a measure of the information provided by an experiment", Annals of
     Mathematical Statistics 27. Entropies of single parameters are estimated from draws: by spacings
-    (Vasicek 1976, corrected for few draws by Ebrahimi, Pflughoeft & Soofi 1994), by shares where
-    values repeat. The mean of ``log_ratio`` (n,), log posterior minus log prior density of each
-    truth, is the gain for all parameters together.
+    (Vasicek 1976, corrected for few draws by Ebrahimi, Pflughoeft & Soofi 1994), or by shares if
+    values repeat. ``log_ratio`` (n,) is the log posterior minus the log prior density of each
+    truth; its mean is the gain for all parameters together.
     """
     pairs = paired(truth, draws)
     before = by_column("prior", prior, truth)
@@ -110,8 +110,8 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
 
 def _entropy(values: np.ndarray) -> np.ndarray:
     values = np.sort(values, axis=-1)
-    # Equal draws, as on the edge of a support, would be infinitely dense: they lie between the
-    # neighbouring numbers of single precision.
+    # Equal draws, as on the edge of a support, would be infinitely dense: they are spread between
+    # the neighbouring numbers of single precision.
     spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
     values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))

@@ -1,4 +1,4 @@
-"""Learning curve: held-out nats by number of simulations, and what twice as many would gain."""
+"""Learning curve: held-out nats by number of simulations, and the gain from twice as many."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,11 @@ from scipy import special, stats
 
 from bayesinn.core.errors import InputError
 
-#: Exponents that are thought possible: the excess falls with 1/n for a network of fixed size and
-#: enough data, more slowly where there is ever more to resolve, and faster where few simulations
-#: were learnt by heart.
+#: Possible exponents. The excess falls with 1/n for a network of fixed size and enough data; more
+#: slowly if there is ever more to resolve; faster if few simulations were overfitted.
 _EXPONENTS = np.linspace(0.1, 2.0, 39)
 _QUANTILES = (0.5, 0.05, 0.95)
-# A gain of this many nats or less is none that matters.
+# A gain of at most this many nats doesn't matter.
 _LITTLE = 0.02
 
 
@@ -29,15 +28,18 @@ class Gain(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Advice:
-    """How the held-out nats fall with the number of simulations, and what twice as many would gain.
+    """How the held-out nats fall with the number of simulations; the gain from twice as many.
 
     Attributes
     ----------
     table : DataFrame
-        One row per size: ``simulations``; ``nats``, the held-out mean of -log q(parameters | data),
-        less is better; its standard ``error``; ``gain``, nats gained over the row before, and its
-        ``gain_error``. The latter is paired: the same held-out data, and subsets that contain those
-        of the row before.
+        One row per size:
+
+        - ``simulations``: the size
+        - ``nats``: held-out mean of -log q(parameters | data), less is better; ``error``: its
+          standard error
+        - ``gain``: nats gained over the row before; ``gain_error``: its standard error, which is
+          paired, with the same held-out data and nested subsets
     gain : Gain
         Expected nats gained by twice as many simulations as in the last row, with a 90 % interval.
     """
@@ -70,20 +72,18 @@ class Advice:
 
 
 def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
-    """Return the learning curve of held-out values of -log q, (sizes, repeats, held out).
-
-    The values come from networks by size.
+    """Return the learning curve from held-out values of -log q, (sizes, repeats, held out).
 
     The gain of twice as many simulations comes from a power law a + b n^-c. Four sizes with noise
-    don't determine three numbers: the most likely ones would tell far too much. So the exponent c
-    is averaged over, from 0.1 to 2, each with its likelihood; a and b follow by linear regression.
-    With the ratio of the last two gains in place of it, the sizes before would be lost, and a noisy
-    ratio of noisy numbers has no useful interval.
+    don't determine three numbers: the most likely ones would be far too optimistic. So the exponent
+    c is averaged from 0.1 to 2, weighted by likelihood; a and b follow by linear regression. The
+    ratio of the last two gains would lose the earlier sizes, and a noisy ratio of noisy numbers has
+    no useful interval.
 
-    The error of each point is that of repeats and that of the held-out data. Three repeats tell a
-    variance to within a factor of several: half of it is that of the size itself, half that of a
-    trend along all sizes. What all sizes have in common on the held-out data doesn't change the
-    gain, and is no error of it.
+    The error of each point is that of repeats and that of the held-out data. Three repeats
+    determine a variance only to within a factor of several: half of it is that of the size itself,
+    half that of a trend along all sizes. The error that all sizes share on the held-out data
+    doesn't change the gain, and is left out.
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
@@ -148,7 +148,7 @@ def _smoothed(variances: np.ndarray, sizes: np.ndarray, freedom: int) -> np.ndar
 
 
 def _gain(sizes: np.ndarray, levels: np.ndarray, variance: np.ndarray, freedom: int) -> Gain:
-    """Return what twice the last size (1) gains, by power laws through levels with variances."""
+    """Return the gain of twice the last size (1), by power laws through levels with variances."""
     if len(sizes) < 3 or not np.all(np.isfinite(levels)) or not np.all(variance > 0.0):
         return Gain(np.nan, np.nan, np.nan)
     means = []
@@ -163,7 +163,7 @@ def _gain(sizes: np.ndarray, levels: np.ndarray, variance: np.ndarray, freedom: 
         share = 1.0 - 2.0**-exponent
         means.append(share * coefficients[1])
         sds.append(share * np.sqrt(np.linalg.inv(precision)[1, 1]))
-        # Each exponent's prediction has the same prior: the likelihood alone weighs it.
+        # Each exponent's prediction has the same prior: only the likelihood gives it weight.
         log_weights.append(-0.5 * np.sum(residual**2 / variance))
     weights = np.exp(np.array(log_weights) - max(log_weights))
     mixture = stats.t(freedom, np.array(means)[:, None], np.array(sds)[:, None])

@@ -20,16 +20,17 @@ _REFERENCE = 5_000
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LocalC2STResult(Tested):
-    """What a classifier of latents of truths and latent draws finds at each of o observations."""
+    """A classifier's result on latents of truths and latent draws, at each of o observations."""
 
     title = "L-C2ST"
     shown = ("statistic", "critical", "p_value", "inside")
     #: (o,), mean of (probability - 1/2)^2: between 0 (nothing to tell apart) and 1/4
     statistic: np.ndarray
     null: np.ndarray  #: (trials, o), the same for correct posteriors
-    #: (m, d), latents at which the classifier was asked; the inverse flow makes draws of them
+    #: (m, d), latents at which the classifier was evaluated; the inverse flow makes draws of them
     evaluation: np.ndarray
-    #: (o, m), of each to be the latent of a truth; above 1/2, the posterior is too thin there
+    #: (o, m), probability of each to be the latent of a truth; above 1/2, the posterior is too thin
+    #: there
     probability: np.ndarray
     simulations: int
     #: (m, *event), the points ``evaluation`` as parameters, where they are known
@@ -45,9 +46,9 @@ class LocalC2STResult(Tested):
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Distance of probabilities from one half (root mean square), beyond correct posteriors'.
+        """Distance of probabilities from one half (root mean square), beyond that of chance.
 
-        It has no upper bound: the classifier may have missed something.
+        It has no upper bound: the classifier may have missed a fault.
         """
         chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
@@ -60,9 +61,9 @@ class LocalC2STResult(Tested):
         return (Deviation(*given, one_sided=True, beyond=self._beyond),)
 
     def _beyond(self, tolerance: float) -> np.ndarray:
-        # Exact for correct posteriors, by repetition. For others a distance is at least as
-        # uncertain as a mean of numbers of variance one, a quarter of which it is; and as what
-        # chance gives, where the classifier looks at a part of the simulations.
+        # Exact for correct posteriors, by repetition. For others, a distance is at least as
+        # uncertain as a mean of numbers of variance one, of which it is a quarter; and as the
+        # distance by chance, if the classifier looks at a part of the simulations.
         chance = np.sqrt(np.quantile(self.null, 0.99, axis=0)) / stats.norm.isf(0.01)
         error = 100.0 * np.maximum(0.25 / np.sqrt(self.simulations), chance)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
@@ -70,7 +71,7 @@ class LocalC2STResult(Tested):
 
     @property
     def family_p_value(self) -> float:
-        """One p-value for all observations: the largest statistic's, in units of its median.
+        """One p-value for all observations: that of the largest statistic.
 
         Each statistic is taken in units of its own median.
         """
@@ -96,35 +97,35 @@ def local_c2st(
 ) -> LocalC2STResult:
     """Test whether the posterior is correct at given observations, without knowing the correct one.
 
-    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580 (their L-C2ST-NF): if the posterior is
+    Linhart, Gramfort & Rodrigues 2023, arXiv:2306.03580 (their L-C2ST-NF). If the posterior is
     correct, a flow maps true parameters to its latent distribution whatever the data. A classifier
-    learns, from simulations, to tell such latents from latent draws, given the data; the further
-    its probabilities at an observation are from 1/2, the more is wrong there. Trained anew on
-    latent draws in place of truths, ``trials`` times, it says how far they are by chance. For
-    posteriors that are correct everywhere, the p-value is exact for any classifier and any
-    observation.
+    learns, from simulations, to tell such latents from latent draws, given the data. The further
+    its probabilities at an observation are from 1/2, the larger the fault there. The classifier is
+    trained again ``trials`` times on latent draws in place of truths: this gives the distance by
+    chance. For posteriors that are correct everywhere, the p-value is exact for any classifier and
+    any observation.
 
-    In place of the paper's neural network stands a series of functions, whose fit is in closed form
+    The paper's neural network is replaced by a series of functions, whose fit is in closed form
     (:class:`~bayesinn.diagnostics.local_classifier.LocalClassifier`): many trials take little time.
-    How often it finds which fault is measured in ``paper_results/diagnostics_power``.
+    Its power for different faults is measured in ``paper_results/diagnostics_power``.
 
     Parameters
     ----------
     latent : array (n, d)
         Codes of the true parameters of n simulations that the flow was not trained on.
     condition : array (n, c)
-        Summaries or a few statistics of each simulation's data; only their order counts.
+        Summaries or a few statistics of each simulation's data; only their ranks are used.
     observed_condition : array (o, c) or (c,), the same for one or several observations
     draw_latent : function of (count, seed) that returns an array (count, d)
-        Independent for different seeds.
-        Draws of the flow's latent distribution; standard normal if left out.
-    names : names of the observations; ``observation``
-        Or ``observation[0]``, ``observation[1]``, ... if left out.
+        Draws of the flow's latent distribution, independent for different seeds; by default
+        standard normal.
+    names : names of the observations
+        By default ``observation``, or ``observation[0]``, ``observation[1]``, ...
     most_trials : int
-        Number of trials where none of the first ones reaches what is observed; ``trials`` if left
-        out. No p-value is below one over the number of trials. Further ones tell how small it is
-        where it may be.
-    evaluations : number m of latents at which the classifier is asked
+        Number of trials if none of the first ones reaches the observed value; by default
+        ``trials``. No p-value is below one over the number of trials: further trials tell how small
+        it is.
+    evaluations : number m of latents at which the classifier is evaluated
 
     The posterior is correct below 1, and too low above:
 

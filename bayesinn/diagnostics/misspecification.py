@@ -1,4 +1,4 @@
-"""Misspecification: whether observed data are like simulated ones, in learned summaries' space."""
+"""Misspecification: whether observed data are like simulated data, in the space of summaries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.tested import check_repetitions, p_values
 
-#: most simulated summaries that are used: time and memory grow with the square
+#: largest number of simulated summaries: time and memory grow with its square
 MOST_SIMULATED = 2000
 # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SHORTEST_AXIS = 1e-3
@@ -27,8 +27,8 @@ _PAIRS_AT_ONCE = 4_000_000
 class MisspecificationResult(KernelTest):
     """MMD of observed to simulated summaries, and of data sets simulated in their place.
 
-    ``squared`` includes pairs of a point with itself: large for few observations even if all is
-    well.
+    ``squared`` includes pairs of a point with itself: it is large for few observations, even if all
+    is well.
     """
 
     title = "Misspecification"
@@ -51,13 +51,13 @@ def misspecification(
 
     Observations and simulations are all independent.
 
-    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3: the MMD of M observed
-    summaries to half of the simulated ones, compared with that of M drawn ``repetitions`` times out
-    of the other half and the observed ones together: all are exchangeable if the model is correct,
-    so that the p-value is exact for every M, also for M = 1. Drawing from simulations alone, as
-    published, makes it too small unless M is small beside their number. MMD^2 is the biased
-    estimate: the unbiased one loses power for M = 2 to 5 against data that are more spread than
-    simulated ones.
+    Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3. The statistic is the MMD
+    of M observed summaries to half of the simulated ones. It is compared with that of M summaries,
+    drawn ``repetitions`` times out of the other half and the observed ones together. These are
+    exchangeable if the model is correct, so that the p-value is exact for every M, also for M = 1.
+    Drawing from simulations alone, as published, makes it too small unless M is small beside their
+    number. MMD^2 is the biased estimate: the unbiased one loses power for M = 2 to 5 against data
+    that are more spread than simulated ones.
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
@@ -94,12 +94,15 @@ def misspecification_power(
     An observation is an observed data set.
 
     Alternatives are summaries (n, c) of data sets made in another way, by name or number, such as a
-    shift of the prior; one made as the simulations (N, c) are shows the size of the test. For each
-    of them and each M of ``sizes`` there are ``tests`` of M random ones of the n. Rates depend on
-    these simulations and data sets: with 2,000 and 1,000 of the SIR model, well-specified data were
-    rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average. The table has the columns
-    ``alternative``, ``size``, ``rejected`` (share), ``standard_error`` (with one success and one
-    failure added, so that it is never zero) and ``level``.
+    shift of the prior. An alternative made like the simulations (N, c) shows the size of the test.
+    For each alternative and each M of ``sizes`` there are ``tests`` tests of M random ones of the
+    n. Rates depend on these simulations and data sets: with 2,000 and 1,000 of the SIR model,
+    well-specified data were rejected at 5 % in 2.7 to 10.7 % of tests, 5.6 % on average. Columns of
+    the table:
+
+    - ``alternative``, ``size``, ``level``
+    - ``rejected``: the share
+    - ``standard_error``: with one success and one failure added, so that it is never zero
     """
     check_integer("number of alternatives", len(alternatives), do="pass {0.0: summaries, ...}")
     check_integer("Argument 'tests'", tests)
@@ -126,14 +129,14 @@ def misspecification_power(
 
 
 class _Kernels:
-    """Kernels for the MMD of any subset of points to the yardstick, half of the simulations."""
+    """Kernels for the MMD of any subset of points to the reference, half of the simulations."""
 
     def __init__(
         self, points: np.ndarray, simulated: np.ndarray, generator: np.random.Generator
     ) -> None:
         simulated = generator.permutation(subset(simulated, MOST_SIMULATED, generator))
         yardstick, rest = np.array_split(simulated, 2)
-        # The yardstick alone decides scales and bandwidths: points and the other half must not
+        # The reference alone decides scales and bandwidths: points and the other half must not
         # differ in that. Columns come to unit scale first, or the shortest axis would depend on
         # units.
         mean = yardstick.mean(axis=0)

@@ -1,6 +1,6 @@
-"""Maximum mean discrepancy (MMD): a distance between two sets of points, and a test of one law.
+"""Maximum mean discrepancy (MMD): a distance between two sets of points, and a test.
 
-The test is whether both sets share one law.
+The test is whether both sets have the same distribution.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_sets, subset
 from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 
-#: Bandwidths of the summed kernels, as multiples of the median distance: small ones see modes,
+#: Bandwidths of the summed kernels, as multiples of the median distance: small ones detect modes,
 #: large ones shifts.
 LADDER: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-#: Most points of each set that the test uses. Twice 2000 points take 0.7 s and 0.4 GB; both grow
-#: with the square.
+#: Largest number of points of each set in the test. Twice 2000 points take 0.7 s and 0.4 GB; both
+#: grow with the square.
 MOST_POINTS = 2000
 ROUNDING = 1e-12 * len(LADDER)  #: sums of kernels in another order agree within this: they are ties
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class KernelTest(Tested):
-    """MMD^2, and its values where both sets have one law; the p-value ranks MMD^2 among these.
+    """MMD^2, and its values if both sets have one distribution.
 
-    What was observed counts among these values.
+    The p-value ranks MMD^2 among these values; the observed one counts among them.
     """
 
     shown = ("p_value", "inside", "squared", "critical")
@@ -36,7 +36,7 @@ class KernelTest(Tested):
 
     @property
     def critical(self) -> float:
-        """The MMD^2 that sets of one law exceed with a probability of about 1 - level."""
+        """The MMD^2 that sets of one distribution exceed with a probability of about 1 - level."""
         return float(np.quantile(self.null, self.level))
 
     @property
@@ -52,9 +52,9 @@ class KernelTest(Tested):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class MMDResult(KernelTest):
-    """MMD of two sets, and of random partitions of their points; ``squared`` is unbiased.
+    """MMD of two sets, and of random partitions of all points.
 
-    It may be negative. The partitions are of all points.
+    ``squared`` is unbiased, and may be negative.
     """
 
     title = "MMD"
@@ -84,12 +84,13 @@ def mmd(
     level: float = 0.99,
     bandwidths: Sequence[float] | None = None,
 ) -> MMDResult:
-    """Test whether two sets of points (m, d) and (n, d) have the same law.
+    """Test whether two sets of points (m, d) and (n, d) have the same distribution.
 
-    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368, with a sum
-    of Gaussian kernels of standard deviations ``bandwidths`` (chosen without a look at which point
-    is in which set). The null law comes from random partitions of all points, so that the p-value
-    is exact for any sizes. Points must be independent (thin MCMC), and coordinates on one scale.
+    Gretton et al. 2008, "A kernel method for the two-sample problem", arXiv:0805.2368. The kernel
+    is a sum of Gaussians of standard deviations ``bandwidths``, chosen without knowing which point
+    is in which set. The null distribution comes from random partitions of all points, so that the
+    p-value is exact for any sizes. Points must be independent (thin MCMC), and coordinates on one
+    scale.
 
     >>> import numpy as np
     >>> first, second = np.random.default_rng(1).normal(size=(2, 200, 3))
@@ -105,7 +106,7 @@ def mmd(
     pooled = np.concatenate([first, second])
     squares = distance.pdist(pooled, "sqeuclidean")
     if bandwidths is None:
-        # Of all points together: it must not know the partition, or permutations would no longer be
+        # From all points together: if it knew the partition, permutations would no longer be
         # exchangeable.
         bandwidths = ladder(squares)
     elif np.size(bandwidths) == 0 or np.min(bandwidths) <= 0.0:
@@ -137,7 +138,7 @@ def mmd(
 
 def kernel_matrix(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:
     """Return kernels (m, n) between (m, d) and (n, d): sum over h of exp(-distance^2 / (2 h^2))."""
-    # From differences: |x|^2 - 2 x y + |y|^2 cancels for points that lie close together far out.
+    # From differences: |x|^2 - 2 x y + |y|^2 loses digits for close points far from zero.
     return _kernel(distance.cdist(first, second, "sqeuclidean"), bandwidths)
 
 
@@ -156,7 +157,7 @@ def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.nd
 def _partitioned(kernel: np.ndarray, members: np.ndarray, size: int) -> np.ndarray:
     """Return the unbiased MMD^2 of partitions, booleans (partitions, points).
 
-    A boolean says whether the point is in the first set, of ``size``.
+    A boolean tells whether the point is in the first set, of ``size``.
     """
     other = len(kernel) - size
     indicator = members.T.astype(float)

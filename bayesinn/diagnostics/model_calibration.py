@@ -1,4 +1,4 @@
-"""Calibration of model probabilities: how often models are true that are said to be likely."""
+"""Calibration of model probabilities: how often the models that are likely are true."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ class ModelCalibration:
     ----------
     names : tuple of str, the k models
     predicted, observed : array (bins, k)
-        Mean probability of a model among data sets where it is within a bin, and share of those
-        that the model made; NaN where there are none.
+        Mean probability of a model among data sets where it is within a bin, and the share of these
+        that the model made; NaN without data sets.
     counts : array (bins, k), number of these data sets
     error : float
-        Expected calibration error: the mean distance of the two, over data sets and models.
+        Expected calibration error: mean distance of ``predicted`` and ``observed``, over data sets
+        and models.
     chance : float
-        What it would be of exact probabilities, of as many data sets.
+        The expected calibration error of exact probabilities, for as many data sets.
     confusion : array (k, k)
-        Share of data sets of each model (rows) that each model is most probable for.
+        Share of data sets of each model (rows) for which each model (columns) is most probable.
     accuracy : float, share of data sets whose model is the most probable
     log_score : float
-        Mean log probability of the true model in nats, at most zero; exact probabilities have the
-        largest.
+        Mean log probability of the true model in nats, at most zero. It is largest for exact
+        probabilities.
     """
 
     names: tuple[str, ...]
@@ -51,7 +52,7 @@ class ModelCalibration:
 
     @property
     def summary(self) -> str:
-        """One line for people."""
+        """One line of text: the main numbers."""
         return (
             f"calibration error {self.error:.3f} (exact: {self.chance:.3f}), accuracy "
             f"{self.accuracy:.3f}, log score {self.log_score:.3f} nats"

@@ -1,4 +1,4 @@
-"""Posterior SBC: calibration where it matters, around the data actually observed."""
+"""Posterior SBC: calibration around the data actually observed."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class PosteriorSBCResult(UniformityResult):
     """Weighted ranks around one observation."""
 
     title = "Posterior SBC"
-    #: (n,), proposals left by the weights: 1 / sum of squared shares; near 1 leaves no power
+    #: (n,), effective number of proposals, 1 / sum of squared weights; near 1, there is no power
     effective: np.ndarray
 
     @property
@@ -39,17 +39,19 @@ def posterior_sbc(
     """Check calibration on data sets replicated from the posterior of an observation.
 
     Saeilynoja, Schmitt, Buerkner & Vehtari 2025, "Posterior SBC: simulation-based calibration
-    checking conditional on data", arXiv:2502.03279: the posterior of the observation takes the
-    place of the prior. Parameters are drawn from it, a new data set is simulated from each, and the
-    parameters should be a draw from their posterior given both data sets: that given the
-    observation, weighted with the likelihood of the new data set, which is posterior over prior
-    density. Of truth and L proposals drawn alike, the one that made the data set is known up to
-    these weights; where it stands among them by size is exactly uniform for any L. What is tested
-    is the posterior given the *new* data sets; the posterior of the observation only decides where:
-    were it wrong, the test would look in a less relevant place.
+    checking conditional on data", arXiv:2502.03279. The posterior of the observation takes the
+    place of the prior: parameters are drawn from it, and a new data set is simulated from each. The
+    parameters should then be a draw from their posterior given both data sets. This is the
+    posterior given the observation, weighted with the likelihood of the new data set, which is
+    proportional to posterior over prior density. Truth and L proposals are drawn alike; the weights
+    are the probabilities of each to have made the data set. The truth's position among them, by
+    size, is exactly uniform for any L.
+
+    The test is of the posterior given the *new* data sets; the posterior of the observation only
+    decides where. If that is wrong, the test looks at a less relevant place.
 
     Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation.
-    Each truth made one new data set; its log weights, (n,) and (n, L), are log posterior given this
+    Each truth made one new data set. Its log weights, (n,) and (n, L), are log posterior given this
     data set minus log prior.
     """
     pairs = paired(truth, proposals)

@@ -17,7 +17,7 @@ from bayesinn.diagnostics.tested import Result, p_values
 class PredictiveResult(Result):
     """Statistics of one observation and its replications: a measure with a flag.
 
-    This is not a test of known size.
+    It is not a test of known size.
     """
 
     #: k column names, for example ``"cases[0]"``; repeated for each statistic
@@ -40,7 +40,7 @@ class PredictiveResult(Result):
 
     @property
     def draws_needed(self) -> int:
-        """Number of draws that it takes to flag anything."""
+        """Number of draws needed to flag anything."""
         return int(np.ceil(round(2.0 * len(self.p_value) / (1.0 - self.level), 6)))
 
     @property
@@ -61,7 +61,7 @@ class PredictiveResult(Result):
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row a statistic: observed, median, 95 % interval, p-value, whether flagged.
 
-        The median and the interval are predictive ones.
+        Median and interval are those of the predictions.
         """
         lower, median, upper = np.quantile(
             self.replicated, [0.025, 0.5, 0.975], axis=0, method="nearest"
@@ -92,31 +92,30 @@ def predictive_checks(
     Posterior predictive p-values: Gelman, Meng & Stern 1996, "Posterior predictive assessment of
     model fitness via realized discrepancies", Statistica Sinica 6. They use the data twice, to fit
     and to check, and are therefore *conservative*: under a correct model they crowd around the
-    middle, most of all those of statistics that the posterior was fitted to (often the mean). A
-    flag means that the model can't make such data; no flag means little. Statistics that no
-    parameter answers for (extremes, autocorrelation) say most.
+    middle, most of all for statistics that the posterior was fitted to (often the mean). A flag
+    means that the model can't make such data; no flag means little. Statistics that no parameter
+    controls (extremes, autocorrelation) are most informative.
 
-    The discrepancy is the sum of squared deviations from the predictive means in predictive
+    The discrepancy is the sum of squared deviations from the predictive means, in predictive
     standard deviations. A p-value is twice the share of replications that are as large, or of those
     that are as small, whichever is less; ties count for both. None is below ``2 / (draws + 1)``: k
-    statistics need 200 k draws for a flag at level 0.99; with fewer, a UserWarning says so. ArviZ
-    draws similar figures from the DataTree of ``posterior.infer``, one observation without padding:
-    ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ...
+    statistics need 200 k draws for a flag at level 0.99; with fewer, there is a UserWarning. ArviZ
+    draws similar figures from the DataTree of ``posterior.infer``, for one observation without
+    padding: ``arviz_plots.plot_ppc_tstat`` (no p-value), ``plot_ppc_pit``, ``plot_ppc_dist``, ...
 
     Parameters
     ----------
     predicted : dict of observable to array (draws, ...)
-        One simulation from each posterior draw, for example.
-        ``{name: value.values[0] for name, value in tree["posterior_predictive"].items()}``
+        For example one simulation from each posterior draw: ``{name: value.values[0] for name,
+        value in tree["posterior_predictive"].items()}``
     observed : dict of observable to array (...)
-        NaN where nothing was observed (padding): left out on both sides.
+        NaN where nothing was observed (padding), which is left out on both sides.
     statistics : dict of observable to dict of name to function, optional
         Further statistics: ``{"cases": {"day of peak": lambda cases: cases.argmax(axis=1)}}``. A
         function takes data sets (n, ...), NaN where nothing was observed, and returns (n,). It
-        replaces a default statistic of its name.
+        replaces the default statistic with the same name.
     level : float
-        A statistic is flagged where its p-value times the number of statistics is below
-        ``1 - level``.
+        A statistic is flagged if its p-value times the number of statistics is below ``1 - level``.
 
     Counts that scatter more than a Poisson model can:
 

@@ -1,4 +1,4 @@
-"""Recovery: how near posteriors come to the truth, and how much they learn beyond the prior."""
+"""Recovery: how near posteriors are to the truth, and how much they learn beyond the prior."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from bayesinn.diagnostics.tested import Result, sort_columns
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RecoveryResult(Result):
-    """Posterior summaries (n, k) of n data sets, and how they compare with the truths.
+    """Posterior summaries (n, k) of n data sets, compared with the truths.
 
-    The comparison is NaN where the truths do not vary.
+    The comparison is NaN if the truths do not vary.
     """
 
     shown = ("r_squared", "correlation", "nrmse", "contraction", "z_score_mean", "z_score_sd")
@@ -30,7 +30,7 @@ class RecoveryResult(Result):
     correlation: np.ndarray  #: (k,), Pearson correlation of medians with truths
     #: (k,), root mean squared error of medians, divided by the range (max - min) of the truths
     nrmse: np.ndarray
-    #: (k,), 1 - median posterior variance / prior variance; 0: nothing learnt, 1: all known
+    #: (k,), 1 - median posterior variance / prior variance; 0: nothing learned, 1: all known
     contraction: np.ndarray
     z_score: np.ndarray  #: (n, k), (posterior mean - truth) / posterior standard deviation
 
@@ -67,11 +67,12 @@ class RecoveryResult(Result):
 def recovery(
     truth: Arrays, draws: Arrays, prior: Arrays, *, interval: float = 0.9
 ) -> RecoveryResult:
-    """Compare posteriors with the truths behind their data sets; ``interval`` is kept for figures.
+    """Compare posteriors with the truths of their data sets; ``interval`` is kept for figures.
 
-    R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281, contraction and
-    z-score those of Schad, Betancourt & Vasishth 2021, arXiv:1904.12765, but of posterior medians,
-    and of the median data set: a single heavy-tailed posterior would otherwise decide all of them.
+    R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281. Contraction and
+    z-score are those of Schad, Betancourt & Vasishth 2021, arXiv:1904.12765. R2 and NRMSE use
+    posterior medians, contraction the median over data sets: otherwise a single heavy-tailed
+    posterior would decide them.
     """
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)
@@ -105,7 +106,7 @@ def recovery(
 
 
 def _unless_constant(spread: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Return the spread of values; zero, and no rounding error, where they are equal."""
+    """Return the spread of values; exactly zero, without rounding error, if they are equal."""
     return np.where(np.ptp(values, axis=axis) > 0.0, spread, 0.0)
 
 

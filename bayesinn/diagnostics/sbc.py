@@ -1,6 +1,6 @@
-"""Simulation-based calibration (SBC): whether ranks of truths, latents or pairs are uniform.
+"""Simulation-based calibration (SBC): whether ranks are uniform.
 
-The latents are latent codes; the pairs are products of pairs.
+The ranks are those of truths, of latent codes, or of products of pairs.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class SBCResult(UniformityResult):
     def expected_counts(self) -> np.ndarray:
         """Array (bins,): the histogram of uniform ranks; bins may differ by one rank.
 
-        They differ where the number of bins does not divide L + 1.
+        They differ if the number of bins does not divide L + 1.
         """
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
@@ -109,13 +109,13 @@ class DependenceResult(SBCResult):
     def excess(self) -> np.ndarray:
         """Array (k,): mean PIT minus one half, in standard errors.
 
-        It is positive where the correlation is too low.
+        It is positive if the correlation is too low.
         """
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """How far the correlation of normal scores is off."""
+        """Error of the correlation of normal scores."""
         words = "correlation of the draws too high", "correlation of the draws too low"
         given = (
             "error of correlation",
@@ -136,8 +136,7 @@ def sbc(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> SBCR
     """Check calibration by the ranks of the truths among their posterior draws.
 
     Talts et al. 2018, arXiv:1804.06788, with the band of Saeilynoja, Buerkner & Vehtari 2022 (see
-    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin those
-    of MCMC.
+    :mod:`bayesinn.diagnostics.bands`). The draws given one data set must be independent: thin MCMC.
     """
     pairs = paired(truth, draws)
     rank = ranks(pairs.truth, pairs.draws, seed=seed)
@@ -150,10 +149,10 @@ def latent_codes(
 ) -> SBCResult:
     """Test latent codes (n, d) of the true parameters, and their distance from the centre, by SBC.
 
-    If the posterior is correct, the flow maps truths to draws from the latent distribution, as the
-    reference (n, L, d) are. Column ``distance`` says how typical a pair of parameters and data is:
-    too large on the whole means posteriors too narrow; a single large one, a pair unlike the
-    simulations.
+    If the posterior is correct, the flow maps truths to draws from the latent distribution, like
+    those of the reference (n, L, d). Column ``distance`` tells how typical a pair of parameters and
+    data is. Too large on average: posteriors are too narrow. A single large one: the pair is unlike
+    the simulations.
     """
     truth, draws = (
         {"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference)
@@ -164,12 +163,10 @@ def latent_codes(
 def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) -> DependenceResult:
     """Check each pair of parameters by the rank of the product of their standardised values.
 
-    There must be two columns at least.
-
-    Marginal ranks are blind to correlations; the rank of this test quantity is not (Modrak et al.
-    2023, "Simulation-based calibration checking for Bayesian computation: the choice of test
-    quantities shapes sensitivity", arXiv:2211.02383). Truth and draws are standardised together, so
-    that it is exactly uniform if all is correct.
+    At least two columns are needed. Marginal ranks are blind to correlations; the rank of this test
+    quantity is not (Modrak et al. 2023, "Simulation-based calibration checking for Bayesian
+    computation: the choice of test quantities shapes sensitivity", arXiv:2211.02383). Truth and
+    draws are standardised together, so that the rank is exactly uniform if all is correct.
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
@@ -209,9 +206,9 @@ def _products(together: np.ndarray, seed: int) -> np.ndarray:
     # In blocks of data sets: all normal scores together may not fit into memory.
     for start in range(0, len(together), _BLOCK):
         block = together[start : start + _BLOCK]
-        # Ties at random: in the order of draws, they would correlate all parameters that have them.
+        # Ties at random: in the order of draws, they would correlate all parameters that have ties.
         order = np.argsort(np.lexsort((generator.random(block.shape), block), axis=1), axis=1)
-        # Of variance one, as those of the truths are below: few ranks scatter less than a normal
+        # Of variance one, like those of the truths below: few ranks scatter less than a normal
         # distribution.
         grid = normal_scores((np.arange(block.shape[1]) + 0.5) / block.shape[1])
         scores = (grid / grid.std())[order]

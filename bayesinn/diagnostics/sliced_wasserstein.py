@@ -14,10 +14,10 @@ def sliced_wasserstein(
     """Return the mean Wasserstein-1 distance of sets (m, d) and (n, d) in random projections.
 
     Bonneel et al. 2015, "Sliced and Radon Wasserstein barycenters of measures", J. Math. Imaging
-    Vision 51. In units of the data, so bring the columns to one scale first. A shift by v gives the
-    mean over directions u of abs(<u, v>): abs(v) in one dimension, 2/pi abs(v) in two, abs(v)/2 in
-    three. The distance of finite sets of one law is above zero and falls with the square root of
-    their size.
+    Vision 51. The distance is in units of the data: bring the columns to one scale first. A shift
+    by v gives the mean over directions u of abs(<u, v>): abs(v) in one dimension, 2/pi abs(v) in
+    two, abs(v)/2 in three. For finite sets of one distribution, the distance is above zero and
+    falls with the square root of their size.
     """
     # arviz_stats.wasserstein is an optimal transport by linear programming, which stops at 500
     # draws.
@@ -35,10 +35,10 @@ def sliced_wasserstein(
 
 
 def same_law_distance(reference: np.ndarray, size: int, *, seed: int) -> float:
-    """Return the expected distance between a reference (n, d) and ``size`` points of its law.
+    """Return the expected distance of a reference (n, d) and ``size`` points of its distribution.
 
-    Measured between its two halves; the distance of m and n points falls with the root of 1/m +
-    1/n. NaN if n < 4.
+    It is measured between two halves of the reference; the distance of m and n points falls with
+    the root of 1/m + 1/n. NaN if n < 4.
     """
     if len(reference) < 4:
         return np.nan

@@ -20,10 +20,10 @@ def tarp(
 
     Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators for general
     inference", arXiv:2302.03026. The references (n, *event) are any function of the data and of
-    random numbers, but not of the truth; points at random from the box that truths and draws fill
-    if left out. If they do not depend on the data, a posterior that is no more than the prior
-    passes. With points that follow the data (see :func:`reference_points`) it fails; only the
-    correct posterior passes for all such points.
+    random numbers, but not of the truth. By default they are random points in the box that truths
+    and draws fill. If they do not depend on the data, a posterior that equals the prior passes.
+    With points that follow the data (see :func:`reference_points`) it fails; only the correct
+    posterior passes for all such points.
     """
     pairs = paired(truth, draws)
     # Nothing below treats truth and draws differently: the share is then exactly uniform.
@@ -33,8 +33,8 @@ def tarp(
         points = seeds.generator(seed, "tarp").uniform(low, high, size=pairs.truth.shape)
     else:
         points = by_column("references", references, truth, rows=len(pairs.truth))
-    # Parameters count alike in units of the usual posterior width; the median, because of single
-    # heavy tails.
+    # Parameters have equal weight in units of the usual posterior width; the median, because of
+    # single heavy tails.
     scale = np.median(together.std(axis=1), axis=0)
     scale[scale == 0.0] = 1.0
     distance = np.linalg.norm((together - points[:, None]) / scale, axis=-1)
@@ -47,14 +47,13 @@ def reference_points(
 ) -> np.ndarray:
     """Estimate parameters (n, k) roughly from features, by a forest of randomised trees.
 
-    These are ``new_features`` (n, f) of the data.
-
-    Geurts, Ernst & Wehenkel 2006, "Extremely randomized trees", Machine Learning 63. It learns from
-    features (m, f) and truths (m, k) of simulations that the diagnostics do not use otherwise:
-    points must not depend on the truths tested. Each is moved at random by about the error of the
-    estimates, so that points lie on all sides of the truths.
+    The estimates are for data with ``new_features`` (n, f). The forest (Geurts, Ernst & Wehenkel
+    2006, "Extremely randomized trees", Machine Learning 63) learns from features (m, f) and truths
+    (m, k) of simulations that the diagnostics do not use otherwise: points must not depend on the
+    truths tested. Each point is moved at random by about the error of the estimates, so that points
+    lie on all sides of the truths.
     """
-    # Heavy-tailed parameters: as ranks, so that no single simulation decides where trees split.
+    # Ranks of heavy-tailed parameters, so that no single simulation decides where trees split.
     order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)
     forest = ExtraTreesRegressor(
         n_estimators=100, bootstrap=True, oob_score=True, random_state=seed % 2**32

@@ -1,4 +1,4 @@
-"""What results have in common: a table with one row a column, and verdicts from p-values."""
+"""Common parts of results: a table with one row for each column, and verdicts from p-values."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +12,7 @@ from bayesinn.diagnostics.arrays import check_level
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """A result with a line ``summary`` for a table of verdicts, and a table of its columns."""
+    """A result with a one-line ``summary`` for a table of verdicts, and a table of its columns."""
 
     shown: ClassVar[tuple[str, ...]]  #: names of the attributes that the table shows
     #: names of the k parameters, pairs, observations, ... that the result is about
@@ -27,11 +27,11 @@ class Result:
 
     @property
     def ranking(self) -> tuple[str, ...]:
-        """The columns, those first that are to be looked at first."""
+        """The columns, sorted: look at the first ones first."""
         return self.columns
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a table with one row a column."""
+        """Return a table with one row for each column."""
         table = {name: getattr(self, name) for name in self.shown}
         return pd.DataFrame(table, index=pd.Index(self.columns, name="column"))
 
@@ -119,10 +119,7 @@ def sort_columns(columns: tuple[str, ...], values: np.ndarray) -> tuple[str, ...
 
 
 def check_repetitions(name: str, number: int, level: float) -> int:
-    """Return the number of repetitions needed to fail at a level, after checking that number.
-
-    The repetitions are random. The check is that there are as many.
-    """
+    """Return the number of random repetitions needed to fail at a level; refuse fewer."""
     least = int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
     check_integer(
         f"Argument {name!r}",
@@ -136,7 +133,8 @@ def check_repetitions(name: str, number: int, level: float) -> int:
 def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:
     """Return exact p-values (k,) of numbers (k,), given exchangeable repetitions (r, k).
 
-    Shares of all that are as large, up to the tolerance. What was observed counts as one of them:
-    none is below 1 / (1 + r) (Phipson & Smyth 2010, arXiv:1603.05766).
+    A p-value is the share of repetitions that are as large, up to the tolerance. The observed
+    number counts as one of them: no p-value is below 1 / (1 + r) (Phipson & Smyth 2010,
+    arXiv:1603.05766).
     """
     return np.asarray((1 + np.sum(null >= observed - tolerance, axis=0)) / (1 + len(null)))

@@ -1,4 +1,4 @@
-"""Ranks, and other values that are uniform on [0, 1] for a correct posterior: many tests' basis."""
+"""Ranks, and other values on [0, 1] that are uniform for a correct posterior."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class UniformityResult(Tested):
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Largest distance of each ECDF from the uniform one, among the points of the band."""
+        """Largest distance of each ECDF from the uniform one, at the points of the band."""
         return (self._distance(("too few small values", "too many small values")),)
 
     def _distance(
@@ -94,7 +94,8 @@ def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
 
     If truth and draws come from the same posterior, the rank is uniform on 0, ..., L (Talts et al.
     2018, "Validating Bayesian inference algorithms with simulation-based calibration",
-    arXiv:1804.06788), with ties only if broken at random (Modrak et al. 2023, arXiv:2211.02383).
+    arXiv:1804.06788). If there are ties, this needs random breaking (Modrak et al. 2023,
+    arXiv:2211.02383).
 
     >>> import numpy as np
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)

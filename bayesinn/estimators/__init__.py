@@ -1,4 +1,4 @@
-"""Estimators: fitting, checkpoints, history, saving and loading, once for all that is estimated."""
+"""Estimators: fitting, checkpoints, history, saving and loading for all that is estimated."""
 
 import bayesinn.core.environment  # noqa: F401
 from bayesinn.estimators.estimator import Estimator as Estimator

@@ -30,16 +30,19 @@ from bayesinn.training.trainable import Trainable
 
 
 class Estimator(Registered, ABC):
-    """What is fitted, resumed, saved and loaded: a posterior, a likelihood, a classifier of models.
+    """Base class of all that is fitted, resumed, saved and loaded.
 
-    An author writes :meth:`trainable`, which says what is learned (the event), from what (the
-    condition), with which network and loss; :meth:`configuration`, if the constructor takes more
-    than a simulator; and methods that answer with the trained :attr:`model`.
+    Examples are a posterior, a likelihood and a classifier of models. An author writes
+
+    - :meth:`trainable`: what is learned (the event), from what (the condition), with which network
+      and loss;
+    - :meth:`configuration`, if the constructor takes more than a simulator;
+    - methods that answer with the trained :attr:`model`.
 
     Parameters
     ----------
     simulator : Simulator
-        Draws what is trained on; left out where training data are always given as arrays.
+        Source of training data; left out if these are always given as arrays.
 
     Attributes
     ----------
@@ -68,11 +71,11 @@ class Estimator(Registered, ABC):
     True
     """
 
-    #: Kind of model in a manifest; its entry "class" says which class it is.
+    #: Kind of model in a manifest, whose entry "class" names the class.
     kind: ClassVar[str] = "Estimator"
-    #: Whether it can't be without a simulator.
+    #: Whether a simulator is required.
     simulated: ClassVar[bool] = False
-    #: Entry of a manifest with the configuration; what else it has beside what all estimators have.
+    #: Entry of a manifest that holds the configuration; ``schema`` has all entries of this class.
     entry: ClassVar[str] = "network"
     schema: ClassVar[Mapping[str, Any]] = {
         "network": dict,
@@ -85,7 +88,7 @@ class Estimator(Registered, ABC):
         self.simulator = simulator
         self.history = pd.DataFrame()
         self.training: dict[str, Any] = {}
-        #: What the simulator did when this was trained, in plain values; None if that is not known.
+        #: Record of what the simulator did at training, in plain values; None if unknown.
         self.identity: dict[str, Any] | None = None
         self._model: Trainable | None = None
         self._rows: dict[str, dict[str, Any]] = {}
@@ -97,16 +100,16 @@ class Estimator(Registered, ABC):
         Parameters
         ----------
         rows : dict of name to array (n, ...)
-            The first of what it is trained on: parameters, context and observables, or the arrays
-            that were given. For shapes and scalings; when a saved estimator is loaded, they are two
+            The first training rows: parameters, context and observables, or the arrays that were
+            given. They define shapes and scalings. When a saved estimator is loaded, they are two
             rows of ones.
         seed : int
         """
 
     def configuration(self) -> dict[str, Any]:
-        """Return the constructor's arguments but the simulator, by name.
+        """Return the constructor's arguments by name, without the simulator.
 
-        They are numbers, texts, networks, and lists and dicts of these.
+        The values are numbers, texts, networks, and lists and dicts of these.
         """
         return {}
 
@@ -123,7 +126,7 @@ class Estimator(Registered, ABC):
         return network
 
     def untrained(self) -> Self:
-        """Return an estimator of the same simulator and configuration that was never trained."""
+        """Return a new, untrained estimator of the same simulator and configuration."""
         return self.from_configuration(self.simulator, self.configuration())
 
     @once()
@@ -143,50 +146,52 @@ class Estimator(Registered, ABC):
     ) -> Self:
         """Train, from new initial weights or those of another estimator; return the estimator.
 
-        Online (``data`` left out), each step draws fresh simulations, inside the compiled step if
-        the simulator is made of TensorFlow operations. Offline, it trains on the arrays given,
-        watches a fixed validation set, and keeps the weights that were best on it. What is left out
-        is as the simulator recommends.
+        - Online (``data`` left out): each step draws fresh simulations, inside the compiled step if
+          the simulator is made of TensorFlow operations.
+        - Offline: training uses the given arrays, watches a fixed validation set, and keeps the
+          weights that were best on it.
+
+        Arguments that are left out take the values that the simulator recommends.
 
         Parameters
         ----------
         data : dict of name to array (n, ...), Bank, or Stream
-            Simulations to train on, as :meth:`Simulator.sample` returns them: parameters, context
-            and observables. Of a simulation bank of more than 256 MiB, batches are read while
-            training goes on, steps are as many as online, and the first rows are held out, 65,536
-            at most if ``validation`` is left out. ``bi.Stream(bank, ...)`` trains while the bank
-            grows, or mixes it with fresh simulations.
+            Simulations to train on: parameters, context and observables, in the form of
+            :meth:`Simulator.sample`. A bank of more than 256 MiB is read during training: there are
+            as many steps as online, and the first rows are held out, 65,536 at most if
+            ``validation`` is left out. ``bi.Stream(bank, ...)`` trains while the bank grows, or
+            mixes it with fresh simulations.
         steps : int
-            Weight updates; 5,000 online if the simulator recommends nothing.
+            Number of weight updates; online 5,000 if the simulator recommends nothing.
         epochs : int
-            Offline, passes through ``data`` in place of ``steps``; by default those that make 5,000
-            steps, from 10 to 300. Online, only beside ``steps``: the number of reports, by default
-            50.
+            Offline: number of passes through ``data``, in place of ``steps``; by default enough for
+            5,000 steps, from 10 to 300. Online: number of reports, by default 50; only beside
+            ``steps``.
         batch_size : int
-            256 if the simulator recommends nothing; offline at most 64, and a fourteenth of the
-            data.
+            Simulations per step: 256 if the simulator recommends nothing; offline at most 64, and
+            at most a fourteenth of the data.
         seed : int
-            Decides initial weights, simulations, shuffling and dropout.
+            Determines initial weights, simulations, shuffling and dropout.
         start_from : estimator of the same class
-            One with the same networks, parameters and data, to start from its weights and scalings:
-            to train longer, or for a simulator that differs a little. Simulations are new ones,
-            whatever the seed. A lower learning rate than in its own training loses less of what it
-            learned.
+            Training starts from its weights and scalings. It must have the same networks,
+            parameters and data. Use it to train longer, or for a simulator that differs a little.
+            Simulations are new, whatever the seed. A lower learning rate than in its own training
+            loses less of what it learned.
         validation : float, or dict of name to array (m, ...)
-            Offline: the share of ``data`` set aside (0.1 if left out), or a set of its own.
+            Offline: the share of ``data`` set aside (by default 0.1), or a separate set.
         optimization : Optimization
             Optimiser, learning rate, early stopping, passes through stored simulations, callbacks,
             and more.
         checkpoint : path, or Checkpoint
-            Folder to keep the state of training in; ``bi.Checkpoint(folder, resume=True)``
+            Folder that keeps the state of training; ``bi.Checkpoint(folder, resume=True)``
             continues from it.
-        progress : bool
+        progress : bool, whether to show progress
 
         Raises
         ------
         TrainingError
-            When a loss is not finite; the estimator then has the last good weights. The same holds
-            after an interruption, or when a simulator in worker processes raises.
+            If a loss is not finite. The estimator then has the last good weights, as after an
+            interruption or an exception in worker processes of a simulator.
         """
         refuse_while_loading("trains")
         example = "pass one"
@@ -233,17 +238,17 @@ class Estimator(Registered, ABC):
             raise InputError(subject, expected=expected, got=f"{other!r}", do=do)
 
     def adapt(self, rows: int | None) -> None:
-        """Choose what depends on the number of stored simulations; None if they are always new."""
+        """Choose what depends on the number of stored simulations (None: they are always new)."""
 
     def check_rows(self, model: Any, rows: Arrays) -> None:
-        """Refuse rows (n, ...), to train or to validate on, that can't be; by default none."""
+        """Refuse impossible rows (n, ...) for training or validation; by default refuse none."""
 
     def describe_training(self, model: Any) -> str:
         """Return what is printed before training: networks, and the number of weights."""
         return f"{self!r}; {count_weights(model):,} weights"
 
     def adopt(self, model: Any, rows: Arrays, seed: int) -> None:
-        """Take a trained model; measure on training rows (n, ...) whatever else answers need."""
+        """Take a trained model; measure on training rows (n, ...) all else that answers need."""
         self._model = model
 
     @once()
@@ -265,7 +270,7 @@ class Estimator(Registered, ABC):
         return write_model(folder, self.kind, entries, self.arrays(), network)
 
     def entries(self) -> dict[str, Any]:
-        """Return what a manifest says of this estimator, in plain values; see :attr:`schema`."""
+        """Return this estimator's entries of a manifest, in plain values; see :attr:`schema`."""
         return {self.entry: self.network_configuration(), "rows": self._rows}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -307,7 +312,7 @@ class Estimator(Registered, ABC):
 
     @property
     def trained(self) -> bool:
-        """Whether there is anything to ask."""
+        """Whether the estimator has been trained or loaded."""
         return self._model is not None
 
     @property
@@ -322,10 +327,7 @@ class Estimator(Registered, ABC):
 
     @property
     def steps_done(self) -> int:
-        """Number of steps the last training took: fewer than planned if it ended early.
-
-        Patience or an error may have ended it.
-        """
+        """Steps of the last training; fewer than planned if patience or an error ended it."""
         # Older posteriors know the end of the last report only.
         return int(
             self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)

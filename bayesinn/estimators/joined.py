@@ -1,4 +1,4 @@
-"""The contract of what is made of several estimators, and saved and loaded with them."""
+"""The contract of combinations of estimators, which are saved and loaded with their members."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bayesinn.simulation.identity_rows import once
 
 
 class Joined(Registered, ABC):
-    """What several estimators make together, such as an ensemble; it is not trained itself.
+    """Combination of several estimators, such as an ensemble; it is not trained itself.
 
     An author writes :attr:`members`, :meth:`entries`, :attr:`schema` and :meth:`from_members`.
     """
 
-    #: Kind of model in a manifest; its entry "class" says which class it is.
+    #: Kind of model in a manifest, whose entry "class" names the class.
     kind: ClassVar[str] = "Ensemble"
     #: Types of what :meth:`entries` returns.
     schema: ClassVar[Mapping[str, Any]] = {}
@@ -28,16 +28,16 @@ class Joined(Registered, ABC):
     @property
     @abstractmethod
     def members(self) -> Sequence[Any]:
-        """What is joined: estimators, or joined ones themselves."""
+        """The combined estimators, or combinations of them."""
 
     def entries(self) -> dict[str, Any]:
-        """Return what a manifest says beside the members, in plain values."""
+        """Return the entries of a manifest beside the members, in plain values."""
         return {}
 
     @classmethod
     @abstractmethod
     def from_members(cls, members: Sequence[Any], entries: Mapping[str, Any]) -> Self:
-        """Return what a manifest describes, of members that were loaded."""
+        """Return the combination that a manifest describes, with its loaded members."""
 
     @once()
     def save(self, folder: str | Path) -> Path:

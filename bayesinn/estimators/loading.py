@@ -24,11 +24,11 @@ _OWNER = identity.Owner(
     "if it is the same: bi.load(folder, check_simulator=False)",
     SavedPosteriorError,
 )
-#: Kinds of model that are loaded here.
+#: Kinds of model that can be loaded.
 _KINDS = ("AmortizedPosterior", "LatentMixture", "Estimator")
-#: Classes by the kind of model, of manifests that don't name them.
+#: Classes by kind of model, for manifests that don't name the class.
 _CLASSES = {"LatentMixture": "inverse.LatentMixture"}
-#: Where a simulator is found again, in manifests.
+#: Entry of manifests that says where to find the simulator.
 SIMULATOR = {"name": str, "module": str, "object": str, "file": str}
 _SIMULATED = {
     "simulator": SIMULATOR,
@@ -48,29 +48,28 @@ def load(
     trust_source: bool = False,
     check_simulator: bool = True,
 ) -> Any:
-    """Read a posterior, or another estimator, that ``save`` wrote; answers and class are equal.
+    """Load a posterior, or another estimator, that ``save`` wrote; its class and answers are equal.
 
-    Those of an ensemble are read with all its members.
+    An ensemble is loaded with all its members.
 
     Parameters
     ----------
-    folder : path
+    folder : path, as given to ``save``
     simulator : Simulator
-        Left out, it is found by its name: declared in this program, or installed by a package.
-        Those of a comparison of models are a list, in their order.
+        By default found by its name, in this program or an installed package. For a comparison of
+        models, a list of its simulators in order.
     trust_source : bool
-        Whether a simulator that is not found so may be looked for by running the module or the
-        source file that the folder names. Only for folders from people whose programs you would
-        run.
+        Whether to run the module or source file that the folder names, if the simulator is not
+        found otherwise. Only for folders from people whose programs you would run.
     check_simulator : bool
-        Whether the simulator must do what the one did that the posterior was trained on: a few rows
-        are simulated again, one if that takes long, and compared, as are prior, units, and more.
-        Without it, names and shapes alone must fit.
+        Whether to check that the simulator does the same as at training: prior, units and more are
+        compared, and a few rows, one if that takes long, are simulated again. If False, only names
+        and shapes must fit.
 
     Raises
     ------
     SavedPosteriorError
-        For a folder that is no saved estimator, is damaged or newer, and for another simulator.
+        If the folder is no saved estimator, is damaged or newer, or has another simulator.
     """
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)

@@ -34,22 +34,21 @@ _MOST_HELD_OUT = 65_536
 
 @dataclass(frozen=True)
 class Stream:
-    """A simulation bank that is read during training, however small; maybe unfinished or mixed.
+    """A simulation bank that is read during training, however small.
 
-    It may be mixed with others.
+    It may be unfinished, or mixed with fresh simulations.
 
     Parameters
     ----------
     bank : Bank
     reuse : int
-        Train while another program still writes the bank, which ``bayesinn simulate`` does: each
-        chunk is used so many times, about half of these while it grows, and training waits for the
-        next chunk where it is faster. The result doesn't depend on speeds. The bank must have been
-        begun, the set held out and 4,096 simulations after it are waited for. Left out, all of it
-        must be finished.
+        Train while another program (``bayesinn simulate``) still writes the bank: each chunk is
+        used this many times, about half of these while the bank grows. Training waits where it is
+        faster; the result doesn't depend on speeds. The bank must have been begun; training first
+        waits for the held-out set and 4,096 more simulations. If left out, the bank must be
+        finished.
     fresh : float
-        Share of each batch that is simulated anew, for few simulations on disk of a simulator that
-        is fast enough.
+        Share of each batch that is simulated anew, for a small bank and a fast simulator.
 
     Examples
     --------
@@ -80,7 +79,7 @@ class Stream:
 
 
 class Streamed(TrainingData):
-    """A bank of which the first rows are held out: a share, at most 65,536 if nothing is said."""
+    """A bank whose first rows are held out: by default a share of them, at most 65,536."""
 
     def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
         super().__init__(simulator.recommended)
@@ -123,8 +122,8 @@ class Streamed(TrainingData):
             self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
         )
         if steps is None:
-            # As long as online if nothing is said, and with as many reports: a pass through a large
-            # bank may never end.
+            # By default as many steps and reports as online: a pass through a large bank may never
+            # end.
             kept = max(batch_size - round(self._stream.fresh * batch_size), 1)
             steps = self.recommended.steps if passes is None else passes * (rows // kept)
         return Length(steps, None, batch_size), optimization

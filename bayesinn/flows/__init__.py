@@ -1,13 +1,13 @@
-"""Flows: conditional laws of events, most of them invertible networks with exact densities.
+"""Flows: conditional distributions of events, most from invertible networks with exact densities.
 
-Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data:
+Complete flows for ``AmortizedPosterior(flow=...)``; each takes its dimensions from the first data:
 
 =========================  =====================================================================
 :func:`coupling`           the usual choice: both directions in one pass; affine, or with
                            ``transform=Composed([Affine(), Spline()])`` for several modes, thin
                            curves and sharp edges
-:func:`autoregressive`     with that transform nearest to the exact density for its size; samples in
-                           a pass a parameter
+:func:`autoregressive`     with that transform nearest to the exact density for its size; sampling
+                           takes one pass for each parameter
 :func:`hint`               nearly all parameters depend on each other within a block; both
                            directions in one pass
 :func:`residual`           smooth densities only; the inverse is computed by iteration, so that
@@ -15,8 +15,7 @@ Complete flows, for ``AmortizedPosterior(flow=...)``; each takes its dimensions 
 :func:`image`              images (height, width, channels): convolutions at several resolutions
 =========================  =====================================================================
 
-``paper_results/densities_2d`` has the measurements: gaps to exact entropies, training time and
-speed.
+``paper_results/densities_2d`` has measurements: gaps to exact entropies, training time and speed.
 
 Densities of images are compared in bits per dimension: :func:`bits_per_dimension`, with
 :func:`dequantise`.
@@ -31,13 +30,12 @@ Flows without invertible layers:
 :class:`MixtureDensity`    a mixture of Gaussians; few parameters; exact density
 =========================  =====================================================================
 
-A :class:`TimeNetwork` of your own may take the place of the :class:`ResidualMLP` in the first
-three.
+The first three accept your own :class:`TimeNetwork` in place of :class:`ResidualMLP`.
 
-Parts, to build your own: an :class:`InvertibleFlow` has a bijection, from
-:mod:`bayesinn.bijections`, and a latent distribution, :class:`Normal`, :class:`StudentT` or
-:class:`GaussianMixture`. :class:`Framed` is a flow around a location that a summary computes. The
-contracts are :class:`Flow` and :class:`Latent`.
+Parts, to build your own: an :class:`InvertibleFlow` has a bijection from :mod:`bayesinn.bijections`
+and a latent distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`.
+:class:`Framed` is a flow around a location that a summary computes. The contracts are :class:`Flow`
+and :class:`Latent`.
 """
 
 import bayesinn.core.environment  # noqa: F401

@@ -1,4 +1,4 @@
-"""The flow contract: a conditional law of events that can be trained and drawn from."""
+"""The flow contract: a conditional distribution of events, to be trained and drawn from."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -26,32 +26,33 @@ _READERS = {
 
 
 class Flow(Configured, keras.layers.Layer):
-    """The conditional law of events x (n, *event) given conditions (n, c).
+    """The conditional distribution of events x (n, *event) given conditions (n, c).
 
-    Events are vectors (d,), or have more axes.
+    Events are vectors (d,), or have more axes. An author derives from this class and writes
 
-    An author derives from this class, makes weights in :meth:`build`, writes :meth:`sample` and
-    :meth:`log_prob`, or :meth:`loss` for a flow that is trained in another way, and declares what
-    the flow can do. Those who use a flow read the declarations and try nothing out. They may be set
-    in the constructor, where they depend on its arguments.
+    - :meth:`build`, which makes the weights;
+    - :meth:`sample` and :meth:`log_prob`, or :meth:`loss` for a flow that is trained in another
+      way;
+    - declarations of what the flow can do, here or in the constructor, where they may depend on its
+      arguments. Users of a flow read the declarations and try nothing out.
 
-    Callers may give conditions in full, as mappings of names to tensors; the methods of an author
-    see the entry that the flow reads.
+    Callers may give whole conditions, as mappings of names to tensors; an author's methods see the
+    entry that the flow reads.
     """
 
     reads: str | None = FEATURES
-    """Entry of the condition that it reads; None for none. A flow that hands all on to a bijection
-    reads :data:`~bayesinn.bijections.condition.EVERY`, a mapping."""
+    """Entry of the condition that the flow reads; None for none. A flow that hands all entries on
+    to a bijection reads :data:`~bayesinn.bijections.condition.EVERY`, a mapping."""
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
     rowwise: bool = True
-    """Whether a row's loss depends on no other row: parts of a batch are evaluated apart."""
+    """Whether a row's loss depends on no other row, so that a batch may be split."""
     density: Literal["exact", "costly"] | None = "exact"
-    """Whether :meth:`log_prob` is cheap, an integral for each row, or absent."""
+    """Cost of :meth:`log_prob`: cheap, an integral for each row, or absent (None)."""
     draws: bool = True
-    """Whether there is :meth:`sample`."""
+    """Whether the flow has :meth:`sample`."""
     codes: bool = False
-    """Whether there are ``encode``, ``decode`` and ``latent``, the law of the codes."""
+    """Whether the flow has ``encode``, ``decode`` and ``latent``, the distribution of codes."""
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
@@ -63,14 +64,14 @@ class Flow(Configured, keras.layers.Layer):
 
     @property
     def entries(self) -> frozenset[str]:
-        """Names of the entries of the condition that it, or a part of it, reads.
+        """Names of the entries of the condition that the flow, or a part of it, reads.
 
-        A flow that hands all on returns those of its parts.
+        A flow that hands all entries on returns those that its parts read.
         """
         return entries_of(self.reads)
 
     def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
-        """Make all weights for events of a shape, and conditions of one: (c,), or None.
+        """Make all weights for an event shape and a condition shape: (c,), or None.
 
         Callers may give a mapping of the shapes of all entries of the condition.
         """
@@ -89,7 +90,7 @@ class Flow(Configured, keras.layers.Layer):
     ) -> tf.Tensor:
         """Return what training minimises in the mean, (n,): here minus the log density.
 
-        The seed (2,) is for noise; ``progress`` is the share of the training steps that are done.
+        The seed (2,) is for noise; ``progress`` is the share of training steps that are done.
         """
         return -self.log_prob(x, condition)
 
@@ -98,25 +99,25 @@ class Flow(Configured, keras.layers.Layer):
     ) -> tf.Tensor:
         """Draw n events for each of m conditions, (m, n, *event); without a condition (n, *event).
 
-        A pure function of weights and seed, two integers or an int32 tensor (2,), though XLA has
-        streams of its own.
+        The result depends on weights and seed only: two integers, or an int32 tensor (2,). XLA has
+        random streams of its own.
         """
         raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return log densities (n,) of events (n, *event) in nats, where they are declared."""
+        """Return log densities (n,) of events (n, *event) in nats, if declared."""
         raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
 
     def bind(self, parameters: ParameterSpace) -> None:
-        """Receive the space of the parameters, where events are those, before there are weights.
+        """Receive the space of the parameters, if events are parameters, before there are weights.
 
         Most flows don't use it.
         """
 
     def whiten(self, x: tf.Tensor, condition: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map events (n, d) to where the flow expects a standard normal law, with log_det (n,).
+        """Map events (n, d) to where the flow expects a standard normal distribution; log_det (n,).
 
-        By default, they stay where they are.
+        By default, this is the identity.
         """
         return x, tf.zeros_like(x[:, 0])
 

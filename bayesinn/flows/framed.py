@@ -1,4 +1,4 @@
-"""A flow of whitened events: the condition says where an event is expected, and how far off."""
+"""A flow of whitened events: the condition gives the expected location and covariance."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,19 +15,19 @@ from bayesinn.spaces.parameters import ParameterSpace
 
 
 class Framed(Flow):
-    """The law of events x = location + root z, where z follows another flow.
+    """The distribution of events x = location + root z, where z follows another flow.
 
-    A summary returns the location and a root of the covariance that it expects, as entries of the
-    condition beside the features: z is then nearly standard normal, and the flow learns the rest.
-    It can do what the other flow can.
+    A summary returns the expected location and a root of the expected covariance, as entries of the
+    condition beside the features. z is then nearly standard normal, and the flow learns the rest.
+    The abilities are those of the other flow.
 
     Parameters
     ----------
     flow : Flow of vectors
     location : str
-        Entry (n, d) of the condition; a single row serves all events.
+        Entry (n, d) of the condition; a single row is used for all events.
     root : str
-        Entry (n, d, d): lower triangular matrices with positive diagonals.
+        Entry (n, d, d) of the condition: lower triangular matrices with positive diagonals.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class Framed(Flow):
 
     @property
     def latent(self) -> Latent:
-        """The law of the other flow's codes, if it has any."""
+        """The distribution of the other flow's codes, if it has any."""
         return self.flow.latent
 
     @property
@@ -117,7 +117,7 @@ class Framed(Flow):
     def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Seed) -> tf.Tensor:
         z = self.flow.sample(n, condition, seed=seed)
         offset = tf.matmul(z, condition[self.root], transpose_b=True)
-        # A single row serves all draws as it is. The root has been applied; it would be large.
+        # A single row is used for all draws. The root has been applied; it would be large.
         repeats = tf.where(tf.shape(z)[0] == 1, 1, tf.shape(z)[1])
         rest = {name: value for name, value in condition.items() if name != self.root}
         repeated = map_entries(lambda value: tf.repeat(value, repeats, axis=0), rest)
@@ -153,12 +153,12 @@ class Framed(Flow):
     def offset(self, x: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
         """Return offsets (n, d) of events from the location, and log determinants (n,).
 
-        A flow that knows how the law is curved measures them along curved coordinates.
+        A flow that knows how the distribution is curved measures them along curved coordinates.
         """
         return x - condition[self.location], tf.zeros_like(x[:, 0])
 
     def from_offset(self, offset: tf.Tensor, condition: Condition) -> tuple[tf.Tensor, tf.Tensor]:
-        """Invert :meth:`offset`; a condition of one row serves all, and has no root."""
+        """Invert :meth:`offset`; a condition of one row is used for all, and has no root."""
         return condition[self.location] + offset, tf.zeros_like(offset[:, 0])
 
 

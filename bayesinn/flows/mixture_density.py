@@ -1,4 +1,4 @@
-"""The mixture density network: a Gaussian mixture whose parts depend on the condition."""
+"""The mixture density network: a Gaussian mixture whose components depend on the condition."""
 
 import math
 from collections.abc import Sequence
@@ -16,16 +16,16 @@ from bayesinn.flows.latents.latent import Normal, Seed, check_seed
 
 
 class MixtureDensity(Flow):
-    """A mixture of Gaussians with full covariances; a perceptron of the condition has them all.
+    """A mixture of Gaussians with full covariances, which a perceptron computes from the condition.
 
-    Its density is exact and drawing is fast. It suits a few parameters and modes whose shapes are
-    near Gaussian.
+    Its density is exact, and drawing is fast. It suits a few parameters, and modes of nearly
+    Gaussian shape.
 
     Parameters
     ----------
-    components : int, as many as the posterior has modes, or a few more
+    components : int, number of Gaussians: that of the posterior's modes, or a few more
     hidden : sequence of int, units of the hidden layers
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     dropout : float, share of hidden units dropped in training
 
     References
@@ -59,7 +59,7 @@ class MixtureDensity(Flow):
         super().build(event_shape, condition_shape)
         size = math.prod(self.event_shape)
         inputs = 1 if condition_shape is None else condition_shape[0]
-        # Of each component: weight, means, and a triangle, with scales on its diagonal.
+        # For each component: weight, means, and a triangle, with scales on its diagonal.
         self.parts = [1, size, size * (size + 1) // 2]
         outputs = self.components * sum(self.parts)
         self.network = self.perceptron.network(inputs, outputs, self.dtype)
@@ -91,7 +91,7 @@ class MixtureDensity(Flow):
         for_component, for_noise = seeds.split(check_seed(seed), 2)
         rows = tf.shape(means)[0]
         uniform = tf.random.stateless_uniform((rows, n, 1), for_component, alg="philox")
-        # The last edge is left out: rounding may make it less than one, and then no component would
+        # The last edge is left out: rounding may make it less than one, so that no component would
         # be chosen.
         edges = tf.cumsum(tf.exp(log_weights), axis=-1)[:, None, :-1]
         number = tf.reduce_sum(tf.cast(uniform >= edges, tf.int32), axis=-1)
@@ -120,7 +120,7 @@ class MixtureDensity(Flow):
         outputs = tf.reshape(outputs, (-1, self.components, sum(self.parts)))
         logits, means, triangles = tf.split(outputs, self.parts, axis=-1)
         roots = tfp.math.fill_triangular(triangles)
-        # Scales have a floor: on a point that occurs twice, the likelihood would have no bound.
+        # Scales have a floor: without it, the likelihood of a repeated point would have no bound.
         diagonal = tf.exp(-floored(tf.linalg.diag_part(roots)))
         log_weights = tf.nn.log_softmax(logits[..., 0])
         return log_weights, means + self.places, tf.linalg.set_diag(roots, diagonal)

@@ -12,9 +12,9 @@ from bayesinn.flows.latents.latent import Seed, check_seed
 def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor:
     """Return grey levels from 0 to ``levels - 1`` as real numbers from 0 to 1, (n, *event).
 
-    Each is drawn uniformly from the step that belongs to its level. Whole numbers themselves have
-    no bounded density: a flow would put a spike on each. See Theis, van den Oord and Bethge (2016),
-    A note on the evaluation of generative models, arXiv:1511.01844.
+    Each number is drawn uniformly from the interval of its level. Whole numbers have no bounded
+    density: a flow would put a spike on each. See Theis, van den Oord and Bethge (2016), A note on
+    the evaluation of generative models, arXiv:1511.01844.
 
     Examples
     --------
@@ -32,19 +32,19 @@ def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor
 def bits_per_dimension(
     log_prob: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, levels: int = 256, *, seed: Seed
 ) -> tf.Tensor:
-    """Return bits (n,) for each element of images of grey levels (n, *event), lower is better.
+    """Return bits per dimension (n,) of images of grey levels (n, *event); lower is better.
 
-    It is an upper bound of what the images cost under the discrete law that a density implies, and
-    what publications report. The uniform density needs log2(levels).
+    A density implies a probability for each image of grey levels. The result is an upper bound on
+    the bits of this probability, as in publications. The uniform density needs log2(levels).
 
     Parameters
     ----------
     log_prob : callable
-        The log density (n,), in nats, of images from 0 to 1 as :func:`dequantise` gives them. Maps
-        in front of a flow, such as a scale, belong to it with their log determinants.
+        The log density (n,), in nats, of images from 0 to 1 as :func:`dequantise` returns them. It
+        must include the log determinants of maps before a flow, such as a scale.
     images : tensor of whole numbers (n, *event), from 0 to ``levels - 1``
-    levels : int, number of grey levels, 256 for eight bits
-    seed : two integers, or an int32 tensor (2,), of the dequantisation
+    levels : int, number of grey levels; 256 (default) for eight bits
+    seed : two integers, or an int32 tensor (2,), for :func:`dequantise`
 
     Examples
     --------

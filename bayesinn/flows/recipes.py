@@ -1,7 +1,4 @@
-"""Complete flows in one call: blocks of ActNorm, mixing layer, and the bijection in the name.
-
-The flow is named after its bijection.
-"""
+"""Complete flows in one call: blocks of ActNorm, mixing layer, and the bijection in the name."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -48,25 +45,25 @@ def coupling(
 ) -> InvertibleFlow:
     """Make a flow of coupling blocks: the conditional invertible network of BayesFlow.
 
-    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. The first data
-    make the weights.
+    Each block is ActNorm, a mixing layer, and a :class:`Coupling` of both halves. Weights are made
+    for the shapes of the first data.
 
     Parameters
     ----------
-    blocks : int
+    blocks : int, number of blocks
     hidden : sequence of int, units of the hidden layers in each of the two networks of a block
     transform : Transform, optional
-        Map of each element: ``Affine()``, or for posteriors with several modes, thin curves or
-        sharp edges ``Composed([Affine(), Spline()])``. The affine part moves the spline's knots to
-        where the posterior is, and does better than ``Spline()`` alone. Left out, it is affine for
-        two elements or more; a single element gets both, as affine maps alone could only give a
-        Gaussian.
+        Map of each element. By default ``Affine()`` for two elements or more; a single element gets
+        ``Composed([Affine(), Spline()])``, as affine maps alone would give a Gaussian. Use the
+        latter also for several modes, thin curves or sharp edges: its affine part moves the
+        spline's knots to where the posterior is, which is better than ``Spline()`` alone.
     mixing : {"orthogonal", "permutation", "householder", "lu"}
-        A fixed random rotation, a fixed random permutation (best for hundreds of parameters), or a
-        map that is learned.
+        - "orthogonal": a fixed random rotation
+        - "permutation": a fixed random permutation, best for hundreds of parameters
+        - "householder", "lu": a learned map
     actnorm : bool, whether blocks begin with ActNorm
     latent : Latent, by default the standard normal
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     dropout : float, share of hidden units dropped in training
     reversible : bool, whether to train without storing activations; see :class:`Chain`
     subnet : Subnet, networks in place of ``hidden``, ``activation`` and ``dropout``
@@ -95,10 +92,10 @@ def autoregressive(
     dropout: float = 0.0,
     direction: str = "density",
 ) -> InvertibleFlow:
-    """Make a flow of :class:`Autoregressive` blocks: transform each element given all before it.
+    """Make a flow of :class:`Autoregressive` blocks: each element is transformed given all before.
 
-    More flexible than as many couplings, and as fast to train; the other direction takes one pass
-    for each element.
+    It is more flexible than as many couplings, and as fast to train. The other direction takes one
+    pass for each element.
 
     Parameters
     ----------
@@ -106,9 +103,10 @@ def autoregressive(
     hidden : sequence of int
         Units of the hidden layers in each masked network, at least as many as elements.
     direction : {"density", "sampling"}
-        The direction that takes one pass: ``"density"`` (masked autoregressive flow) to train on
-        simulations, ``"sampling"`` (inverse autoregressive flow) where draws must be fast and
-        training may be slow.
+        The direction that takes one pass.
+
+        - "density": masked autoregressive flow, to train on simulations
+        - "sampling": inverse autoregressive flow, for fast draws; training may be slow
 
     Examples
     --------
@@ -133,17 +131,17 @@ def hint(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Hierarchical` blocks: couplings inside halves of couplings.
 
-    This goes down to single elements.
-
-    Every element depends on nearly every other within one block, and both directions take one pass.
+    The halves are split down to single elements. Within one block, every element depends on nearly
+    every other, and both directions take one pass.
 
     Parameters
     ----------
     blocks, transform, mixing, actnorm, latent, activation, dropout, reversible
         As for :func:`coupling`.
     hidden : sequence of int
-        Units of hidden layers at the outermost split; each level in has half of them, at least 16.
-    levels : int, splits inside one another, by default down to single elements
+        Units of hidden layers at the outermost split; each inner level has half as many, at least
+        16.
+    levels : int, number of nested splits, by default down to single elements
 
     Examples
     --------
@@ -164,17 +162,17 @@ def residual(
 ) -> InvertibleFlow:
     """Make a flow of :class:`Residual` blocks: z = x + g(x), where g is a contraction.
 
-    Nothing has to be mixed, and densities are smooth. The inverse is iterated: sampling is slower
-    than with couplings.
+    Densities are smooth, and no mixing layer is needed. The inverse is computed by iteration:
+    sampling is slower than with couplings.
 
     Parameters
     ----------
-    blocks : int, more than of couplings, as each can do little
+    blocks : int, number of blocks; more than of couplings, as each is less flexible
     hidden : sequence of int, units of the hidden layers in each block
     lipschitz : float
-        How much g can stretch a distance, below 1; nearer to 1 is more flexible, and slower to
-        invert.
-    actnorm : bool, whether blocks begin with ActNorm, the only place that can stretch by much
+        Largest factor by which g stretches distances, below 1. Nearer to 1, it is more flexible,
+        and slower to invert.
+    actnorm : bool, whether blocks begin with ActNorm, the only layer that can stretch by much
     latent : Latent, by default the standard normal
     log_det : {"exact", "truncated", "unbiased"}
         Log-determinants in training; see :class:`Residual`.
@@ -207,31 +205,31 @@ def image(
 ) -> InvertibleFlow:
     """Make a flow of images (height, width, channels): RealNVP and Glow, with wavelets.
 
-    Each level begins with :class:`Haar`, which halves the resolution, goes on with coupling blocks
-    whose networks are convolutions, and finishes a part of the channels; see :class:`MultiScale`.
+    Each level begins with :class:`Haar`, which halves the resolution. Coupling blocks with
+    convolutional networks follow, and a part of the channels is finished; see :class:`MultiScale`.
 
     Parameters
     ----------
-    levels : int; height and width must be divisible by two as often
-    blocks : int, coupling blocks in each level
+    levels : int, number of levels; height and width must be divisible by ``2 ** levels``
+    blocks : int, number of coupling blocks in each level
     filters : sequence of int, channels of the hidden layers in each of the two networks of a block
     transform, mixing, actnorm, latent, activation, dropout, reversible
-        As for :func:`coupling`; mixing and ActNorm act on channels. Without mixing (None) averages
-        stay first, and ``finished=0.75`` hands them on.
+        As for :func:`coupling`; mixing and ActNorm act on channels. Without mixing (None), averages
+        stay the first channels, and ``finished=0.75`` hands them on.
     finished : float
-        Share of the channels that each level finishes, the last one only before ``dense`` blocks.
-        Couplings split channels there.
+        Share of the channels that each level finishes; the last level finishes some only if
+        ``dense`` blocks follow. Couplings split channels there.
     shape : sequence of int, optional
-        The (height, width, channels) of events that arrive as vectors, as the parameters of a
-        posterior do.
+        The (height, width, channels) of events that arrive as vectors, such as parameters of a
+        posterior.
     reads : str, or sequence of str
-        Entry of the condition that the networks of all levels see, or one for each level: maps of
-        half the height and width of events for the first, of a quarter for the second, such as
-        :class:`~bayesinn.summaries.ConvImage` gives.
+        Entry of the condition that the networks of all levels see, or one entry for each level:
+        maps of half the height and width of events for the first, of a quarter for the second, such
+        as those of :class:`~bayesinn.summaries.ConvImage`.
     dense : int
-        Coupling blocks of vectors after the last level, of all that goes on; they read the
-        features, and have as many units as there are filters. Their transform, if left out, is an
-        affine map and a spline, which tells modes apart.
+        Number of coupling blocks of vectors after the last level, for all channels that go on. They
+        read the features, and have as many units as there are filters. Their default transform is
+        an affine map and a spline, which separates modes.
     subnet : Subnet, networks of the levels in place of ``filters``, ``activation``, ``dropout``
 
     References

@@ -1,1 +1,1 @@
-"""What to do before and after a training: look at the simulator, count simulations, add rounds."""
+"""Steps before and after a training: check the simulator, count simulations, add rounds."""

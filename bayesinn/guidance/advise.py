@@ -1,4 +1,4 @@
-"""Advice on more simulations: fit to parts of those there are, and see what each doubling gains."""
+"""Advice on more simulations: fit to parts of the present ones, and see what a doubling gains."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from bayesinn.training.settings import Optimization
 _HELD_OUT = 0.1
 _FEWEST_HELD_OUT = 500
 _MOST_HELD_OUT = 0.25
-# Halvings of all simulations; a network of fewer than some dozens would say nothing.
+# Halvings of all simulations; a network of less than some dozens would tell nothing.
 _PARTS = (8, 4, 2, 1)
 _FEWEST = 20
 
@@ -34,27 +34,27 @@ def advise(
     seed: int = 0,
     progress: bool = True,
 ) -> Advice:
-    """Tell what more simulations would gain, from networks fitted to parts of those that there are.
+    """Estimate the gain of more simulations, from networks fitted to parts of the present ones.
 
-    A tenth of the simulations, at least 500 if a quarter of all are as many, is held out; networks
-    are fitted to an eighth, a quarter, half and all of the rest. What they gain on the held-out
-    ones tells what the next doubling would. It takes as long as 12 fits on arrays, unless
-    ``repeats`` and ``sizes`` are others.
+    A tenth of the simulations is held out, at least 500 if that is at most a quarter. Networks are
+    fitted to an eighth, a quarter, half and all of the rest. Their gains on the held-out
+    simulations predict the gain of the next doubling. By default it takes as long as 12 fits on
+    arrays.
 
     Parameters
     ----------
     posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
-        Simulator and networks, trained or not; it is left as it is. It must have a density.
+        Simulator and networks, trained or not; it is not changed. It must have a density.
     data : dict of name to array (n, ...), or Bank
-        Simulations, as :meth:`Simulator.sample` returns them; a bank is read as a whole.
+        Simulations in the form of :meth:`Simulator.sample`; a bank is read as a whole.
     sizes : sequence of int
         Numbers of simulations to fit to, three or more to predict a gain.
     repeats : int
-        Networks of each size, two or more. Each has a seed of its own, and other simulations while
-        there are enough; those of a larger size contain those of a smaller one.
+        Number of networks of each size, two or more. Each has its own seed, and other simulations
+        while there are enough. The simulations of a larger size contain those of a smaller one.
     steps : int
-        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, of which each has
-        its own number.
+        Number of steps of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays,
+        chosen for each size.
     optimization, seed, progress : as for :meth:`AmortizedPosterior.fit`
 
     Examples

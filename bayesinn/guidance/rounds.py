@@ -40,23 +40,26 @@ _DECIDING = (
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TruncatedRounds:
-    """The posterior of one observation, from rounds of simulations closer and closer to it.
+    """The posterior of one observation, from rounds of simulations ever closer to it.
 
-    It is not amortized: ``posterior`` has learned from parameters near those of the observation
-    only, and its answers for other data are wrong.
+    It is not amortized: ``posterior`` has only learned from parameters near those of the
+    observation, and its answers for other data are wrong.
 
     Attributes
     ----------
     posterior : AmortizedPosterior, or what was passed
-        That of the last round.
+        The posterior of the last round.
     observation : dict of name to array, observables and context
     rounds : DataFrame
-        One row per round: ``simulations`` drawn; ``share`` of the prior that they were drawn from;
-        ``failed`` simulations, which others replaced; ``used``, how many of all simulations so far
-        the posterior was fitted to.
+        One row per round:
+
+        - ``simulations``: number drawn
+        - ``share``: part of the prior from which they were drawn
+        - ``failed``: number of failed simulations, which were replaced
+        - ``used``: number of all simulations so far to which the posterior was fitted
     truncation : Truncation
-        What the last round simulated from: ``contains(parameters)`` tells which parameters (n,
-        *event) were possible.
+        Region of the last round's simulations; ``contains(parameters)`` tells which parameters (n,
+        *event) lie in it.
     """
 
     posterior: FittedPosterior
@@ -71,7 +74,7 @@ class TruncatedRounds:
     def infer(
         self, *, draws: int = 1_000, seed: int = 0, predictive: bool = True
     ) -> xarray.DataTree:
-        """Return all about the observation's posterior: see :meth:`AmortizedPosterior.infer`."""
+        """Return posterior draws and all that ArviZ needs; see :meth:`AmortizedPosterior.infer`."""
         return self.posterior.infer(self.observation, draws=draws, seed=seed, predictive=predictive)
 
     def __repr__(self) -> str:
@@ -102,45 +105,45 @@ def truncated_rounds(
 ) -> TruncatedRounds:
     """Fit the posterior of one observation in rounds, each with simulations closer to it.
 
-    The first round simulates from the prior. Each other one simulates from the prior truncated to
-    where the posterior of the observation, as fitted before, has all but a small mass, and where
-    those before it had. So the posterior is fitted with the ordinary loss, to all simulations so
-    far that lie there: they are prior draws, given that they do. Context is that of the
-    observation. Deistler, Goncalves & Macke 2022, "Truncated proposals for scalable and hassle-free
+    The first round simulates from the prior. Each other round simulates from a truncated prior: the
+    region where the last posterior of the observation, and all before it, have all but a small
+    mass. All simulations so far that lie in this region are draws from the truncated prior, so that
+    the posterior is fitted to them with the ordinary loss. Context is that of the observation.
+    Deistler, Goncalves & Macke 2022, "Truncated proposals for scalable and hassle-free
     simulation-based inference" (TSNPE), arXiv:2210.04815.
 
-    The price: the result is not amortized, it holds for this observation alone; and what a round
-    cuts off by mistake doesn't come back.
+    The price: the result is not amortized, it holds for this observation alone. What a round cuts
+    off by mistake doesn't come back.
 
     Parameters
     ----------
     posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
-        Simulator and networks, trained or not; it is left as it is. Its density must be exact.
+        Simulator and networks, trained or not; it is not changed. Its density must be exact.
     observation : dict of name to array, without batch axis
-    rounds : int
-    simulations : int, in each round
+    rounds : int, number of rounds
+    simulations : int, number of simulations in each round
     mass : float
         Share of the posterior that each truncation may cut off.
     folder : path
-        Keeps the simulations of each round, a :class:`Bank` with the proposal among its attributes,
-        and its posterior. Called again with it, finished rounds are read, not repeated; ``rounds``
-        may then be larger.
+        Keeps the posterior and the simulations of each round, in a :class:`Bank` with the proposal
+        among its attributes. In a later call with this folder, finished rounds are read, not
+        repeated; ``rounds`` may then be larger.
     steps : int
-        Of each fit; by default as for :meth:`AmortizedPosterior.fit` on arrays, and so is the
-        weight decay.
+        Number of steps of each fit; by default, like the weight decay, as for
+        :meth:`AmortizedPosterior.fit` on arrays.
     seed, optimization, progress : as for :meth:`AmortizedPosterior.fit`
     check_simulator : bool
-        Whether to keep a few simulated rows in the folder, one if that takes long, and to simulate
-        those of finished rounds again, to tell that the simulator is the one that made them.
+        Whether to check that the simulator is the one that made finished rounds: a few simulated
+        rows, one if that takes long, are kept in the folder and simulated again.
 
     Raises
     ------
     InputError
-        When the folder has rounds of another observation, simulator, seed or setting; when the
+        If the folder has rounds of another observation, simulator, seed or setting; if the
         truncated prior is too small to draw from.
     BankError, SavedPosteriorError
-        When something in the folder is damaged, or made by other code of the simulator; when
-        another process writes there.
+        If something in the folder is damaged, or made by other code of the simulator; if another
+        process writes there.
 
     Examples
     --------
@@ -153,7 +156,7 @@ def truncated_rounds(
     >>> result.sample(draws=100, seed=1)["x1"].shape
     (100,)
     """
-    # The density says where to truncate the prior.
+    # The density decides where the prior is truncated.
     check_fitted(posterior, "truncated rounds", ("exact",))
     check_type(
         "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", "pass one"

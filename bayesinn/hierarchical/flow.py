@@ -19,7 +19,7 @@ PERSON = "person"
 
 
 class TwoStages(Flow):
-    """The law of the population's parameters and one person's, one after the other.
+    """The distribution of the population's parameters, then one person's.
 
     The first stage sees the summary of the set; the second the person's summary, and what the first
     one drew. Given that, all persons are independent.

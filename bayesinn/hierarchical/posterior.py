@@ -1,4 +1,4 @@
-"""The posterior of a hierarchical model: of hyperparameters, and of each person, in two stages."""
+"""The posterior of a hierarchical model in two stages: hyperparameters, then each person."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from bayesinn.summaries import DeepSet, Summary
 if TYPE_CHECKING:
     import xarray
 
-# Rows of persons and draws in one call.
+# Number of rows of persons and draws in one call.
 _ROWS_PER_CALL = 200_000
 
 
@@ -55,26 +55,26 @@ class HierarchicalPosterior(TrainedPosterior):
     these summaries; the second draws one person's parameters given that person's summary and a draw
     of the hyperparameters. Both are trained together, on sets of various sizes.
 
-    Persons are exchangeable: :meth:`sample`, :meth:`log_prob` and :func:`bayesinn.diagnose` are
+    Persons are exchangeable. :meth:`sample`, :meth:`log_prob` and :func:`bayesinn.diagnose` are
     about the population and the first person of a set, who stands for any. :meth:`sample_all` and
     :meth:`infer` are about all persons of one data set.
 
     Parameters
     ----------
     simulator : Simulator
-        Of one person, made of TensorFlow operations. In its prior, those parameters that are in
+        Simulator of one person, made of TensorFlow operations. In its prior, the parameters in
         ``group`` depend on others, such as ``"speed": lambda mean, sd: tfd.Normal(mean, sd)``.
         Numbers of trials may vary, by ``lengths``; context is that of a person.
     group : dict of one name to names of parameters
-        Who is repeated, and which parameters each has: ``{"person": ("speed", "threshold")}``. All
-        other parameters are hyperparameters, or common to all persons.
+        The repeated unit and its parameters: ``{"person": ("speed", "threshold")}``. All other
+        parameters are hyperparameters, or common to all persons.
     sizes : pair of int, the fewest and the most persons in a data set
     summary : Summary, or dict of observable to Summary
-        Of one person's data, as for :class:`AmortizedPosterior`.
+        Network for one person's data, as for :class:`AmortizedPosterior`.
     population : Summary
-        Of the set of persons' summaries; ``DeepSet(32)`` if left out.
+        Network for the set of persons' summaries; by default ``DeepSet(32)``.
     flow : Flow
-        Used in each stage; four coupling blocks if left out.
+        Flow of each stage; by default four coupling blocks.
 
     References
     ----------
@@ -132,19 +132,19 @@ class HierarchicalPosterior(TrainedPosterior):
         super().__init__(set_simulator(simulator, self.levels), summaries, stages)
 
     def sample_all(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
-        """Draw the population's parameters, and those of all persons of one data set given these.
+        """Draw the population's parameters, and given these, those of all persons of one data set.
 
         Parameters
         ----------
         data : dict of name to array (persons, ...), observables and context of each person
-            Lists of lists where numbers of trials vary.
+            Lists of lists if numbers of trials vary.
         draws, seed : int
 
         Returns
         -------
         Draws
-            Dict of parameter to array (draws, *event), or (persons, draws, *event) of those in
-            ``group``; with ``p_value`` of the data set.
+            Dict of parameter to array (draws, *event), or (persons, draws, *event) for parameters
+            in ``group``; with ``p_value`` of the data set.
         """
         observations, condition, inputs = self.encode_data(data)
         if observations.batched:
@@ -174,7 +174,7 @@ class HierarchicalPosterior(TrainedPosterior):
         progress: bool = False,
         ids: Sequence[Any] | None = None,
     ) -> xarray.DataTree:
-        """Return all about the posterior of one data set, for ArviZ.
+        """Return posterior draws of one data set, and all that ArviZ needs.
 
         Parameters
         ----------
@@ -182,12 +182,12 @@ class HierarchicalPosterior(TrainedPosterior):
         draws, seed : int
         predictive, progress : bool, as for :meth:`AmortizedPosterior.infer`
         ids : sequence of numbers or texts
-            Who the persons are, by default 0, 1, 2, ...
+            Names of the persons, by default 0, 1, 2, ...
 
         Returns
         -------
         xarray.DataTree
-            As of other posteriors; parameters in ``group`` and the data have a dimension named
+            As for other posteriors. Parameters in ``group`` and the data have a dimension named
             after it, with the ids as coordinates. The prior is that of one person.
         """
         persons = self._check_persons(data)
@@ -233,7 +233,7 @@ class HierarchicalPosterior(TrainedPosterior):
     def from_configuration(
         cls, simulator: Simulator | None, configuration: Mapping[str, Any]
     ) -> Self:
-        """Return an untrained one of this simulator with what :meth:`configuration` gave."""
+        """Return an untrained one of this simulator, from a :meth:`configuration`."""
         names = ("group", "sizes", "summaries", "population", "flow")
         return cls(require_simulator(simulator), *(configuration[name] for name in names))
 
@@ -290,7 +290,7 @@ class HierarchicalPosterior(TrainedPosterior):
         if not known or axes(data[known[0]]) > len(shapes[known[0]]) + 1:
             return check_observations(self.simulator, data)
         persons = self._check_persons(data)
-        # The places of those who are not there are filled with the last one, and not looked at.
+        # The places of missing persons are filled with the last person, and not used.
         filled = np.minimum(np.arange(self.levels.most), persons.count - 1)
         tensors = map_tensors(tf.convert_to_tensor, persons.arrays)
         arrays = persons.arrays | without_padding(self.person, tensors, tensors)

@@ -2,7 +2,7 @@
 
 - :class:`LatentMixture`: a generative classifier, with one Gaussian a class in the latent space
   (:class:`ClassNormal`), and its loss with an information bottleneck (:class:`Bottleneck`).
-- :class:`SplitLatent`: the posterior from one bijection of parameters into observables and a
+- :class:`SplitLatent`: the posterior from one bijection, of parameters into observables and a
   latent.
 - :func:`gin`, :func:`gin_image`, :class:`Spectrum`, :func:`latent_effects`,
   :func:`match_sources`: non-linear ICA with volume-preserving networks;

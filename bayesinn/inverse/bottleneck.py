@@ -1,4 +1,4 @@
-"""The information bottleneck: how much a latent mixture cares for the data, and for their class."""
+"""The information bottleneck, a balance of the density of data against their classification."""
 
 import math
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ from bayesinn.core.validation import check_number
 class Bottleneck(Recipe):
     r"""The loss :math:`\frac{2}{1 + \beta} (L_X + \beta L_Y)` of a generative classifier.
 
-    :math:`L_X = -\log p(x) / d` is the density of x (d elements) under all classes together, in
-    nats per element; :math:`L_Y = -\log p(y \mid x)` is the cross-entropy of the class, in nats.
-    They bound the information that the latent keeps about x from above, and about y from below; the
-    first needs ``noise`` on the data to be finite. A small ``beta`` gives a good density, a large
-    one good classes: log p(x | y), what is maximised without a bottleneck, is ``beta = 1 / d``.
+    :math:`L_X = -\log p(x) / d` is the loss of the density of x (d elements) under all classes
+    together, in nats per element. :math:`L_Y = -\log p(y \mid x)` is the cross-entropy of the
+    class, in nats. They bound the information that the latent keeps about x from above, and about y
+    from below; the first bound is finite only with ``noise`` on the data. A small ``beta`` gives a
+    good density, a large one good classification. ``beta = 1 / d`` is the loss without a
+    bottleneck, -log p(x | y).
 
     Parameters
     ----------
     beta : float, from 0 (the density alone) to ``math.inf`` (the classes alone)
     smoothing : float
-        Share of each label that is spread evenly over all classes; with none, means that drift
-        apart for ever are best. From then on :math:`L_Y` is at least the entropy of such a label.
+        Share of each label that is spread evenly over all classes. Without it, the best means drift
+        apart for ever; with it, :math:`L_Y` is at least the entropy of such a label.
 
     References
     ----------
@@ -69,15 +70,16 @@ class Bottleneck(Recipe):
         joint : tensor (n, k), log densities of latent and class together
         log_det : tensor (n,), log determinants of the map from events to the latent
         labels : tensor (n,), numbers of the classes
-        dimension : int
+        dimension : int, number of elements of an event
         """
         marginal = tf.reduce_logsumexp(joint, axis=1)
         classes = joint.shape[1]
         targets = (1.0 - self.smoothing) * tf.one_hot(labels, classes, dtype=joint.dtype)
         targets += self.smoothing / classes
-        # Without the log determinants, which are large: differences of classes would lose digits.
+        # Without the log determinants: they are large, and differences of classes would lose
+        # digits.
         cross_entropy = -tf.reduce_sum(targets * (joint - marginal[:, None]), axis=1)
-        # A share, because infinity by infinity is no number.
+        # A share, because infinity divided by infinity is no number.
         share = 1.0 if self.beta == math.inf else self.beta / (1.0 + self.beta)
         density = -(marginal + log_det) / dimension
         return 2.0 * ((1.0 - share) * density + share * cross_entropy)

@@ -27,9 +27,8 @@ class ClassNormal(Configured, keras.layers.Layer):
         - "free": means and scales are weights, trained with the network; log scales never fall
           below -6.
         - "batch": means and scales are those of the class in the batch, the best for the present
-          network (profile likelihood), and after training those of all data. It takes 20 or more
-          members of each class in a batch; a class with fewer than two uses the statistics of
-          earlier batches.
+          network (profile likelihood); after training, those of all data. A batch needs 20 or more
+          members of each class; a class with fewer than two uses the statistics of earlier batches.
         - "unit": means are weights, and all scales are one.
 
     References
@@ -76,9 +75,9 @@ class ClassNormal(Configured, keras.layers.Layer):
         return gaussian_log_probs(z, *(tf.cast(part, z.dtype) for part in self.parameters()))
 
     def call(self, z: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return log densities (n,) of vectors (n, d) under their classes, integers 0 to k - 1.
+        """Return log densities (n,) of vectors (n, d) under their classes.
 
-        The classes are (n,).
+        The classes are integers (n,) from 0 to k - 1.
         """
         means, log_scales = self.parameters()
         if training and self.scales == "batch":
@@ -103,7 +102,7 @@ class ClassNormal(Configured, keras.layers.Layer):
         counts = tf.reduce_sum(member, axis=0)[:, None]
         divisor = tf.maximum(counts, 1.0)
         means = tf.matmul(member, z, transpose_a=True) / divisor
-        # In two passes: the mean of squares less the square of the mean would cancel.
+        # In two passes: the mean of squares minus the square of the mean would lose digits.
         deviations = z - tf.matmul(member, means)
         variances = tf.matmul(member, deviations**2, transpose_a=True) / divisor
         smallest = tf.exp(tf.constant(2.0 * SMALLEST_LOG_SCALE, z.dtype))

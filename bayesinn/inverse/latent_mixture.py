@@ -37,31 +37,31 @@ class LatentMixture(Estimator):
     r"""The density of labelled x, :math:`p(x \mid y) = N(f(x); \mu_y, \sigma_y^2) \, |\det f'(x)|`.
 
     One bijection f serves all classes, which differ in the mean and the scale of each latent
-    element. So an element means the same for every class, Bayes' rule classifies, and vectors
-    unlike all classes have a low density. See :class:`ClassNormal` for references. Images
-    (height, width, channels) take a chain of bijections of images; z is always a vector.
+    element. So an element means the same in every class, Bayes' rule classifies, and vectors unlike
+    all classes have a low density. :class:`ClassNormal` has references. For images (height, width,
+    channels), f is a chain of bijections of images; z is always a vector.
 
     Parameters
     ----------
     chain : Bijection
-        By default that of ``flows.coupling(blocks=6)``; ActNorm may not be its last link. Units of
-        latent elements are arbitrary, unless it preserves volume: use :func:`bayesinn.inverse.gin`
-        to compare their scales.
+        By default that of ``flows.coupling(blocks=6)``. ActNorm may not be its last link. The
+        scales of latent elements are arbitrary, unless the chain preserves volume: use
+        :func:`bayesinn.inverse.gin` to compare them.
     latent : ClassNormal, by default with means and scales as free weights
     standardise : bool
-        Whether elements are first brought to mean 0 and sd 1, those of images by channel;
-        densities don't depend on it.
+        Whether elements (channels of images) are first brought to mean 0 and sd 1. Densities don't
+        depend on it.
     noise : float
         Standard deviation of Gaussian noise on the standardised data, drawn anew in every training
-        step. The density is then that of noisy data; scales can't collapse where data repeat or lie
-        on a surface.
+        step. The density is then that of noisy data, and scales can't collapse if data repeat or
+        lie on a surface.
     quantum : float
         Step width of discrete data, such as counts (1.0) or grey values. Training adds uniform
-        noise from zero to ``quantum`` in every step; the caller adds it to what :meth:`log_prob`
-        gets.
+        noise from zero to ``quantum`` in every step; add it yourself to the data for
+        :meth:`log_prob`.
     bottleneck : Bottleneck, optional
-        Train density and classification, weighted against each other, in place of log p(x | y). Not
-        for a latent with scales of the batch.
+        Balance of density and classification that is trained in place of log p(x | y). Not for a
+        latent with scales of the batch.
 
     Attributes
     ----------
@@ -147,9 +147,7 @@ class LatentMixture(Estimator):
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
     ) -> LatentMixture:
-        """Train from new initial weights, keep the best weights by validation; return the model.
-
-        The best weights are those with the best loss on a validation set.
+        """Train from new initial weights; keep the weights with the best validation loss.
 
         A loss that is not finite raises a TrainingError; the network then has the last good
         weights.
@@ -159,8 +157,8 @@ class LatentMixture(Estimator):
         x : array (n, d), or images (n, height, width, channels)
         labels : array (n,) of integers or strings
         steps, epochs, batch_size, seed, optimization, checkpoint, progress
-            See :meth:`bayesinn.AmortizedPosterior.fit`, offline; the learning rate is 2e-3 if left
-            out.
+            As for :meth:`bayesinn.AmortizedPosterior.fit`, offline; the default learning rate is
+            2e-3.
         validation : float, share of the data set aside (0.1 if left out), or other data (x, labels)
         """
         classes, arrays, held_out = split_labelled(x, labels, validation, seeds.check_seed(seed))
@@ -203,10 +201,10 @@ class LatentMixture(Estimator):
         self.classes = self._names
 
     def classify(self, x: Any) -> pd.DataFrame:
-        """Return the probability of each class for x (n, *event), a column each, by Bayes' rule.
+        """Return the probability of each class for x (n, *event), one column each, by Bayes' rule.
 
-        Classes are as frequent as in the training data; ``.idxmax(axis=1)`` is the most probable
-        one.
+        Classes are taken to be as frequent as in the training data. ``.idxmax(axis=1)`` gives the
+        most probable class.
         """
         return pd.DataFrame(
             scipy.special.softmax(self.model.joint_log_probs(x), axis=1),
@@ -214,9 +212,9 @@ class LatentMixture(Estimator):
         )
 
     def log_prob(self, x: Any, labels: Any = None) -> np.ndarray:
-        """Return log densities (n,) of x (n, *event) in nats: log p(x | label), or log p(x).
+        """Return log densities (n,) of x (n, *event), in nats.
 
-        The former is for labels (n,).
+        They are log p(x | label) with labels (n,), else log p(x).
         """
         if labels is None:
             return scipy.special.logsumexp(self.model.joint_log_probs(x), axis=1)
@@ -240,15 +238,16 @@ class LatentMixture(Estimator):
         return self.model.encode(x)
 
     def from_latent(self, z: Any) -> np.ndarray:
-        """Return x (n, *event) with latents z (n, d); they show a latent element's effect."""
+        """Return x (n, *event) with latents z (n, d), to see the effect of a latent element."""
         return self.model.decode(z)
 
     def heat_maps(self, x: Any, label: Label, other: Label) -> np.ndarray:
-        """Return what places of images x add to the log odds of two classes, (n, height, width).
+        """Return the contribution of each place of images x to the log odds of two classes.
 
-        The sum over all places is log p(label | x) - log p(other | x). Places are those of the
-        image before the end of the chain, which must be :class:`DCTPooling`; the class
-        Gaussians need unit scales. :func:`bayesinn.plots.heat_map` draws them.
+        The result is (n, height, width); its sum over all places is log p(label | x) - log p(other
+        | x). Places are those of the image before the end of the chain, which must be
+        :class:`DCTPooling`. The class Gaussians need unit scales. :func:`bayesinn.plots.heat_map`
+        draws the result.
 
         References
         ----------
@@ -300,7 +299,7 @@ class LatentMixture(Estimator):
         }
 
     def restore(self, saved: SavedModel) -> MixtureModel:
-        # Older models are of vectors.
+        # Older models are for vectors.
         with saved.reraise_as("event", "the shape of what the model was trained on"):
             shape = tuple(saved.entries.get("event", [None]))
         mean, scale = (saved.array(f"data/{part}", shape) for part in ("mean", "scale"))
@@ -325,7 +324,7 @@ class LatentMixture(Estimator):
 
     @property
     def model(self) -> MixtureModel:
-        """What was trained."""
+        """The trained model."""
         model = super().model
         assert isinstance(model, MixtureModel)
         return model

@@ -32,10 +32,10 @@ def gin(
 ) -> Bijection:
     """Return a chain of permutations and volume-preserving couplings, with log_det exactly zero.
 
-    As the chain of a :class:`LatentMixture` it shrinks some latent elements only by stretching
-    others, so the likelihood puts the variance into as few elements as the data have degrees of
-    freedom. ``hidden`` are the units of each of a block's two subnets;
-    :class:`bayesinn.bijections.VolumePreserving` explains ``clamp``, with references.
+    In a :class:`LatentMixture`, such a chain can shrink some latent elements only by stretching
+    others. So the likelihood puts the variance into as few elements as the data have degrees of
+    freedom. ``hidden`` are the units of each of a block's two subnets; ``clamp`` is explained, with
+    references, in :class:`bayesinn.bijections.VolumePreserving`.
 
     Examples
     --------
@@ -60,16 +60,16 @@ def gin_image(
 ) -> Bijection:
     """Return a volume-preserving chain for images that arrive as vectors.
 
-    Each level halves the resolution and goes on with convolutional blocks. Two blocks of dense
-    networks see the whole image at last, and leave a vector.
+    Each level halves the resolution and has convolutional blocks. Two blocks of dense networks at
+    the end see the whole image, and leave a vector.
 
     Parameters
     ----------
     shape : sequence of int, (height, width, channels) of the images
     filters : sequence of int
-        Channels of the hidden layers at each level; height and width must be divisible by two as
-        often.
-    blocks : int, convolutional blocks of each level
+        Channels of the hidden layers, one number for each level. Height and width must be divisible
+        by ``2 ** len(filters)``.
+    blocks : int, number of convolutional blocks in each level
     hidden, activation, clamp : as for :func:`gin`
 
     Examples
@@ -95,8 +95,8 @@ def gin_image(
 class Spectrum:
     """The standard deviation of each latent element within a class, most informative first.
 
-    ``values`` (d,) are root mean squares over classes, in falling order; ``order`` (d,) are their
-    latent elements.
+    ``values`` (d,) are root mean squares over classes, in decreasing order; ``order`` (d,) are the
+    numbers of their latent elements.
 
     Examples
     --------
@@ -111,7 +111,7 @@ class Spectrum:
     @classmethod
     def of(cls, scales: np.ndarray) -> "Spectrum":
         """Return the spectrum of standard deviations (k, d), such as ``model.latent_scales``."""
-        # Squares first: to pool the classes' codes would count the distances of their means as
+        # Squares first: pooled codes of all classes would count the distances of their means as
         # scatter.
         values = np.sqrt(np.mean(np.square(np.asarray(scales, float)), axis=0))
         order = np.argsort(-values, kind="stable")
@@ -138,10 +138,10 @@ class Spectrum:
 def latent_effects(model: LatentMixture, reach: float = 2.0) -> np.ndarray:
     """Return the RMS change of x (d,) as each latent element moves by ``reach`` sds from its mean.
 
-    Averaged over classes and both directions. To stretch one latent element and shrink another
-    keeps volumes, and the likelihood once the classes' scales follow: the data don't decide how
-    large the values of a :class:`Spectrum` are, one by one. Effects don't depend on it.
-    ``Spectrum.of(latent_effects(model)[None])`` sorts them.
+    It is an average over classes and both directions. Effects can be compared one by one; values of
+    a :class:`Spectrum` can't: stretching one latent element and shrinking another keeps volumes
+    and, once the classes' scales follow, the likelihood.
+    ``Spectrum.of(latent_effects(model)[None])`` sorts the effects.
 
     Examples
     --------
@@ -165,9 +165,9 @@ def latent_effects(model: LatentMixture, reach: float = 2.0) -> np.ndarray:
 class SourceMatch:
     """Agreement of learned codes with true sources, up to order, sign, scale and shift.
 
-    ``match`` (s,) is the code of each source, ``correlation`` and ``rank_correlation`` (s,) their
-    absolute Pearson and Spearman correlation, ``signs`` (s,) that of the former. Its square is the
-    share of variance that a line explains.
+    For s sources: ``match`` (s,) is the code of each source, ``correlation`` and
+    ``rank_correlation`` (s,) are the absolute Pearson and Spearman correlations, ``signs`` (s,) the
+    signs of the former. The squared correlation is the share of variance that a line explains.
     """
 
     match: np.ndarray
@@ -182,7 +182,7 @@ class SourceMatch:
 
 
 def match_sources(codes: np.ndarray, sources: np.ndarray) -> SourceMatch:
-    """Assign codes (n, c >= s) to sources (n, s) one each; maximise summed absolute correlations.
+    """Assign one code (n, c >= s) to each source (n, s): largest sum of absolute correlations.
 
     References
     ----------

@@ -24,31 +24,31 @@ from bayesinn.summaries import Identity
 class SplitLatent(AmortizedPosterior):
     r"""The posterior from a bijection :math:`[z, y] = f(x)`, parameters to latent and observables.
 
-    The forward direction is a surrogate of the simulator; the backward direction, with given
-    observables and normal latents, draws from the posterior. The simulator needs no noise, unlike
-    for a conditional flow, whose density is unbounded where data leave parameters on a curve.
-    Training, sampling and saving are those of :class:`AmortizedPosterior`; a context is the
+    The forward direction is a surrogate of the simulator. The backward direction, with given
+    observables and normal latents, draws from the posterior. The simulator needs no noise; the
+    density of a conditional flow would be unbounded if data restrict parameters to a curve.
+    Training, sampling and saving are those of :class:`AmortizedPosterior`. A context is the
     condition of the bijection.
 
     Parameters
     ----------
     simulator : Simulator
-        With observables of fixed shapes, a few numbers or statistics, all of which are predicted.
+        Its observables have fixed shapes: a few numbers or statistics, all of which are predicted.
     latent : int
-        Elements of the latent. By default the number of parameters less that of observables, and at
-        least one: correct for a simulator without noise whose observables are not redundant. With
-        noise, use the number of parameters.
+        Number of latent elements. By default the number of parameters minus that of observables, at
+        least one: correct for a simulator without noise whose observables are not redundant.
+        With noise, use the number of parameters.
     width : int
-        Of padded input and output, by default the least; more make room for more complex maps.
+        Length of padded input and output, by default the least; more allows more complex maps.
     chain : Bijection, by default :func:`default_chain`
     objective : {"mmd", "likelihood"}
-        "mmd" trains in both directions with the losses of the paper, on batches of 500 or more.
-        "likelihood" maximises the density, with observables normal around the data and padding
-        normal around zero. It is steadier and has :meth:`log_prob`, but draws scatter by
-        ``losses.observable_noise``, in standardised units. Where the density is sharp, some draws
-        diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
+        - "mmd": trains both directions with the losses of the paper, on batches of 500 or more.
+        - "likelihood": maximises the density, with observables normal around the data and padding
+          normal around zero. It is steadier and has :meth:`log_prob`, but draws scatter by
+          ``losses.observable_noise``, in standardised units. Where the density is sharp, some draws
+          diverge; a width of twice the parameters with ``padding_noise=0.1`` cured that in trials.
     losses : SplitLosses
-        Their weights, noise and kernels; with "mmd" the history has their weighted sum.
+        Weights, noise and kernels of the losses; with "mmd" the history has the weighted sum.
 
     References
     ----------
@@ -130,17 +130,17 @@ class SplitLatent(AmortizedPosterior):
     def latent(
         self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None
     ) -> np.ndarray:
-        """Return the latent (n, latent) of parameters and context (n, *event), normal overall.
+        """Return the latent (n, latent) of parameters and context (n, *event).
 
         It is standard normal over simulations.
         """
         return self._forward(parameters, context)[0].numpy()
 
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
-        """Return each loss of the "mmd" objective by :class:`SplitLosses` name, to balance weights.
+        """Return the losses of "mmd" by :class:`SplitLosses` name, to balance their weights.
 
-        ``data`` are simulations as :meth:`Simulator.sample` returns. The two MMDs are unbiased and
-        may be negative.
+        ``data`` are simulations in the form of :meth:`Simulator.sample`. The two MMDs are unbiased
+        and may be negative.
         """
         model = self.model
         batch = map_tensors(
@@ -187,8 +187,8 @@ class SplitLatent(AmortizedPosterior):
 def default_chain(blocks: int = 8, hidden: Sequence[int] = (128, 128)) -> Bijection:
     """Return random rotations and affine couplings without ActNorm, with scales from 1/e to e.
 
-    Training covers only part of the output space, sampling all of it; with larger scales, draws
-    diverge in between.
+    Training covers only part of the output space, but sampling all of it: with larger scales, draws
+    diverge outside that part.
 
     Examples
     --------

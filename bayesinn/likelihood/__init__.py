@@ -1,8 +1,8 @@
-"""Likelihoods and ratios learned from simulations; their posteriors, drawn by NUTS.
+"""Likelihoods and ratios learned from simulations; NUTS draws from their posteriors.
 
-:class:`AmortizedLikelihood` is a flow of the data given parameters, :class:`LikelihoodRatio` a
-classifier of matching pairs of them. Independent trials add up, and the prior may be another one
-than that of the training.
+:class:`AmortizedLikelihood` is a flow of the data given parameters. :class:`LikelihoodRatio` is a
+classifier of matching pairs of data and parameters. Independent trials can be combined, and the
+prior may differ from that of the training.
 """
 
 import bayesinn.core.environment  # noqa: F401

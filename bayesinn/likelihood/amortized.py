@@ -37,17 +37,17 @@ _NUMBER_OR_NONE = (float, type(None))
 class AmortizedLikelihood(LikelihoodEstimator):
     """A flow of the data given the parameters, trained on simulations (NLE).
 
-    The data are all observables side by side, as one vector: better some tens of numbers than
-    hundreds. A posterior takes seconds by NUTS, where :class:`AmortizedPosterior` takes
-    milliseconds; but trials add up, whatever their number, and the prior can be replaced. Whole
-    numbers are counts, each spread evenly over the unit interval above it.
+    The data are one vector, all observables side by side; tens of numbers are better than hundreds.
+    A posterior takes seconds by NUTS, where :class:`AmortizedPosterior` takes milliseconds. But any
+    number of trials can be combined, and the prior can be replaced. Whole numbers are counts, each
+    spread evenly over the unit interval above it.
 
     Parameters
     ----------
     simulator : Simulator
-        Of one trial. Observables of varying length or with missing values are refused.
+        Simulator of one trial. Observables of varying length or with missing values are refused.
     flow : Flow
-        With a density that is cheap; five masked autoregressive blocks if left out.
+        Flow with a cheap density; by default five masked autoregressive blocks.
 
     References
     ----------
@@ -113,14 +113,14 @@ class AmortizedLikelihood(LikelihoodEstimator):
         Parameters
         ----------
         data : dict of name to array (n, ...), observables and context
-            Of one trial each, or of a single one, without the first axis.
+            n trials, or a single trial without the first axis.
         parameters : dict of name to array (n, draws, *event) or (n, *event)
-            Without the first axis for a single trial.
+            Without the axis n for a single trial.
 
         Returns
         -------
         array (n, draws), (n,), (draws,) or a number, to match
-            -inf outside the prior's support; for counts, the log of a probability.
+            It is -inf outside the prior's support; for counts, the log of a probability.
         """
         observations = check_observations(self.simulator, data)
         values, shape = check_parameters(self.simulator, parameters, observations)
@@ -137,7 +137,7 @@ class AmortizedLikelihood(LikelihoodEstimator):
         draws: int = 1,
         seed: int = 0,
     ) -> Arrays:
-        """Draw data (n, draws, ...) for parameters (n, *event): what the simulator would return.
+        """Draw data (n, draws, ...) for parameters (n, *event), like those of the simulator.
 
         Context is (n, ...).
         """

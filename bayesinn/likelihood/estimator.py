@@ -1,4 +1,4 @@
-"""What tells how likely data are: posteriors of any number of trials, with any prior."""
+"""Estimators of the likelihood; their posteriors have any number of trials and any prior."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHECKED_DRAWS = 2_000
 
 
 class LikelihoodEstimator(Estimator):
-    """A likelihood, up to a factor that parameters don't change.
+    """A likelihood, up to a factor that doesn't depend on the parameters.
 
     An author writes :meth:`score`.
     """
@@ -37,7 +37,7 @@ class LikelihoodEstimator(Estimator):
 
     @abstractmethod
     def score(self) -> Score:
-        """Return what evaluates the trained likelihood."""
+        """Return the evaluator of the trained likelihood."""
 
     def posterior(
         self,
@@ -52,14 +52,13 @@ class LikelihoodEstimator(Estimator):
         Parameters
         ----------
         observed : dict of name to array
-            What it is asked about if nothing else is said: observables (...) as the simulator
-            declares them, or (trials, ...) of independent trials with the same parameters; context
-            without that axis.
+            The default data of the posterior: observables (...) as the simulator declares them, or
+            (trials, ...) of independent trials with the same parameters; context without that axis.
         prior : dict of TFP distributions
-            In place of the simulator's, of the same parameters, and inside its support. Where it is
-            far from the simulator's, the likelihood was never trained.
+            Prior in place of the simulator's, for the same parameters and inside its support. Far
+            from the simulator's prior, the likelihood was never trained.
         trials : int
-            Number of independent trials in each data set, where nothing is observed yet.
+            Number of independent trials in each data set, if ``observed`` is left out.
         chains : int, number of chains, 2 or more
 
         Examples
@@ -107,7 +106,7 @@ class LikelihoodEstimator(Estimator):
 
 
 def _check_prior(prior: Prior, space: ParameterSpace) -> None:
-    """Refuse a prior of other parameters, or outside the support of the one of the training."""
+    """Refuse a prior of other parameters, or outside the support of the training prior."""
     subject = "Argument 'prior'"
     if prior.event_shapes != space.event_shapes:
         raise InputError(

@@ -1,4 +1,4 @@
-"""The posterior that a likelihood and a prior give, sampled by NUTS."""
+"""The posterior from a likelihood and a prior, sampled by NUTS."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from bayesinn.spaces.parameters import ParameterSpace
 if TYPE_CHECKING:
     import xarray
 
-# Prior draws that the chains of an observation start from, and how many of them must share the
-# weight: the likelihood is tempered until they do, so that several modes are found.
+# Prior draws from which the chains of an observation start, and how many of them must share the
+# weight, for each chain: the likelihood is tempered until they do, so that several modes are found.
 _PRIOR_DRAWS = 2_048
 _STARTS_A_CHAIN = 4
-# Of each chain, whatever is asked for: R-hat of fewer draws says little.
+# Fewest draws of each chain: R-hat of fewer draws is not reliable.
 _FEWEST_STEPS = 250
-# Evaluations of the network at once.
+# Number of evaluations of the network at once.
 _ROWS_AT_ONCE = 30_000
 
 
@@ -45,16 +45,16 @@ class _Sampled(NamedTuple):
 
 
 class LikelihoodPosterior(Posterior):
-    """The posterior of parameters, given independent trials; by ``likelihood.posterior(...)``.
+    """The posterior of parameters given independent trials; made by ``likelihood.posterior(...)``.
 
-    Chains start where a tempered likelihood has its weight among prior draws; they move in the
-    unconstrained space, see :class:`bayesinn.reference.nuts.NUTS`. It has no density: that of
-    draws, up to a factor, is ``lp`` in :meth:`infer`.
+    Chains start at prior draws to which a tempered likelihood gives weight. They move in the
+    unconstrained space; see :class:`bayesinn.reference.nuts.NUTS`. There is no normalised density;
+    the unnormalised density of draws is ``lp`` in :meth:`infer`.
 
     Attributes
     ----------
     simulator : Simulator
-        Of all trials of a data set, with the prior of the posterior.
+        Simulator of all trials of a data set, with the prior of the posterior.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class LikelihoodPosterior(Posterior):
     def sample(
         self, data: Mapping[str, Any] | None = None, *, draws: int = 1_000, seed: int = 0
     ) -> Arrays:
-        """Draw from the posterior of each data set, by default of what was observed.
+        """Draw from the posterior of each data set, by default of the observed data.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class LikelihoodPosterior(Posterior):
         Returns
         -------
         dict of parameter to array (n_obs, draws, *event), or (draws, *event)
-            Of all chains in turn. A warning tells of chains that have not converged.
+            Draws of all chains in turn. A warning names chains that have not converged.
         """
         observations = self._check(data)
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
@@ -110,9 +110,9 @@ class LikelihoodPosterior(Posterior):
         predictive: bool = True,
         progress: bool = False,
     ) -> xarray.DataTree:
-        """Return all about the posterior for ArviZ, as :meth:`AmortizedPosterior.infer` does.
+        """Return posterior draws and all that ArviZ needs; see :meth:`AmortizedPosterior.infer`.
 
-        There are several chains, ``lp`` is unnormalised, and a group ``convergence`` has R-hat and
+        There are several chains; ``lp`` is unnormalised. The group ``convergence`` has R-hat and
         effective sample sizes of each parameter.
         """
         observations = self._check(data)

@@ -1,4 +1,4 @@
-"""The amortized ratio of likelihood and evidence, by a contrastive classifier."""
+"""The amortized ratio of likelihood and evidence, from a contrastive classifier."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from bayesinn.summaries import Summary
 class LikelihoodRatio(Summarised, LikelihoodEstimator):
     """The ratio of likelihood and evidence, trained as a classifier of matching pairs (NRE-C).
 
-    It has the posteriors of :class:`AmortizedLikelihood`: of any number of trials, with another
-    prior. Summary networks see the data, so that these may be images or long series; there is no
-    density of the data, and nothing to draw them from.
+    Its posteriors are those of :class:`AmortizedLikelihood`: any number of trials, and any prior.
+    Summary networks see the data, which may be images or long series. There is no density of the
+    data, and data can't be drawn.
 
     Parameters
     ----------
     simulator : Simulator
-        Of one trial.
+        Simulator of one trial.
     summary : Summary, or dict of observable to Summary
         As for :class:`AmortizedPosterior`.
-    classifier : RatioFlow
+    classifier : RatioFlow, by default one with its default settings
 
     References
     ----------
@@ -72,7 +72,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
     def from_configuration(
         cls, simulator: Simulator | None, configuration: Mapping[str, Any]
     ) -> Self:
-        """Return an untrained one with summaries and classifier as a manifest describes them."""
+        """Return an untrained ratio with summaries and classifier as a manifest describes them."""
         return cls(require_simulator(simulator), configuration["summaries"], configuration["flow"])
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
@@ -83,8 +83,8 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
     def log_ratio(self, data: Mapping[str, Any], parameters: Mapping[str, Any]) -> np.ndarray:
         """Return log p(data | parameters) / p(data), in nats.
 
-        Arguments and result are as for :meth:`AmortizedLikelihood.log_prob`; a posterior density is
-        this ratio times the prior's.
+        Arguments and result are as for :meth:`AmortizedLikelihood.log_prob`. The posterior density
+        is this ratio times the prior density.
         """
         observations, condition, _ = self.encode_data(data)
         values, shape = check_parameters(self.simulator, parameters, observations)

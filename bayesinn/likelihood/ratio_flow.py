@@ -15,18 +15,18 @@ from bayesinn.flows import Flow
 
 
 class RatioFlow(Flow):
-    """The log of p(data | parameters) / p(data), learned by telling pairs from each other (NRE-C).
+    """The log of p(data | parameters) / p(data), learned by classifying pairs (NRE-C).
 
-    Of ``classes`` parameter vectors, the network tells which one made the data, or that none did;
-    others come from other rows of the batch. Unlike that of other contrastive losses, its optimum
+    Among ``classes`` parameter vectors, the network finds the one that made the data, or that none
+    did; the others come from other rows of the batch. Unlike other contrastive losses, the optimum
     is the ratio without a factor that depends on the data.
 
     Parameters
     ----------
     hidden : sequence of int, units of hidden layers
     classes : int, 2 or more
-    odds : float, of one of them to none
-    activation : str, any that Keras knows
+    odds : float, odds that one of the vectors made the data, against none
+    activation : str, name of a Keras activation
 
     References
     ----------

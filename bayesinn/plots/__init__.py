@@ -2,11 +2,11 @@
 
 Arguments that most functions share:
 
-- ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; plain names if
-  left out.
-- ``shown``: names of the columns to draw, such as ``["rate", "beta[0]"]``; all if left out.
-- ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; a new figure if left
-  out.
+- ``labels``: labels, units and coordinates of names, such as ``simulator.labels``; by default plain
+  names.
+- ``shown``: names of the columns to draw, such as ``["rate", "beta[0]"]``; by default all.
+- ``figure``: a matplotlib Figure or SubFigure to draw into, which is returned; by default a new
+  one.
 - ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and
   of an exact or classical posterior: dicts of name to array (draws, *event), or a DataTree of
   ``posterior.infer``.

@@ -20,7 +20,7 @@ _FAR = 8.0
 def spans_decades(values: np.ndarray) -> bool:
     """Tell whether values are positive and range so far that a linear axis hides most of them.
 
-    The far end over the median: 4 for an exponential law, 10 for a standard log-normal one.
+    The far end over the median is 4 for an exponential distribution, 10 for a standard log-normal.
     """
     return bool(np.all(values > 0.0) and np.quantile(values, 0.99) > _FAR * np.median(values))
 

@@ -1,4 +1,4 @@
-"""Dependence: which pairs of parameters are correlated otherwise in the posterior than in truth."""
+"""Dependence: pairs of parameters whose posterior correlation differs from that of the truth."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from bayesinn.plots.text import inches, wrapped
 
 _MOST_PARAMETERS = 30  # names of more would not fit on a page
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
-# Frame of a pair by the grade of its error.
+# Frame of a pair, by the grade of its error.
 _FRAMES = {"outside": "-", "undecided": "--", "within": "", "": ""}
 _OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": BLACK, "linewidth": 1.6}
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
@@ -32,22 +32,20 @@ def dependence(
     errors: pd.DataFrame | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw a matrix of pairs: blue where correlation is too low, red where too high.
+    """Draw a matrix of pairs: blue if the posterior's correlation is too low, red if too high.
 
-    The correlation is the posterior's. Failing pairs are framed.
-
-    Of more than 30 parameters, those of the most extreme pairs are drawn, if none are named.
-    Numbers are excesses in standard errors; those of a correct posterior lie between -2 and 2, 19
-    times in 20. With ``errors``, see :mod:`bayesinn.plots.allowed`, they are errors of the
-    correlation, lines in the colour bar show what is allowed, and frames the grade: drawn through
-    where a pair is outside tolerance, dashed where it is undecided.
+    Failing pairs are framed. Of more than 30 parameters, those of the most extreme pairs are drawn,
+    unless ``shown`` names others. Numbers are excesses in standard errors; for a correct posterior
+    they lie between -2 and 2, 19 times in 20. With ``errors``, see :mod:`bayesinn.plots.allowed`,
+    they are errors of the correlation. Lines in the colour bar then show what is allowed, and
+    frames the grade: solid if a pair is outside tolerance, dashed if it is undecided.
     """
     names = _chosen(result, shown)
     size = len(names)
     points = 9.0 if size <= 20 else 7.5
     written = [wrapped(labels.label(name), 1.3, points) for name in names]
     cell = min(0.75, 5.2 / size)
-    # Columns have numbers where their names would need more room than there is.
+    # Columns have numbers if their names would need too much room.
     numbered = max(inches(text, points) for text in written) > 0.95 * cell
     lines = max(text.count("\n") + 1 for text in written)
     height = max(3.6, 0.6 + max(cell, (1.25 * lines + 0.3) * points / 72.0) * (size - 1))
@@ -88,7 +86,7 @@ def dependence(
 
 
 class _Errors(NamedTuple):
-    """Value and frame of each pair, and how they are shown."""
+    """Value and frame of each pair, and their look."""
 
     values: np.ndarray
     frames: list[str]
@@ -113,7 +111,7 @@ def _shown_errors(result: DependenceResult, errors: pd.DataFrame | None) -> _Err
 
 
 def _chosen(result: DependenceResult, shown: Sequence[str] | None) -> list[str]:
-    """Return the parameters to draw: if none are named, and they are many, of the worst pairs."""
+    """Return the parameters to draw; by default, if there are many, those of the worst pairs."""
     names = [result.parameters[index] for index in choose(result.parameters, shown)]
     if shown is not None or len(names) <= _MOST_PARAMETERS:
         return names

@@ -1,4 +1,4 @@
-"""Differences of distribution functions, with the band in which those of correct posteriors stay.
+"""Differences of distribution functions, with the band for correct posteriors.
 
 ``arviz_plots.plot_ecdf_pit`` simulates its band; the one of :func:`ecdf` and :func:`coverage` is
 exact.
@@ -24,7 +24,7 @@ from bayesinn.plots.panels import Panels
 from bayesinn.plots.series import decades
 from bayesinn.plots.style import BAND, DASHED, GREY, PLAIN, Canvas, band_look, styled
 
-# Lines of what is allowed are dashed.
+# Lines of allowed errors are dashed.
 _ZERO = DASHED | {"linestyle": "-", "linewidth": 0.8, "color": GREY}
 _RANK = "rank of truth / (draws+1)"
 
@@ -42,11 +42,13 @@ def ecdf(
     """Draw the ECDF of SBC, TARP or the like minus uniform; ``value`` names the axis of values.
 
     With ``errors``, see :mod:`bayesinn.plots.allowed`, lines show what is allowed, and colours the
-    grade; else a colour says whether a curve leaves the band.
+    grade. Without, a colour shows whether a curve leaves the band.
 
     A correct posterior stays within the grey band with the probability ``result.level``
-    (Saeilynoja, Buerkner & Vehtari 2022). Of ranks, a curve above zero throughout means posteriors
-    too high; below: too low; above then below: too narrow; below then above: too wide.
+    (Saeilynoja, Buerkner & Vehtari 2022). For ranks, a curve
+
+    - above zero throughout: posteriors too high; below: too low
+    - above, then below: too narrow; below, then above: too wide
     """
     points = np.pad(result.band.points, 1, constant_values=(0.0, 1.0))
     low, high = (
@@ -91,8 +93,8 @@ def coverage(
     grade.
 
     Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the
-    band runs out of its panel. The error in the titles is ``result.calibration_error``, in
-    percentage points.
+    band leaves its panel. The error in the titles is ``result.calibration_error``, in percentage
+    points.
     """
     nominal = 100.0 * result.nominal
     difference = 100.0 * (result.empirical - result.nominal[:, None])
@@ -145,11 +147,11 @@ def comparison(
 ) -> Canvas:
     """Draw the ECDF of each parameter's draws minus that of the reference draws.
 
-    Draws of one law stay within the grey band with the probability ``result.level``
-    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above then
-    below: too wide; below then above: too narrow. Its height is the probability that lies on the
-    wrong side of a value. Many parameters share an axis: the rank of the value among draws and
-    reference together.
+    Draws from the same distribution stay within the grey band with the probability ``result.level``
+    (Kolmogorov-Smirnov). A curve above zero throughout: draws too low; below: too high; above, then
+    below: too wide; below, then above: too narrow. Its height is the probability on the wrong side
+    of a value. Many parameters share an axis: the rank of the value among draws and reference
+    together.
     """
     critical = result.ks_critical
     reach = 1.1 * max(critical, np.max(result.ks))
@@ -160,7 +162,7 @@ def comparison(
         points = (
             np.linspace(0.0, 1.0, len(result.points)) if panels.stacked else result.points[:, index]
         )
-        # Of values, the outermost points, a few far draws, would stretch the axis.
+        # On an axis of values, a few far draws would stretch it.
         ends = [1, -2] if not panels.stacked and points[1] < points[-2] else [0, -1]
         low, high = points[ends]
         margin = 0.04 * (high - low) or 0.5 * abs(low) or 0.5

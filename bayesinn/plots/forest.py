@@ -17,7 +17,7 @@ from bayesinn.plots.panels import MANY, PAGE, canvas, legend_below
 from bayesinn.plots.style import BLACK, BLUE, DASHED, ORANGE, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
 
-#: label, values (n, rows), middles (rows,) and colour of one set
+#: label, values (n, rows), medians (rows,) and colour of one set
 Intervals = tuple[str, np.ndarray, np.ndarray, str]
 # inches of names, and points of their letters
 _NAMES = 2.0
@@ -37,9 +37,8 @@ def forest(
 ) -> Canvas:
     """Draw the median and the central 50 and 90 % of each parameter, given one observation.
 
-    With prior draws, values are prior standard deviations from the prior mean: one axis for
-    parameters of any unit. Parameters whose prior ranges over decades appear as their logarithms
-    there.
+    With prior draws, values are in prior standard deviations from the prior mean: one axis for
+    parameters of any unit. Parameters whose prior ranges over decades are then drawn as logarithms.
     """
     given = gather(draws, prior, reference, truth)
     if len(given.posterior) > _MOST_ROWS:
@@ -91,8 +90,8 @@ def information(
 ) -> Canvas:
     """Draw the information gain of each parameter: mean, and the central 50 and 90 % of data sets.
 
-    At zero the data say nothing about a parameter; each nat makes the posterior e times narrower
-    than the prior.
+    At zero, the data contain no information about a parameter. Each nat makes the posterior e times
+    narrower than the prior.
     """
     chosen = choose(result.columns, shown)
     names = [labels.label(result.columns[index]) for index in chosen]

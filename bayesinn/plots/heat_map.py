@@ -1,4 +1,4 @@
-"""Heat maps: images above, and below them which places speak for one class or for another."""
+"""Heat maps: images above, and below them the places that favour one class or the other."""
 
 import math
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ def heat_map(
     name: str = "log odds",
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw grey images, and what each of their places adds to a sum, on one scale for all.
+    """Draw grey images, and the contribution of each place to a sum, on one scale for all.
 
     See :meth:`bayesinn.inverse.LatentMixture.heat_maps`. Places may be larger than pixels. Contours
-    of an image lie over its map, and the sum of the map stands below.
+    of an image are drawn over its map, and the sum of the map is written below.
 
     Parameters
     ----------
     images : array (n, height, width), or with a last axis of channels, whose mean is drawn
     maps : array (n, rows, columns)
     titles : sequence of str, one for each image
-    name : str, what maps sum to
+    name : str, name of the sum of a map
     """
     images = np.asarray(images, float)
     images = images.mean(axis=-1) if images.ndim == 4 else images

@@ -30,10 +30,10 @@ def image_grid(
     Parameters
     ----------
     images : array (rows, columns, height, width), or with one channel or three (red, green, blue)
-    rows, columns : sequence of str, titles, as many as there are; none if left out
+    rows, columns : sequence of str, one title for each row or column; by default none
     limits : (low, high)
-        What is black and what is white, for all images alike. If left out, the least and the
-        greatest value of grey images, and 0 and 1 of coloured ones.
+        Values of black and white, for all images alike. By default the least and the greatest value
+        of grey images, and 0 and 1 for coloured ones.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def check_images(
 ) -> np.ndarray:
     """Return images (rows, columns, height, width[, channels]) as colours between 0 and 1.
 
-    They have three channels then.
+    The result has three channels.
     """
     images = np.asarray(images, float)
     shape = images.shape
@@ -105,10 +105,10 @@ def check_images(
 def draw_images(
     ax: Axes, images: np.ndarray, rows: Sequence[str], columns: Sequence[str], side: float
 ) -> None:
-    """Draw images (rows, columns, height, width, 3) as one picture; a side is in inches."""
+    """Draw images (rows, columns, height, width, 3) as one picture; ``side`` is in inches."""
     down, across, height, width, _ = images.shape
     gap = max(1, round(_GAP * width))
-    # One picture with white gaps: hundreds of axes would take seconds.
+    # One picture with white gaps: hundreds of axes would take seconds to draw.
     picture = np.ones((down * (height + gap) - gap, across * (width + gap) - gap, 3))
     for row, column in np.ndindex(down, across):
         top = row * (height + gap)

@@ -1,4 +1,4 @@
-"""Latent walk: what becomes of an image on a path through the latent space of its flow."""
+"""Latent walk: how an image changes on a path through the latent space of its flow."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ def latent_walk(
     limits: tuple[float, float] | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw images at positions of walks through latent space, and an effect that was measured.
+    """Draw images at positions of walks through latent space, and a measured effect.
 
     A row is a walk: another latent element, another observation, or another direction.
 
@@ -33,9 +33,9 @@ def latent_walk(
     ----------
     images : array (walks, positions, height, width), or with one channel or three
     positions : array (positions,), such as multiples of a latent code
-    rows : sequence of str, titles of walks; none if left out
-    across, upwards : str, names of what positions and effect are
-    effect : array (walks, positions), drawn below the images; none if left out
+    rows : sequence of str, titles of walks; by default none
+    across, upwards : str, names of ``positions`` and ``effect``
+    effect : array (walks, positions), drawn below the images; by default none
     limits : as for :func:`image_grid`
 
     Examples

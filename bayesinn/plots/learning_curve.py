@@ -12,12 +12,10 @@ from bayesinn.plots.style import BLUE, DASHED, RED, Canvas, styled
 def learning_curve(
     result: Advice, *, floor: float | None = None, figure: Canvas | None = None
 ) -> Canvas:
-    """Draw held-out nats by number of simulations, and what twice the last size would give.
-
-    The latter is what is expected of it.
+    """Draw held-out nats by number of simulations, and the expected nats at twice the last size.
 
     Bars are standard errors; that of the expected point is its 90 % interval. ``floor`` is the best
-    that is possible, where it is known: the expected entropy of the exact posterior, in nats.
+    possible value, if known: the expected entropy of the exact posterior, in nats.
     """
     figure = canvas(figure, 5.5, 4.1)
     table = result.table

@@ -1,7 +1,4 @@
-"""The local classifier two-sample test: its statistic, and where the posterior is off.
-
-There is a statistic at each observation.
-"""
+"""The local classifier two-sample test: its statistic at each observation; where errors are."""
 
 from collections.abc import Sequence
 
@@ -26,7 +23,7 @@ def local_c2st(
 ) -> Canvas:
     """Draw the statistic at each observation among those of correct posteriors.
 
-    A line to the right of the grey bars: the classifier tells truths from posterior draws there
+    A line to the right of the grey bars: there, the classifier tells truths from posterior draws
     better than chance.
     """
     # One scale for all panels, to compare observations.
@@ -65,12 +62,10 @@ def local_c2st_marginals(
     shown: Sequence[str] | None = None,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw where one observation's posterior is off: draws, and draws weighted by the classifier.
+    """Draw where one observation's posterior is wrong: draws, without and with classifier weights.
 
-    Both are the same draws.
-
-    Weights, probability / (1 - probability), estimate the correct density divided by this one; the
-    histograms agree where the test passes. ``draws`` are what the inverse flow makes of
+    The weights, probability / (1 - probability), estimate the correct density divided by this one.
+    The histograms agree if the test passes. ``draws`` are the inverse flow's results for
     ``result.evaluation``.
     """
     posterior = gather(draws).posterior
@@ -89,7 +84,7 @@ def local_c2st_marginals(
     panels = Panels(figure, columns, labels, shown=shown)
     for index, ax in panels:
         values = posterior[columns[index]]
-        # All draws lie in the prior's support, and so do the bins.
+        # All draws lie in the prior's support: so must the bins.
         low, high = np.quantile(values, [0.002, 0.998])
         around = low + 0.5 * max(abs(low), 2.0) * np.array([-1.0, 1.0])
         edges = np.linspace(low, high, 26) if low < high else around

@@ -17,12 +17,11 @@ def loss(
     nats: bool = True,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw the training history: ``step``, ``loss``, maybe ``val_loss`` and ``learning_rate``.
+    """Draw the training history: ``step``, ``loss``, and optionally two more columns.
 
-    These are columns; the last two are optional.
-
-    ``floor`` is the best that is possible, where it is known: for a loss in ``nats``, the expected
-    entropy of the exact posterior. Flows without invertible layers have other losses.
+    These are ``val_loss`` and ``learning_rate``. ``floor`` is the best possible value, if known:
+    for a loss in ``nats``, the expected entropy of the exact posterior. Flows without invertible
+    layers have other losses.
     """
     if not {"step", "loss"} <= set(history.columns) or history.empty:
         raise InputError(
@@ -62,8 +61,7 @@ def loss(
         )
     for best in floors:
         ax.axhline(best, label="best possible", **DASHED)
-    # The first steps may be orders of magnitude above the rest, where everything of interest
-    # happens.
+    # The first steps may be orders of magnitude above the rest, which is of interest.
     late = np.concatenate([series[len(series) // 20 :] for series in shown])
     late = late[np.isfinite(late)]
     if len(late):

@@ -30,7 +30,7 @@ def marginals(
 ) -> Canvas:
     """Draw the histogram of each parameter's posterior, given one observation.
 
-    Axes are logarithmic where the prior ranges over decades and the panel over more than one.
+    Axes are logarithmic if the prior ranges over decades and the panel over more than one.
     """
     given = gather(draws, prior, reference, truth)
     columns = list(given.posterior)
@@ -71,7 +71,7 @@ def _window(
         prior_low, prior_high = np.quantile(prior, [0.001, 0.999])
         start = min(start, max(prior_low, low - 2.0 * width))
         end = max(end, min(prior_high, high + 2.0 * width))
-    # Neither beyond the support, as far as draws show it.
+    # Nor beyond the support, as far as draws show it.
     if low < high:
         start = max(start, min(support.min(), values.min()))
         end = min(end, max(support.max(), values.max()))

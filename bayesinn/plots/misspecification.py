@@ -1,7 +1,4 @@
-"""Misspecification: MMD of observed to simulated summaries, among simulated; the test's power.
-
-The MMD is shown among those of simulated data.
-"""
+"""Misspecification: MMD of observed summaries among those of simulated data; the test's power."""
 
 from typing import Any
 
@@ -35,7 +32,7 @@ def misspecification_power(
 ) -> Canvas:
     """Draw how often data sets from alternatives are rejected, with two standard errors.
 
-    ``alternative`` says on the axis what the alternatives are: "shift of the prior mean [sd]".
+    ``alternative`` is the label of the axis, such as "shift of the prior mean [sd]".
     """
     needed = ["alternative", "size", "rejected", "standard_error", "level"]
     if power.empty or not set(needed) <= set(power.columns):
@@ -56,7 +53,7 @@ def misspecification_power(
     ax.axhline(rate, label=f"{100 * rate:.2g} % if well specified", **DASHED)
     for index, (size, rows) in enumerate(power.groupby("size", sort=False)):
         rows = rows.sort_values("alternative") if numbers else rows
-        # Sizes next to each other where alternatives have no scale of their own.
+        # Sizes are drawn beside each other if alternatives have no scale of their own.
         beside = 0.12 * (index - 0.5 * (sizes - 1))
         places = rows["alternative"] if numbers else rows["alternative"].map(names.index) + beside
         colour, marker, line = CURVES[index % len(CURVES)]

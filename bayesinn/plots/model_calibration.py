@@ -1,4 +1,4 @@
-"""Calibration of model probabilities, and which models are taken for which."""
+"""Calibration of model probabilities, and confusion of models."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from bayesinn.plots.style import CURVES, DASHED, Canvas, styled
 
 @styled
 def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None) -> Canvas:
-    """Draw the share of data sets that a model made against its probability; and the confusion.
+    """Draw the share of data sets that a model made against its probability, and the confusion.
 
     Bars are two standard errors. Correct probabilities lie on the diagonal.
     """

@@ -1,4 +1,4 @@
-"""Posteriors of many observations below each other: a panel a parameter, a row an observation."""
+"""Posteriors of many observations: one panel for each parameter, one row for each observation."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from bayesinn.plots.style import CURVES, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
 
 _ACROSS = 4
-# inches a row, and a panel at most: of more rows, names of some are left out
+# inches for a row, and for a panel at most; with more rows, some names are left out
 _ROW = 0.16
 _HIGHEST = 9.0
 _NAMES = 1.2
-# points a row, below which lines touch
+# points for a row; with fewer, lines touch
 _DENSE = 4.0
 _MOST_GROUPS = len(CURVES)
 
@@ -39,10 +39,10 @@ def observations(
     ----------
     draws : dict of name to array (n_obs, draws, *event)
         As ``posterior.sample`` returns them for several observations.
-    names : sequence of n_obs texts; numbers from 0 on if left out
+    names : sequence of n_obs texts; by default numbers from 0 on
     groups : sequence of n_obs texts, at most five different ones
-        Observations of a group stand together, in its colour.
-    by : str, what an observation is: "patient"
+        Observations of a group are drawn together, in its colour.
+    by : str, name of an observation, such as "patient"
 
     Examples
     --------
@@ -125,7 +125,7 @@ def _draw(
         places = np.flatnonzero(np.array(kinds) == kind)
         low, lower, middle, upper, high = ends[:, places]
         colour, marker, _ = CURVES[kind]
-        # Lines that touch each other would make a dark area.
+        # Lines that touch would make a dark area.
         outer = colour if room > _DENSE else tint(colour, 0.25)
         ax.hlines(places, low, high, color=outer, linewidth=width)
         ax.hlines(places, lower, upper, color=tint(colour, 0.55), linewidth=3.0 * width)

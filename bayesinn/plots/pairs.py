@@ -1,4 +1,4 @@
-"""Pair plot of one posterior: ArviZ draws the pairs, into axes of ours."""
+"""Pair plot of one posterior; ArviZ draws the pairs into our axes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ MOST_COLUMNS = 12  #: more are illegible on one page
 _BY_ITSELF = 8  # columns that are drawn if none are named
 _MOST_LINES = 2  # breaks of lines in a label
 _MOST_DRAWN = 2000  # enough for a contour, and for points
-# Points of letters in panels wider than so many inches.
+# Size of letters in points, for panels wider than these inches.
 _LETTERS = ((1.6, 10.0), (1.1, 9.0), (0.8, 8.0), (0.0, 7.0))
 
 
@@ -39,12 +39,13 @@ def pairs(
 ) -> Canvas:
     """Draw each pair of parameters, each parameter on the diagonal, and correlations above it.
 
-    The regions of highest density hold 50 and 90 % of the draws; orange outlines enclose those of
-    the reference, and prior draws are grey points. Without ``contours``, and where parameters do
-    not vary or determine each other, the draws are points too. Parameters whose prior ranges over
-    decades appear as their logarithms. ``shown`` names the columns to draw, such as ``["rate",
-    "beta[0]"]``, at most 12. If it is left out, and there are more than 8: the 8 of the strongest
-    correlations, which the title names.
+    - Regions of highest density hold 50 and 90 % of the draws. Orange outlines enclose those of the
+      reference; grey points are prior draws.
+    - Draws are points if ``contours`` is False, or if parameters do not vary or determine each
+      other.
+    - Parameters whose prior ranges over decades are drawn as logarithms.
+    - ``shown`` names the columns to draw, such as ``["rate", "beta[0]"]``, at most 12. By default
+      all up to 8; else the 8 with the strongest correlations, which the title names.
     """
     given = gather(draws, prior, reference, truth)
     logs = [name for name in given.posterior if given.spans_decades(name)]
@@ -63,7 +64,7 @@ def pairs(
     called = [labels.label(name) for name in names]
     title = []
     if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
-        # Long labels would take the room of the panels: these have numbers.
+        # Long labels would take the room of the panels, which have numbers instead.
         short = called = [f"{index}" for index in range(1, size + 1)]
         title = [f"{index}: {text}" for index, text in enumerate(texts, 1)]
     if strongest:
@@ -82,7 +83,7 @@ def pairs(
         if column > row:
             _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
             continue
-        # Numbers and labels on the outside only.
+        # Numbers and labels only on the outside.
         _set_ticks(ax, pitch, letters - 1.0, across=row == size - 1, upwards=column == 0)
         across = names[column]
         if column == row:
@@ -98,7 +99,7 @@ def pairs(
 
 
 def _in_words(correlations: Sequence[tuple[str, str, float]], called: Mapping[str, str]) -> str:
-    """Name pairs of columns, as they are called in the figure, with their correlations."""
+    """Name pairs of columns, as in the figure, with their correlations."""
     return ", ".join(
         f"{called[one]} and {called[other]} {_signed(value)}" for one, other, value in correlations
     )

@@ -1,7 +1,7 @@
 """Posterior predictive: data simulated from posterior draws, against the observation.
 
-``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands and know neither padding
-nor channels.
+``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands, and support neither
+padding nor channels.
 """
 
 import numpy as np
@@ -43,21 +43,20 @@ def posterior_predictive(
 
     Parameters
     ----------
-    draws : array (draws, steps)
-        (draws, steps, channels), (draws, elements) or (draws,), NaN where there is padding.
-        One simulation from each posterior draw; or a DataTree of ``posterior.infer`` of one
-        observation, and ``name``.
+    draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
+        One simulation from each posterior draw, NaN for padding. Or a DataTree of
+        ``posterior.infer`` for one observation, and ``name``.
     observed : array of the shape of one simulation
-        NaN where nothing was observed; a DataTree has it.
+        NaN where nothing was observed. A DataTree already has it.
     times : array (steps,) of numbers or dates
-        The coordinate of the DataTree or in ``labels`` if left out, or 0, 1, 2, ...
-    time_label : what the steps are
-        With unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``.
-    series : whether the second axis of ``draws`` is time
-        For bands; otherwise, intervals of each element.
-        If left out: bands where there are times, channels or more than 8 elements.
-    logarithmic : whether the vertical axis is
-        Linear around zero if there are values of zero or less.
+        By default the coordinate of the DataTree or of ``labels``, else 0, 1, 2, ...
+    time_label : str, name of the steps with unit
+        In place of the coordinate's: ``"time [days]"``, ``"trial"``.
+    series : bool, whether the second axis of ``draws`` is time
+        True draws bands, False intervals of each element. By default bands if there are times,
+        channels or more than 8 elements.
+    logarithmic : bool, whether the vertical axis is logarithmic
+        It is linear around zero if there are values of zero or less.
     """
     if isinstance(draws, xarray.DataTree):
         draws, observed, labels = _from_tree(draws, observed, name, labels)
@@ -126,7 +125,7 @@ def _from_tree(
 def _arrays(
     draws: np.ndarray, observed: np.ndarray | None, name: str, times: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return simulations and observation, checked; the observation is NaN if it was not given."""
+    """Return simulations and observation, checked; the observation is NaN if not given."""
     values = np.asarray(draws, dtype=float)
     seen = (
         np.full(values.shape[1:], np.nan) if observed is None else np.asarray(observed, dtype=float)

@@ -1,7 +1,7 @@
 """Posterior predictive checks: statistics of the observation among those of its replications.
 
-``arviz_plots.plot_ppc_tstat`` computes one statistic of data, while the result holds many, computed
-and judged.
+``arviz_plots.plot_ppc_tstat`` computes one statistic from data; the result here holds many, already
+computed and judged.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from bayesinn.plots.panels import Panels, bare
 from bayesinn.plots.style import DASHED, PLAIN, Canvas, band_look, styled
 from bayesinn.plots.text import wrapped
 
-#: Statistics in the observable's own unit; the others have none.
+#: Statistics in the unit of the observable; the others have no unit.
 _WITH_UNIT = frozenset({"value", "mean", "standard deviation", "minimum", "maximum"})
 
 

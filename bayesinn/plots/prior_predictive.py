@@ -14,7 +14,7 @@ from bayesinn.plots.style import BLUE, DASHED, ORANGE, PLAIN, Canvas, styled, ti
 
 _MOST_PANELS = 40
 _SHARES = (0.98, 0.9, 0.5)
-# Largest over median size, as far out as 1 in 100: 4 for a Gaussian, 13 for a standard log-normal.
+# Largest over median size, except for 1 in 100: 4 for a Gaussian, 13 for a standard log-normal.
 _HEAVY_TAIL = 30.0
 
 
@@ -33,23 +33,24 @@ def prior_predictive(
 ) -> Canvas:
     """Draw one observable of many simulations from the prior.
 
-    Numbers, and vectors of up to eight, appear as histograms; longer vectors, series, and whatever
-    has a coordinate, as quantile bands over steps, one panel a channel, with a few simulations;
-    anything with more axes (images) as the histogram of all its values.
+    - numbers, and vectors of up to eight: histograms
+    - longer vectors, series, and data with a coordinate: quantile bands over steps, one panel for
+      each channel, with a few simulations
+    - data with more axes (images): the histogram of all values
 
     Parameters
     ----------
-    values : array (n,)
-        (n, elements), (n, steps), (n, steps, channels) or (n, ...), NaN for padding and failures.
+    values : array (n,), (n, elements), (n, steps), (n, steps, channels) or (n, ...)
+        NaN for padding and failures.
     observed : array of the shape of one simulation
-    trajectories : number of simulations to draw among the bands
-    times : array (steps,) of numbers or dates; the coordinate in ``labels``
-        Or 0, 1, 2, ..., if left out.
-    time_label : what the steps are
-        With unit, in place of the coordinate's: ``"time [days]"``, ``"trial"``.
-    logarithmic : whether values get a logarithmic axis
-        Linear around zero where some are zero or less.
-        If left out: where they range over several orders of magnitude.
+    trajectories : int, number of simulations drawn over the bands
+    times : array (steps,) of numbers or dates
+        By default the coordinate of ``labels``, else 0, 1, 2, ...
+    time_label : str, name of the steps with unit
+        In place of the coordinate's: ``"time [days]"``, ``"trial"``.
+    logarithmic : bool, whether values get a logarithmic axis
+        It is linear around zero if some values are zero or less. By default if they range over
+        several orders of magnitude.
     """
     values = np.asarray(values, dtype=float)
     shape = values.shape[1:]
@@ -104,13 +105,13 @@ def _bands(
     heavy: bool,
 ) -> None:
     curves = bands(ax, steps, part, _SHARES)
-    # Those with most steps: a series of one step is no line.
+    # Simulations with most steps: a series of one step is no line.
     longest = part[np.argsort(-np.isfinite(part).sum(axis=1), kind="stable")[:trajectories]]
     for index, row in enumerate(longest):
         ax.plot(steps, row, color=ORANGE, linewidth=0.9, label=None if index else "examples")
     observed_points(ax, steps, observed, size=4.0)
     if heavy:
-        # Bands and lines decide, not the one simulation that goes farthest.
+        # Bands and lines decide, not the one extreme simulation.
         logarithmic_axis(ax, "y", np.append(longest, curves))
 
 
@@ -120,7 +121,7 @@ def _histogram(ax: Axes, part: np.ndarray, observed: np.ndarray, heavy: bool) ->
     edges = bin_edges(known)
     whole = bool(np.all(known == np.round(known)) and edges[1] - edges[0] == 1.0)
     if heavy and not whole:
-        # Equal bins on the axis that is drawn.
+        # Equal bins on the drawn axis.
         linear = linear_width(known)
         inner, outside = (np.log, np.exp) if linear is None else (np.arcsinh, np.sinh)
         ends = np.array([known.min(), known.max()])

@@ -1,4 +1,4 @@
-"""Recovery: posteriors against the truth, how much they learn, and how far they are from it."""
+"""Recovery: posteriors against the truth, how much they learn, and how far off they are."""
 
 from collections.abc import Sequence
 
@@ -30,8 +30,8 @@ def recovery(
     """Draw the posterior of each data set, as median and interval, against the truth.
 
     Only the first ``most`` data sets are drawn, so that intervals stay apart; numbers in titles use
-    all of them. Axes are logarithmic where truths range over decades, and have no numbers where
-    there are many panels.
+    all of them. Axes are logarithmic if truths range over decades, and have no numbers if there are
+    many panels.
     """
     panels = Panels(figure, result.columns, labels, height=2.6, shown=shown)
     values = (result.truth, result.median, result.lower, result.upper)
@@ -59,7 +59,7 @@ def recovery(
             ax.tick_params(
                 which="both", left=False, bottom=False, labelleft=False, labelbottom=False
             )
-        # A few very long intervals run out of the panel instead of squeezing all others flat.
+        # A few very long intervals leave the panel: they would squeeze all others flat.
         low = min(truth.min(), np.quantile(lower, 0.02))
         high = max(truth.max(), np.quantile(upper, 0.98))
         if spans_decades(result.truth[:, index]) and low > 0.0:
@@ -83,11 +83,15 @@ def contraction(
 
     The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian
     workflow in cognitive science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior
-    variance, the z-score (posterior mean - truth) / posterior standard deviation. Between the
-    dashed lines, data identify the parameter on the right and say little on the left. Many beyond
-    them on the right: posteriors overfit, sure and wrong; on the left: the prior conflicts with the
-    truth. Of correct and nearly normal posteriors, 5 % are. Arrows are points outside of the panel.
-    Of many parameters, intervals of both are drawn in one row each.
+    variance; the z-score is (posterior mean - truth) / posterior standard deviation.
+
+    - Between the dashed lines: on the right, data identify the parameter; on the left, they say
+      little.
+    - Many beyond them: on the right, posteriors overfit, sure and wrong; on the left, the prior
+      conflicts with the truth. Of correct and nearly normal posteriors, 5 % lie there.
+
+    Arrows are points outside of the panel. For many parameters, intervals of both numbers are drawn
+    in one row each.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk = 1.0 - result.standard_deviation**2 / varies

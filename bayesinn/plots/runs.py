@@ -18,9 +18,9 @@ from bayesinn.plots.style import BARS, CURVES, PLAIN, Canvas, styled
 def losses(
     histories: Mapping[str, pd.DataFrame], *, nats: bool = True, figure: Canvas | None = None
 ) -> Canvas:
-    """Draw the losses of several trainings by name: on held-out rows where there are any.
+    """Draw the losses of several trainings by name; those on held-out rows if there are any.
 
-    Columns of a history are ``step``, ``loss`` and maybe ``val_loss``.
+    Columns of a history are ``step``, ``loss`` and optionally ``val_loss``.
     """
     _check_count("histories", len(histories))
     figure = canvas(figure, 7.0, 4.1)
@@ -55,10 +55,10 @@ def overlay(
     labels: Labels = PLAIN,
     figure: Canvas | None = None,
 ) -> Canvas:
-    """Draw the posteriors that several runs give for one observation over each other.
+    """Draw the posteriors of several runs for one observation over each other.
 
-    ``draws`` has for each run, by name, a dict of name to array (draws, *event); parameters that
-    not all of them have are left out.
+    ``draws`` maps the name of each run to a dict of name to array (draws, *event). Parameters that
+    not all runs have are left out.
 
     >>> values = np.random.default_rng(1).normal(size=(2, 500))
     >>> len(overlay({"a": {"rate": values[0]}, "b": {"rate": values[1]}}).axes)

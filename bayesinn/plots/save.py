@@ -21,7 +21,7 @@ from bayesinn.plots.style import Canvas
 RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
 WRITER = "bayesinn"  #: in every picture, as the software that made it
 _FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
-# The same picture is the same file.
+# The same picture gives the same file.
 _NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
 
 
@@ -80,7 +80,7 @@ def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str
     # Only whole figures can be written.
     while isinstance(figure, SubFigure):
         figure = figure.figure
-    # Labels that are no proper formulas appear as written, so that no typo costs a report.
+    # Labels that are not valid formulas appear as written, so that no typo costs a report.
     parser = MathTextParser("path")
     for text in figure.findobj(Text):
         try:

@@ -34,12 +34,12 @@ def sbc_histogram(
     a slope: shifted. The grey area holds each single bar with the probability ``result.level``
     (Talts et al. 2018, arXiv:1804.06788).
 
-    With ``errors``, see :mod:`bayesinn.plots.allowed`, curves show the histograms with the shift
-    and spread that are allowed, and colours the grade.
+    With ``errors``, see :mod:`bayesinn.plots.allowed`, curves show the histograms with the largest
+    allowed shift and spread, and colours the grade.
     """
     expected = result.expected_counts
     share = expected / result.simulations
-    # Bins differ by one rank where L + 1 does not divide; one common area for all is easier to
+    # Bins differ by one rank if their number does not divide L + 1; one common area is easier to
     # read.
     ends = np.divide(stats.binom.interval(result.level, result.simulations, share), expected)
     low = float(np.min(ends))

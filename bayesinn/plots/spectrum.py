@@ -20,8 +20,8 @@ def spectrum(
 
     See :func:`bayesinn.inverse.gin`.
 
-    Elements before the drop carry information, those after it noise; without a drop, nothing tells
-    them apart. A dict of several spectra is drawn into one figure, without the drops.
+    Elements before the drop carry information, those after it noise. Without a drop, they can't be
+    told apart. A dict of several spectra is drawn into one figure, without the drops.
     """
     named = values if isinstance(values, Mapping) else {"": values}
     spectra = {name: np.sort(value, axis=None)[::-1].astype(float) for name, value in named.items()}

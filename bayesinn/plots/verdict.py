@@ -1,4 +1,4 @@
-"""The verdict as a picture: each check's interval of error, over its tolerance."""
+"""The verdict as a picture: each check's interval of error, in units of its tolerance."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from bayesinn.plots.text import wrapped
 #: inches, narrow enough for a phone
 _WIDTH = 4.8
 _ROW = 0.36
-# Tolerances that the axis shows at least and at most; what lies beyond has an arrow.
+# Least and largest range of the axis in tolerances; what lies beyond has an arrow.
 _LEAST = 1.6
 _MOST = 3.0
 # Inches of text beside the panel, and points of its second line.
@@ -26,11 +26,11 @@ _SMALL = 7.5
 
 
 class Judged(Protocol):
-    """What is drawn of a diagnosis."""
+    """The parts of a diagnosis that are drawn."""
 
     @property
     def verdict(self) -> pd.DataFrame:
-        """One row a check, see :attr:`bayesinn.diagnosis.Diagnosis.verdict`."""
+        """One row for each check, see :attr:`bayesinn.diagnosis.Diagnosis.verdict`."""
 
     @property
     def decides(self) -> str:
@@ -39,12 +39,12 @@ class Judged(Protocol):
 
 @styled
 def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None = None) -> Canvas:
-    """Draw a row for each check that was judged: its largest error, over what is allowed.
+    """Draw a row for each check that was judged: its largest error, in units of its tolerance.
 
     A check is within tolerance if its interval lies between the lines at -1 and 1, outside if it
-    lies beyond for sure, and else undecided; colour, marker and the sign before its name tell
-    which. Intervals that leave the panel end in arrows. Below the panel stands what would decide
-    the undecided ones. A check without a size of error shows what it found in words.
+    certainly lies beyond, else undecided; colour, marker and the sign before its name show which.
+    Intervals that leave the panel end in arrows. The text below says what would decide the
+    undecided checks. A check without a size of error shows its result in words.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def shares(table: pd.DataFrame) -> np.ndarray:
 
 
 def write_size(row: Mapping[str, Any]) -> str:
-    """Write how large an error is, beside what is allowed."""
+    """Write the size of an error, beside what is allowed."""
     low, high = sorted((abs(row["lower"]), abs(row["upper"])))
     low = 0.0 if row["lower"] < 0.0 < row["upper"] else low
     between = f"{low:.2g} to {high:.2g}" if np.isfinite(high) else f"at least {low:.2g}"
@@ -109,7 +109,7 @@ def write_size(row: Mapping[str, Any]) -> str:
 
 
 def write_what(row: Mapping[str, Any], labels: Labels) -> str:
-    """Write which error it is, and of which column."""
+    """Write the kind of an error, and its column."""
     column = str(row["column"])
     pair = " x ".join(map(labels.label, column.split(" x ")))
     return str(row["measure"]) if column in TOGETHER else f"{row['measure']}, {pair}"

@@ -1,6 +1,6 @@
 """Estimates without a density: means, covariances and quantiles of posteriors, at once.
 
-:class:`PointEstimator` trains one network on summaries of the data. What it estimates is a list of
+:class:`PointEstimator` trains one network on summaries of the data. It learns a list of
 :class:`Estimate`: :class:`Moments`, :class:`Mean` and :class:`Quantiles`. Each has a proper score,
 whose expectation is smallest where the estimate is exact.
 """

@@ -1,4 +1,4 @@
-"""What can be estimated: a network's outputs, a proper score of them, and what they mean."""
+"""Properties of posteriors to estimate: network outputs, their proper score, their meaning."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from bayesinn.flows.latents.gaussian_mixture import floored
 from bayesinn.points.vector import ParameterVector
 from bayesinn.simulation.simulator import Arrays
 
-# Of the prior's standard deviation: far above what any posterior has.
+# In standard deviations of the prior: far above what any posterior has.
 _LARGEST_LOG_SCALE = 20.0
 
 
 class Result(NamedTuple):
     """Arrays (n, *axes, *event) by parameter, with the names and coordinates of the axes, if any.
 
-    What is not ``by_parameter`` has names of its own, and no axes of events.
+    A result that is not ``by_parameter`` has names of its own, and no axes of events.
     """
 
     values: Arrays
@@ -36,14 +36,14 @@ class Result(NamedTuple):
 
 
 class Estimate(Recipe, ABC):
-    """A property of posteriors, told by outputs (n, size) of a network for n data sets.
+    """A property of posteriors, computed from outputs (n, size) of a network for n data sets.
 
     An author derives a frozen dataclass and writes :meth:`size`, :meth:`score` and :meth:`read`.
-    True parameters come as vectors (n, d) of unit scale: ``plain``, linear in the parameters, and
-    ``squeezed``, in which heavy tails are compressed.
+    True parameters come as vectors (n, d) of unit scale, in two forms: ``plain`` is linear in the
+    parameters; ``squeezed`` compresses heavy tails.
     """
 
-    #: Names of what :meth:`read` returns.
+    #: Names of the results of :meth:`read`.
     names: ClassVar[tuple[str, ...]]
 
     @abstractmethod
@@ -52,7 +52,7 @@ class Estimate(Recipe, ABC):
 
     @abstractmethod
     def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
-        """Return the score (n,) of outputs (n, size) for true parameters: the lower, the better."""
+        """Return the score (n,) of outputs (n, size) for true parameters; lower is better."""
 
     @abstractmethod
     def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
@@ -61,7 +61,7 @@ class Estimate(Recipe, ABC):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Mean(Estimate):
-    """Posterior means, by the squared error: for many parameters, or where sds don't matter.
+    """Posterior means, by the squared error: for many parameters, or if sds don't matter.
 
     Examples
     --------
@@ -85,8 +85,8 @@ class Mean(Estimate):
 class Moments(Estimate):
     """Posterior means, standard deviations and covariances, by the Gaussian log score.
 
-    It is proper for the first two moments of any posterior, Gaussian or not. There are as many
-    outputs as distinct covariances: for more than 50 numbers, or so, use :class:`Mean`.
+    The score is proper for the first two moments of any posterior, Gaussian or not. The number of
+    outputs grows as that of covariances: for more than about 50 numbers, use :class:`Mean`.
 
     References
     ----------
@@ -133,8 +133,8 @@ class Moments(Estimate):
         size = int((np.sqrt(9 + 8 * total) - 3) / 2)
         mean, triangle = tf.split(outputs, [size, total - size], axis=-1)
         root = tfp.math.fill_triangular(triangle)
-        # Scales have a floor: without noise in the data, the score would have no bound. They have
-        # a ceiling for observations so far from simulations that precisions would be zero.
+        # Scales have a floor: without noise in the data, the score would have no bound. They have a
+        # ceiling: precisions of observations far from the simulations would be zero.
         log_scales = tf.minimum(floored(tf.linalg.diag_part(root)), _LARGEST_LOG_SCALE)
         diagonal = tf.exp(-log_scales)
         return mean, tf.linalg.set_diag(root, diagonal)

@@ -37,19 +37,19 @@ _SIMULATIONS = 2_000
 class PointEstimator(Summarised):
     """Posterior means, covariances and quantiles of any observation, without a posterior.
 
-    A network learns them from simulations, each by a proper score. It is smaller than a flow,
-    learns faster, and knows nothing else: there is no density, and there are no draws. Integers may
-    have fractional means; their quantiles are whole.
+    A network learns each of them from simulations by a proper score. It is smaller than a flow and
+    learns faster, but there is no density, and there are no draws. Integers may have fractional
+    means; their quantiles are whole.
 
     Parameters
     ----------
     simulator : Simulator
     summary : Summary, or dict of observable to Summary
-        As for :class:`AmortizedPosterior`; without losses of its own. What is left out, and how it
-        is trained, is as the simulator recommends.
+        As for :class:`AmortizedPosterior`, but without losses of its own. By default it is what the
+        simulator recommends, like the settings of training.
     estimates : sequence of Estimate
-        What to estimate. A mean is that of :class:`Moments` or of :class:`Mean`.
-    hidden : sequence of int, units of the hidden layers of the network of all estimates
+        Estimates to learn. The mean is that of :class:`Moments` or of :class:`Mean`.
+    hidden : sequence of int, units of the hidden layers of the network for all estimates
 
     References
     ----------
@@ -84,7 +84,7 @@ class PointEstimator(Summarised):
         own = simulator.recommended.summary if summary is None else summary
         summaries = choose_summaries(simulator, own).networks
         if summary is None and any(network.trained_first for network in summaries.values()):
-            # Recommended for posteriors alone.
+            # Recommended only for posteriors.
             summaries = choose_summaries(simulator, None).networks
         refuse_trained_first(summaries)
         super().__init__(simulator, summaries, flow)
@@ -116,12 +116,14 @@ class PointEstimator(Summarised):
         Returns
         -------
         xarray.DataTree
-            A group for each result: ``mean`` and ``standard_deviation``, datasets of the
-            parameters; ``covariance``, a matrix of all their numbers; ``quantiles``, with a
-            dimension ``level`` (``level_`` if a parameter has that name). Several observations have
-            a dimension ``observation``. In
-            ``sample_stats`` is ``out_of_distribution_p``, the p-value of the observation: below
-            0.01, estimates are extrapolations.
+            One group for each result, and the p-value. Several observations have a dimension
+            ``observation``.
+
+            - ``mean``, ``standard_deviation``: datasets of the parameters
+            - ``covariance``: a matrix of all their numbers
+            - ``quantiles``: with a dimension ``level`` (``level_`` if a parameter has that name)
+            - ``sample_stats``: ``out_of_distribution_p``, the p-value of the observation; below
+              0.01, estimates are extrapolations
         """
         observations, condition, inputs = self.encode_data(data)
         compared = np.asarray(self.model.network.compared(condition))
@@ -132,21 +134,21 @@ class PointEstimator(Summarised):
     def calibration(
         self, data: Mapping[str, Any] | None = None, simulations: int = _SIMULATIONS, seed: int = 0
     ) -> pd.DataFrame:
-        """Return how good estimates are on simulations, with a row for each number.
+        """Return how good estimates are on simulations, one row for each number.
 
         Parameters
         ----------
         data : dict of name to array (n, ...)
-            Simulations that it was not trained on; fresh ones if left out.
+            Simulations that it was not trained on; by default fresh ones.
         simulations, seed : int
             Number of fresh simulations, and their seed.
 
         Returns
         -------
         DataFrame
-            ``explained``, the share of the variance that the mean explains; ``z_mean`` and
-            ``z_sd``, the mean and sd of (truth - mean) / sd, 0 and 1 if both are correct; and for
-            each level of quantiles, ``below 0.25``, the share of true values below it.
+            - ``explained``: share of the variance that the mean explains
+            - ``z_mean``, ``z_sd``: mean and sd of (truth - mean) / sd; 0 and 1 if both are correct
+            - ``below 0.25``, one for each level of quantiles: share of true values below it
         """
         if data is None:
             count = check_integer("Argument 'simulations'", simulations, least=2)

@@ -1,4 +1,4 @@
-"""The network of point estimates: summaries of the data in, what estimates are read from out."""
+"""The network of point estimates: summaries of the data in, outputs for all estimates out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PointFlow(Flow):
     ----------
     estimates : sequence of Estimate
     hidden : sequence of int, units of the hidden layers
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     """
 
     nats = False

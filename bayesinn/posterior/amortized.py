@@ -27,31 +27,34 @@ class AmortizedPosterior(TrainedPosterior):
     ----------
     simulator : Simulator
     summary : Summary, or dict of observable to Summary
-        One network for several observables, such as ``{"cases, deaths": ConvLSTM(64)}``, sees them
-        side by side, as channels; a network that isn't in a dict sees all observables so. What is
-        left out is chosen by what the simulator declares, and training prints why: observables with
-        coordinates, lengths, or (steps, channels) are taken for series and get ``ConvLSTM``, those
-        of as many steps side by side; other vectors get ``MLP``; up to 20 numbers, 8 of a series,
-        are left as they are; (height, width, channels) gets ``ConvImage``. Pass ``DeepSet`` or
-        ``SetTransformer`` for exchangeable data, ``Transformer`` for steps at times of their own,
-        and a network of yours for more axes.
+        A network outside a dict sees all observables side by side, as channels. In a dict, a
+        network sees its own observable, or several: ``{"cases, deaths": ConvLSTM(64)}``. Where none
+        is given, the declared observables decide, and training prints why:
+
+        - up to 20 numbers, or 8 of a series: left as they are
+        - series (with coordinates, with lengths, or (steps, channels)): ``ConvLSTM``; series of as
+          many steps are seen side by side
+        - other vectors: ``MLP``
+        - (height, width, channels): ``ConvImage``
+
+        Pass ``DeepSet`` or ``SetTransformer`` for exchangeable data, ``Transformer`` for steps at
+        irregular times, and your own network for more axes.
     flow : Flow
-        If left out, four coupling blocks of an affine map and a spline; for more than 30
-        parameters, six affine ones. For a parameter that is an image, pass
-        ``bi.flows.image(shape=...)``.
+        By default four coupling blocks of an affine map and a spline; for more than 30 parameters,
+        six affine blocks. For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
     networks : int
-        Number of summary networks and flows of equal shape that are trained on the same
-        simulations, each for itself; the posterior is the mean of their densities. Several overfit
-        less than one and take as many times longer to train. If left out, three for up to 200,000
-        stored simulations, else one.
+        Number of networks (summaries and flow) of equal shape, trained independently on the same
+        simulations. The posterior is the mean of their densities. Several overfit less than one;
+        training takes as many times longer. By default three for up to 200,000 stored simulations,
+        else one.
 
     Attributes
     ----------
     history : DataFrame
         One row per epoch of the last training: step, loss, learning rate, failed simulations, and
         val_loss if there was a validation set. The loss is the mean of -log q(parameters | data) in
-        nats, on the parameters' own scale; it may be negative, and it can't get below the
-        posterior's expected entropy. Flows that declare ``nats = False`` have losses of their own.
+        nats, on the parameters' own scale. It may be negative; it can't fall below the expected
+        entropy of the posterior. Flows that declare ``nats = False`` have losses of their own.
 
     Examples
     --------
@@ -123,7 +126,7 @@ class AmortizedPosterior(TrainedPosterior):
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained posterior with the same networks, parameters, data.
 
-        Where the user left out the number of networks, it becomes that of the start.
+        If the user left out the number of networks, the number of the start is used.
         """
         subject = "Argument 'start_from'"
         example = "load a saved one with bi.load(folder)"

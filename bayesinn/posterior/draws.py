@@ -11,11 +11,11 @@ FLAG_LEVEL = 0.01
 def simulated(
     predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
 ) -> dict[str, np.ndarray] | None:
-    """Return finite data (draws, ...) simulated from posterior draws; None if faulty or under two.
+    """Return finite data (draws, ...) simulated from posterior draws; None if faulty or too few.
 
-    Observed data (...) are NaN where there is padding. ``on_nonfinite`` is the simulator's policy.
-    With "redraw" the prior excludes what the simulator can't simulate; the few posterior draws that
-    lie there are left out. With "raise" they are a fault.
+    Fewer than two are too few. Observed data (...) are NaN where there is padding. ``on_nonfinite``
+    is the simulator's policy. With "redraw" the prior excludes what the simulator can't simulate;
+    the few posterior draws that lie there are left out. With "raise" they are a fault.
     """
     rows = [
         np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1)
@@ -28,19 +28,19 @@ def simulated(
 
 
 class Draws(dict[str, np.ndarray]):
-    """A dict of name to draws (n_obs, draws, *event); (draws, *event) for one without batch axis.
+    """A dict of name to draws (n_obs, draws, *event), with p-values of the observations.
 
-    The latter is for one observation.
+    For one observation without batch axis, draws are (draws, *event).
 
     Attributes
     ----------
     p_value : array (n_obs,), or a number
-        How typical the observation is of the simulations that the network was trained on.
+        How typical the observation is among the training simulations.
     unusual : array (n_obs,) of names, or a name
-        In what it is least typical; see :class:`bayesinn.posterior.typicality.Reference`.
+        The quantity in which it is least typical; see
+        :class:`bayesinn.posterior.typicality.Reference`.
     out_of_distribution : boolean array (n_obs,), or a bool
-        Whether the p-value is below 0.01: the posterior is then an extrapolation, and not to be
-        trusted.
+        Whether the p-value is below 0.01. The posterior is then an extrapolation: don't trust it.
     """
 
     def __init__(

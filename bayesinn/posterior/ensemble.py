@@ -17,26 +17,25 @@ from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 
-# Weights of an ensemble of ten settle to 1e-3 in half as many.
+# Weights of an ensemble of ten settle to 1e-3 in half this number.
 _ITERATIONS = 500
 
 
 class Ensemble(Joined, Posterior):
-    """The mixture of posteriors of one simulator, such as networks trained with other seeds.
+    """The mixture of posteriors of one simulator, such as networks trained with different seeds.
 
-    Its density is the exact mixture density; its score on average is no worse than the mean of its
-    members' scores (Jensen's inequality). Where members disagree, see :meth:`disagreement`, the
-    networks have not learned the posterior: draws come with a warning there.
+    Its density is the exact mixture density. Its average score is no worse than the mean of its
+    members' scores (Jensen's inequality). Where members disagree, the networks have not learned the
+    posterior, and draws come with a warning; see :meth:`disagreement`.
 
     Parameters
     ----------
     posteriors : sequence of Posterior
     weights : sequence of float, or "validation"
-        Of the members, equal if left out; they are divided by their sum. "validation" makes them
-        proportional to exp(-loss), with the least loss on held-out simulations that the history of
-        a member has: e times smaller for a nat more. Give all members the same ``validation`` to
-        :meth:`fit`, as they would differ by chance otherwise. :meth:`weighted` finds the weights
-        that are best on simulations.
+        Weights of the members, divided by their sum; by default equal. "validation" makes them
+        proportional to exp(-loss), where loss, in nats, is the least validation loss in a member's
+        history. Fit all members with the same ``validation``: otherwise they differ by chance.
+        :meth:`weighted` finds the weights that are best on simulations.
 
     References
     ----------
@@ -105,10 +104,10 @@ class Ensemble(Joined, Posterior):
 
     @classmethod
     def weighted(cls, posteriors: Sequence[Posterior], data: Mapping[str, Any]) -> "Ensemble":
-        """Return the ensemble whose mixture is densest, on average, at parameters of simulations.
+        """Return the ensemble whose weights are best: largest mean log density of true parameters.
 
-        ``data`` are simulations that no member was trained on, as :meth:`Simulator.sample` returns
-        them; some hundreds will do. Every member must have a density.
+        ``data`` are simulations in the form of :meth:`Simulator.sample`, on which no member was
+        trained; some hundreds are enough. Every member must have a density.
         """
         ensemble = cls(posteriors)
         arrays = check_simulations(ensemble.simulator, data, "Simulations")
@@ -131,13 +130,13 @@ class Ensemble(Joined, Posterior):
     @classmethod
     def from_members(cls, members: Sequence[Posterior], entries: Mapping[str, Any]) -> Self:
         ensemble = cls(members, entries["weights"])
-        # To the last bit, which dividing by their sum once more may change.
+        # As saved, to the last bit: dividing by the sum once more may change it.
         ensemble.weights = np.asarray(entries["weights"], float)
         return ensemble
 
     @property
     def density(self) -> str | None:
-        """Whether there are "exact" densities, "costly" ones, or none (None): as of all members."""
+        """None if a member has no density, "costly" if one is costly, else "exact"."""
         kinds = {member.density for member in self.posteriors}
         return next((kind for kind in (None, "costly") if kind in kinds), "exact")
 
@@ -146,9 +145,9 @@ class Ensemble(Joined, Posterior):
     ) -> dict[str, np.ndarray]:
         """Draw (n_obs, draws, *event) of each parameter, each draw from a member at random.
 
-        Without the first axis for one observation without batch axis. Where all members tell how
-        typical observations are, the draws have ``p_value``, ``unusual`` and
-        ``out_of_distribution``, as those of a trained posterior. A warning says if members
+        For one observation without batch axis, draws are (draws, *event). If all members have
+        p-values of observations, the draws have ``p_value``, ``unusual`` and
+        ``out_of_distribution``, like those of a trained posterior. A warning is given where members
         disagree.
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
@@ -160,7 +159,7 @@ class Ensemble(Joined, Posterior):
         return answer(values, given.typicality, observations.batched)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
-        """Return the log density of the mixture, with shapes as of its members, in nats."""
+        """Return the log density of the mixture in nats; shapes are those of the members."""
         if self.density is None:
             return super().log_prob(parameters, data)
         observations = check_observations(self.simulator, data)
@@ -169,7 +168,7 @@ class Ensemble(Joined, Posterior):
         return mixed if observations.batched else mixed[0]
 
     def given(self, data: Mapping[str, Any] | Observations) -> Mixed:
-        """Return the mixture for these data: what its members need of them is computed once."""
+        """Return the mixture for these data; what its members need of them is computed once."""
         observations = check_observations(self.simulator, data)
         used = np.flatnonzero(self.weights)
         members = [self.posteriors[number].given(observations) for number in used]
@@ -180,8 +179,8 @@ class Ensemble(Joined, Posterior):
     ) -> dict[str, np.ndarray]:
         """Return the share of each parameter's variance that lies between members, (n_obs, *event).
 
-        Zero where all have the same mean, near one where they exclude each other; more than 0.2
-        says that the networks have not learned the posterior there.
+        Zero if all have the same mean, near one if they exclude each other. More than 0.2 means
+        that the networks have not learned the posterior there.
         """
         observations = check_observations(self.simulator, data)
         shares = self.given(observations).disagreement(draws, seed)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class Posterior(Protocol):
     """A posterior for every observation of a simulator, whoever made it.
 
-    A class that derives from it needs a ``simulator`` and :meth:`sample`; the rest has defaults.
-    What has densities says so in :attr:`density`, and has :meth:`log_prob`. A function that draws
-    is a posterior by :class:`bayesinn.SampledPosterior`.
+    A derived class needs a ``simulator`` and :meth:`sample`; the rest has defaults. A posterior
+    with densities declares so in :attr:`density`, and has :meth:`log_prob`.
+    :class:`bayesinn.SampledPosterior` makes a posterior of a function that draws.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class Posterior(Protocol):
     """
 
     simulator: Simulator
-    #: A row per epoch of a training, with its loss; None where there was none.
+    #: One row per epoch of a training, with its loss; None without a training.
     history: pd.DataFrame | None = None
 
     @abstractmethod
@@ -56,7 +56,8 @@ class Posterior(Protocol):
         Parameters
         ----------
         data : dict of name to array (n_obs, ...), observables and context
-        draws, seed : int
+        draws : int, number of draws for each observation
+        seed : int
 
         Returns
         -------
@@ -70,7 +71,7 @@ class Posterior(Protocol):
 
     @property
     def density(self) -> str | None:
-        """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None)."""
+        """Kind of density of :meth:`log_prob`: "exact", "costly", or None without one."""
         return None
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
@@ -87,26 +88,26 @@ class Posterior(Protocol):
     ) -> Mapping[str, np.ndarray]:
         """Return the parameters of the highest density: maximum a posteriori.
 
-        The density is that of :meth:`log_prob`, on the parameters' own scale; in other units, such
-        as the logarithm of a rate, the highest point is another one. From the best draws, gradients
-        lead uphill. Of a posterior with several modes it says where the highest is, and
-        nothing of the others.
+        The density is that of :meth:`log_prob`, on the parameters' own scale; on another scale,
+        such as the logarithm of a rate, the highest point is elsewhere. Gradient ascent starts from
+        the best draws. Of several modes, only the highest is returned.
 
         Parameters
         ----------
         data : as for :meth:`sample`
-        draws, seed : int, draws to start from
+        draws : int, number of draws among which starting points are chosen
+        seed : int
 
         Returns
         -------
         dict of parameter to array (n_obs, *event), or (*event)
-            Of a trained posterior they are :class:`~bayesinn.posterior.Draws`, with ``p_value``,
+            A trained posterior returns :class:`~bayesinn.posterior.Draws`, with ``p_value``,
             ``unusual`` and ``out_of_distribution`` for each observation.
 
         Raises
         ------
         InputError
-            Where the density has no gradients: of integers, of functions, or if it costs much.
+            If the density has no gradients (integers, functions), or if it is costly.
 
         Examples
         --------
@@ -141,24 +142,26 @@ class Posterior(Protocol):
         predictive: bool = True,
         progress: bool = False,
     ) -> xarray.DataTree:
-        """Return all about the posterior of ``data``, observations as in :meth:`sample`, for ArviZ.
+        """Return posterior draws and all that ArviZ needs; ``data`` is as for :meth:`sample`.
 
         Parameters
         ----------
         predictive : bool
-            Whether to simulate data from each draw, which takes long where simulations do; left out
-            where there is no function to simulate with.
+            Whether to simulate data from each draw, which takes long with a slow simulator; left
+            out without a function to simulate with.
         progress : bool
-            Whether to show how far such simulations in worker processes have come.
+            Whether to show how far worker processes are with these simulations.
 
         Returns
         -------
         xarray.DataTree
-            Groups posterior, prior, posterior_predictive, observed_data, constant_data (context)
-            and sample_stats (log density ``lp``, where there is one that costs little;
-            ``out_of_distribution_p`` of the observation, where the simulations of a training are
-            known), with one chain. Units and labels are attributes of the variables. Several
-            observations have a dimension ``observation``.
+            With one chain; several observations have a dimension ``observation``. Units and labels
+            are attributes of the variables. Groups:
+
+            - posterior, prior, posterior_predictive, observed_data
+            - constant_data: the context
+            - sample_stats: log density ``lp``, if it costs little; ``out_of_distribution_p`` of the
+              observation, if the simulations of a training are known
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
         observations = check_observations(self.simulator, data)
@@ -179,10 +182,10 @@ class Posterior(Protocol):
         )
 
     def given(self, data: Mapping[str, Any] | Observations) -> Given:
-        """Return the posterior of these data (n_obs, ...), to be asked more than once."""
+        """Return the posterior of these data (n_obs, ...), for repeated use."""
         arrays = check_observations(self.simulator, data).arrays
         return Given(self.simulator, self.sample, self.log_prob, arrays)
 
     def about(self) -> dict[str, str]:
-        """Return in words what a report says of it, by heading."""
+        """Return what a report says about the posterior: texts by heading."""
         return {"Posterior": type(self).__name__}

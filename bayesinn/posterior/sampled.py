@@ -1,4 +1,4 @@
-"""Posteriors that are a function which draws."""
+"""Posteriors that are made of a function which draws."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -24,13 +24,13 @@ class SampledPosterior(Posterior):
         Takes observables and context by name, arrays (n_obs, ...), a number of draws and a seed.
         Returns draws by parameter, arrays (n_obs, draws, *event), the same for the same seed.
     log_prob : function ``(parameters, data)``
-        Takes what ``sample`` returns and takes; returns exact log densities (n_obs, draws), in
-        nats. Left out, what needs densities is absent from a diagnosis.
+        Takes draws as ``sample`` returns them, and the data; returns exact log densities (n_obs,
+        draws), in nats. If left out, a diagnosis leaves out what needs densities.
 
     Raises
     ------
     InputError
-        When asked, for draws and densities of other names or shapes, or not finite.
+        On use, if draws or densities have wrong names or shapes, or are not finite.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class SampledPosterior(Posterior):
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return log densities (n_obs, draws) of parameters (n_obs, draws, *event), in nats.
 
-        Without the first axis for one observation without batch axis.
+        One observation without batch axis has no axis n_obs.
         """
         if self._log_prob is None:
             return super().log_prob(parameters, data)

@@ -1,4 +1,4 @@
-"""What sees data through summary networks: a posterior, a ratio, a comparison of models."""
+"""Estimators that see data through summary networks: posteriors, ratios, comparisons of models."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from bayesinn.summaries import Summary
 
 
 class Summarised(Estimator):
-    """An estimator with summary networks, and a flow of something given their features.
+    """An estimator with summary networks, and a flow that is conditioned on their features.
 
-    It knows how typical an observation is of the simulations of training.
+    It also measures how typical an observation is among the training simulations.
     """
 
     schema: ClassVar[Mapping[str, Any]] = SCHEMA
@@ -66,7 +66,7 @@ class Summarised(Estimator):
 
     @property
     def reference(self) -> Reference:
-        """What observations are compared with to tell how typical they are."""
+        """What observations are compared with, to measure how typical they are."""
         _ = super().model
         assert self._reference is not None
         return self._reference
@@ -91,9 +91,9 @@ class Summarised(Estimator):
         return {**self.model.arrays(), **reference}
 
     def check_rows(self, model: PosteriorModel, rows: Arrays) -> None:
-        """Refuse parameters outside the prior's support: they would be moved to its edge unseen.
+        """Refuse parameters outside the prior's support, which the prior can't have drawn.
 
-        The prior can't have drawn them.
+        They would silently be moved to its edge.
         """
         space = model.parameters
         outside = ~space.possible(rows).numpy()

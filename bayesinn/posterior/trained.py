@@ -44,10 +44,10 @@ class TrainedPosterior(Summarised, Posterior):
         -------
         Draws
             Dict of parameter to array (n_obs, draws, *event), or (draws, *event) for one
-            observation without batch axis, all inside the prior's support; with ``p_value``,
-            ``unusual`` and ``out_of_distribution`` for each observation. Draws that lie too far out
-            are put back, in each unconstrained element, to twice as far from the centre as any of
-            8,192 prior draws; :meth:`log_prob` knows nothing of that.
+            observation without batch axis; with ``p_value``, ``unusual`` and
+            ``out_of_distribution`` for each observation. All draws lie inside the prior's support.
+            Draws that lie too far out are put back, in each unconstrained element, to twice as far
+            from the centre as any of 8,192 prior draws; :meth:`log_prob` ignores that.
         """
         observations, condition, inputs = self.encode_data(data)
         return self._draw(observations.batched, condition, inputs, draws, seed)
@@ -58,17 +58,16 @@ class TrainedPosterior(Summarised, Posterior):
         Parameters
         ----------
         parameters : dict of name to array (n_obs, draws, *event)
-            As :meth:`sample` returns, or (n_obs, *event).
-            Without the first axis for one observation without batch axis.
+            As :meth:`sample` returns, or (n_obs, *event); without n_obs for one observation without
+            batch axis.
         data : dict of name to array (n_obs, ...)
 
         Returns
         -------
         array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats, exact
-            -inf outside the support.
-            For integer parameters it is a probability, by quadrature over the interval that stands
-            for the integer. With more than three integers, for which that takes too long, an
-            InputError is raised.
+            It is -inf outside the support. For integer parameters it is a probability: the integral
+            over the interval that stands for the integer. More than three integers raise an
+            InputError, as that would take too long.
         """
         observations, condition, _ = self.encode_data(data)
         return self._log_prob(parameters, observations, condition)
@@ -79,16 +78,16 @@ class TrainedPosterior(Summarised, Posterior):
 
     @property
     def density(self) -> str | None:
-        """Whether :meth:`log_prob` has "exact" densities, "costly" ones, or none (None).
+        """Kind of density of :meth:`log_prob`, that of the flow: "exact", "costly" or None.
 
-        The flow has, with at most three integers.
+        More than three integers have none.
         """
         if self.trained:
             return self.evaluator.density
         return density_of(self.flow, layout_of(self.simulator.prior).integers)
 
     def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
-        """Return the posterior of these data: what is needed of them is computed once."""
+        """Return the posterior of these data; what it needs of them is computed once."""
         observations = check_observations(self.simulator, data)
         return TrainedGiven(self.simulator, self.evaluator, self.reference, observations)
 

@@ -14,8 +14,8 @@ from bayesinn.posterior import damage
 from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.simulation.simulations import take
 
-#: Statistics, in the order of the columns of ``Reference.held_out``: what an observation is
-#: unusual in, for people who have never read of them.
+#: Statistics, in the order of the columns of ``Reference.held_out``: in what an observation is
+#: unusual, for readers who don't know them.
 STATISTICS = (
     "learnt features",
     "values together",
@@ -26,7 +26,7 @@ STATISTICS = (
 )
 
 _MOST_AXES = 64
-# Fewer simulations than this for each axis, and the axis is mostly noise.
+# With fewer simulations for each axis, the axis is mostly noise.
 _SIMULATIONS_PER_AXIS = 10
 # Relative to the longest axis: shorter ones are rounding errors of 32-bit networks.
 _SHORTEST_AXIS = 1e-3
@@ -35,10 +35,9 @@ _SHORTEST_AXIS = 1e-3
 class Typicality(NamedTuple):
     """How typical observations are of the simulations that a network was trained on.
 
-    P-values (n,) and, as the reason, the most extreme of ``STATISTICS`` (n,); a number and a name
-    of one observation. ``smallest`` is the p-value that no observation can fall below, however odd,
-    with so few simulations. ``reason`` says of one observation which factor would make it typical,
-    see :func:`bayesinn.explain_unusual`.
+    For n observations, or one: p-values (n,), and as the reason the most extreme of ``STATISTICS``
+    (n,). ``smallest`` is the smallest possible p-value with this number of simulations. ``reason``
+    says which factor would make one observation typical; see :func:`bayesinn.explain_unusual`.
     """
 
     p_value: Any
@@ -47,7 +46,7 @@ class Typicality(NamedTuple):
     reason: str = ""
 
     def row(self, index: int) -> Typicality:
-        """Return that of one observation."""
+        """Return the typicality of one observation."""
         return Typicality(float(self.p_value[index]), str(self.unusual[index]), self.smallest)
 
     @property
@@ -71,45 +70,44 @@ class Typicality(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Simulated observations that new ones are compared with, by six statistics.
+    """Simulated observations with which new ones are compared, by six statistics.
 
-    Each gives the share of held-out simulations that are at least as extreme. The smallest share is
-    ranked among those of held-out simulations in turn; the mean logarithm of all six shares orders
-    equal ones. The statistics overlap: Bonferroni would halve the rate of false alarms and the
-    power. Observation and simulations are exchangeable if the model is correct, so that the rank is
-    a p-value: never too small. It is at least ``smallest``.
+    Each statistic gives the share of held-out simulations that are at least as extreme. The
+    smallest share is ranked among those of held-out simulations; the mean logarithm of all six
+    shares breaks ties. The statistics overlap: Bonferroni would halve the rate of false alarms, and
+    the power. Observation and simulations are exchangeable if the model is correct, so that the
+    rank is a p-value: never too small. It is at least ``smallest``.
 
     learnt features
         Distance in the space of the flow's condition (summaries and context), which training made
-        sensitive to what parameters change: Mahalanobis' along the leading principal components,
-        and all that lies outside them in units of what simulations have there.
+        sensitive to the parameters. It is a Mahalanobis distance along the leading principal
+        components; outside them, all components together have one scale, from simulations.
     values together
-        The same distance among the standardised inputs: a network may squash whatever parameters do
-        not explain. Exchangeable elements enter by their mean and sd, which know neither order nor
-        padding.
+        The same distance among the standardised inputs: a network may suppress what parameters do
+        not explain. Exchangeable elements enter by their mean and sd, which don't depend on order
+        or padding.
     largest value
-        Largest absolute value among the standardised inputs: one wrong number does not move a
-        distance in hundreds.
+        Largest absolute value among the standardised inputs: one wrong number does not change a
+        distance in hundreds of dimensions.
     order in time, gap in time
-        What boosted trees think of each series in time that learned to tell simulations from the
-        same ones in a wrong order, or with a gap of zeros, such as at the peak. Where scatter is
-        large, these look typical to distances.
+        Output of boosted trees for each time series. They learned to tell simulations from the same
+        ones in a wrong order, or with a gap of zeros, such as at the peak. If scatter is large,
+        distances don't see such damage.
     overall size
-        The same for all data, context included, of which one variable, or all observables, are ten
-        times too large or too small.
+        Output of such trees for all data, context included: they learned cases in which one
+        variable, or all observables, are ten times too large or too small.
 
-    A prior that allows for wild scatter makes nearly any data typical, however wrong they are. With
-    the dispersion psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, as
-    an outbreak that began earlier: by the exact evidence, a wrong unit is only 12 times as likely
-    as none; 15 % of simulations times 0.1 or 10 are flagged there, 97 % or more of those of a
-    pharmacokinetic model. Several data sets together are tested by
-    :func:`bayesinn.misspecification`.
+    If the prior allows extreme scatter, nearly any data are typical, even wrong ones. With the
+    dispersion psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, like an
+    outbreak that began earlier: by the exact evidence, a wrong unit is only 12 times as likely as
+    none. Of simulations times 0.1 or 10, 15 % are flagged there, and 97 % or more for a
+    pharmacokinetic model. :func:`bayesinn.misspecification` tests several data sets together.
 
-    One half of the simulations gives means, orthonormal axes, sds along each and then outside of
-    them, and trees. The other gives ``held_out`` (m, 6), the sorted columns of statistics, and
-    ``scores`` (m,), sorted: the number of simulations at least as extreme (itself included), by the
-    statistic for which they are fewest, and as a fraction what decides between equal ones. Flags
-    for each input, in alphabetical order, tell what is ``pooled`` and what a ``series``.
+    One half of the simulations gives means, orthonormal axes, sds along each and outside of them,
+    and trees. The other half gives ``held_out`` (m, 6), the sorted columns of statistics, and
+    ``scores`` (m,), sorted. A score is the number of simulations at least as extreme (itself
+    included), by the statistic for which they are fewest, plus a fraction that breaks ties.
+    ``pooled`` and ``series`` are flags for each input, in alphabetical order.
 
     References
     ----------

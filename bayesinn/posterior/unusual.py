@@ -10,21 +10,21 @@ from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.spaces.observations import check_observations
 
-#: What units differ by, in the order in which they are tried: powers of ten, then those of time.
+#: Factors between units, in the order in which they are tried: powers of ten, then units of time.
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
-#: P-value from which on an observation counts as typical.
+#: Smallest p-value with which an observation counts as typical.
 _TYPICAL = 0.05
 
 
 def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
-    """Say for each observation that is out of distribution which factor would make it typical.
+    """Find the factor that would make an observation typical, for each that is out of distribution.
 
-    Each observable, and all together, is multiplied and divided by factors that units differ by.
-    A text is empty where the observation is typical; where no factor explains it, it says so.
+    Each observable, and all together, are multiplied and divided by factors between common units.
 
     Returns
     -------
-    list of text, one for each observation
+    list of text, one for each observation; empty if the observation is typical
+        A text also says if no factor explains the observation.
 
     Examples
     --------

@@ -1,12 +1,13 @@
 """Exact or classical posteriors, for comparison.
 
-:func:`importance` weighs prior draws by their likelihood, :func:`tempered_smc` is for many
-parameters and sharp likelihoods, :func:`exact_draws` takes the best exact method that a simulator
-allows. :func:`refine` goes from an amortized posterior to the exact one. :class:`NUTS` samples any
-density that has a gradient.
+- :func:`importance` weights prior draws by their likelihood.
+- :func:`tempered_smc` is for many parameters and sharp likelihoods.
+- :func:`exact_draws` takes the best exact method that a simulator allows.
+- :func:`refine` goes from an amortized posterior to the exact one.
+- :class:`NUTS` samples any density that has a gradient.
 
-Without a likelihood, the classics are here to compare with: :func:`rejection_abc`,
-:func:`smc_abc`, :func:`synthetic_likelihood` and :func:`kde_mcmc`, each of one observation.
+Without a likelihood, compare with classical methods for one observation: :func:`rejection_abc`,
+:func:`smc_abc`, :func:`synthetic_likelihood` and :func:`kde_mcmc`.
 
 Vectors (n, d) are unconstrained parameters, as
 :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.

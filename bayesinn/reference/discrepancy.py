@@ -21,9 +21,9 @@ from bayesinn.spaces.parameters import ParameterSpace
 #: A function of observables (n, ...) and context by name: summaries (n, k).
 Summaries = Callable[[Arrays], np.ndarray]
 
-#: Prior draws that are simulated first.
+#: Number of prior draws that are simulated first.
 PILOT = 2_000
-# Of a normal law, the mean absolute deviation from the median in its standard deviations.
+# Mean absolute deviation from the median of a normal distribution, in its standard deviations.
 _SD_OF_DEVIATION = 1.4826
 
 
@@ -38,7 +38,7 @@ class Discrepancy:
     parameters, distances : of the pilot, arrays (m, *event) by name and (m,)
     observation : dict of arrays (1, ...), the data that were observed
     observed : array (k,), their summaries
-    simulations : int, so far
+    simulations : int, number so far
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Importance sampling from the prior: exact in the limit, with an effective sample size.
+"""Importance sampling from the prior: exact in the limit.
 
-The latter says how close it is.
+The effective sample size says how close the result is.
 """
 
 import functools
@@ -22,9 +22,9 @@ from bayesinn.spaces.observations import check_one_observation
 
 _DRAWS = 1_000_000
 _CHUNK = 100_000
-# A draw with a smaller weight, relative to the heaviest, can't change any table.
+# A draw with a smaller weight, relative to the largest, can't change any table.
 _LEAST_LOG_WEIGHT = -30.0
-# Standard deviations from fewer draws are off by more than 3 %.
+# With fewer draws, standard deviations are off by more than 3 %.
 _LEAST_EFFECTIVE_SIZE = 500
 
 
@@ -32,9 +32,10 @@ _LEAST_EFFECTIVE_SIZE = 500
 class ImportancePosterior:
     """Weighted prior draws that represent a posterior.
 
-    Draws are ``parameters``, arrays (m, *event) by name, with ``weights`` (m,) that sum to one.
-    ``effective_size`` is the number of independent draws as precise, ``log_evidence`` the log of
-    the prior mean of the likelihood.
+    - ``parameters``: dict of name to array (m, *event)
+    - ``weights`` (m,): they sum to one
+    - ``effective_size``: number of independent draws that are as precise
+    - ``log_evidence``: log of the prior mean of the likelihood
     """
 
     parameters: Arrays
@@ -53,9 +54,9 @@ class ImportancePosterior:
 def importance(
     simulator: Simulator, data: Mapping[str, Any], *, draws: int = _DRAWS, seed: int = 0
 ) -> ImportancePosterior:
-    """Weigh prior draws by likelihood, given one observation and a simulator's ``log_likelihood``.
+    """Weight prior draws by the simulator's ``log_likelihood``, given one observation.
 
-    A million prior draws suffice for few parameters: look at ``effective_size``.
+    A million prior draws are enough for few parameters: look at ``effective_size``.
     """
     check_integer("Argument 'draws'", draws)
     log_likelihood = likelihood_of(simulator)
@@ -88,7 +89,7 @@ def importance(
     values = {
         name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names
     }
-    # No draw has a weight where the data are impossible under all of them.
+    # No draw has a weight if the data are impossible under all of them.
     effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
     log_evidence = float(logsumexp(log_sums) - np.log(draws))
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
@@ -97,9 +98,9 @@ def importance(
 def check_log_likelihood(
     found: Any, parameters: Mapping[str, Any], subject: str, *, nan: bool = False
 ) -> np.ndarray:
-    """Return log likelihoods (n,) of parameters (n, *event), double; refuse what can't be some.
+    """Return log likelihoods (n,) of parameters (n, *event) in double precision, checked.
 
-    NaN is impossible, -inf, if ``nan`` allows it.
+    NaN is refused; if ``nan``, it means impossible, -inf.
     """
     values = np.asarray(found, np.float64)
     count = len(next(iter(parameters.values())))
@@ -129,7 +130,7 @@ def likelihood_of(
 ) -> Callable[..., Any]:
     """Return the log likelihood, by default that of a simulator; raise InputError if it has none.
 
-    The function can be a key: one that is not hashable is wrapped.
+    A function that is not hashable is wrapped, so that the result can be a key.
     """
     if log_likelihood is not None and not callable(log_likelihood):
         raise InputError(
@@ -153,13 +154,10 @@ def likelihood_of(
 def exact_draws(
     simulator: Simulator, data: Mapping[str, Any], *, draws: int = 20_000, seed: int = 0
 ) -> Arrays | None:
-    """Draw (draws, *event) from the exact posterior of one observation; return None if unknown.
+    """Draw (draws, *event) from the exact posterior of one observation; None without exact answer.
 
-    It is unknown where there is no exact answer.
-
-    The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood.
-    Where only a few draws would carry all the weight, as with many parameters, there is a warning
-    and no result.
+    The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood. If
+    only a few draws have all the weight, as with many parameters, there is a warning and no result.
     """
     check_one_observation(simulator, data)
     if simulator.exact is not None:

@@ -1,4 +1,4 @@
-"""KDE-MCMC: the likelihood of a series is a kernel density of the values of simulated ones."""
+"""KDE-MCMC: the likelihood of a series is a kernel density of simulated values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 #: A function of observables and context (n, ...) by name: points (n, points, d).
 Points = Callable[[Arrays], np.ndarray]
 
-# Standard deviations of a normal law between its quartiles.
+# Distance of the quartiles of a normal distribution, in standard deviations.
 _QUARTILES_APART = 1.349
 
 
@@ -32,23 +32,23 @@ def kde_mcmc(
     steps: int = 1_000,
     seed: int = 0,
 ) -> SimulatedPosterior:
-    """Draw from the posterior of one observation whose values are taken as independent draws.
+    """Draw from the posterior of one observation, whose values are taken as independent draws.
 
-    Their density is that of a Gaussian kernel around the values of simulated series, with
-    Silverman's bandwidth. The order of a series is lost, and the kernel widens its density: the
-    answer is exact for independent values alone, and many of them. That is how agent-based models
-    of economics are fitted, against which Shiono (2021) compares amortized inference.
+    Their density is that of Gaussian kernels around the values of simulated series, with
+    Silverman's bandwidth. The order of a series is lost, and the kernels widen the density: the
+    answer is exact only for many independent values. Agent-based models of economics are fitted
+    like this; Shiono (2021) compares it with amortized inference.
 
     Parameters
     ----------
     simulator : Simulator with continuous parameters
     data : dict of name to array, one observation and its context
     points : function of observables and context (n, ...) by name, to an array (n, points, d)
-        By default the steps along the first axis of all observables, which have equally many, each
-        a point of all their numbers.
-    replicates : int, simulated series for each estimate
-    chains : int
-    steps : int, of each chain, after a warm-up of half as many
+        By default the steps along the first axis of all observables: their numbers must be equal,
+        and each step is one point.
+    replicates : int, number of simulated series for each estimate
+    chains : int, number of chains
+    steps : int, steps of each chain, after a warm-up of half as many
     seed : int
 
     References
@@ -108,13 +108,13 @@ def _checked(points: Points, data: Arrays) -> np.ndarray:
 
 
 def _moments(points: Points, data: Arrays) -> np.ndarray:
-    """Return quartiles (n, 3 d) of the points of data sets: what chains start by."""
+    """Return quartiles (n, 3 d) of the points of data sets, by which chains choose their start."""
     found = np.quantile(_checked(points, data), [0.25, 0.5, 0.75], axis=1)
     return np.moveaxis(found, 0, 1).reshape(found.shape[1], -1)
 
 
 def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
-    """Return log densities (chains,) of the points observed, of kernels on those simulated."""
+    """Return log densities (chains,) of the observed points, under kernels on simulated points."""
     first = next(iter(data.values()))
     rows = {name: value.reshape(-1, *value.shape[2:]) for name, value in data.items()}
     made = np.asarray(points(rows), np.float64)
@@ -122,7 +122,7 @@ def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
     made = made.reshape(len(first), -1, dimension)
     count = made.shape[1]
     quartiles = np.quantile(made, [0.25, 0.75], axis=1)
-    # Standard deviations of heavy tails say little about the bulk.
+    # Standard deviations of heavy tails tell little about the bulk.
     spread = np.minimum(made.std(axis=1), (quartiles[1] - quartiles[0]) / _QUARTILES_APART)
     width = spread * (4.0 / ((dimension + 2.0) * count)) ** (1.0 / (dimension + 4.0))
     width = np.maximum(width, 1e-12)[:, None]

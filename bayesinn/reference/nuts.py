@@ -13,32 +13,32 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.precision import full_precision
 
-# Steps in one compiled call; and calls of each stage of the warm-up, after which the covariance of
-# the second half of its draws becomes the scale of the next.
+# Steps in one compiled call; calls of each stage of the warm-up. The covariance of the second half
+# of a stage's draws becomes the scale of the next stage.
 _BLOCK = 25
 _WARM_UP = (3, 4, 4)
 _DEEPEST_TREE = 7
 _ACCEPTANCE = 0.8
 _FIRST_STEP = 0.3
-# Of dual averaging, as in Hoffman and Gelman (2014).
+# Constants of dual averaging, as in Hoffman and Gelman (2014).
 _GAMMA = 0.05
 _DELAY = 10.0
 _KAPPA = 0.75
-# Draws that a covariance is worth before any are seen.
+# Number of draws that count for the initial covariance.
 _PRIOR_DRAWS = 10.0
 _SMALLEST_SD = 1e-4
 
-#: A function of vectors (n, chains, d) and of nested tensors (n, ...): log densities (n, chains).
+#: A function of vectors (n, chains, d) and nested tensors (n, ...): log densities (n, chains).
 LogDensity = Callable[[tf.Tensor, Any], tf.Tensor]
 
 
 class Chains(NamedTuple):
-    """Draws (n, chains, draws, d) of n densities; log densities and divergences, without d."""
+    """Draws (n, chains, draws, d) of n densities; log densities, divergences (n, chains, draws)."""
 
     vectors: np.ndarray
     log_density: np.ndarray
     diverged: np.ndarray
-    #: Number of evaluations (n,) of each density and its gradient, with those of the warm-up.
+    #: Number of evaluations (n,) of each density and its gradient, including the warm-up.
     evaluations: np.ndarray
 
 
@@ -64,8 +64,8 @@ class _Adaptation(NamedTuple):
 class NUTS:
     """No-U-turn sampler of densities of one form, compiled once for each number of them.
 
-    Chains of one density share a step size and a scale, which the warm-up learns: the covariance
-    within chains, as chains may be in modes of their own.
+    Chains of one density share a step size and a scale, learned in the warm-up. The scale is the
+    covariance within chains, as chains may be in different modes.
 
     References
     ----------
@@ -88,7 +88,7 @@ class NUTS:
 
     @full_precision()
     def run(self, start: tf.Tensor, data: Any, *, draws: int, seed: int) -> Chains:
-        """Draw from each density, from ``start`` (n, chains, d), after a warm-up."""
+        """Draw from each density after a warm-up; ``start`` is (n, chains, d)."""
         position = tf.convert_to_tensor(start, tf.float32)
         data = map_tensors(tf.convert_to_tensor, data)
         spread = np.clip(np.std(position, axis=1), _SMALLEST_SD, 1.0)
@@ -128,9 +128,9 @@ class NUTS:
         data: Any,
         seed: tf.Tensor,
     ) -> tuple[tf.Tensor, _Adaptation, list[tf.Tensor]]:
-        """Take some steps of all chains; return what each of them found.
+        """Take some steps of all chains.
 
-        These are positions, log densities, divergences and numbers of evaluations.
+        Return their positions, log densities, divergences and numbers of evaluations.
         """
         centre = tf.reduce_mean(position, axis=1, keepdims=True)
 
@@ -156,7 +156,7 @@ class NUTS:
             results = results._replace(step_size=tf.exp(log_step))
             z, results = kernel.one_step(z, results, seed=seeds.fold_in(seed, index))
             accepted = tf.exp(tf.minimum(results.log_accept_ratio, 0.0))
-            # A step from where the density is zero has none.
+            # A step from where the density is zero has no gradient.
             accepted = tf.where(tf.math.is_finite(accepted), accepted, 0.0)
             moved = adaptation.update(tf.reduce_mean(accepted, axis=1)[:, None, None])
             adaptation = _Adaptation(

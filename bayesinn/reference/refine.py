@@ -1,4 +1,4 @@
-"""From an amortized posterior to the exact one, where there is a likelihood."""
+"""From an amortized posterior to the exact one, if there is a likelihood."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _FEWEST_PROPOSALS = 4_000
 _PROPOSALS_A_DRAW = 4
-# Below, no Pareto law can be fitted to a tail.
+# With fewer draws, no Pareto distribution can be fitted to a tail.
 _LEAST_PROPOSALS = 100
 _TRIAL_DRAWS = 64
 
@@ -46,13 +46,16 @@ def refine(
 ) -> xarray.DataTree:
     """Draw from the exact posterior of each observation, starting from an amortized posterior.
 
-    Amortized draws are weighed by prior, likelihood and their own density, and the weights smoothed
-    (Pareto-smoothed importance sampling). Where the k-hat of an observation tells that this can't
-    be trusted, its draws come from chains of NUTS that start at amortized draws, and if those
-    disagree, from two runs of :func:`bayesinn.reference.tempered_smc`. Where nothing works, they
-    stay amortized, and a warning says so.
+    Three methods are tried for each observation:
 
-    A part of the posterior where no amortized draw lies is not found by weights; k-hat can't tell.
+    - "importance": amortized draws are weighted by prior, likelihood and their own density, and the
+      weights smoothed (Pareto-smoothed importance sampling). k-hat tells whether they can be
+      trusted.
+    - "nuts": else, chains of NUTS start at amortized draws.
+    - "smc": if the chains disagree, two runs of :func:`bayesinn.reference.tempered_smc`.
+
+    If nothing works, draws stay amortized, with a warning. Weights don't find a part of the
+    posterior without amortized draws; k-hat can't tell.
 
     Parameters
     ----------
@@ -60,28 +63,31 @@ def refine(
     data : dict of name to array (n_obs, ...), observables and context
         Or one observation, without the first axis.
     log_likelihood : function ``(parameters, data)``
-        Takes parameters (n, *event) and the data of one observation, and returns log densities
-        (n,) of the data, constants included. Tensors and TensorFlow operations are best. A function
-        of arrays has no gradients: NUTS is then left out. By default that of the simulator.
-    draws : int, equally weighted; more than the effective size repeat themselves
-    proposals : int, amortized draws to weigh; four times ``draws`` and at least 4,000 by default
+        Takes parameters (n, *event) and the data of one observation, and returns log densities (n,)
+        of the data, constants included. TensorFlow operations are best: a function of arrays has no
+        gradients, so that NUTS is left out. By default that of the simulator.
+    draws : int, number of equally weighted draws; more than the effective size are repeated
+    proposals : int, number of amortized draws; by default four times ``draws``, at least 4,000
     methods : sequence of "importance", "nuts", "smc"
-        What to try, in this order; by default all that the model allows. Parameters that are
-        integers allow importance sampling alone.
+        Methods to try, in this order; by default all that the model allows. Integer parameters
+        allow only importance sampling.
     seed : int
     predictive : bool, whether to simulate data from each draw
-    progress : bool, whether to show how far simulations and SMC have come
+    progress : bool, whether to show the progress of simulations and SMC
 
     Returns
     -------
     xarray.DataTree
-        Groups as :meth:`bayesinn.Posterior.infer` gives them, where ``lp`` is the log of prior
-        times likelihood, and ``refinement``, for each observation: ``method``, "importance",
-        "nuts", "smc" or "amortized"; ``k_hat`` of the amortized draws, at most 0.7 if weights can
-        be trusted; ``effective_size``, that of weights or of chains; ``r_hat`` of chains;
-        ``log_evidence``, log of the prior mean of the likelihood, and ``log_evidence_error``, its
-        standard error, NaN where they are not known; ``evaluations`` of the likelihood, and
-        ``seconds``.
+        Groups of :meth:`bayesinn.Posterior.infer`, where ``lp`` is the log of prior times
+        likelihood, and ``refinement`` with these variables for each observation:
+
+        - ``method``: "importance", "nuts", "smc" or "amortized"
+        - ``k_hat`` of the amortized draws; weights can be trusted up to 0.7
+        - ``effective_size``: that of weights or of chains
+        - ``r_hat`` of chains
+        - ``log_evidence``: log of the prior mean of the likelihood; NaN if unknown
+        - ``log_evidence_error``: its standard error; NaN if unknown
+        - ``evaluations`` of the likelihood, and ``seconds``
 
     References
     ----------
@@ -179,7 +185,7 @@ def refine(
 
 
 def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the methods to try, by default all possible ones; refuse those that are not."""
+    """Return the methods to try, by default all possible ones; refuse impossible ones."""
     name = density.simulator.name
     obstacles = {"importance": "", "nuts": "", "smc": ""}
     if not density.in_graph:
@@ -213,7 +219,7 @@ def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple
 def _exact_density(simulator: Simulator, log_likelihood: Callable[..., Any]) -> ExactDensity:
     """Return a density whose compiled functions serve all data and all calls.
 
-    As long as the likelihood is what it was (``ExactDensity.outdated``).
+    It is replaced when the likelihood changes (``ExactDensity.outdated``).
     """
     return ExactDensity(simulator, log_likelihood)
 

@@ -252,9 +252,10 @@ class Refinement:
         return 0.0, r_hat
 
     def _evidence(self, vectors: np.ndarray) -> tuple[float, float]:
-        """Return the log evidence and its error, by a law with the moments of exact draws (n, d).
+        """Return the log evidence and its error, by importance sampling from a Student t.
 
-        Both are NaN where that law is too far from the posterior.
+        It has the moments of exact draws (n, d). Both results are NaN if it is too far from the
+        posterior.
         """
         density = self._density
         law = StudentT.fit(vectors)

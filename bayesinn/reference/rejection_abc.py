@@ -1,4 +1,4 @@
-"""Rejection ABC: prior draws are kept whose simulations are nearest to the data."""
+"""Rejection ABC: keep the prior draws whose simulations are nearest to the data."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def rejection_abc(
     """Keep the prior draws whose simulations are nearest to one observation.
 
     The distance is Euclidean, between summaries in units of their spread over prior draws. Draws
-    are those of a posterior given that data lie within the distance that was reached, which is
-    wider than the exact one: compare with twice the ``simulations``.
+    are from the posterior given that data lie within the distance that was reached. This is wider
+    than the exact posterior: compare with twice the ``simulations``.
 
     Parameters
     ----------
-    simulator : Simulator, of parameters of any kind, also integers
+    simulator : Simulator, with parameters of any kind, also integers
     data : dict of name to array, one observation and its context
-    draws : int, to keep
-    simulations : int, to run, 2,000 or more
+    draws : int, number of draws to keep
+    simulations : int, number of simulations to run, 2,000 or more
     summaries : function of observables and context (n, ...) by name, to an array (n, k)
         By default all observables side by side. Few informative numbers are best.
     seed : int

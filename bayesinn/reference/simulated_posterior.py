@@ -1,4 +1,4 @@
-"""Draws that stand for a posterior which was reached by simulations alone, and what they cost."""
+"""Draws that represent a posterior reached by simulations alone, and their cost."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class SimulatedPosterior:
 
     Attributes
     ----------
-    parameters : dict of name to array (n, *event); of chains, one after the other
-    simulations : int, all that were run, those of a pilot included
-    seconds : float
+    parameters : dict of name to array (n, *event); draws of chains one after another
+    simulations : int, number of all simulations, including a pilot
+    seconds : float, time that it took
     effective_size : float
-        Number of independent draws that are as precise: of weights, or the smallest of all
-        parameters of chains.
+        Number of independent draws that are as precise: that of weights, or of chains the smallest
+        over all parameters.
     tolerances : array (populations,)
         Largest distance between data and accepted simulations; empty for chains.
-    acceptance : float, share of the proposals of the last population, or of all steps of chains
-    r_hat : float, the largest of all parameters; NaN without chains
+    acceptance : float, accepted share of the last population's proposals, or of all steps of chains
+    r_hat : float, the largest over all parameters; NaN without chains
     """
 
     parameters: Arrays
@@ -38,7 +38,7 @@ class SimulatedPosterior:
     r_hat: float = np.nan
 
     def draws(self, n: int, seed: int) -> Arrays:
-        """Return draws (n, *event), by resampling; no repetition if there are enough."""
+        """Return draws (n, *event), by resampling; none is repeated if there are enough."""
         count = len(next(iter(self.parameters.values())))
         rows = seeds.generator(seed, "simulated posterior").choice(count, n, replace=n > count)
         return take(self.parameters, rows)

@@ -1,7 +1,4 @@
-"""Tempered sequential Monte Carlo: exact posterior draws out of importance sampling's reach.
-
-This is importance sampling from the prior.
-"""
+"""Tempered sequential Monte Carlo: exact posterior draws where importance sampling fails."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -39,7 +36,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 
 _TARGET_ACCEPTANCE = 0.25
 _TRIAL_DRAWS = 64
-# Nats. Larger steps of log densities in single precision change posteriors.
+# In nats. Larger steps of log densities in single precision change posteriors.
 MOST_ROUNDING = 0.25
 
 
@@ -51,17 +48,17 @@ class SMCPosterior:
     ----------
     parameters : dict of name to array (particles, *event)
     log_evidence : float
-        Log of the prior mean of the likelihood; with ``on_nonfinite="redraw"``, of the prior
-        truncated to finite ones.
+        Log of the prior mean of the likelihood. With ``on_nonfinite="redraw"``, the prior is
+        truncated to finite log likelihoods.
     finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
-    moves : array (stages,), moves of each particle
+    moves : array (stages,), number of moves of each particle
     correlations : array (stages,)
-        Of a stage's first and last particles, the mean over coordinates; near zero, resampling has
-        left no trace.
-    acceptance : dict of kind of move to array (stages,)
-    evaluations : int, of the likelihood
-    undefined : int, those of them that gave NaN or inf within the prior's support
+        Correlation of a stage's first and last particles, the mean over coordinates. Near zero,
+        resampling has left no trace.
+    acceptance : dict of kind of move to array (stages,), accepted share
+    evaluations : int, number of evaluations of the likelihood
+    undefined : int, number of those that gave NaN or inf within the prior's support
         They count as a likelihood of zero.
     rounding : float, nats between neighbouring log likelihoods in single precision
     """
@@ -115,16 +112,16 @@ def tempered_smc(
     """Draw from the exact posterior of one observation.
 
     Particles start as prior draws. The exponent of their likelihood rises from zero to one, as fast
-    as the effective sample size allows; at each stage they are resampled, then moved until
-    uncorrelated with where they were.
+    as the effective sample size allows. At each stage they are resampled, then moved until
+    uncorrelated with their start.
 
-    Where the data say much, particles from the prior may find only a part of the posterior. An
-    amortized posterior as ``start``, wider but in the right place, helps. If its network whitens
-    parameters, particles move in the whitened coordinates, and so along ridges that are curved in
-    the parameters. The result is the same posterior.
+    With informative data, particles from the prior may find only a part of the posterior. An
+    amortized posterior as ``start`` helps, if it is wider and in the right place. If its network
+    whitens parameters, particles move in the whitened coordinates, and so along ridges that are
+    curved in the parameters. The result is the same posterior.
 
-    Short runs look converged and are not: run two seeds and compare their marginals. If they
-    differ, raise ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34
+    Short runs may look converged when they are not: run two seeds and compare their marginals. If
+    they differ, raise ``final_moves`` and ``most_moves`` first, then ``particles``. A model of 34
     parameters with curved ridges takes 1.5 to 4 minutes on one core; with half as many moves,
     marginals of two runs were still up to 0.13 apart (Kolmogorov-Smirnov). Further observations
     need no compilation, if ``log_likelihood`` is the same function.
@@ -134,22 +131,22 @@ def tempered_smc(
     simulator : Simulator with a ``log_likelihood`` and continuous parameters
     data : dict of name to array, one observation
     start : Posterior, or dict of name to array (n, *event)
-        A posterior of these parameters, whose prior may be another if draws lie inside this
-        one's support, or draws from any approximate one. Particles start from a Student t law with
-        their mean and scale, unconstrained.
-    particles : int, even
-    moves : int, of each particle in a round, after which step sizes are adapted
-    most_moves : int, after which a stage ends whatever the correlation
-    final_moves : int, the least at temperature one
-    most_final_moves : int, the most there, whatever the correlation; by default, none beyond the
-        larger of ``final_moves`` and ``most_moves``
+        Draws from an approximate posterior, or a posterior of these parameters. Its prior may be
+        another one if draws lie inside this prior's support. Particles start from a Student t
+        distribution with the mean and scale of the draws, unconstrained.
+    particles : int, even number of particles
+    moves : int, moves of each particle in a round; after a round, step sizes are adapted
+    most_moves : int, largest number of moves in a stage, whatever the correlation
+    final_moves : int, least number of moves at temperature one
+    most_final_moves : int, largest number there, whatever the correlation
+        By default the larger of ``final_moves`` and ``most_moves``.
     ess : float
         Effective sample size after each rise of the temperature, as a share of the particles.
-    correlation : float, in the mean with the start of the stage, at which moves may end
+    correlation : float, mean correlation with the start of the stage at which moves may end
     log_likelihood : function ``(parameters, data)`` in place of the simulator's
         Takes tensors (n, *event) and the observation's tensors, in the graph, and returns (n,). The
-        simulator's own may be a function of arrays, which is slower: XLA can't compile it.
-    xla : "auto", True or False; whether XLA compiles the moves, "auto" for where it can
+        simulator's own may be a function of arrays: slower, as XLA can't compile it.
+    xla : "auto", True or False; whether XLA compiles the moves; "auto": where it can
 
     References
     ----------
@@ -220,7 +217,7 @@ def sample_by_stages(
     particles: int,
     **schedule: Any,
 ) -> SMCPosterior:
-    """Draw as :func:`tempered_smc` does, of checked arguments, and without its warning.
+    """Draw as :func:`tempered_smc` does, without its warning; arguments are already checked.
 
     ``schedule`` says how long particles move, as in :func:`_rise`.
     """
@@ -350,7 +347,7 @@ def _rise(
 
 
 def rounding(log_density: np.ndarray) -> float:
-    """Return the distance of neighbouring numbers in single precision where a density is highest.
+    """Return the distance of neighbouring numbers in single precision at the highest density.
 
     Examples
     --------
@@ -368,10 +365,10 @@ def _compiled(
     started: bool,
     model: PosteriorModel | None,
 ) -> tuple[Traced, Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
-    """Return the target, functions that evaluate vectors and move particles, and a note.
+    """Return a trace of the likelihood, the target, functions on vectors, and a note.
 
-    The first tells whether the likelihood is still that of the target. The vectors may be
-    whitened; the functions serve all data.
+    The trace tells whether the likelihood is still that of the target. The functions evaluate
+    vectors, which may be whitened, and move particles; they serve all data.
     """
     target, compiled = compile_target(
         simulator, log_likelihood, xla, None if model is None else model.parameters

@@ -16,7 +16,7 @@ from bayesinn.reference.simulated_posterior import SimulatedPosterior
 from bayesinn.reference.tempering import systematic
 from bayesinn.simulation.simulator import Simulator
 
-# Of the kernel, in covariances of the population: Beaumont et al. (2009).
+# Factor of the kernel's covariance, in covariances of the population: Beaumont et al. (2009).
 _KERNEL_SCALE = 2.0
 _MOST_ROWS = 20_000
 
@@ -42,19 +42,19 @@ def smc_abc(
 ) -> SimulatedPosterior:
     """Draw from the posterior given simulations near one observation, by several populations.
 
-    The next tolerance is a quantile of the distances of the population before; new particles are
-    those of the population, resampled and moved by a normal kernel of twice its covariance, in
-    unconstrained parameters. It ends when the simulations are spent, or few are accepted. Of a
-    population that isn't complete by then, nothing is kept.
+    The next tolerance is a quantile of the distances of the population before. New particles are
+    resampled from that population and moved by a normal kernel of twice its covariance, in
+    unconstrained parameters. Sampling ends when the simulations are used up, or few are accepted.
+    An incomplete last population is discarded.
 
     Parameters
     ----------
     simulator : Simulator with continuous parameters
     data : dict of name to array, one observation and its context
     particles : int, draws in each population
-    simulations : int, at most; 2,000 or more
-    quantile : float, of distances, that becomes the next tolerance
-    least_acceptance : float, share of accepted simulations below which it ends
+    simulations : int, largest number of simulations; 2,000 or more
+    quantile : float, the quantile of distances that becomes the next tolerance
+    least_acceptance : float, share of accepted simulations below which sampling ends
     summaries : function of observables and context (n, ...) by name, to an array (n, k)
         By default all observables side by side. Few informative numbers are best.
     seed : int
@@ -155,7 +155,7 @@ def _advance(
         parents = generator.choice(particles, rows, p=population.weights)
         noise = generator.standard_normal((rows, dimension))
         vectors = (population.vectors[parents] + noise @ root.T).astype(np.float32)
-        # Nobody simulates what has no prior density, past the last bits of a bounded support.
+        # What has no prior density, past the last bits of a bounded support, is not simulated.
         vectors = vectors[np.isfinite(discrepancy.log_prior(vectors))]
         distances = discrepancy.distance(discrepancy.summarise(discrepancy.parameters_of(vectors)))
         good = distances <= tolerance

@@ -21,7 +21,7 @@ _DEGREES_OF_FREEDOM = 5.0
 
 
 class StudentT(NamedTuple):
-    """A multivariate Student t law of five degrees of freedom.
+    """A multivariate Student t distribution with five degrees of freedom.
 
     Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the
     transposed inverse.
@@ -34,7 +34,7 @@ class StudentT(NamedTuple):
 
     @classmethod
     def fit(cls, vector: np.ndarray) -> "StudentT":
-        """Return the law with mean and covariance of vectors (n, d), wider than a normal law.
+        """Return the one with mean and covariance of vectors (n, d), wider than a normal one.
 
         The covariance is its scale.
         """
@@ -79,7 +79,7 @@ class StudentT(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """How moves are drawn: a step factor for each kind (3,), and a law with particle moments.
+    """How moves are drawn: a step factor for each kind (3,), and a Student t with particle moments.
 
     The moments are those of all particles.
     """
@@ -191,7 +191,7 @@ def _differential_evolution(
 def _autoregressive(
     vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor
 ) -> Step:
-    """Draw the normal scale of a Student t, a mixture of normals; move within that normal law."""
+    """Draw the normal scale of a Student t, a mixture of normals; move within that normal."""
     scale_seed, noise_seed, gamma_seed = seeds.split(seed, 3)
     rows = tf.shape(vector)[0]
     dimension = vector.shape[1]

@@ -19,7 +19,7 @@ from bayesinn.spaces.parameters import ParameterSpace
 
 
 class Start(NamedTuple):
-    """Law of the first particles, whitened, and the condition (1, ...) that whitens them."""
+    """Distribution of the first particles, whitened, and the condition (1, ...) that whitens."""
 
     law: StudentT
     condition: Condition
@@ -32,7 +32,7 @@ def start_from(
     count: int,
     seed: int,
 ) -> Start:
-    """Fit the first particles' law to draws, ``count`` of them if a posterior must make them."""
+    """Fit a Student t to draws, ``count`` of them if a posterior must make them."""
     if not isinstance(start, Posterior):
         return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
     observation = {name: value.numpy() for name, value in data.items()}
@@ -43,7 +43,7 @@ def start_from(
     arrays = check_observations(start.simulator, observation).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
     whitened = np.asarray(start.model.network.flow.whiten(vectors, condition)[0])
-    # Draws that overflow where they are whitened would spoil the law.
+    # Draws that overflow where they are whitened would spoil the fit.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
         raise InputError(
@@ -68,7 +68,7 @@ def unwhiten(
 def bridge(
     target: Target, model: PosteriorModel | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
 ) -> Population:
-    """Evaluate whitened vectors with the start's law as prior, all else as likelihood.
+    """Evaluate whitened vectors with the start's distribution as prior, the rest as likelihood.
 
     The likelihood is the rest of the target.
     """

@@ -1,4 +1,4 @@
-"""Synthetic likelihood: summaries are taken as normal, with moments that simulations give."""
+"""Synthetic likelihood: summaries are taken as normal, with moments from simulations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def synthetic_likelihood(
     """Draw from the posterior of one observation as if its summaries were normal.
 
     At each step, mean and covariance of the summaries come from ``replicates`` simulations. The
-    estimate of the normal density is unbiased: of normal summaries, draws are from the exact
+    estimate of the normal density is unbiased: for normal summaries, draws are from the exact
     posterior given these, whatever the number of replicates.
 
     Parameters
@@ -38,9 +38,9 @@ def synthetic_likelihood(
     data : dict of name to array, one observation and its context
     summaries : function of observables and context (n, ...) by name, to an array (n, k)
         By default all observables side by side.
-    replicates : int, simulations for each estimate, more than k + 3
-    chains : int
-    steps : int, of each chain, after a warm-up of half as many
+    replicates : int, number of simulations for each estimate, more than k + 3
+    chains : int, number of chains
+    steps : int, steps of each chain, after a warm-up of half as many
     seed : int
 
     References

@@ -1,4 +1,4 @@
-"""Importance weights, smoothed by a Pareto law, and how far they can be trusted."""
+"""Importance weights, smoothed by a Pareto distribution, and how far they can be trusted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MOST_K_HAT = 0.7
 class Weights(NamedTuple):
     """Normalised weights (n,) that turn draws of one density into draws of another.
 
-    ``k_hat`` is the shape of the Pareto law of the largest ratios of densities; ``log_evidence``
-    the log of the mean ratio, with its standard error.
+    ``k_hat`` is the shape of the Pareto distribution of the largest ratios of densities.
+    ``log_evidence`` is the log of the mean ratio, with its standard error.
 
     References
     ----------
@@ -41,7 +41,7 @@ class Weights(NamedTuple):
         size = int(np.ceil(min(0.2 * count, 3.0 * np.sqrt(count))))
         tail = np.sort(log_ratios)[-size:]
         weights = plain
-        # No law fits a tail of equal weights, which is as good as can be, or one with zeros.
+        # No distribution fits a tail of equal weights, which is the best case, or one with zeros.
         k_hat = -np.inf if tail[0] == tail[-1] else np.inf
         if np.isfinite(tail[0]) and tail[0] < tail[-1]:
             # ArviZ takes the logs of what divides weights.

@@ -43,34 +43,39 @@ def command_simulator(
 ) -> Simulator:
     """Declare an external program as a simulator.
 
-    It is started once for each draw, by worker processes.
+    Worker processes start the program once for each draw.
 
     The program gets one JSON object on its standard input, ``{"parameters": {...}, "context":
-    {...}, "seed": 123}`` with a number or a (nested) list for each name. Or it gets the same by its
-    arguments, in which these are replaced:
+    {...}, "seed": 123}``, with a number or a (nested) list for each name. Or it gets the same in
+    its arguments, where these placeholders are replaced:
 
     - ``{rate}`` by the parameter or context variable of that name, ``{slopes[0]}`` by an element of
       a vector. A format may follow, as in ``{rate:.3f}``; without one a number is written with all
       its digits.
     - ``{seed}`` by a whole number from 0 to 2³¹ - 1, a pure function of the seed and the row of the
       draw. All randomness of the program must come from it.
-    - ``{input}`` and ``{output}`` by the names of files in a temporary folder. The first has the
-      object of the standard input; the second is read in place of the standard output.
+    - ``{input}`` and ``{output}`` by the names of files in a temporary folder. The first file holds
+      the JSON object; the second is read in place of the standard output.
 
-    Other braces are doubled: ``{{print}}``.
+    Write other braces twice: ``{{print}}``.
 
     The program returns its observables as one JSON object of name to number or (nested) list, where
     null is NaN; or as CSV with a header, a column for each observable and a row for each step. A
     column with a single value is a number.
 
-    It runs in an empty temporary folder, which is deleted afterwards. A program and other arguments
-    that name files are looked for at declaration, relative to the current folder, and passed with
-    their absolute paths. Write ``Path(__file__).parent / "model"`` for a program beside the script.
+    The program runs in an empty temporary folder, which is deleted afterwards. The program and
+    arguments that name files are looked up at declaration, relative to the current folder, and
+    passed as absolute paths. Write ``Path(__file__).parent / "model"`` for a program beside the
+    script.
 
-    A draw has failed, as by an exception of a Python function (see ``on_nonfinite``), if the
-    program ends with a status other than zero or by a signal, if its output can't be read, or after
-    the time limit. The program and all processes of its group are killed then. Messages have the
-    parameters, the seed and the last lines of the standard error.
+    A draw fails, like one of a Python function that raises (see ``on_nonfinite``), if the program
+
+    - ends with a status other than zero or by a signal,
+    - writes output that can't be read, or
+    - exceeds the time limit.
+
+    The program and all processes of its group are then killed. Messages have the parameters, the
+    seed and the last lines of the standard error.
 
     Parameters
     ----------
@@ -82,9 +87,9 @@ def command_simulator(
     Raises
     ------
     InputError
-        For a command that is no list of texts, and a program that is not there or may not be run.
+        If the command is not a list of texts, or the program doesn't exist or may not be run.
     SimulatorError
-        For placeholders that are no parameter, and where the program fails in the first draws.
+        If a placeholder names no parameter, or the program fails in the first draws.
 
     Examples
     --------

@@ -35,21 +35,21 @@ def from_arrays(
     observed: Mapping[str, Any] | None = None,
     recommended: Recommended | None = None,
 ) -> Simulator:
-    """Return a simulator without a function, for simulations that are there already, as arrays.
+    """Return a simulator without a function, for simulations that already exist as arrays.
 
-    A posterior of it trains on arrays (``fit(arrays)``), is diagnosed on others that were held out
-    (``bi.diagnose(posterior, data=held_out)``), reported, saved, and loaded where none of this is
-    declared: prior and names are kept with it. What needs new simulations is left out, or says that
-    it needs a function: predictive checks, training online, banks.
+    Its posterior trains on arrays (``fit(arrays)``) and is diagnosed on held-out arrays
+    (``bi.diagnose(posterior, data=held_out)``). A saved posterior keeps prior and names, so that it
+    can be loaded where nothing is declared. Predictive checks, online training and banks need new
+    simulations: they are left out, or say that they need a function.
 
     Parameters
     ----------
     prior : as in :class:`bayesinn.simulator`
-        The one that the parameters were drawn from. With functions in place of distributions,
-        loading elsewhere needs ``bi.load(folder, simulator=...)``.
+        The prior that the parameters were drawn from. If it has functions in place of
+        distributions, loading elsewhere needs ``bi.load(folder, simulator=...)``.
     observables : dict of name to shape of one data set, or to array (n, ...) of all of them
-        ``{"cases": (14,)}``, or the arrays to train on themselves, of which those of parameters and
-        context are ignored here.
+        ``{"cases": (14,)}``, or the training arrays. Parameters and context among these are
+        ignored.
     name : str, for reports and figures
     context, labels, units, coordinates, lengths, missing, observed, recommended
         As in :class:`bayesinn.simulator`.
@@ -90,9 +90,9 @@ def from_arrays(
 
 
 def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
-    """Return a model without a function in plain values; None of one with, or with a prior of them.
+    """Return a model without a function in plain values.
 
-    The latter is a prior of functions.
+    None for a model with a function, and for one whose prior has functions.
     """
     if simulator.simulates:
         return None
@@ -160,7 +160,7 @@ def _numbers_or_dates(values: list[Any]) -> np.ndarray:
 
 
 def _shape(name: str, value: Any) -> tuple[int, ...]:
-    """Return the shape of one data set, which is given as such, or as an array of all of them."""
+    """Return the shape of one data set, from this shape or from an array of all data sets."""
     subject = f"Observable {name!r}"
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         value = (value,)

@@ -6,17 +6,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recommended:
-    """Defaults of a simulator, in place of the library's, for whatever its user leaves out.
+    """Defaults of a simulator, used in place of the library's where its user chooses nothing.
 
     Parameters
     ----------
     summary : Summary, or dict of observable to Summary, as for :class:`AmortizedPosterior`
     flow : Flow, by default six affine coupling blocks
-    steps, batch_size : int, of online training
+    steps, batch_size : int, for online training
     learning_rate : float
     passes : int
-        Through simulations drawn before the first step, where they cost more than steps; 0: new at
-        each step.
+        Number of passes through simulations that are drawn before the first step, for simulators
+        slower than a training step; 0 draws new simulations at each step.
 
     Examples
     --------

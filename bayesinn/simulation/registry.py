@@ -23,14 +23,14 @@ from bayesinn.simulation.installed import (
 from bayesinn.simulation.simulator import Simulator, declared_simulators
 
 _registered: dict[str, Simulator] = {}
-#: The file that is being run for a simulator in it.
+#: The file that is being run to find a simulator in it.
 _loading: ContextVar[Path | None] = ContextVar("loading", default=None)
 
 
 def register(simulator: Simulator) -> Simulator:
     """Make a simulator known by its name in this session; InputError if another one has the name.
 
-    Packages make theirs known for good through the entry-point group ``bayesinn.simulators``.
+    Packages register theirs permanently in the entry-point group ``bayesinn.simulators``.
     """
     check_type(
         "Registration",
@@ -58,9 +58,9 @@ def available() -> list[str]:
 
 
 def get(name: str) -> Simulator:
-    """Return a simulator by registered name, or from ``"path/to/file.py:object"``, which is run.
+    """Return a simulator by its name; ``"path/to/file.py:object"`` runs the file to find it.
 
-    InputError says which names are known, or what was found in the file.
+    An InputError lists the known names, or what was found in the file.
     """
     check_type(
         "Name of a simulator",
@@ -85,7 +85,7 @@ def get(name: str) -> Simulator:
 
 
 def refuse_while_loading(work: str) -> None:
-    """Raise if a file is being run for a simulator in it: only declarations may be run then."""
+    """Raise if a file is being run to find a simulator: it may only contain declarations then."""
     if (file := _loading.get()) is not None:
         raise InputError(
             f"Simulator file {str(file)!r}",
@@ -98,10 +98,9 @@ def refuse_while_loading(work: str) -> None:
 def find(reference: Mapping[str, Any], trust_source: bool = False) -> Simulator:
     """Return the simulator that :meth:`Simulator.reference` pointed to.
 
-    A model without a function is declared as it was. Another is looked for where it was declared,
-    in this program or an installed package, then by its name in this program. When
-    ``trust_source``, its module is imported or its file is run to find it. Failure is a
-    SavedPosteriorError.
+    A model without a function is declared again. Any other is looked up where it was declared, in
+    this program or an installed package, then by its name in this program. If ``trust_source``, its
+    module is imported or its file is run to find it. Failure is a SavedPosteriorError.
     """
     name, module, attribute, file = (reference[key] for key in ("name", "module", "object", "file"))
     if (declaration := reference.get("declaration")) is not None:

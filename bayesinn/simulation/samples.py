@@ -17,10 +17,10 @@ tfb = tfp.bijectors
 
 
 class Samples(tfd.Distribution):
-    """The prior of which a data set is a sample: each row as likely, with Gaussian noise.
+    """Prior defined by a data set: one of its rows at random, with Gaussian noise.
 
-    For parameters whose prior nobody can write down, such as pictures. The noise makes it a
-    density, a kernel density estimate; without it, a network would learn to recall single rows.
+    Use it for parameters whose prior nobody can write down, such as pictures. The noise makes it a
+    kernel density estimate; without noise, a network would learn to recall single rows.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class Simulator:
     observable_types : dict of name to dtype, those of banks and training
     prior, context : Prior; the context may be None
     missing : float
-        The largest share of values that are lost at random; or None where no value may be missing.
+        The largest share of values that are lost at random; None where no value may be missing.
     labels, function, name, lengths, on_nonfinite, most_failures
         As declared.
     observed, log_likelihood, exact, recommended
@@ -154,11 +154,11 @@ class Simulator:
 
     @property
     def simulates(self) -> bool:
-        """Whether there is a forward model; not of :func:`bayesinn.from_arrays`."""
+        """Whether there is a forward model; False for :func:`bayesinn.from_arrays`."""
         return self.engine.simulates
 
     def sample(self, n: int, seed: int) -> Arrays:
-        """Draw parameters, context and observables in one dict; raise where they aren't finite."""
+        """Draw parameters, context and observables in one dict; raise if they aren't finite."""
         simulations = self.draw(n, seed)
         checks.check_finite(self, simulations)
         return simulations.flat()
@@ -166,7 +166,7 @@ class Simulator:
     def draw(self, n: int, seed: int, stream: str = "simulations") -> Simulations:
         """Draw as :meth:`sample` does, into three dicts, with the count of failed simulations.
 
-        The draws may be finite or not.
+        The draws are not checked for finite values.
         """
         drawn = self.engine.sample(check_integer("Number of simulations", n), seed, stream)
         self.check_failures(n, int(drawn.failed))
@@ -185,10 +185,8 @@ class Simulator:
     ) -> Arrays:
         """Run the forward model for given parameters and context.
 
-        With ``progress``, that of worker processes is shown.
-
-        Where a Python simulator may fail, failed rows are NaN, or infinite if NaN stands for a
-        missing value.
+        ``progress`` shows how far worker processes are. Where a Python simulator may fail, failed
+        rows are NaN, or infinite if NaN means a missing value.
         """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
@@ -206,7 +204,7 @@ class Simulator:
         return self.function(*arguments)
 
     def reference(self) -> dict[str, Any]:
-        """Return where the simulator can be found again: name, module and file."""
+        """Return where the simulator can be found again: its name, module and file."""
         return {"name": self.name, **find_source(self, self.function)}
 
     def __repr__(self) -> str:
@@ -235,55 +233,65 @@ class Simulator:
 class simulator:
     """Decorator that turns a function into a :class:`Simulator`.
 
-    The function gets ``(parameters, seed)``, or ``(parameters, context, seed)`` when a context is
-    declared, and returns a dict of observables. It is a pure function of tensors, and ``seed`` an
-    int32 tensor (2,) for ``tf.random.stateless_*``; or with ``engine="python"`` it gets the values
-    of one draw and a ``numpy.random.Generator``, or arrays of many draws with ``batched=True``, and
-    runs in worker processes.
+    The function gets ``(parameters, seed)``, or ``(parameters, context, seed)`` if a context is
+    declared, and returns a dict of observables. The engine decides what it gets:
+
+    - "tensorflow": tensors (n, *event), and as ``seed`` an int32 tensor (2,) for
+      ``tf.random.stateless_*``. The function must be pure.
+    - "python": the values of one draw, or arrays of many with ``batched=True``, and as ``seed`` a
+      ``numpy.random.Generator``. The function runs in worker processes.
 
     Parameters
     ----------
     prior : dict of TFP distributions, or ``tfd.JointDistributionNamed``
-        A function in place of a distribution makes it depend on the entries that its arguments
-        name.
+        An entry may be a function that returns a distribution: its arguments name the entries on
+        which it depends.
     context : as ``prior``
         Variables that are known at inference (population size, number of days), with the
         distribution to train over.
     name : str, by default the function's
-    labels, units : dict of name to text, for every table and figure; also names of coordinates
+    labels, units : dict of name to text, for every table and figure
+        The names of coordinates may have them, too.
     coordinates : dict of observable to array (steps,) of numbers or dates
-        Where its steps lie along the first axis, for figures, tables and results: ``{"dose":
-        hours}``. A dict names the axis, which is called "time" otherwise: ``{"spectrum":
-        {"wavelength": nanometres}}``.
+        Places of the steps along the observable's first axis, for figures, tables and results:
+        ``{"dose": hours}``. A dict names the axis: ``{"spectrum": {"wavelength": nanometres}}``.
+        The default name is "time".
     lengths : dict of observable to context variable
-        It counts the valid steps along the observable's first axis; the rest is padding, and may be
-        anything, even NaN.
+        The context variable counts the valid steps along the observable's first axis. The rest is
+        padding and may hold anything, even NaN.
     missing : "mask", or a number
-        Values of observables may be missing: NaN, or masked. With "mask" the function itself
-        returns NaN for them; with a number such as 0.3, each simulation also loses a random share
-        of its values, from 0 to that number. Networks see which values are there.
-        :meth:`Simulator.simulate` loses none.
+        Allows missing values of observables: NaN, or masked. Networks see which values are there.
+        By default no value may be missing.
+
+        - "mask": the function itself returns NaN for missing values.
+        - a number such as 0.3: each simulation also loses a random share of its values, from 0 to
+          that number. :meth:`Simulator.simulate` loses none.
     engine : "tensorflow" or "python"
     batched : bool, whether the Python engine's function takes many draws
     workers : int
-        Processes of the Python engine, by default one for each core; results don't depend on it.
+        Number of processes of the Python engine, by default one for each core. Results don't depend
+        on it.
     time_limit : float
-        Seconds for a simulation of the Python engine; one that takes longer has failed.
+        In seconds, for one simulation of the Python engine; a slower one has failed. By default
+        none.
     on_nonfinite : "raise" or "redraw"
         Policy for simulations that are not finite, and with the Python engine for those that raise
-        or take too long. "redraw" replaces parameters and data, which conditions the prior on
-        success, and reports the count.
+        or take too long.
+
+        - "raise": an error.
+        - "redraw": new parameters and data, and a report of the count. This conditions the prior on
+          success.
     most_failures : float, share of draws, such as 0.5
-        Banks, training and all else end with a SimulatorError as soon as the draws so far tell that
-        more fail. What is finished is kept, and goes on with a larger one. Without it there is no
-        limit: whether a share is a fault, or a region that the prior had better leave out, only its
-        author knows.
+        Largest share that may fail. Banks, training and all else end with a SimulatorError as soon
+        as the draws so far show that more fail; finished work is kept and continues with a larger
+        limit. By default there is no limit: only the author knows whether failures are a fault, or
+        a region that the prior should exclude.
     observed : dict of arrays, real data to ship with the simulator
     log_likelihood : function ``(parameters, data)``
-        It gives (n,) for n parameters and one observation.
+        Returns (n,) for n parameters and one observation.
     exact : function ``(data, draws, seed)``
-        It gives a dict of posterior draws (draws, *event) for one observation.
-    recommended : Recommended, networks and training for those who choose none
+        Returns a dict of posterior draws (draws, *event) for one observation.
+    recommended : Recommended, networks and training settings for users who choose none
 
     Examples
     --------

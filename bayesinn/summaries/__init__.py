@@ -1,4 +1,4 @@
-"""Summary networks: they compress an observable into what conditions the flow, mostly a vector.
+"""Summary networks: they compress an observable into the flow's condition, mostly a vector.
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
@@ -9,14 +9,19 @@
 - :class:`PowerSpectrum`: images that are random fields, by the power of their waves.
 - :class:`MLP`: vectors of many features.
 - :class:`Identity`: the data themselves, if they are few.
-- :class:`Noisy`: another one, trained on data with errors, for data that the simulator doesn't fit.
+- :class:`Noisy`: another summary, trained on data with errors, for data that the simulator doesn't
+  fit.
 - :class:`Summary`: the contract, to write another; :class:`Dropout` is a layer for it, as Keras' is
   slow under XLA.
 
-Arguments that many of them have: ``units`` is the length of the summary, ``hidden`` lists the units
-of hidden layers, ``activation`` is the name of a Keras activation. Data ``x`` are (n, steps) or (n,
-elements), or have a third axis of channels or features; a boolean ``mask`` (n, steps) is True for
-data and False for padding. Series are padded on the right.
+Arguments of many summaries:
+
+- ``units``: length of the summary
+- ``hidden``: units of the hidden layers
+- ``activation``: name of a Keras activation
+
+Data ``x`` are (n, steps) or (n, elements), or have a third axis of channels or features. A boolean
+``mask`` (n, steps) is True for data and False for padding. Series are padded on the right.
 """
 
 import bayesinn.core.environment  # noqa: F401

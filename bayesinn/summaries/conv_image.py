@@ -14,21 +14,22 @@ class ConvImage(Summary):
     """Summarise images: stages of convolutions, each at half the resolution, then a mean.
 
     A stage is a convolution with stride two and a residual block of two more (He et al. 2016,
-    arXiv:1512.03385). The place of each pixel is an input too (Liu et al. 2018, arXiv:1807.03247),
-    so that the mean over all pixels can tell where things are. Missing pixels need no network of
-    their own: where a simulator declares them, images have channels that say which are there.
+    arXiv:1512.03385). The coordinates of each pixel are inputs too (Liu et al. 2018,
+    arXiv:1807.03247), so that the mean over all pixels can tell where things are. Missing pixels
+    need no other network: if a simulator declares them, images have channels that show which are
+    present.
 
     For parameters that are images, ``maps`` adds entries of the condition: ``maps1`` of half the
-    height and width, ``maps2`` of a quarter, and so on to the last stage. Each adds what its stage
-    sees to the coarser ones (a feature pyramid, Lin et al. 2017, arXiv:1612.03144). The levels of
-    :func:`bayesinn.flows.image` read them.
+    height and width, ``maps2`` of a quarter, and so on to the last stage. Each map combines the
+    output of its stage with the coarser maps (a feature pyramid, Lin et al. 2017,
+    arXiv:1612.03144). The levels of :func:`bayesinn.flows.image` read them.
 
     Parameters
     ----------
-    units : int, number of features that are left
+    units : int, number of features in the summary
     filters : sequence of int, channels of each stage
-    activation : str, any that Keras knows
-    maps : int, channels of maps; none by default
+    activation : str, name of a Keras activation
+    maps : int, number of channels of the maps; by default no maps
 
     Examples
     --------
@@ -93,7 +94,7 @@ def _doubled(maps: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
 
 
 def _with_places(x: tf.Tensor) -> tf.Tensor:
-    """Return images with two more channels: vertical and horizontal place, from -1 to 1."""
+    """Return images with two more channels: vertical and horizontal coordinate, from -1 to 1."""
     _, height, width, _ = x.shape
     down = tf.linspace(-1.0, 1.0, height)
     across = tf.linspace(-1.0, 1.0, width)

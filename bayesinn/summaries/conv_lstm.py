@@ -11,17 +11,17 @@ from bayesinn.summaries.summary import Summary
 
 
 class ConvLSTM(Summary):
-    """Summarise a series: causal convolutions find local patterns, an LSTM gathers them.
+    """Summarise a series: causal convolutions find local patterns, an LSTM combines them.
 
-    The last state of the LSTM is the result.
+    The last state of the LSTM gives the summary.
 
     Parameters
     ----------
-    filters : sequence of int, one number for each convolution
-    kernel_size : int, steps that a convolution sees at once
+    filters : sequence of int, number of filters of each convolution
+    kernel_size : int, number of steps that a convolution sees at once
     stride : int
         Factor, at most ``kernel_size``, by which each convolution shortens the series. For long
-        series it saves time, most of which the LSTM takes.
+        series it saves time, as the LSTM takes most of it.
     lstm_units : int, size of the LSTM's state
 
     References
@@ -66,12 +66,11 @@ class ConvLSTM(Summary):
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         h = with_features(x)
         for convolution in self.convolutions:
-            # Windows end at steps stride, 2 stride, ...: none sees the future of its own end, and
-            # the last window reaches past the end of the series rather than leave its last steps
-            # out.
+            # Windows end at steps stride, 2 stride, ..., and see nothing after their end. The last
+            # window reaches past the end of the series, so that no step is left out.
             after = -tf.shape(h)[1] % self.stride
             h = convolution(tf.pad(h, [[0, 0], [self.kernel_size - self.stride, after], [0, 0]]))
             mask = None if mask is None else mask[:, :: self.stride]
-            # A convolution's bias makes padding non-zero again, which later windows would see.
+            # A convolution's bias makes padding non-zero again, and later windows would see that.
             h = blank(h, mask)
         return self.dense(last_state(self.lstm, h, mask))

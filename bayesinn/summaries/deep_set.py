@@ -13,19 +13,20 @@ from bayesinn.summaries.summary import Summary
 class DeepSet(Summary):
     """Summarise a set of exchangeable elements: a network for each, a mean, a network for the mean.
 
-    Networks for elements also see the pooled set (equivariant layers). The last one also sees the
-    number of elements.
+    The networks for elements also see the pooled set (equivariant layers). The last network also
+    sees the number of elements.
 
     Parameters
     ----------
     hidden : sequence of int, units of the equivariant layers
     dense : sequence of int, units of the layers after pooling
     pooling : {"mean", "sum", "max", "mean+max"}
-        The maximum suits parameters that bound the support; both side by side, where there are
-        others beside them.
+        How the set is pooled. "max" suits parameters that bound the support; "mean+max" suits such
+        parameters together with others.
     inner : Summary
-        Summarises each element, which has axes of its own: ``DeepSet(inner=DeepSet(16))`` for (n,
-        patients, trials), ``DeepSet(inner=ConvLSTM(16))`` for sets of series.
+        Network that summarises each element, if elements have axes of their own:
+        ``DeepSet(inner=DeepSet(16))`` for (n, patients, trials), ``DeepSet(inner=ConvLSTM(16))``
+        for sets of series.
 
     References
     ----------

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bayesinn.summaries.summary import Summary
 
-# Variances along principal axes, over the largest, below which rounding may have made them.
+# Variances along principal axes below this share of the largest may be rounding errors.
 _SMALLEST_VARIANCE = 1e-6
 
 
@@ -17,14 +17,14 @@ class MLP(Summary):
 
     Parameters
     ----------
-    units : int, number of features that are left
+    units : int, number of features in the summary
     hidden : sequence of int, units of the hidden layers
-    activation : str, any that Keras knows
+    activation : str, name of a Keras activation
     decorrelate : bool
         Whether features are first rotated to the principal axes of the first simulations, and
-        scaled to unit variance along each. Where features rise and fall together, as neighbouring
-        wavelengths do, what they say often lies in their small differences, which training learns
-        late or never otherwise. Not inside a fitted summary.
+        scaled to unit variance along each. It helps if features rise and fall together, as
+        neighbouring wavelengths do: the information is then often in small differences, which
+        training otherwise learns late or never. Not possible inside a fitted summary.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class MLP(Summary):
     def build(self, x_shape: Sequence[int]) -> None:
         if self.decorrelate:
             size = math.prod(x_shape[1:])
-            # Not trained: gradients in these coordinates are what it is for.
+            # Not trained: its purpose is that gradients are taken in these coordinates.
             self.axes = self.add_weight(
                 (size, size), "identity", trainable=False, autocast=False, name="axes"
             )

@@ -1,4 +1,4 @@
-"""Noise on the data while training, so that networks learn not to trust each number."""
+"""Noise on the data during training, so that networks learn not to trust each number."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from bayesinn.core.validation import check_number, check_type
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.summary import Summary
 
-# A Cauchy error has no bound, and one in many millions would end a training. In units of the slab.
+# Largest Cauchy error, in units of the slab: one error in many millions would end a training.
 _FARTHEST = 100.0
 
 
 class Noisy(Summary):
-    """A summary network that sees data with errors while training, and data as they are later.
+    """A summary network that sees data with errors during training, and plain data afterwards.
 
-    For data with errors that the simulator doesn't know, such as outliers. Each number of the
-    standardised data gets an error of its own: a small Gaussian one, the spike, or a Cauchy one,
-    the slab, which may be large. The posterior is that of a simulator with these errors: wider on
-    clean data, where :func:`bayesinn.diagnose` says so, and less wrong on data with errors. The
+    Use it for data with errors that the simulator doesn't know, such as outliers. Each number of
+    the standardised data gets its own error: a small Gaussian one (the spike), or a Cauchy one (the
+    slab), which may be large. The posterior is that of a simulator with these errors. It is wider
+    on clean data, which :func:`bayesinn.diagnose` reports, and less wrong on data with errors. The
     validation loss is that of clean data.
 
     Parameters
     ----------
     summary : Summary
-        Without a part that is trained first. Values of the data can't be missing.
-    share : float, share of numbers with a slab's error
-    spike, slab : float, scales of both kinds, in standard deviations of the simulated data
+        Network that sees the data. It may have no part that is trained first, and no missing
+        values.
+    share : float, share of numbers with a slab error
+    spike, slab : float, scales of both errors, in standard deviations of the simulated data
 
     References
     ----------
     Ward et al. (2022), Robust Neural Posterior Estimation and Statistical Model Criticism,
-    arXiv:2210.06564 (the same errors; trained with, noisy NPE).
+    arXiv:2210.06564 (the same errors, added in training: noisy NPE).
 
     Examples
     --------
@@ -74,7 +75,7 @@ class Noisy(Summary):
         self.times = summary.times
         self.order = summary.order
         self.reads = summary.reads
-        # As Keras' dropout has: a weight, which is saved and resumed.
+        # Like Keras' dropout: a weight, which is saved and resumed.
         self.seed_generator = keras.random.SeedGenerator()
 
     def bind(self, parameters: ParameterSpace) -> None:

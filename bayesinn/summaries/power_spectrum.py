@@ -11,12 +11,12 @@ import tensorflow as tf
 from bayesinn.core.validation import check_number
 from bayesinn.summaries.summary import Summary
 
-# Added before the logarithm is taken, as a share of the power of the brightest pixel: an image may
-# have no waves of a frequency.
+# Added before the logarithm, as a share of the power of the brightest pixel: an image may have no
+# waves of a frequency.
 _LEAST_POWER = 1e-20
-# The brightest pixel of an image of zeros counts as this bright.
+# Least brightness of the brightest pixel, for images of zeros.
 _LEAST_UNIT = 1e-30
-# Of the standard deviation of log powers: constant ones say nothing.
+# Least standard deviation of log powers: constant ones carry no information.
 _LEAST_SCALE = 1e-3
 
 
@@ -24,18 +24,18 @@ class PowerSpectrum(Summary):
     """Compress images by the power of their waves on circles of equal frequency.
 
     If a field is stationary and isotropic, as textures, density fluctuations and detector noise
-    often are, most of what it says about its parameters is in its power spectrum; of a periodic
+    often are, most information about its parameters is in its power spectrum; for a periodic
     Gaussian field, all of it. Convolutional networks learn that late. The discrete Fourier
-    transform of each channel is squared, averaged over circles, and its logarithm standardised; a
-    multilayer perceptron sees the result. Phases are not used.
+    transform of each channel is squared and averaged over circles; its logarithm is standardised,
+    and a multilayer perceptron sees the result. Phases are not used.
 
     Parameters
     ----------
-    units : int, number of features that are left
+    units : int, number of features in the summary
     hidden : sequence of int, units of the hidden layers
     width : float
-        Of a circle, in waves along the longer side of the image.
-    activation : str, any that Keras knows
+        Width of a circle, in waves along the longer side of the image.
+    activation : str, name of a Keras activation
 
     Examples
     --------
@@ -47,7 +47,7 @@ class PowerSpectrum(Summary):
     shapes = ("(n, height, width)", "(n, height, width, channels)")
     masks = False
     missing = False
-    # Scalings of heavy tails are not linear.
+    # For heavy tails, scalings are not linear.
     standardised = False
 
     def __init__(

@@ -16,16 +16,16 @@ Shape = tuple[int | None, ...]
 class SetTransformer(Summary):
     """Summarise a set of exchangeable elements by attention, where their relations are informative.
 
-    Blocks of self-attention, then attention from learned seeds, which pools. The number of elements
-    is appended.
+    Blocks of self-attention are followed by pooling: attention from learned seeds. The number of
+    elements is appended.
 
     Parameters
     ----------
     width : int, length of the vector that represents an element; a multiple of ``heads``
-    heads, blocks : int, attention heads, and blocks of self-attention
+    heads, blocks : int, number of attention heads, and of blocks of self-attention
     inducing_points : int, optional
-        Number m of learned points that stand between the elements in self-attention. The cost is n
-        m, not n^2: for sets of more than about 500 elements.
+        Number m of learned points that mediate between the elements in self-attention. The cost is
+        n m in place of n^2: useful for sets of more than about 500 elements.
     seeds : int, number of learned vectors that pool the set
     dropout : float, share of attention weights dropped in training
 
@@ -75,7 +75,7 @@ class SetTransformer(Summary):
         self.output_layer = keras.layers.Dense(units)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        # An empty set attends to all of its padding, which is alike.
+        # In an empty set, all of the padding is attended to; its elements are equal.
         h = self.embedding(with_features(x))
         for block in self.blocks:
             h = block(h, h, mask)
@@ -85,7 +85,7 @@ class SetTransformer(Summary):
 
 
 class MultiHeadAttention(keras.layers.MultiHeadAttention):
-    """Keras' attention with our dropout, which it has no argument for."""
+    """Keras' attention with our dropout, for which it has no argument."""
 
     def build(self, query_shape: Shape, value_shape: Shape, key_shape: Shape | None = None) -> None:
         super().build(query_shape, value_shape, key_shape)
@@ -93,7 +93,7 @@ class MultiHeadAttention(keras.layers.MultiHeadAttention):
 
 
 class _Attention(keras.layers.Layer):
-    """Attention of queries to elements, then a network by query; both residual and normalised."""
+    """Attention of queries to elements, then a network for each query; both residual."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         # Keras' own name of a private class begins with an underscore, which TensorFlow refuses as

@@ -1,4 +1,4 @@
-"""The summary contract: data of one observable in, a vector out, and more if a flow reads more."""
+"""The summary contract: data of one observable in, a vector out, or more entries for a flow."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -16,32 +16,33 @@ from bayesinn.summaries.elements import blank
 class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
-    An author derives from this class, writes :meth:`call`, and declares in :attr:`shapes` and
-    :attr:`masks` what it accepts, which is checked before :meth:`call` runs. Data have all axes
-    that the simulator gave them. Rows are independent: in training, the two halves of a batch may
-    arrive in calls of their own. What is declared may be set in the constructor, too.
+    An author derives from this class, writes :meth:`call`, and declares the accepted data in
+    :attr:`shapes` and :attr:`masks`, which are checked before :meth:`call` runs. Declarations may
+    also be set in the constructor. Data have all axes that the simulator gave them. Rows are
+    independent: in training, the two halves of a batch may arrive in separate calls.
     """
 
-    #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty means any.
+    #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty: any shape.
     shapes: tuple[str, ...] = ()
     #: Whether observables of varying length, which come with a mask, are accepted.
     masks: bool = True
     #: Whether observables with missing values are accepted.
     missing: bool = True
-    #: Whether steps of which no value is there are masked as padding is; if not, or if some of the
-    #: values are there, channels say which.
+    #: Whether steps without any value are masked like padding. If not, or if some values of a step
+    #: are present, channels show which.
     gaps: bool = False
-    #: Whether data arrive standardised, or (False) as the simulator gave them.
+    #: Whether data arrive standardised (True), or as the simulator gave them (False).
     standardised: bool = True
-    #: Whether all steps are standardised alike, and not each of an observable (steps,) by itself.
+    #: Whether all steps (steps,) of an observable are standardised alike, and not each by itself.
     alike: bool = False
-    #: Observable or context with the times of steps, which stands first in the data; or None.
+    #: Observable or context with the times of steps, which is the first channel of the data; or
+    #: None.
     times: str | None = None
-    #: The kind of the second axis: steps in time, elements in any order, or neither.
+    #: Kind of the second axis: steps in time, elements in any order, or neither.
     order: Literal["series", "set"] | None = None
-    #: Whether it has :meth:`auxiliary_layers`, which are trained first where data are stored.
+    #: Whether there are :meth:`auxiliary_layers`, which are trained first if data are stored.
     trained_first: bool = False
-    #: Entries of the condition that its own losses and comparisons read.
+    #: Entries of the condition that the summary's own losses and comparisons read.
     reads: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
@@ -78,11 +79,10 @@ class Summary(Configured, keras.layers.Layer):
                 do="give a boolean mask that is True for data and False for padding",
             )
         if mask is not None:
-            # Networks see zeros there, whatever there is: the largest numbers would overflow in
-            # layers before a mask, and spoil gradients.
+            # Networks see zeros there, whatever the values are: the largest numbers would overflow
+            # in layers before a mask, and spoil gradients.
             x = blank(x, mask)
-        # Given only if not None: a None would override the training flag of the layer that calls
-        # this one.
+        # Passed only if not None: a None would override the training flag of the calling layer.
         keywords = {"mask": mask, "training": training, "precomputed": precomputed}
         return super().__call__(
             x, **{name: value for name, value in keywords.items() if value is not None}
@@ -95,7 +95,7 @@ class Summary(Configured, keras.layers.Layer):
         """
 
     def locate(self, coordinates: np.ndarray) -> None:
-        """Receive the places (steps,) of steps that the simulator declares, before all else.
+        """Receive the declared places (steps,) of steps, before all else.
 
         Dates are seconds. Most summaries don't use them.
         """
@@ -115,7 +115,7 @@ class Summary(Configured, keras.layers.Layer):
     def precompute(self, x: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """Return costly tensors (n, ...) by name, not trained with the flow; by default none.
 
-        Where training has all simulations before the first step, :meth:`call` gets them as
+        If training has all simulations before the first step, :meth:`call` gets these tensors as
         ``precomputed``.
         """
         return {}
@@ -130,8 +130,8 @@ class Summary(Configured, keras.layers.Layer):
     def auxiliary_layers(self) -> list[keras.layers.Layer]:
         """Return the layers that :meth:`auxiliary_loss` trains; by default none.
 
-        :meth:`precompute` may depend on them: where training has all simulations before the first
-        step, they are trained first, alone, and then fixed.
+        :meth:`precompute` may depend on them. If training has all simulations before the first
+        step, these layers are trained first, alone, and then fixed.
         """
         return []
 
@@ -147,26 +147,26 @@ class Summary(Configured, keras.layers.Layer):
         vector : tensor (n, d), standardised parameters
         x : tensor (n, ...), the data
         entries : dict of name to tensor (n, ...)
-            What the flow reads, with what :meth:`call` returned for the data; None where the layers
-            are trained alone.
+            The condition that the flow reads, with the output of :meth:`call` for the data; None
+            while the layers are trained alone.
         """
         return None
 
     def compared(self, condition: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        """Return entries (n, k) by which observations are compared with simulations.
+        """Return entries (n, k), beside the features, by which observations are compared.
 
-        They are those besides the features; by default none.
+        They are compared with simulations; by default there are none.
         """
         return []
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> Any:
         """Return the summary (n, k) of data (n, ...), or a mapping with entries of the condition.
 
-        The entry ``features`` is the summary (n, k). Others have any shape (n, ...), and names that
-        a bijection or a flow reads, such as the ``location`` and ``root`` of
-        :class:`~bayesinn.flows.Framed`; a warning names those that nothing reads.
+        The entry ``features`` is the summary (n, k). Other entries have any shape (n, ...), and
+        names that a bijection or a flow reads, such as ``location`` and ``root`` of
+        :class:`~bayesinn.flows.Framed`; a warning names entries that nothing reads.
 
-        Where the mask is False, data are zeros. The amount of padding may not influence the result.
+        Where the mask is False, data are zeros. The amount of padding must not change the result.
         """
         raise NotImplementedError
 

@@ -11,30 +11,35 @@ from bayesinn.summaries.set_transformer import SetTransformer
 
 # A range of standardised times is 3 to 5 units.
 _WAVELENGTHS = 16.0 / 2.0 ** np.arange(9)
-# Of a series without coordinates, so many steps are a unit: two are the shortest wavelength.
+# Number of steps in a unit, for series without coordinates: two are the shortest wavelength.
 _STEPS_A_UNIT = 32.0
 
 
 class Transformer(SetTransformer):
-    """Summarise a series by attention between its steps, which know when they were.
+    """Summarise a series by attention between its steps, which know their times.
 
-    Each step has its time beside its data, as it is and as sines and cosines of wavelengths from a
-    sixteenth to sixteen standard deviations of all times; nothing about times is learned. They are
-    the observable or context ``times``, if steps are at times of their own in each data set, in any
-    order; the coordinates that the simulator declares; or else the numbers of the steps. Steps
-    beyond a length are left out, and those of which no value is there; of other steps, the network
-    sees which values are missing. Where ``missing="mask"`` leaves the pattern to the simulator, and
-    steps have times of their own, a step without values is seen, too: when it is tells something.
+    Each step sees its time beside its data: the time itself, and sines and cosines of wavelengths
+    from a sixteenth to sixteen standard deviations of all times. Nothing about times is learned.
+    The times are
+
+    - the observable or context ``times``, if each data set has times of its own, in any order;
+    - else the coordinates that the simulator declares;
+    - else the numbers of the steps.
+
+    Steps beyond a length, and steps without any value, are left out; of other steps, the network
+    sees which values are missing. With ``missing="mask"`` and times of its own, a step without
+    values is seen, too: its time is informative.
 
     Parameters
     ----------
     width, heads, blocks : int, as for :class:`SetTransformer`
     times : str, optional
         Name of an observable (steps,) with the times of another one's steps, which this network
-        sees, too: ``summary={"t, level": Transformer(times="t")}``; or of such a context variable,
-        with ``summary={"level": Transformer(times="t")}``. Where it is called by itself, they are
-        the first channel. It takes the steps for a set: without times of equal distance, and
-        without order. All steps are then standardised alike.
+        Name of an observable (steps,) with the times of another observable's steps: the network
+        sees both, ``summary={"t, level": Transformer(times="t")}``. Or name of such a context
+        variable: ``summary={"level": Transformer(times="t")}``. If the network is called directly,
+        times are the first channel. Steps are then a set without order and with unequal distances,
+        and all are standardised alike.
     inducing_points, seeds, dropout : as for :class:`SetTransformer`
 
     References

@@ -1,7 +1,7 @@
 """Tests of the contracts: check your own simulator, bijection or summary before you train with it.
 
-Each raises an ``AssertionError`` that names the broken law, the deviation and the case.
-:class:`Conjugate`, with exact posteriors, correct or deliberately broken, tests diagnostics.
+Each raises an ``AssertionError`` that names the broken requirement, the deviation and the
+case. :class:`Conjugate`, with exact posteriors, correct or deliberately broken, tests diagnostics.
 """
 
 from bayesinn.testing.bijections import check_bijection as check_bijection

@@ -1,4 +1,4 @@
-"""The laws of a bijection."""
+"""The requirements of a bijection."""
 
 import itertools
 import math
@@ -35,26 +35,31 @@ def check_bijection(
     event_shape: Sequence[int] | None = None,
     condition_shape: Sequence[int] | None = None,
 ) -> None:
-    """Check that a bijection keeps its contract; raise an AssertionError with the law broken.
+    """Check that a bijection keeps its contract; an AssertionError names what is broken.
 
-    The error also says by how much.
+    The error also says by how much. These checks have random weights, in double precision, and for
+    the largest events also in single precision:
 
-    With random weights, in double precision, and for the largest events also in single precision:
-    both round trips, the log-determinant against automatic differentiation, log-determinants of
-    both directions that cancel, rows that don't influence each other, finite values and gradients
-    for extreme inputs, a gradient for every weight, equal results when compiled, and a copy from
-    the configuration. When new: the identity, up to a rotation, and equal gradients when compiled.
+    - both round trips
+    - the log-determinant against automatic differentiation; log-determinants of both directions
+      cancel
+    - rows don't influence each other
+    - finite values and gradients for extreme inputs
+    - a gradient for every weight
+    - equal results when compiled, and for a copy from the configuration
+
+    A new bijection must be the identity, up to a rotation, with equal gradients when compiled.
 
     Parameters
     ----------
-    bijection_factory : callable that makes a new bijection, without weights: a class, or a lambda
+    bijection_factory : callable that makes a new bijection without weights: a class, or a lambda
     dimensions, condition_dimensions : sequences of int, lengths to try; 0 is no condition
     weight_scale : float, how far weights are moved from their initial values
     near_identity : bool, whether a new bijection must be the identity up to a rotation
     event_shape : sequence of int
-        Optional, to check in place of vectors: (height, width, channels) for images.
+        Event shape in place of vectors: (height, width, channels) for images.
     condition_shape : sequence of int
-        Optional, to check in place of vectors: (height, width, c) for maps beside images.
+        Condition shape in place of vectors: (height, width, c) for maps beside images.
 
     Examples
     --------
@@ -75,10 +80,10 @@ def check_bijection(
     largest = max(event_shapes, key=math.prod)
     conditions = itertools.cycle(condition_shapes)
     settings = [
-        # Sizes of events and of conditions break apart from each other: not each pair of them.
+        # Sizes of events and of conditions fail independently: not every pair is needed.
         *((shape, next(conditions), "float64") for shape in event_shapes[:-1]),
         *((event_shapes[-1], shape, "float64") for shape in condition_shapes),
-        # Errors of rounding grow with the size.
+        # Rounding errors grow with the size.
         (largest, condition_shapes[-1], "float32"),
     ]
     for setting in settings:

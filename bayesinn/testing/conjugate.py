@@ -14,7 +14,7 @@ Fault = Literal[
 
 #: All faults, the correct posterior first.
 FAULTS: tuple[Fault, ...] = get_args(Fault)
-# Two measurements: a precise one of the sum, and a noisy one of the first parameter alone.
+# Two measurements: a precise one of the sum, and a noisy one of the first parameter.
 _DESIGN = np.array([[1.0, 1.0], [1.0, 0.0]])
 _NOISE = np.array([0.5, 1.0])
 
@@ -23,18 +23,21 @@ _NOISE = np.array([0.5, 1.0])
 class Conjugate:
     """Two parameters with normal prior and two noisy linear measurements: all in closed form.
 
-    Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first one with
-    noise of sd 1; the posterior is normal with correlation -0.73. With ``modes=2`` the sign of both
-    measurements is lost, and it is that normal and its mirror image. Parameters and data are (n,
-    2), draws (n, draws, 2), log densities (n, draws).
+    Parameters are standard normal. Data are their sum with noise of sd 0.5, and the first parameter
+    with noise of sd 1; the posterior is normal with correlation -0.73. With ``modes=2`` the sign of
+    both measurements is lost: the posterior is that normal and its mirror image. Parameters and
+    data are (n, 2), draws (n, draws, 2), log densities (n, draws).
 
     Parameters
     ----------
     fault : str
-        How the posterior is broken: standard deviations ``"too wide"`` or ``"too narrow"`` by a
-        factor of 1.15; the first parameter ``"shifted"`` by 0.2 sd; ``"wrong correlation"``, 0 in
-        place of -0.73, with correct marginals; the ``"prior"`` whatever the data; one of two modes
-        mirrored at an axis (``"flipped mode"``, needs ``modes=2``).
+        How the posterior is broken; by default it is correct.
+
+        - "too wide", "too narrow": standard deviations by a factor of 1.15
+        - "shifted": the first parameter by 0.2 sd
+        - "wrong correlation": 0 in place of -0.73, with correct marginals
+        - "prior": the prior, whatever the data
+        - "flipped mode": one of two modes is mirrored at an axis; needs ``modes=2``
     modes : 1 or 2
 
     Examples

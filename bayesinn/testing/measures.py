@@ -18,7 +18,7 @@ def perturb(layer: keras.layers.Layer, generator: np.random.Generator, scale: fl
 
 
 def demand(holds: Any, message: str) -> None:
-    """Raise if a law doesn't hold."""
+    """Raise if a requirement isn't met."""
     if not holds:
         raise AssertionError(message)
 

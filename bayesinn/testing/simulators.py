@@ -1,4 +1,4 @@
-"""The laws of a simulator."""
+"""The requirements of a simulator."""
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +15,13 @@ ROWS = 64
 
 
 def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: int = 1) -> None:
-    """Check that a simulator keeps its contract; raise an AssertionError with the law broken.
+    """Check that a simulator keeps its contract; an AssertionError names what is broken.
 
-    It is a pure function of the seed, also when traced anew or run by another number of workers;
-    names, shapes and dtypes are the same for every number of rows; simulations are finite;
-    parameters lie inside the prior's support and survive the way to the flow's vector and back;
-    data, likelihood and exact posterior that it ships fit.
+    - It is a pure function of the seed, also when traced anew or run by another number of workers.
+    - Names, shapes and dtypes are the same for every number of rows.
+    - Simulations are finite.
+    - Parameters lie inside the prior's support, and survive the map to the flow's vector and back.
+    - The data, likelihood and exact posterior that it ships fit.
 
     ``finite_share`` is the smallest share of simulations that must be finite at the first attempt.
 

@@ -1,4 +1,4 @@
-"""The laws of a summary."""
+"""The requirements of a summary."""
 
 import functools
 import math
@@ -34,18 +34,19 @@ def check_summary(
     weight_scale: float = 0.3,
     parameters: ParameterSpace | None = None,
 ) -> None:
-    """Check that a summary keeps its contract; raise an AssertionError with the law broken.
+    """Check that a summary keeps its contract; an AssertionError names what is broken.
 
-    The error also says by how much.
+    The error also says by how much. With random weights:
 
-    With random weights: one finite vector for each row, rows that don't influence each other, a
-    gradient for every weight, equal results when compiled, and a copy from the configuration. With
-    masks: masked values, and the amount of padding, don't matter. For sets: the order of elements
-    doesn't matter, their number does.
+    - one finite vector for each row; rows don't influence each other
+    - a gradient for every weight
+    - equal results when compiled, and for a copy from the configuration
+    - with masks: masked values, and the amount of padding, don't matter
+    - for sets: the order of elements doesn't matter, their number does
 
     Parameters
     ----------
-    summary_factory : callable that makes a new summary, without weights: a class, or a lambda
+    summary_factory : callable that makes a new summary without weights: a class, or a lambda
     shape : sequence of int, shape of one observation: (steps,) or (steps, channels), ...
     masks : bool, whether the summary takes observations of varying length
     permutation_invariant : bool, whether the observation is a set
@@ -135,7 +136,7 @@ def _check_masks(
     steps = x.shape[1]
     law = f"{summary!r}: a mask without padding changes the result."
     demand_equal(_numbers(summary, x, tf.fill((ROWS, steps), True)), result, 1e-5, law)
-    # Wherever they are: at the end, or values that are missing between others; no row is empty.
+    # Anywhere: at the end, or missing values between others; no row is empty.
     there = tf.constant((generator.random((ROWS, steps)) < 0.5) | (np.arange(steps) == 0))
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
     garbage = tf.constant(generator.choice([-3e38, -1.0, 1e-30, 7.0, 3e38], x.shape), x.dtype)

@@ -25,57 +25,59 @@ from bayesinn.core.validation import (
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
 _EPOCHS_OFFLINE = 30
-#: From so many steps on, XLA saves more time than it takes to compile.
+#: Number of steps from which on XLA saves more time than it takes to compile.
 STEPS_WORTH_COMPILING = 1_000
 
 
 @dataclass(frozen=True)
 class Optimization:
-    """How to train, apart from how long and on what.
+    """Settings of training, beside its length and its data.
 
     Parameters
     ----------
     optimizer : Keras optimizer
-        Adam if left out, with ``learning_rate`` reached in a linear warm-up over 5 % of the steps
-        (at most 500) and left on a cosine to zero. It is copied, so that it can be used again.
-        ``learning_rate`` and ``weight_decay`` are refused beside it: it has its own.
+        By default Adam: its learning rate rises linearly to ``learning_rate`` over 5 % of the steps
+        (at most 500), then falls to zero along a cosine. An optimizer that is given is copied, so
+        that it can be used again. It has its own learning rate and weight decay: ``learning_rate``
+        and ``weight_decay`` are refused beside it.
     learning_rate : float
-        What the simulator recommends if left out, 5e-3 if it doesn't.
+        By default what the simulator recommends, else 5e-3.
     clip_norm : float
         Largest global norm of a gradient.
     weight_decay : float
-        Of AdamW, in units of the learning rate: keeps a network that sees few simulations from
-        overfitting. 0.1 for a posterior that is fitted to arrays of fewer than 3,000 rows, 0
-        otherwise, if left out.
+        Weight decay of AdamW, in units of the learning rate: keeps a network that sees few
+        simulations from overfitting. By default 0.1 for a posterior that is fitted to arrays of
+        fewer than 3,000 rows, else 0.
     average : float
-        Decay of the moving average of weights that is kept; 0 for none.
+        Decay of the moving average of the weights, which is what is kept; 0 for none.
     patience : int
-        With a validation set: stop after so many epochs without a better loss on it. A posterior
-        that is fitted to arrays without ``steps`` or ``epochs`` has 20.
+        With a validation set: stop after this many epochs without a better validation loss. By
+        default 20 for a posterior that is fitted to arrays without ``steps`` or ``epochs``, else
+        none.
     passes : int
-        Online: draw simulations before the first step, only as many as so many passes through them
-        need, into a bank in memory, or beside the checkpoint; for simulators that take longer than
-        steps. 0 for new ones at each step. What the simulator recommends if left out, 0 if it
-        doesn't. More than a few passes through few simulations overfit.
+        Online: number of passes through simulations that are drawn before the first step, as many
+        as these passes need. They are kept in memory, or beside the checkpoint. For simulators that
+        take longer than steps. 0 draws new simulations at each step. By default what the simulator
+        recommends, else 0. More than a few passes through few simulations overfit.
     minutes : float
-        End after so many minutes, at the latest with the last step. The learning rate falls with
-        the time that is left, so that its schedule ends in time, too, if steps take longer than
-        they did at first. Simulations to measure scalings on count, and those that ``passes`` draw
-        first, but none of them is left out: if they take all of the time, training ends with its
-        first steps.
+        Time limit; training may also end before, with the last step. The learning rate follows the
+        time that is left, so that its schedule is completed even if steps become slower.
+        Simulations for scalings and for ``passes`` count, but none of them is left out: if they
+        take all of the time, training ends with its first steps.
     xla : "auto", True or False
-        Whether to compile training step and simulator with XLA. "auto" does in runs of 1,000 steps
-        or more, where XLA has all operations, the simulator only on a GPU. Shorter runs end before
+        Whether to compile training step and simulator with XLA. "auto" compiles runs of 1,000 steps
+        or more, where XLA has all operations; the simulator only on a GPU. Shorter runs end before
         compiling has paid. Convolutions of images on the CPU stay in the plain graph, which is as
         fast.
     callbacks : sequence of Keras callbacks
-        Get the loss at the end of each epoch.
+        They get the loss at the end of each epoch.
     accumulate : int
-        Differentiate each batch in so many parts, one after another, which keeps the activations of
-        one part at a time. It must divide the batch, on several devices that of each.
+        Number of parts of a batch that are differentiated one after another; only one part's
+        activations are in memory. It must divide the batch, or on several devices the batch of
+        each.
     strategy : MirroredStrategy or MultiWorkerMirroredStrategy of tf.distribute
-        Devices that share each batch equally; the gradient is that of the whole batch. Several
-        processes each run the same script, and make the strategy before anything else.
+        Devices that share each batch equally; the gradient is that of the whole batch. With several
+        processes, each runs the same script, and makes the strategy before anything else.
     mixed_precision : bool
         Whether dense layers and convolutions, in summaries and subnets, multiply in bfloat16 while
         training. All else stays in single precision: weights, activations, bijections, losses, the
@@ -189,12 +191,11 @@ class Checkpoint:
     ----------
     folder : path
     resume : bool
-        Continue from the state in the folder, if there is one, as though training had never
-        stopped. Without it, a folder with a state is refused.
+        Whether to continue from the state in the folder, if there is one, as though training had
+        never stopped. If False, a folder with a state is refused.
     check_simulator : bool
-        Whether to keep a few simulated rows with the state, one if that takes long, and to simulate
-        those of an older state again, to tell that the simulator is the one that training began
-        with.
+        Whether to check that the simulator is the one that training began with: a few simulated
+        rows, one if that takes long, are kept with the state and simulated again on resuming.
 
     Examples
     --------
@@ -290,9 +291,9 @@ def resolve_settings(
     seed: int,
     optimization: Optimization,
 ) -> TrainingSettings:
-    """Return settings for a number of rows (None online), user choices, a complete optimization.
+    """Return settings for the number of rows (None online) and the user's choices.
 
-    The optimization is without gaps.
+    The optimization must be complete.
     """
     if tf.distribute.has_strategy():
         raise InputError(
@@ -344,7 +345,7 @@ def resolve_settings(
 
 
 def refuse_both(steps: Any, epochs: Any) -> None:
-    """Refuse to be told how long to train twice."""
+    """Refuse ``steps`` together with ``epochs``."""
     if steps is not None and epochs is not None:
         raise InputError(
             "Arguments 'steps' and 'epochs'",

@@ -23,7 +23,7 @@ class Trainable(ABC):
     """Holds every weight, trained or not."""
 
     rowwise: bool = False
-    """Whether a row's loss depends on no other row, so that parts of a batch can be separate."""
+    """Whether a row's loss depends on no other row, so that a batch may be split."""
 
     xla_pays: bool = True
     """Whether XLA makes a step faster on the CPU: it fuses many small operations into few.
@@ -31,15 +31,15 @@ class Trainable(ABC):
 
     @property
     def members(self) -> Sequence[keras.layers.Layer]:
-        """Networks with weights of equal shapes that are trained side by side, each for itself.
+        """Networks with weights of equal shapes, trained side by side and independently.
 
         :meth:`loss` is that of the first. By default there is one, :attr:`network`, which holds all
-        of them.
+        weights.
         """
         return (self.network,)
 
     def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
-        """Return the losses (n,) of all members together, given those of each, (members, n)."""
+        """Return the joint losses (n,) of all members, given the losses (members, n) of each."""
         return tf.reduce_mean(losses, axis=0)
 
     @abstractmethod
@@ -53,16 +53,16 @@ class Trainable(ABC):
         Parameters
         ----------
         batch : dict of name to tensor (n, ...)
-            With what :meth:`precompute` gave for its rows, if that was called.
+            It has what :meth:`precompute` gave for its rows, if that was called.
         seed : tensor (2,), for all noise of this step
         progress : tensor (), share of the steps that are done; 1 in validation
         training : bool
         """
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
-        """Return what takes time and depends on no trained weight, by names that no batch has.
+        """Return costly values that depend on no trained weight, by names that no batch has.
 
-        Where all simulations exist before the first step it is computed once for each of them.
+        If all simulations exist before the first step, they are computed once for each.
         """
         return {}
 
@@ -85,7 +85,7 @@ class Trainable(ABC):
         """Take what :meth:`arrays` gave."""
 
     def copy_weights(self, trained: Trainable) -> None:
-        """Take the weights of a trained one with the same networks, and its scalings."""
+        """Take the weights and scalings of a trained one with the same networks."""
         self.restore(trained.arrays())
         for variable, value in zip(self.network.variables, trained.network.variables, strict=True):
             variable.assign(value)

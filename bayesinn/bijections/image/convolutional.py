@@ -13,21 +13,21 @@ from bayesinn.core.dropout import Dropout
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Convolutional(Subnet):
-    """Convolutions that keep the size of an image, the first and the last with a wide kernel.
+    """Convolutions that keep the size of an image; the first and the last have a wide kernel.
 
-    Those in between see single pixels. The last one starts at zero. See Kingma and Dhariwal (2018),
-    Glow, arXiv:1807.03039.
+    The layers in between see single pixels. The last layer starts at zero. See Kingma and Dhariwal
+    (2018), Glow, arXiv:1807.03039.
 
     Parameters
     ----------
     filters : sequence of int, channels of the hidden layers
-    kernel_size : int, pixels along each side that the first and the last layer see
-    activation : str, any that Keras knows
+    kernel_size : int, side of the kernel of the first and the last layer, in pixels
+    activation : str, name of a Keras activation
     dropout : float, share of hidden units dropped in training
     gated : bool
         Whether the first layer multiplies two convolutions, in place of the activation (Shazeer
-        2020, GLU variants improve transformer, arXiv:2002.05202): where one part of what the
-        network sees scales another, as the brightness of a pixel its colours.
+        2020, GLU variants improve transformer, arXiv:2002.05202). It suits images in which one part
+        scales another, as the brightness of a pixel scales its colours.
 
     Examples
     --------

@@ -13,10 +13,10 @@ class Haar(SpaceToDepth):
     """Turn each block of 2 x 2 pixels into its average, and its three differences, as channels.
 
     The averages of all channels come first, then differences from left to right, from top to
-    bottom, and along the diagonals. New, the transform is a rotation: averages are sums divided by
-    two, which doubles their size where neighbours are alike. Height and width must be even. See
-    Ardizzone et al. (2019), Guided image generation with conditional invertible neural networks,
-    arXiv:1907.02392.
+    bottom, and along the diagonals. By default the transform is a rotation: averages are sums
+    divided by two, which doubles their size where neighbours are alike. Height and width must be
+    even. See Ardizzone et al. (2019), Guided image generation with conditional invertible neural
+    networks, arXiv:1907.02392.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Haar(SpaceToDepth):
 
 
 def _wavelets(blocks: tf.Tensor, factor: float) -> tf.Tensor:
-    """Combine the four quarters of the channels; with a factor of one half, twice is nothing."""
+    """Combine the four quarters of the channels; with factor one half, twice is the identity."""
     upper_left, upper_right, lower_left, lower_right = tf.split(blocks, 4, axis=-1)
     upper = upper_left + upper_right
     lower = lower_left + lower_right

@@ -1,4 +1,4 @@
-"""Levels of an image: after each, a part of the channels is finished."""
+"""Levels of an image: after each level, a part of the channels is finished."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,18 @@ from bayesinn.core.validation import check_number
 class MultiScale(Chain):
     """Apply levels one after another, each to the channels that the last one did not finish.
 
-    After each level but the last, the last channels become latent elements, and the first go on to
-    the next level. All latent elements together are one vector: first those of the first level,
-    pixel by pixel. That saves most of the work on large images, and lets the first levels speak
-    about details only. A level is a bijection of images, most often a :class:`Chain` that begins
-    with :class:`Haar`, which puts averages first; the last one may end in a vector.
+    After each level but the last, the last channels become latent elements, and the first channels
+    go on to the next level. All latent elements together are one vector: first those of the first
+    level, pixel by pixel. That saves most of the work on large images, and the first levels
+    describe only details. A level is a bijection of images, most often a :class:`Chain` that begins
+    with :class:`Haar`, which puts averages first. The last level may end in a vector.
 
     With ``Chain(..., reversible=True)`` as levels, training stores one activation for each level.
 
     Parameters
     ----------
     levels : sequence of Bijection, each an object of its own
-    finished : float, share of the channels that each level finishes, at least one goes on
+    finished : float, share of the channels that each level finishes; at least one channel goes on
 
     References
     ----------

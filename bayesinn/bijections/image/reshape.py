@@ -10,14 +10,14 @@ from bayesinn.core.errors import InputError
 
 
 class Reshape(Bijection):
-    """Give events another shape, in which their elements keep their order.
+    """Give events another shape; their elements keep their order.
 
-    A posterior's parameters are a vector. ``Reshape((8, 8, 1))`` makes it the image that it is for
-    the bijections of images; ``Reshape()`` makes an image a vector, for those of vectors.
+    A posterior's parameters are a vector. ``Reshape((8, 8, 1))`` makes it an image, for bijections
+    of images; ``Reshape()`` makes an image a vector.
 
     Parameters
     ----------
-    shape : sequence of int, optional, (height, width, channels); left out, one axis
+    shape : sequence of int, such as (height, width, channels); by default one axis
 
     Examples
     --------

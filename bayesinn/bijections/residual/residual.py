@@ -14,41 +14,45 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_integer, check_number
 
 LOG_DETS = ("exact", "unbiased", "truncated")
-# Largest error of an inverse, by default.
+# Default tolerance of an inverse.
 _TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
-# Largest tolerance of an inverse that inputs can be recomputed from.
+# Largest tolerance of an inverse from which inputs can be recomputed.
 _ACCURATE = 1e-4
 
 
 class Residual(Bijection):
     """The map z = x + g(x, condition), g a network with slope in x of at most ``lipschitz``.
 
-    All elements of a vector act on all others at once: no halves, no order, no rotations in
-    between. There is no formula for the inverse. It is found by iterating x = z - g(x), where each
-    step shrinks the error by the factor ``lipschitz`` or more, so that drawing takes much longer
-    than evaluating the density. Evaluation always gives the exact log-determinant. Training may use
-    an estimate, which pays for tens of elements.
+    All elements of a vector act on all others at once: there are no halves, no order, and no
+    rotations in between. The inverse has no formula. It is found by iterating x = z - g(x): each
+    step shrinks the error at least by the factor ``lipschitz``. Drawing takes much longer than
+    evaluating the density. Evaluation always gives the exact log-determinant. Training may use an
+    estimate, which pays for tens of elements.
 
-    Of images, g is made of convolutions; conditions are vectors, or maps of the same height and
-    width, which are entries of their own. The exact log-determinant takes as many passes through g
-    as an image has elements.
+    For images, g is made of convolutions; conditions are vectors, or maps of the same height and
+    width in an entry of their own. The exact log-determinant takes as many passes through g as an
+    image has elements.
 
     Parameters
     ----------
     hidden : sequence of int, units or filters of the hidden layers in g
     lipschitz : float
-        Bound of the slope of g in x, between 0 and 1; the slope in the condition isn't limited.
+        Bound of the slope of g in x, between 0 and 1. The slope in the condition isn't limited.
     activation : {"lipswish", "elu"}
     log_det : {"exact", "unbiased", "truncated"}
-        Log-determinant in training: from the full Jacobian; by a power series of random length that
-        is correct on average; or by the first terms of that series, which is biased.
-    terms : int, number of terms of the series that are always taken, when it is used
-    law : Geometric or Poisson, law of the number of further terms, for ``log_det="unbiased"``
+        Log-determinant in training.
+
+        - "exact": from the full Jacobian
+        - "unbiased": a power series of random length, which is correct on average
+        - "truncated": the first terms of that series, which is biased
+    terms : int, number of terms that are always taken, if the series is used
+    law : Geometric or Poisson
+        Distribution of the number of further terms for ``log_det="unbiased"``.
     tolerance : float, optional
-        Largest error of the inverse, relative to lengths above one; if left out, 1e-6 in single and
-        1e-12 in double.
+        Largest error of the inverse, relative to lengths above one. By default 1e-6 in single and
+        1e-12 in double precision.
     kernel_size : int
-        Odd number of pixels along each side that the first and the last convolution see.
+        Odd side, in pixels, of the kernel of the first and the last convolution.
     reads : str, entry of the condition that g sees
 
     References

@@ -11,9 +11,9 @@ from bayesinn.bijections.transforms.transform import Transform
 class Additive(Transform):
     """Shift each element, z = x + t: the couplings of NICE, and the blocks of reversible networks.
 
-    Volumes are kept, and errors of rounding don't grow by scales: of all transforms, this suits
-    reversible chains of many blocks best. As part of a density it is weak, as it can't stretch; for
-    densities take :class:`Affine` or :class:`Spline`.
+    It keeps volumes, and rounding errors don't grow by scales: of all transforms, it suits
+    reversible chains of many blocks best. For densities it is weak, as it can't stretch: take
+    :class:`Affine` or :class:`Spline`.
 
     References
     ----------

@@ -14,14 +14,13 @@ class Affine(Transform):
     r"""Scale and shift each element: :math:`z = x \exp(\rho(s)) + t`.
 
     The log scale is softly bounded, because the error of the inverse grows with the product of all
-    scales in a stack of blocks. The references are those of :class:`Coupling`; the soft bound is
-    from the second.
+    scales in a stack of blocks. References are in :class:`Coupling`; its second one has the bound.
 
     Parameters
     ----------
     clamp : float, :math:`\alpha`, the largest absolute log scale
     clamping : {"atan", "steep atan", "tanh"}
-        The soft bound :math:`\rho`. Published code differs in it; to repeat a result, take
+        The soft bound :math:`\rho`. It differs between published codes; to repeat a result, set
         ``clamp`` and ``clamping``.
 
         - "atan": :math:`(2 \alpha / \pi) \arctan(s / \alpha)`, with slope 0.64 at zero.

@@ -15,8 +15,8 @@ from bayesinn.core.errors import InputError
 class Composed(Transform):
     """Apply transforms in the order given.
 
-    ``Composed([Affine(), Spline()])`` first moves an element to the place and scale where the
-    spline has its knots, which matters where narrow distributions move with the condition.
+    ``Composed([Affine(), Spline()])`` first moves an element to the location and scale of the
+    spline's knots. This matters for narrow distributions that move with the condition.
 
     Examples
     --------
@@ -28,7 +28,7 @@ class Composed(Transform):
     transforms: Sequence[Transform]
 
     def __post_init__(self) -> None:
-        # A tuple, so that equal compositions compare equal however they were written.
+        # A tuple, so that equal compositions compare equal, whether given lists or tuples.
         object.__setattr__(self, "transforms", tuple(self.transforms))
         if not self.transforms or not all(
             isinstance(transform, Transform) for transform in self.transforms

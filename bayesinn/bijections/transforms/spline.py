@@ -15,10 +15,10 @@ from bayesinn.core.errors import InputError
 class Spline(Transform):
     """Map each element with a monotone rational-quadratic spline.
 
-    Inside (-bound, bound) the spline runs through ``bins + 1`` knots; outside, and with all raw
-    parameters zero, it is the identity. Give it standardised values: those outside the box are not
-    transformed. See Durkan, Bekasov, Murray and Papamakarios (2019), Neural spline flows,
-    arXiv:1906.04032.
+    Inside (-bound, bound) the spline runs through ``bins + 1`` knots. Outside, it is the
+    identity; with all raw parameters zero, it is so everywhere. Use standardised values: those
+    outside the box are not transformed. See Durkan, Bekasov, Murray and Papamakarios (2019), Neural
+    spline flows, arXiv:1906.04032.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""The contract of elementwise transforms: monotone maps with parameters a network computes.
+"""The contract of elementwise transforms: monotone maps of single elements.
 
-Each maps a single element.
+A network computes their parameters.
 """
 
 import abc
@@ -13,9 +13,9 @@ from bayesinn.core.configuration import Recipe
 class Transform(Recipe, abc.ABC):
     """A monotone map of single elements, without weights of its own.
 
-    The parameters of the map arrive as raw network output, one vector per element. A transform is
-    the identity when all raw parameters are zero, so that a new block is the identity. Subclasses
-    are frozen dataclasses, with ``repr=False`` for a ``repr`` without defaults.
+    The parameters arrive as raw network output, one vector per element. A transform is the identity
+    if all raw parameters are zero, so that a new block is the identity. Subclasses are frozen
+    dataclasses, with ``repr=False`` for a ``repr`` without defaults.
     """
 
     #: Whether each element's map depends on its own raw parameters alone, which autoregressive

@@ -11,13 +11,13 @@ from bayesinn.bijections.transforms.affine import Affine
 class VolumePreserving(Affine):
     r"""Scale and shift each element, the scales of a row with product one: a coupling of GIN.
 
-    The log scales are softly bounded by ``clamp`` and ``clamping`` as in :class:`Affine`, then
-    their mean over the row is subtracted. They stay within twice the bound, sum to zero, and the
+    The log scales are softly bounded by ``clamp`` and ``clamping`` as in :class:`Affine`; then
+    their mean over the row is subtracted. They stay within twice the bound and sum to zero: the
     log-determinant is exactly 0. A single element is only shifted.
 
-    A whole flow keeps volumes only if nothing else in it changes them: leave out :class:`ActNorm`,
-    whose scales are free. Such a flow can't stretch a direction without shrinking another, so that
-    the scatter of the latent elements shows which directions of the data are informative. See
+    A whole flow keeps volumes only if nothing else changes them: leave out :class:`ActNorm`, whose
+    scales are free. Such a flow can't stretch a direction without shrinking another. So the scatter
+    of the latent elements shows which directions of the data are informative. See
     Sorrenson, Rother and Köthe (2020), Disentanglement by nonlinear ICA with general
     incompressible-flow networks (GIN), arXiv:2001.04872.
 

@@ -12,8 +12,8 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 
-#: Log scales stay above this: on a point that occurs twice, the likelihood of a shrinking component
-#: has no bound.
+#: Smallest log scale: without it, a component that shrinks onto a repeated point has an unbounded
+#: likelihood.
 SMALLEST_LOG_SCALE = -6.0
 
 
@@ -23,17 +23,17 @@ class GaussianMixture(Latent):
     It is trained with the flow.
 
     A continuous map can't split the single mode of a normal distribution: it leaves bridges of
-    density between the modes of the data. With a component for each mode there is nothing to split.
-    The mixture doesn't depend on the condition; modes that exist for some conditions only are left
-    to the bijection.
+    density between the modes of the data. A mixture with a component for each mode needs no split.
+    It doesn't depend on the condition; the bijection must learn modes that exist for some
+    conditions only.
 
     Parameters
     ----------
-    components : int
+    components : int, number of Gaussians
     spread : float, standard deviation of the initial means, which fill a normal distribution evenly
     scale : float
-        Initial standard deviation of each component, wide so that each first covers all data. Log
-        scales stay above -6.
+        Initial standard deviation of each component: wide, so that each covers all data at first.
+        Log scales stay above -6.
 
     References
     ----------
@@ -92,7 +92,7 @@ class GaussianMixture(Latent):
         uniform = tf.random.stateless_uniform(
             (n, 1), for_component, dtype=self.variable_dtype, alg="philox"
         )
-        # The last edge is left out: rounding may make it less than one, and then no component would
+        # The last edge is left out: rounding may make it less than one, so that no component would
         # be chosen.
         component = tf.reduce_sum(
             tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1
@@ -114,11 +114,11 @@ class GaussianMixture(Latent):
 
 
 def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tf.Tensor:
-    """Return log densities (n, k) of vectors z (n, d) under diagonal Gaussians.
+    """Return log densities (n, k) of vectors z (n, d) under k diagonal Gaussians.
 
-    Their means and log scales are (k, d).
+    Means and log scales are (k, d).
     """
-    # Differences first: expanding the square would cancel for means far from zero.
+    # Differences first: an expanded square would cancel digits for means far from zero.
     standardised = (z[:, None, :] - means) * tf.exp(-log_scales)
     constant = 0.5 * z.shape[-1] * math.log(2.0 * math.pi)
     return (
@@ -129,9 +129,9 @@ def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) ->
 
 
 def floored(raw: tf.Tensor) -> tf.Tensor:
-    """Return log scales from raw weights: the same, but softly kept above -6.
+    """Return log scales from raw weights: the same values, but softly kept above -6.
 
-    A hard floor would have no slope.
+    A hard floor would have no slope there.
     """
     return SMALLEST_LOG_SCALE + tf.nn.softplus(raw - SMALLEST_LOG_SCALE)
 

@@ -1,4 +1,4 @@
-"""The contract of latent distributions, and the usual one, the standard normal."""
+"""The contract of latent distributions, and the default, the standard normal."""
 
 import math
 from collections.abc import Sequence

@@ -13,14 +13,14 @@ from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 class StudentT(Latent):
     """The joint Student-t distribution: the normal with heavier tails.
 
-    The influence of an outlier on the weights is bounded, which makes training robust against rare
-    extreme simulations. All elements of a vector share one scale; a product of one-dimensional t
-    distributions is something else.
+    The influence of an outlier on the weights is bounded, so that rare extreme simulations don't
+    spoil the training. All elements of a vector share one scale: this is not a product of
+    one-dimensional t distributions.
 
     Parameters
     ----------
     degrees_of_freedom : float, smaller for heavier tails; the initial value if learnable
-    learnable : bool, whether they are trained; they stay above 2, where the variance is finite
+    learnable : bool, whether they are trained; they stay above 2, so that the variance is finite
 
     References
     ----------
@@ -66,8 +66,8 @@ class StudentT(Latent):
 
     def sample(self, shape: Sequence[int | tf.Tensor], seed: Seed) -> tf.Tensor:
         # Bailey's method, which resembles Box-Muller: each pair of elements has a radius in closed
-        # form and an angle. Given the pairs before it, a pair is again t distributed, with two more
-        # degrees of freedom for each of them.
+        # form and an angle. Given the pairs before it, a pair is t distributed again; each earlier
+        # pair adds two degrees of freedom.
         n = shape[0]
         dimension = math.prod(shape[1:])
         pairs = (dimension + 1) // 2

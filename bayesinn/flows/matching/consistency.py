@@ -14,25 +14,25 @@ from bayesinn.flows.matching.network import TimeNetwork
 from bayesinn.flows.matching.noise import NoiseFlow, normal_like, spread_uniforms
 from bayesinn.flows.matching.solvers import integrate
 
-# Time at which nothing is left to do: the noise level of a draw.
+# Smallest time, at which the path has ended: the noise level of a draw.
 _LEAST_TIME = 1e-3
-# Distances well below it are squared, for each element; those above count as they are.
+# Distances well below it are squared, for each element; larger distances are not.
 _CORNER = 0.03
-# Share of training times that are the largest one, where every draw begins.
+# Share of training times that are the largest one, where each draw begins.
 _AT_LARGEST = 0.2
-# Steps of a path, each by the midpoint rule: the ends of paths from the largest time are 1 % of a
-# Gaussian posterior's sd off.
+# Steps of a path, each by the midpoint rule. With this number, paths from the largest time end 1 %
+# of a Gaussian posterior's sd off.
 _PATH_STEPS = 12
 
 
 class Consistency(NoiseFlow):
     r"""The map from any point of a diffusion's path to its end, for draws in one or few calls.
 
-    Two networks of the same shape are trained at once. The teacher learns to remove noise, as a
+    Two networks of the same shape are trained at once. The teacher learns to remove noise, as in a
     :class:`Diffusion`; its probability-flow equation leads from x + t z, with standard normal z, to
-    an event. The network of draws learns where that is, for all times t. There is no density, and
-    the loss, the sum of both, has no meaning in nats. A step of training takes some seven times as
-    long as that of :class:`FlowMatching`.
+    an event. The network for draws learns the end of this path, for all times t. There is no
+    density. The loss is the sum of both losses and is not in nats. A training step takes about
+    seven times as long as that of :class:`FlowMatching`.
 
     One call shrinks the posterior: for a Gaussian one with mean m and sd s it gives the mean
     :math:`m\,(1 - r)` and the sd :math:`T r`, with :math:`r = s / \sqrt{s^2 + T^2}` and T the
@@ -43,18 +43,17 @@ class Consistency(NoiseFlow):
     network : TimeNetwork, by default ``ResidualMLP()``
         The teacher has a copy of it.
     largest_time : float
-        Larger ones shrink less.
+        Time at which draws start from noise. Larger times shrink the posterior less.
     steps : int
-        Calls for a draw: after the first, noise is added and removed again.
+        Number of calls for a draw; between calls, noise is added again.
 
     Notes
     -----
-    Training without a teacher makes outputs at neighbouring times agree, with the noise of the data
-    between them. Standard deviations of Gaussian posteriors then shrank by 2 to 4 %, as each output
-    is the mean over what the noise leaves open. After 2,000 steps means were 0.2 sd off where the
-    posterior is narrow: what is learned at small times must pass through all intervals to the
-    largest time. With the teacher's paths draws of two calls are 0.03 sd off, their standard
-    deviations 1 %.
+    Training without a teacher makes outputs at neighbouring times agree. Standard deviations of
+    Gaussian posteriors then shrank by 2 to 4 %: the noise between the times leaves the event open,
+    and each output is a mean. After 2,000 steps, means were 0.2 sd off where the posterior is
+    narrow: what is learned at small times must pass through all intervals to the largest time. With
+    the teacher's paths, draws of two calls are 0.03 sd off, and their standard deviations 1 %.
 
     References
     ----------
@@ -121,7 +120,7 @@ class Consistency(NoiseFlow):
         return x
 
     def time(self, place: tf.Tensor) -> tf.Tensor:
-        """Return times of places, from 0, the least time, to 1, the largest."""
+        """Return the times of places between 0 (the least time) and 1 (the largest)."""
         least = _LEAST_TIME ** (1 / 7)
         return (least + place * (self.largest_time ** (1 / 7) - least)) ** 7
 
@@ -150,7 +149,7 @@ class Consistency(NoiseFlow):
     def end_of_path(
         self, x: tf.Tensor, places: tf.Tensor, condition: tf.Tensor | None
     ) -> tf.Tensor:
-        """Return where the teacher leads x (n, *event) at places (n,); without gradients."""
+        """Return the teacher's ends of paths from x (n, *event) at places (n,); no gradients."""
         embedded = self.teacher.embedded(condition)
 
         def velocity(time: tf.Tensor, state: tf.Tensor) -> tf.Tensor:

@@ -10,8 +10,8 @@ from bayesinn.flows.matching.network import TimeNetwork
 from bayesinn.flows.matching.solvers import FIXED_STEPS
 from bayesinn.flows.matching.transport import Transport
 
-# Standard deviations of the noise, for events of unit scale. With the variance preserved, the log
-# of the signal-to-noise ratio goes to +-15.
+# Standard deviations of the noise, for events of unit scale. For "variance preserving", the log of
+# the signal-to-noise ratio goes to +-15.
 _LEAST_NOISE = 2e-3
 _MOST_NOISE = 80.0
 _LOG_RATIO = 15.0
@@ -22,22 +22,25 @@ class Diffusion(Transport):
     r"""The flow along the probability-flow equation of a diffusion, from noise to events.
 
     The network F sees :math:`(x + \sigma n) / \sqrt{1 + \sigma^2}` and the logarithm of
-    :math:`\sigma`, and training minimises :math:`|F - (\sigma x - n) / \sqrt{1 + \sigma^2}|^2`.
-    This is the loss of Karras et al. for data of unit scale. It is not in nats; its least value for
-    standard normal events is 1 per element, at every noise level.
+    :math:`\sigma`. Training minimises :math:`|F - (\sigma x - n) / \sqrt{1 + \sigma^2}|^2`, the
+    loss of Karras et al. for data of unit scale. It is not in nats; for standard normal events its
+    minimum is 1 per element, at every noise level.
 
     Parameters
     ----------
     network : TimeNetwork, by default ``ResidualMLP()``
     schedule : {"edm", "variance preserving"}
-        "edm": in training the logarithm of the noise level is normal with mean -1.2 and sd 1.2, and
-        draws start from a level of 80. "variance preserving": signal and noise are cosine and sine
-        of an angle, which is uniform in training, and draws follow it.
+        Noise levels of training and draws.
+
+        - "edm": in training, the logarithm of the noise level is normal with mean -1.2 and sd 1.2.
+          Draws start from a level of 80.
+        - "variance preserving": signal and noise are the cosine and sine of an angle, which is
+          uniform in training. Draws follow it.
     solver : {"midpoint", "heun", "rk4"}
-        For draws and densities. With equal steps "midpoint" was several times nearer to exact
-        Gaussian posteriors than "heun", the authors' choice.
-    steps : int, from noise to a draw
-    density_steps : int, for a density or a code
+        Solver for draws and densities. With equal steps, "midpoint" was several times nearer to
+        exact Gaussian posteriors than "heun", the authors' choice.
+    steps : int, number of steps from noise to a draw
+    density_steps : int, number of steps for a density or a code
 
     References
     ----------
@@ -97,14 +100,14 @@ class Diffusion(Transport):
         embedded: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        """Return what the network says of noisy events of unit scale, at noise levels (n,)."""
+        """Return the network's output for noisy events of unit scale, at noise levels (n,)."""
         time = 0.25 * tf.math.log(tf.cast(levels, x.dtype))
         return self.network(x, time, embedded=embedded, training=training)
 
     def levels(self, uniforms: tf.Tensor) -> tf.Tensor:
         """Return noise levels for training (n,), from uniform numbers."""
         if self.schedule == "edm":
-            # Next to 0 and 1 the normal law has no bound.
+            # Next to 0 and 1 the normal quantile has no bound.
             inner = tf.clip_by_value(uniforms, 1e-6, 1.0 - 1e-6)
             return tf.exp(1.2 * tf.math.ndtri(inner) - 1.2)
         least = math.atan(math.exp(-0.5 * _LOG_RATIO))

@@ -19,15 +19,15 @@ class FlowMatching(Transport):
     ----------
     network : TimeNetwork, by default ``ResidualMLP()``
     late_times : float
-        Training times have a density proportional to ``t ** late_times``: 0 is uniform, 1 to 4
-        train more where the posterior's details form.
+        Exponent: training times have a density proportional to ``t ** late_times``. 0 is uniform; 1
+        to 4 train more on late times, where the posterior's details form.
     solver : {"midpoint", "heun", "rk4", "adaptive"}
-        For draws and densities; "adaptive" chooses its steps, and takes a few times as long.
+        Solver for draws and densities. "adaptive" chooses its steps, and takes a few times as long.
     steps : int
-        Steps from noise to a draw; the network is called twice in each, four times by "rk4". They
-        are shorter towards the event.
+        Number of steps from noise to a draw; they are shorter towards the event. Each step calls
+        the network twice, or four times with "rk4".
     density_steps : int
-        Steps for a density or a code.
+        Number of steps for a density or a code.
 
     References
     ----------

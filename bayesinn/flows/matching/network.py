@@ -1,4 +1,4 @@
-"""Networks of a noisy event, a time and a condition, such as a velocity."""
+"""Networks inside matching flows: functions of a noisy event, a time and a condition."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import tensorflow as tf
 from bayesinn.core.configuration import Configured
 from bayesinn.core.dropout import Dropout
 
-# Of the sines and cosines of time; times lie within -2 and 2.
+# Frequencies of the sines and cosines of time; times lie within -2 and 2.
 _FREQUENCIES = 0.5 * np.pi * 2.0 ** np.arange(6, dtype=np.float32)
 
 
@@ -18,14 +18,14 @@ class TimeNetwork(Configured, keras.layers.Layer):
     """The contract of networks inside matching flows.
 
     An author derives from this class, makes weights in ``build(event_shape, condition_shape)``, and
-    writes :meth:`call`, and maybe :meth:`embed`.
+    writes :meth:`call`, optionally also :meth:`embed`.
     """
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
     def embed(self, condition: tf.Tensor | None) -> tf.Tensor | None:
-        """Return what :meth:`call` needs of conditions (n, c), computed once for many times."""
+        """Return what :meth:`call` needs of conditions (n, c); computed once for many times."""
         return condition
 
     def call(
@@ -40,15 +40,15 @@ class TimeNetwork(Configured, keras.layers.Layer):
 
 
 class ResidualMLP(TimeNetwork):
-    """A residual perceptron; time scales and shifts the units of each block.
+    """A residual perceptron; the time scales and shifts the units of each block.
 
     The last layer starts at zero.
 
     Parameters
     ----------
     units : int, width of every layer
-    blocks : int, hidden layers, each added to what it gets
-    activation : str, any that Keras knows
+    blocks : int, number of hidden layers, each added to its input
+    activation : str, name of a Keras activation
     dropout : float, share of hidden units dropped in training
 
     Examples

@@ -1,4 +1,4 @@
-"""What flows that learn from noise share: the network, its condition, and random numbers."""
+"""What flows that learn from noise have in common: network, condition, random numbers."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,7 +13,7 @@ from bayesinn.flows.matching.network import ResidualMLP, TimeNetwork
 
 
 class NoiseFlow(Flow):
-    """A flow whose network sees noisy events, the time, which says how noisy, and the condition.
+    """A flow whose network sees a noisy event, the time (its noise level) and the condition.
 
     Events should be standardised, as an :class:`~bayesinn.AmortizedPosterior` does.
     """
@@ -38,7 +38,7 @@ class NoiseFlow(Flow):
     def embedded(
         self, condition: tf.Tensor | None, repeats: int | tf.Tensor = 1
     ) -> tf.Tensor | None:
-        """Return what the network needs of conditions (m, c), each row ``repeats`` times."""
+        """Return the network's input from conditions (m, c), each row ``repeats`` times."""
         if condition is None:
             return None
         return tf.repeat(self.network.embed(condition), repeats, axis=0)
@@ -73,9 +73,10 @@ class NoiseFlow(Flow):
         progress: tf.Tensor | float,
         training: bool,
     ) -> tf.Tensor:
-        """Return what training minimises (n,), for events and noise of their shape.
+        """Return the losses (n,) for events, and noise of the same shape.
 
-        ``uniforms`` (n,) decide the times, ``embedded`` is what the network needs of the condition.
+        ``uniforms`` (n,) determine the times; ``embedded`` is the network's input from the
+        condition.
         """
         raise NotImplementedError
 
@@ -90,7 +91,7 @@ class NoiseFlow(Flow):
         return x[0] if condition is None else x
 
     def from_noise(self, z: tf.Tensor, embedded: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
-        """Return events (n, *event) that standard normal noise (n, *event) becomes."""
+        """Return the events (n, *event) at the ends of paths from standard normal noise."""
         raise NotImplementedError
 
     def sum_event(self, values: tf.Tensor) -> tf.Tensor:
@@ -103,9 +104,9 @@ class NoiseFlow(Flow):
 
 
 def spread_uniforms(like: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Return one number in [0, 1) for each row of a tensor, (n,), evenly spread with one shift.
+    """Return one number in [0, 1) for each row of a tensor, (n,): an even grid, shifted at random.
 
-    Each is uniform; together they make the mean of a batch less noisy than independent ones.
+    Each number is uniform. The mean of a batch is less noisy than with independent numbers.
     """
     n = tf.shape(like)[0]
     shift = tf.random.stateless_uniform((), seed, dtype=like.dtype, alg="philox")

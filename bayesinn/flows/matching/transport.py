@@ -1,4 +1,4 @@
-"""Flows along a differential equation: draws, codes and densities by its solution."""
+"""Flows along a differential equation, whose solution gives draws, codes and densities."""
 
 import math
 
@@ -38,7 +38,7 @@ class Transport(NoiseFlow):
     def velocity(
         self, x: tf.Tensor, time: tf.Tensor, embedded: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Return dx/dt (n, *event) at events x and a time (), of a diffusion also times (n,)."""
+        """Return dx/dt (n, *event) at events x and a time (); diffusions also allow times (n,)."""
         raise NotImplementedError
 
     def from_noise(self, z: tf.Tensor, embedded: tf.Tensor | None, seed: tf.Tensor) -> tf.Tensor:
@@ -50,11 +50,11 @@ class Transport(NoiseFlow):
         )
 
     def decode(self, z: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the events (n, *event) that noise (n, *event) becomes."""
+        """Return the events (n, *event) at the ends of paths from noise (n, *event)."""
         return self.from_noise(z, self.embedded(condition), tf.zeros((2,), tf.int32))
 
     def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the noise (n, *event) that becomes events (n, *event)."""
+        """Return the noise (n, *event) whose paths end in events (n, *event)."""
         self.build_for(x, condition)
         embedded = self.embedded(condition)
         noise = integrate(
@@ -66,9 +66,9 @@ class Transport(NoiseFlow):
         return noise / self.start
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return log densities (n,), from the divergence of the velocity along the way to noise.
+        """Return log densities (n,), from the divergence of the velocity along the path to noise.
 
-        Up to 20 elements of an event the divergence is exact, above it is estimated.
+        The divergence is exact for events of up to 20 elements, and estimated for more.
         """
         self.build_for(x, condition)
         embedded = self.embedded(condition)

@@ -18,12 +18,14 @@ from bayesinn.flows.split_latent.mmd import gaussian_weights, mmd_loss
 
 
 class SplitLatentFlow(Flow):
-    """The law of parameters x given observables y, by a bijection [x, padding] to [z, padding, y].
+    """The distribution of parameters x given observables y, from a bijection.
+
+    The bijection maps [x, padding] to [z, padding, y].
 
     To draw, put y and a normal z into the output and run the bijection backwards. The condition is
     y, followed by the context, which is the condition of ``chain``, a bijection of vectors (n,
-    width). Leave ActNorm out of it: that would blow up padding, almost zero, to unit variance. See
-    :class:`SplitLayout`, :class:`bayesinn.inverse.SplitLatent`.
+    width). Don't put ActNorm into it: it would scale padding, which is almost zero, to unit
+    variance. See :class:`SplitLayout` and :class:`bayesinn.inverse.SplitLatent`.
     """
 
     def __init__(
@@ -89,9 +91,9 @@ class SplitLatentFlow(Flow):
         return tf.reshape(self._backward(output, context)[0], (-1, n, self.layout.parameters))
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the log density (n,) of the likelihood objective without padding.
+        """Return the log density (n,), for the likelihood objective without padding.
 
-        The other objectives have none.
+        Other objectives have no density.
         """
         if self.density is None:
             raise InputError(
@@ -111,7 +113,7 @@ class SplitLatentFlow(Flow):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        """Return minus the log density for each row (n,), or the weighted sum of all losses."""
+        """Return minus the log density (n,) of each row, or the weighted sum of all losses."""
         seed = tf.zeros((2,), tf.int32) if seed is None else seed
         if self.nats:
             return -self._log_density(x, condition, seed)
@@ -128,7 +130,7 @@ class SplitLatentFlow(Flow):
     def terms(
         self, x: tf.Tensor, condition: tf.Tensor | None, seed: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        """Return each loss () of the MMD objective by its :class:`SplitLosses` name, unweighted."""
+        """Return the unweighted losses () of the MMD objective, by :class:`SplitLosses` name."""
         layout = self.layout
         losses = self.split_losses
         y, context = self._split(condition)
@@ -159,8 +161,7 @@ class SplitLatentFlow(Flow):
 
         With padding, it lies below log q(x | y) on average.
         """
-        # Padding must be noise here: were it constant, the density could grow without bound along
-        # it.
+        # Padding must be noise here: along constant padding, the density could grow without bound.
         layout = self.layout
         losses = self.split_losses
         y, context = self._split(condition)

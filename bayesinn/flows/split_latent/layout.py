@@ -11,9 +11,11 @@ from bayesinn.core.errors import InputError
 class SplitLayout:
     """The positions of parameters, latent, padding and observables in input and output.
 
-    Input: ``parameters`` elements of the standardised unconstrained parameter vector, then padding.
-    Output: ``latent`` elements, then padding, then ``observables`` standardised numbers. Both have
-    ``width`` elements.
+    - Input: ``parameters`` elements of the standardised unconstrained parameter vector, then
+      padding.
+    - Output: ``latent`` elements, then padding, then ``observables`` standardised numbers.
+
+    Both have ``width`` elements.
 
     Examples
     --------

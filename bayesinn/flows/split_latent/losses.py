@@ -17,31 +17,32 @@ class SplitLosses(Registered):
 
     Parameters
     ----------
-    fit : float, weight of L_y, the mean squared error of the observables' slots
+    fit : float, weight of L_y, the mean squared error of the predicted observables
     latent : float
         Weight of L_z, the MMD between (latent, predicted observables) and (standard normal,
-        observables). It has no gradient through the prediction, and makes the latent normal and
-        independent of the observables.
+        observables). It makes the latent normal and independent of the observables, and has no
+        gradient through the prediction.
     backward : float
-        Weight of L_x, the MMD between parameters from observables and random latents, and the
-        prior's.
+        Weight of L_x, the MMD between the prior's parameters and those computed from observables
+        and random latents.
     backward_start : float
-        Half of the share of that weight at the start of training. The share grows exponentially and
-        is whole before the end. With a poor fit the full weight would contract the latent.
+        Half of the share of ``backward`` at the start of training. The share grows exponentially to
+        one before the end. With a poor fit, the full weight would contract the latent.
     reconstruction : float
-        Weight of L_rec, the mean squared error after both directions, with a little noise between.
+        Weight of L_rec, the mean squared error after both directions, with a little noise in
+        between.
     padding : float
-        Weight of L_pad, the mean square of all padding. Without it, padding hides information that
-        sampling lacks.
+        Weight of L_pad, the mean square of all padding. Without it, padding would hold information
+        that is missing when sampling.
     observable_noise : float
-        Standard deviation of observables in the backward direction, or of predictions around the
-        data ("likelihood").
-    latent_noise, padding_noise : float, standard deviations of latents in L_rec, and of the padding
+        Standard deviation of observables in the backward direction; for the "likelihood" objective,
+        of predictions around the data.
+    latent_noise, padding_noise : float, standard deviations of latents in L_rec, and of padding
     latent_scales, backward_scales : sequence of float
         Scales a of the kernels a^2 / (a^2 + d^2) in L_z and L_x.
     neighbourhood : float, optional
-        Compare parameters in L_x only between rows with observables at about this distance: given
-        the observation.
+        Distance of observables within which L_x compares parameters: given the observation. By
+        default it compares all rows.
 
     References
     ----------
@@ -72,7 +73,7 @@ class SplitLosses(Registered):
             value = getattr(self, name)
             subject = f"SplitLosses, argument {name!r}"
             if name.endswith("_scales"):
-                # A tuple, so that equal losses compare equal however they were written.
+                # A tuple, so that equal losses compare equal, whether given as lists or tuples.
                 object.__setattr__(self, name, tuple(value))
                 if len(value) == 0 or min(value) <= 0:
                     raise InputError(

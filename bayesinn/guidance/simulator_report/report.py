@@ -1,4 +1,4 @@
-"""Look at a simulator before training: draw from it, experiment with it, and say what is wrong."""
+"""Check a simulator before training: draw from it, experiment with it, and report faults."""
 
 import shutil
 import textwrap
@@ -23,9 +23,9 @@ _WIDTH = 110
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SimulatorReport:
-    """Whether a simulator is ready for training; ``report["failures"]`` is one check.
+    """Whether a simulator is ready for training, and what to change.
 
-    It also says what to change.
+    ``report["failures"]`` is the result of one check.
     """
 
     name: str
@@ -113,15 +113,20 @@ class SimulatorReport:
 def simulator_report(
     simulator: Simulator, *, simulations: int = 2_000, seed: int = 0, batch_size: int = 256
 ) -> SimulatorReport:
-    """See in seconds whether a simulator is ready for training, and what to change.
+    """Check in seconds whether a simulator is ready for training, and say what to change.
 
-    The repr of the result says it.
+    The repr of the result is the verdict. The report
 
-    Measures its speed; shows prior and prior predictive distribution; looks for failures and where
-    in parameter space they come from, for constant, copied and repeated outputs, for noise that
-    ignores the seed or is shared by a batch, for values that float32 or scaling can't hold, and for
-    parameters without influence. ``batch_size`` is that of training. ``simulations`` are 50 or
-    more; some more are drawn to experiment.
+    - measures the speed;
+    - shows prior and prior predictive distribution;
+    - looks for failures, and where in parameter space they occur;
+    - looks for constant, copied and repeated outputs;
+    - looks for noise that ignores the seed or is shared by a batch;
+    - looks for values that float32 or scaling can't hold;
+    - looks for parameters without influence.
+
+    ``batch_size`` is that of training. ``simulations`` are 50 or more; some more are drawn for
+    experiments.
 
     Examples
     --------

@@ -28,11 +28,11 @@ Place = tuple[int, Rows, Rows]
 
 
 class Bank:
-    """Simulations that :func:`simulate` has written; opened again by :func:`open_bank`.
+    """Simulations written by :func:`simulate`; :func:`open_bank` opens them again.
 
-    The place of a bank is a Zarr group, which ``xarray.open_zarr`` opens, too: one array (n, ...)
-    for each parameter, context variable and observable. Chunks of rows are finished one by one;
-    rows of unfinished ones hold NaN, or 0.
+    A bank is a Zarr group with one array (n, ...) for each parameter, context variable and
+    observable; ``xarray.open_zarr`` opens it, too. Chunks of rows are finished one by one. Rows of
+    unfinished chunks hold NaN, or 0.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Bank:
     n : int, number of simulations, finished or not
     rows_per_chunk : int
     attributes : dict
-        As in the file: also prior, what is kept of the simulator, and versions of libraries.
+        Attributes of the file: among them prior, record of the simulator, versions of libraries.
 
     Examples
     --------
@@ -74,7 +74,7 @@ class Bank:
 
     @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
-        """Shapes of a row of all variables, as :attr:`Simulator.shapes` has them."""
+        """Shape of one row of each variable, in the form of :attr:`Simulator.shapes`."""
         declared = self.attributes["declared"]
         kinds = ("parameters", "observables", "context")
         return {
@@ -83,7 +83,7 @@ class Bank:
 
     @property
     def simulator_record(self) -> dict[str, Any] | None:
-        """What is kept of the simulator, for posteriors trained from it; None if not compared."""
+        """Record of the simulator, for posteriors trained from the bank; None if not compared."""
         declared = self.attributes["declared"]
         return dict(declared) if self._compared and "identity" in declared else None
 
@@ -104,7 +104,7 @@ class Bank:
 
     @property
     def failed(self) -> int:
-        """Number of simulations that failed and were drawn again, also beyond the last row."""
+        """Number of failed simulations that were drawn again; some may lie beyond the last row."""
         return self._store.failed()
 
     @property
@@ -118,7 +118,7 @@ class Bank:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of what decides the simulations, finished or not."""
+        """SHA-256 of all that determines the simulations, finished or not."""
         decides = [
             self.attributes[key]
             for key in ("simulator", "fingerprint", "prior", "seed", "rows_per_chunk")
@@ -127,7 +127,7 @@ class Bank:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what decides the simulations, and of the checksums of all chunks."""
+        """SHA-256 of all that determines the simulations, and of the checksums of all chunks."""
         return hashlib.sha256(
             self.identity.encode() + self._store.checksums()[: self.chunks].tobytes()
         ).hexdigest()
@@ -148,13 +148,13 @@ class Bank:
             return xarray.open_zarr(place, chunks=None)
 
     def read(self, rows: slice | np.ndarray | None = None) -> Arrays:
-        """Return some simulations, all if nothing is said, as :meth:`Simulator.sample` does.
+        """Return some rows of the simulations, by default all, as :meth:`Simulator.sample` does.
 
         Parameters
         ----------
         rows : slice, or array (m,) of int
-            A slice with steps of one, or numbers of rows in any order; of no rows, arrays are
-            empty.
+            A slice with step one, or row numbers in any order. An empty selection gives empty
+            arrays.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class Bank:
         return arrays
 
     def read_chunk(self, number: int) -> Arrays:
-        """Return the rows of a chunk up to the bank's end; a BankError says if it is damaged."""
+        """Return the rows of a chunk up to the bank's end; raise a BankError if it is damaged."""
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
         return take(self._store.read(number), slice(rows))
 
@@ -196,7 +196,7 @@ class Bank:
         return damaged
 
     def check_finished(self, chunks: list[int] | None = None) -> None:
-        """Raise a BankError unless these chunks are finished, all if nothing is said."""
+        """Raise a BankError unless these chunks are finished; by default all chunks."""
         missing = self.missing
         if wanted := sorted(set(missing) if chunks is None else set(missing) & set(chunks)):
             raise BankError(
@@ -249,13 +249,20 @@ class Bank:
 
 
 def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) -> Bank:
-    """Open a simulation bank: a path, or an address for fsspec such as ``"s3://bucket/bank"``.
+    """Open a simulation bank.
 
-    A BankError says if there is none, or if it is of a format that is not known here.
+    Parameters
+    ----------
+    location : path, or address for fsspec such as ``"s3://bucket/bank"``
+    check_simulator : bool
+        Whether to check, where the simulations are used, that the simulator is the one that made
+        them: a few rows are simulated again, one if that takes long. If False, only names and
+        shapes must fit.
 
-    Where its simulations are used, a few rows are simulated again, or one if that takes long, to
-    tell that the simulator is the one that made them. If not ``check_simulator``, names and shapes
-    alone must fit.
+    Raises
+    ------
+    BankError
+        If there is no bank, or if this version doesn't know its format.
     """
     check_flag("Argument 'check_simulator'", check_simulator)
     place = check_location("Argument 'location'", location)

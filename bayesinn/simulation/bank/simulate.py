@@ -62,34 +62,35 @@ def simulate(
     check_simulator: bool = True,
     progress: bool = True,
 ) -> Bank:
-    """Write simulations into a bank, or go on with one, after an interruption or to a larger ``n``.
+    """Write simulations into a bank; continue one after an interruption, or to a larger ``n``.
 
-    Finished chunks are kept, whatever ends the program. The result doesn't depend on interruptions,
-    on the order of chunks, or on how many programs write at the same time: several may write into
-    one bank beside each other.
+    Finished chunks are kept, whatever ends the program. Several programs may write into one bank at
+    the same time. The result depends neither on interruptions, nor on the order of chunks, nor on
+    the number of programs.
 
     Parameters
     ----------
     simulator : Simulator
     n : int
-        Number of simulations that the bank has in the end. One that has more keeps them.
+        Number of simulations in the finished bank. A bank that has more keeps them.
     folder : path, or address
         Anything that fsspec knows: ``"bank"``, ``"s3://bucket/bank"``. It is created.
     seed : int
-        Decides all simulations.
+        Determines all simulations.
     chunk : int
-        Simulations that are drawn, written and checked as a whole; fixed for the life of a bank. By
-        default about 8 MB, and a 64th of ``n`` if that is less; at least 1,024 where simulations
-        are drawn in the graph, else 16. All of a chunk is simulated, also where n is not a multiple
-        of it.
+        Number of simulations that are drawn, written and checked together; fixed for the life of a
+        bank. By default about 8 MB, and a 64th of ``n`` if that is less; at least 1,024 where
+        simulations are drawn in the graph, else 16. A chunk is simulated whole, even where n is not
+        a multiple of it.
     cluster : address of a Dask scheduler, or ``distributed.Client``
-        Where a simulator in Python, or an external program, runs; by default in worker processes
-        here. The result is the same. Workers need bayesinn, and what the simulator imports.
+        Cluster that runs a Python simulator or an external program; by default local worker
+        processes do. The result is the same. The workers need bayesinn and what the simulator
+        imports.
     check_simulator : bool
-        Whether to keep a few rows in a new bank, one if that takes long, and to simulate those of
-        an older bank again, to tell that the simulator is the one that made it. Without it, names
-        and shapes alone must fit.
-    progress : bool
+        Whether to check that this simulator made an older bank: a few of its rows, one if that
+        takes long, are simulated again. A new bank keeps such rows. If False, only names and shapes
+        must fit.
+    progress : bool, whether to show progress
 
     Returns
     -------
@@ -98,11 +99,11 @@ def simulate(
     Raises
     ------
     BankError
-        When the place holds something else, or a bank of another simulator, prior, seed or chunk;
-        or when it has no room. What is finished stays.
+        If the place holds something else, or a bank of another simulator, prior, seed or chunk; or
+        if it has no room. Finished chunks stay.
     SimulatorError
-        When simulations are not finite, as in :meth:`Simulator.sample`, or more fail than
-        ``most_failures`` of the simulator. The same command goes on with a larger one.
+        If simulations are not finite, as in :meth:`Simulator.sample`, or if more fail than the
+        simulator's ``most_failures`` allows. With a larger limit, the same command continues.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def write_bank(
     marker: Mapping[str, str] | None = None,
     compared: bool = True,
 ) -> tuple[Bank, float]:
-    """Write simulations into a bank; return it and the seconds that one takes, NaN if too few.
+    """Write simulations into a bank; return it and the seconds per simulation, NaN if too few.
 
     A new bank has the ``marker`` among its attributes.
     """
@@ -347,6 +348,6 @@ def _open(
 
 
 def _default_rows(simulator: Simulator, n: int, row_bytes: int) -> int:
-    """Return a chunk's number of rows: few lose little of a short run, many are fast."""
+    """Return a chunk's number of rows: short runs lose little with few, and many are fast."""
     fewest = _FEWEST_ROWS_IN_GRAPH if simulator.in_graph else min(n, _FEWEST_ROWS)
     return min(max(-(-n // _FEW_CHUNKS), fewest), max(_CHUNK_BYTES // row_bytes, 1), _MOST_ROWS)
