@@ -23,6 +23,8 @@ os.environ.setdefault("BAYESINN_CACHE", "off")
 # of the time.
 gc.set_threshold(100_000, 20, 20)
 
+#: Folders and files whose tests always run.
+ALWAYS = ("scripts", "test_docs")
 #: Rooms and files whose tests judge how typical observations are.
 TYPICALITY = ("diagnosis", "truth", "tutorials", "test_typicality", "test_amortized")
 
@@ -89,14 +91,15 @@ def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark slow tests, by what they took before, and let the longest files start first.
 
-    Each file runs in one process; started last, a long one would run alone. Reproductions and
-    benchmarks in their quick modes are never slow: nothing else shows that they still work.
+    Each file runs in one process; started last, a long one would run alone. Quick modes of
+    reproductions and benchmarks, and the documentation, are never slow: nothing else shows that
+    they still work.
     """
     seconds = recorded()
     totals: Counter[Path] = Counter()
     for item in items:
         taken = seconds.get(item.nodeid, 0.0)
         totals[item.path] += taken
-        if taken > SLOW and item.path.parent.name != "scripts":
+        if taken > SLOW and not {item.path.parent.name, item.path.stem} & set(ALWAYS):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: totals[item.path], reverse=True)

@@ -96,7 +96,7 @@ of a first fit of `sir` goes, 20 steps with XLA and no cache."""
 def pages(_: Callable[[str], None]) -> dict[str, str]:
     """Return the page."""
     tables = {
-        _PEERS: report.tables(BENCHMARKS / "peers" / "results.csv", short_form=False),
+        _PEERS: report.tables(BENCHMARKS / "peers" / "results.csv"),
         _DENSITIES: _markdown(densities()),
         _TWO_MOONS: _markdown(two_moons()),
         _FLOWS: _markdown(flow_speed()),

@@ -42,7 +42,6 @@ def text_of(page: Path) -> str:
     return re.sub(r"<[^>]+>", "", page.read_text())
 
 
-@pytest.mark.slow
 def test_every_page_is_there(site: Path) -> None:
     names = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     for folder, source in (("tutorials", "tutorials/*.md"), ("how_to", "docs/how_to/*.md")):
@@ -54,7 +53,6 @@ def test_every_page_is_there(site: Path) -> None:
     assert "within tolerance" in text_of(site / "getting_started.html")
 
 
-@pytest.mark.slow
 def test_public_names_are_described(site: Path) -> None:
     pages = "".join(page.read_text() for page in site.glob("reference/*.html"))
     for name in (
@@ -67,7 +65,6 @@ def test_public_names_are_described(site: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.slow
 def test_tutorials_have_their_figures(site: Path) -> None:
     for file in tutorials.TUTORIALS.glob("[0-9]*.md"):
         saved = json.loads((tutorials.EXECUTED / file.stem / "outputs.json").read_text())
@@ -76,7 +73,6 @@ def test_tutorials_have_their_figures(site: Path) -> None:
         assert page.count("<figure") == figures > 0
 
 
-@pytest.mark.slow
 def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) -> None:  # noqa: F811
     wide = []
     asked: list[str] = []
