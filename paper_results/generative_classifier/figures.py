@@ -110,7 +110,7 @@ def sweep(results: pd.DataFrame) -> Figure:
         if len(softmax):
             ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
         ax.set(title=name, xlabel="bits per dimension", ylabel="share of errors", yscale="log")
-        ax.margins(0.3, 0.15)
+        ax.margins(0.65, 0.15)
     return plots.panels.legend_below(figure)
 
 
