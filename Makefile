@@ -12,19 +12,19 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures clean
 
 help:
-	@echo "make setup    build .venv with the tested versions (the others do it by themselves)"
-	@echo "make demo     train on the SIR model, then infer from real case counts: runs/sir"
-	@echo "make docs     build the documentation: docs/_build/html/index.html"
-	@echo "make bench    compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
-	@echo "make test     check, then run all tests but slow ones"
-	@echo "make test-all check, then run all tests: an hour and more"
-	@echo "make durations  the same, and write how long each takes: tests/durations.csv decides which are slow"
-	@echo "make mutate   change the code in 150 places, one at a time: do tests notice? An hour; goes on if stopped"
-	@echo "make check    formatting, lint, types and the numbers of pages"
-	@echo "make format   format, and repair what ruff can repair"
-	@echo "make numbers  fill numbers and tables of README, documentation and results from their CSV files"
-	@echo "make figures  draw figures anew for which CSV files suffice"
-	@echo "make clean    remove caches and build products, not .venv or runs"
+	@echo "make setup     build .venv with the tested versions (the others do it by themselves)"
+	@echo "make demo      train on the SIR model, then infer from real case counts: runs/sir"
+	@echo "make docs      build the documentation: docs/_build/html/index.html"
+	@echo "make bench     compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
+	@echo "make test      check, then run all tests but slow ones"
+	@echo "make test-all  check, then run all tests: an hour and more"
+	@echo "make durations the same, and write how long each takes: tests/durations.csv decides which are slow"
+	@echo "make mutate    change the code in 150 places, one at a time: do tests notice? An hour; goes on if stopped"
+	@echo "make check     formatting, lint, types and the numbers of pages"
+	@echo "make format    format, and repair what ruff can repair"
+	@echo "make numbers   fill numbers and tables of README, documentation and results from their CSV files"
+	@echo "make figures   draw figures anew for which CSV files suffice"
+	@echo "make clean     remove caches and build products, not .venv or runs"
 
 setup:
 	@bash scripts/setup.sh

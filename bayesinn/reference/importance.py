@@ -170,7 +170,7 @@ def exact_draws(
         ):
             return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
         warn(
-            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighed by the "
+            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighted by the "
             f"likelihood, fewer "
             f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
             f"but can draw from it.",

@@ -115,7 +115,7 @@ def refine(
     if posterior.density is None:
         raise InputError(
             f"Refining {posterior!r}",
-            expected="a posterior with a density, which draws are weighed with",
+            expected="a posterior with a density, by which draws are weighted",
             got="one without",
             do="use a flow with a density, or bi.reference.tempered_smc(start=posterior)",
         )

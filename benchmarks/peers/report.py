@@ -130,11 +130,16 @@ def all_tables() -> str:
     return tables(HERE / "results.csv")
 
 
-def tables(results_file: Path, rows_shown: str = "index == index") -> str:
-    """Return a table of speed and one of time to accuracy, a column for each library."""
+def tables(results_file: Path, query: str = "") -> str:
+    """Return a table of speed and one of time to accuracy, a column for each library.
+
+    ``query`` chooses rows, as that of a DataFrame; by default they have all.
+    """
     if not results_file.exists():
         return ""
-    results = pd.read_csv(results_file).query(rows_shown)
+    results = pd.read_csv(results_file)
+    if query:
+        results = results.query(query)
     texts = []
     for part in (results[results["task"].ne("accuracy")], results[results["task"].eq("accuracy")]):
         libraries = [library for library in COLUMNS if library in set(part["library"])]
