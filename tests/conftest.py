@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.durations import SLOW, recorded
+from tests.helpers.durations import SLOW, read_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 # Before any test imports TensorFlow; fresh interpreters inherit it.
@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     reproductions and benchmarks, and the documentation, are never slow: nothing else shows that
     they still work.
     """
-    seconds = recorded()
+    seconds = read_seconds()
     totals: Counter[Path] = Counter()
     for item in items:
         taken = seconds.get(item.nodeid, 0.0)

@@ -22,33 +22,33 @@ RECORDED = 1.0
 SLOW = 2.0
 
 
-def recorded() -> dict[str, float]:
+def read_seconds() -> dict[str, float]:
     """Return the seconds of tests that take some, by their names."""
     with FILE.open(newline="") as file:
         return {row["test"]: float(row["seconds"]) for row in csv.DictReader(file)}
 
 
-def shared(
+def add_fixtures(
     calls: dict[str, float],
     fixtures: dict[tuple[str, str], float],
     users: dict[str, list[str]],
 ) -> dict[str, float]:
-    """Return seconds of each test: of its call, and of its share of fixtures.
+    """Return the seconds of each test: its call, and its share of the fixtures that it uses.
 
     Fixtures go by file and name; ``users`` has the names of fixtures that a test uses.
     """
-    shares = Counter((_file(test), name) for test, names in users.items() for name in names)
+    users_of = Counter((_file(test), name) for test, names in users.items() for name in names)
     seconds = dict(calls)
     for test, names in users.items():
         for name in names:
             key = (_file(test), name)
-            seconds[test] = seconds.get(test, 0.0) + fixtures.get(key, 0.0) / shares[key]
+            seconds[test] = seconds.get(test, 0.0) + fixtures.get(key, 0.0) / users_of[key]
     return seconds
 
 
 def write(measured: dict[str, float]) -> None:
     """Write the rows of tests that were measured in place of older ones of theirs."""
-    rows = {test: value for test, value in recorded().items() if test not in measured}
+    rows = {test: value for test, value in read_seconds().items() if test not in measured}
     rows |= {test: value for test, value in measured.items() if value >= RECORDED}
     with FILE.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -103,7 +103,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the file, in the process that collected all reports."""
     if not hasattr(session.config, "workerinput"):
-        write(shared(_calls, _costs, _users))
+        write(add_fixtures(_calls, _costs, _users))
 
 
 def _file(test: str) -> str:
