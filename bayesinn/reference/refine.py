@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FEWEST_PROPOSALS = 4_000
 _PROPOSALS_A_DRAW = 4
+_MOST_ROUNDS = 32
 # With fewer draws, no Pareto distribution can be fitted to a tail.
 _LEAST_PROPOSALS = 100
 _TRIAL_DRAWS = 64
@@ -50,11 +51,13 @@ def refine(
 
     - "importance": amortized draws are weighted by prior, likelihood and their own density, and the
       weights smoothed (Pareto-smoothed importance sampling). k-hat tells whether they can be
-      trusted.
+      trusted. If they can, but are worth fewer than two draws for each that is asked for, more are
+      drawn.
     - "nuts": else, chains of NUTS start at amortized draws.
     - "smc": if the chains disagree, two runs of :func:`bayesinn.reference.tempered_smc`.
 
-    If nothing works, draws stay amortized, with a warning. Weights don't find a part of the
+    If nothing works, draws stay amortized, with a warning. Weights that can be trusted, but are
+    worth fewer than ``draws``, come before that. Weights don't find a part of the
     posterior without amortized draws; k-hat can't tell.
 
     Parameters
@@ -67,7 +70,9 @@ def refine(
         of the data, constants included. TensorFlow operations are best: a function of arrays has no
         gradients, so that NUTS is left out. By default that of the simulator.
     draws : int, number of equally weighted draws; more than the effective size are repeated
-    proposals : int, number of amortized draws; by default four times ``draws``, at least 4,000
+    proposals : int
+        Number of amortized draws; by default four times ``draws``, at least 4,000, and up to 32
+        times as many if their weights are worth too few draws.
     methods : sequence of "importance", "nuts", "smc"
         Methods to try, in this order; by default all that the model allows. Integer parameters
         allow only importance sampling.
@@ -122,7 +127,9 @@ def refine(
     simulator = posterior.simulator
     count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
     size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
+    most_rounds = _MOST_ROUNDS
     if proposals is not None:
+        most_rounds = 1
         size = check_integer("Argument 'proposals'", proposals, max(_LEAST_PROPOSALS, count))
     observations = check_observations(simulator, data)
     function = likelihood_of(simulator, log_likelihood)
@@ -147,7 +154,7 @@ def refine(
         which = f"observation {row}" if observations.batched else "the observation"
         one = {name: value[row] for name, value in observations.arrays.items()}
         start = {name: value[row] for name, value in amortized.items()}
-        refinement = Refinement(posterior, density, one, which, progress)
+        refinement = Refinement(posterior, density, one, which, progress, most_rounds)
         own = seeds.integer_seed(seed, "refine", row)
         refined = refinement.run(start, log_amortized[row], chosen, count, own)
         if refined.method == AMORTIZED:

@@ -18,11 +18,14 @@ from bayesinn.reference.tempering import next_temperature, systematic
 from bayesinn.reference.weights import Weights
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.observations import check_observations
 
 #: Where nothing worked.
 AMORTIZED = "amortized"
 
 _CHAINS = 8
+# Effective size of weights for each draw that is asked for: repeated draws are then few.
+_SIZE_A_DRAW = 2.0
 # Of each chain, whatever is asked for: R-hat of fewer draws says little.
 _FEWEST_STEPS = 250
 _MOST_DIVERGED = 0.02
@@ -56,6 +59,8 @@ class Refined(NamedTuple):
 class Refinement:
     """The search for exact draws of one observation.
 
+    ``most_rounds`` says how often so many amortized draws may be weighted, the given ones included.
+
     Attributes
     ----------
     evaluations : int, of the likelihood, so far
@@ -70,6 +75,7 @@ class Refinement:
         data: Arrays,
         which: str,
         progress: bool,
+        most_rounds: int,
     ) -> None:
         self.which = which
         self.evaluations = 0
@@ -79,6 +85,7 @@ class Refinement:
         self._density = density
         self._data = data
         self._progress = progress
+        self._most_rounds = most_rounds
 
     def run(
         self,
@@ -96,10 +103,7 @@ class Refinement:
         self._draws = draws
         self._seed = seed
         self._generator = seeds.generator(seed, "refine")
-        self._log_density = self._evaluate(amortized)
-        with np.errstate(invalid="ignore"):
-            ratios = self._log_density - log_amortized
-        ratios = np.where(np.isfinite(ratios), ratios, -np.inf)
+        self._log_density, ratios = self._compare(amortized, log_amortized)
         possible = int(np.isfinite(ratios).sum())
         if not possible:
             raise InputError(
@@ -115,6 +119,8 @@ class Refinement:
             found = METHODS[method](self)
             if found is not None and self._is_precise(found):
                 return found
+        if self.weights.reliable:
+            return self._weighted()
         rows = np.arange(draws)
         values = take(amortized, rows)
         return Refined(values, self._log_density[rows], AMORTIZED, self.weights.effective_size)
@@ -124,12 +130,48 @@ class Refinement:
         self.evaluations += len(values)
         return values
 
+    def _compare(
+        self, amortized: Arrays, log_amortized: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return log densities (n,) of amortized draws, and their log ratios to amortized ones."""
+        log_density = self._evaluate(amortized)
+        with np.errstate(invalid="ignore"):
+            ratios = log_density - log_amortized
+        return log_density, np.where(np.isfinite(ratios), ratios, -np.inf)
+
     def _importance(self) -> Refined | None:
+        """Return weighted draws, if the weights can be trusted and are worth enough draws."""
+        size = len(self._ratios)
+        for number in range(1, self._most_rounds):
+            lacking = self.weights.effective_size < _SIZE_A_DRAW * self._draws
+            if not (self.weights.trusted and lacking):
+                break
+            self._enlarge(size, f"refine {number}")
         weights = self.weights
-        if not weights.reliable:
-            size = weights.effective_size
-            self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {size:.0f}")
+        if not weights.reliable or weights.effective_size < self._draws:
+            found = weights.effective_size
+            self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {found:.0f}")
             return None
+        return self._weighted()
+
+    def _enlarge(self, size: int, stream: str) -> None:
+        """Weight more amortized draws."""
+        observation = check_observations(self._density.simulator, self._data)
+        given = self._posterior.given(observation)
+        drawn = given.sample(size, self._seed, stream)
+        log_amortized = given.log_prob(drawn)[0]
+        more = {name: value[0] for name, value in drawn.items()}
+        log_density, ratios = self._compare(more, log_amortized)
+        self._amortized = {
+            name: np.concatenate([value, more[name]]) for name, value in self._amortized.items()
+        }
+        self._log_density = np.concatenate([self._log_density, log_density])
+        self._ratios = np.concatenate([self._ratios, ratios])
+        self.weights = Weights.smooth(self._ratios)
+
+    def _weighted(self) -> Refined:
+        """Return draws by their weights."""
+        weights = self.weights
         rows = systematic(weights.weights, self._generator.uniform(), self._draws)
         rows = self._generator.permutation(rows)
         return Refined(

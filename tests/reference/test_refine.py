@@ -175,6 +175,31 @@ def test_draws_stay_amortized_where_nothing_works() -> None:
     assert tree["posterior"]["x1"].std(["chain", "draw"])[1] < 0.5 * exact_sd
 
 
+class Wide(Rough):
+    """The exact posterior with standard deviations eight times too large."""
+
+    def law(self, y: np.ndarray) -> tfd.Distribution:
+        mean, covariance = linear_module.posterior_moments(y)
+        root = 8.0 * np.linalg.cholesky(covariance)
+        return tfd.MultivariateNormalTriL(mean.astype("f4"), root.astype("f4"))
+
+
+def test_weights_worth_too_few_draws_are_multiplied() -> None:
+    options: dict[str, Any] = {"log_likelihood": likelihood, "seed": 11, "methods": "importance"}
+    few = bi.refine(Wide(), {"y": Y[0]}, proposals=4_000, **options)
+    assert few["refinement"]["method"].item() == "importance"
+    assert few["refinement"]["evaluations"].item() == 4_000
+    assert few["refinement"]["effective_size"].item() < 200
+    tree = bi.refine(Wide(), {"y": Y[0]}, **options)
+    found = tree["refinement"]
+    assert found["effective_size"].item() >= 2_000
+    assert 40_000 < found["evaluations"].item() < 100_000
+    assert found["log_evidence_error"].item() < 0.05
+    check_moments(tree, Y[:1], 0.1)
+    distinct = [len(np.unique(each["posterior"]["x1"])) for each in (few, tree)]
+    assert distinct[0] < 300 < 750 < distinct[1]
+
+
 class Counted(bi.Posterior):
     """A posterior of an integer, wrong everywhere."""
 
