@@ -19,6 +19,8 @@ from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 # So many unrelated numbers need no compression before the flow, and so many of a series.
 _FEW_NUMBERS = 20
 _FEW_OF_A_SERIES = 8
+# Numbers of series with coordinates, of which a perceptron also learns what each step means.
+_MOST_AT_ONCE = 500
 # Splines of more parameters than these cost more than they gain.
 _MOST_PARAMETERS = 30
 # Stored simulations, up to which networks overfit so much that several are better.
@@ -175,14 +177,20 @@ def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
         else:
             networks[name], reasons[name] = found
     for names in series.values():
-        networks[joint_name(names)] = summaries.ConvLSTM(32)
-        one = simulator.observable_shapes[names[0]]
-        reasons[joint_name(names)] = (
-            "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
-            if len(one) == 2 and names[0] not in simulator.labels.coordinates
-            else "a series, by its coordinates or lengths"
-        )
+        key = joint_name(names)
+        networks[key], reasons[key] = _of_series(simulator, names)
     return Choice(networks, reasons)
+
+
+def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
+    """Return the network of series that stand side by side, and why."""
+    if names[0] in simulator.lengths:
+        return summaries.ConvLSTM(32), "a series, by its lengths"
+    if not set(names) <= set(simulator.labels.coordinates):
+        why = "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
+        return summaries.ConvLSTM(32), why
+    size = sum(math.prod(simulator.observable_shapes[name]) for name in names)
+    return summaries.ConvLSTM(32, perceptron=size <= _MOST_AT_ONCE), "a series, by its coordinates"
 
 
 def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:

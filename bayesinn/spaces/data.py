@@ -15,6 +15,8 @@ from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
 # for a standard log-normal. Above this, standardising would squeeze most data into a point.
 _HEAVY_TAIL = 20.0
+# Of the largest value, so that ratios stay far from the largest number of single precision.
+_SMALLEST_SHARE = 1e-20
 # In units of the size of numbers: what varies by less is mostly the rounding of a constant, in
 # single precision and in double.
 _SMALLEST_SCALE = 1e-6
@@ -200,10 +202,16 @@ def _has_values(values: tf.Tensor) -> tf.Tensor:
 
 
 def _compression(values: np.ndarray) -> float | None:
+    """Return the size below which asinh is linear; None if tails are not heavy."""
     values = values[~np.isnan(values)]
     sizes = np.abs(values[values != 0.0])
     if sizes.size == 0 or np.quantile(sizes, 0.999) < _HEAVY_TAIL * np.median(sizes):
         return None
     smallest = float(np.quantile(sizes, 0.1))
-    # Counts are resolved to one.
-    return max(smallest, 1.0) if np.all(values == np.round(values)) else smallest
+    if np.all(values == np.round(values)):
+        # Counts are resolved to one.
+        return max(smallest, 1.0)
+    if np.all(values > 0.0):
+        # Almost a logarithm: of numbers that can't be zero, small ones say as much as large ones.
+        return float(max(np.quantile(sizes, 0.001), _SMALLEST_SHARE * sizes.max()))
+    return smallest

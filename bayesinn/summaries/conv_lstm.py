@@ -7,13 +7,15 @@ import tensorflow as tf
 
 from bayesinn.core.validation import check_integer
 from bayesinn.summaries.elements import blank, last_state, with_features
+from bayesinn.summaries.mlp import MLP
 from bayesinn.summaries.summary import Summary
 
 
 class ConvLSTM(Summary):
     """Summarise a series: causal convolutions find local patterns, an LSTM combines them.
 
-    The last state of the LSTM gives the summary.
+    The last state of the LSTM gives the summary. A perceptron that sees all steps at once may be
+    added to it.
 
     Parameters
     ----------
@@ -23,6 +25,9 @@ class ConvLSTM(Summary):
         Factor, at most ``kernel_size``, by which each convolution shortens the series. For long
         series it saves time, as the LSTM takes most of it.
     lstm_units : int, size of the LSTM's state
+    perceptron : bool
+        Whether an :class:`MLP` of all steps is added, which knows what each step means by its
+        place. Series must then have one fixed length.
 
     References
     ----------
@@ -47,6 +52,7 @@ class ConvLSTM(Summary):
         stride: int = 1,
         lstm_units: int = 64,
         activation: str = "relu",
+        perceptron: bool = False,
     ) -> None:
         super().__init__()
         self.stride = check_integer(
@@ -62,6 +68,8 @@ class ConvLSTM(Summary):
         ]
         self.lstm = keras.layers.LSTM(lstm_units)
         self.dense = keras.layers.Dense(units)
+        self.perceptron = MLP(units) if perceptron else None
+        self.masks = not perceptron
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         h = with_features(x)
@@ -73,4 +81,5 @@ class ConvLSTM(Summary):
             mask = None if mask is None else mask[:, :: self.stride]
             # A convolution's bias makes padding non-zero again, and later windows would see that.
             h = blank(h, mask)
-        return self.dense(last_state(self.lstm, h, mask))
+        features = self.dense(last_state(self.lstm, h, mask))
+        return features if self.perceptron is None else features + self.perceptron(x)

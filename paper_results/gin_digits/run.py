@@ -61,14 +61,14 @@ class Case:
 
     name: str
     images: int = 55_000
-    steps: int = 660
+    steps: int = 6_000
     gin: bool = True
 
 
 CASES = (
     Case("GIN"),
-    Case("no volume constraint", steps=330, gin=False),
-    Case("2,000 images", images=2_000, steps=330),
+    Case("no volume constraint", steps=3_000, gin=False),
+    Case("2,000 images", images=2_000, steps=1_500),
 )
 
 

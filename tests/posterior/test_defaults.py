@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,6 +24,8 @@ SHAPES = {
     "image": (8, 8, 1),
 }
 COORDINATES = {"short": {"hours": np.arange(8)}, "series": np.arange(9.0)}
+
+COUNTS = {"count": tfd.Deterministic(5)}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +48,28 @@ def test_summaries_follow_what_is_declared(simulator: bi.Simulator) -> None:
         "series, rows": ConvLSTM,
         "image": ConvImage,
     }
+
+
+@pytest.mark.parametrize(
+    ("steps", "declared", "perceptron"),
+    [
+        (250, {"coordinates": {"a": np.arange(250), "b": np.arange(250)}}, True),
+        (251, {"coordinates": {"a": np.arange(251), "b": np.arange(251)}}, False),
+        (250, {"coordinates": {"a": np.arange(250)}}, False),
+        (9, {"lengths": {"a": "count", "b": "count"}, "context": COUNTS}, False),
+    ],
+)
+def test_the_place_of_a_step_counts_where_it_is_declared(
+    steps: int, declared: dict[str, Any], perceptron: bool
+) -> None:
+    @bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, **declared)
+    def pair(parameters, seed, context=None):
+        rows = tf.shape(parameters["x"])[0]
+        return {name: tf.zeros((rows, steps, 1)) for name in ("a", "b")}
+
+    network = bi.AmortizedPosterior(pair).summaries["a, b"]
+    assert isinstance(network, ConvLSTM)
+    assert (network.perceptron is not None) == perceptron
 
 
 def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:

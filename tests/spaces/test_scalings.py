@@ -51,12 +51,24 @@ def test_small_steps_on_a_large_offset_survive(spread: float) -> None:
 
 def test_heavy_tails_are_resolved_where_values_are_and_counts_to_one() -> None:
     generator = np.random.default_rng(1)
-    small = 1e-3 * generator.lognormal(0.0, 3.0, size=(2_000, 1)).astype(np.float32)
-    assert Scaling.fit(small).compress == pytest.approx(np.quantile(small, 0.1), rel=1e-3)
+    sizes = 1e-3 * generator.lognormal(0.0, 3.0, size=(2_000, 1)).astype(np.float32)
+    small = sizes * generator.choice([-1.0, 1.0], size=sizes.shape)
+    assert Scaling.fit(small).compress == pytest.approx(np.quantile(sizes, 0.1), rel=1e-3)
     counts = np.floor(generator.lognormal(0.0, 3.0, size=(2_000, 1))).astype(np.float32)
     assert np.quantile(counts[counts > 0.0], 0.1) == 1.0
     assert Scaling.fit(counts).compress == 1.0
     assert Scaling.fit(np.zeros((10, 1))).compress is None
+
+
+@pytest.mark.parametrize("spread", [2.0, 6.0])
+def test_heavy_tails_of_positive_values_are_scaled_as_their_logarithms(spread: float) -> None:
+    values = np.random.default_rng(1).lognormal(0.0, spread, size=(2_000, 1))
+    scaled = Scaling.fit(values).apply(tf.constant(values)).numpy()
+    logs = np.log(values)
+    logs = (logs - logs.mean()) / logs.std()
+    usual = logs > -2.5
+    np.testing.assert_allclose(scaled[usual], logs[usual], atol=0.05)
+    assert np.isfinite(scaled).all()
 
 
 def test_tails_are_heavy_from_twenty_medians_on() -> None:

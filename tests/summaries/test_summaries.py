@@ -45,6 +45,12 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
+    "series, and a perceptron": (
+        lambda: ConvLSTM(5, filters=(8,), lstm_units=8, perceptron=True),
+        (9, 2),
+        False,
+        False,
+    ),
     "series, no overlap": (
         lambda: ConvLSTM(5, filters=(8,), kernel_size=2, stride=2, lstm_units=8),
         (6, 2),
