@@ -24,6 +24,8 @@ HERE = Path(__file__).parent
 PAIRS = ((4, 9), (9, 4), (3, 8), (8, 3), (7, 9), (1, 7))
 _BETAS = ("0", "1", "inf")
 _POINTS = 1_000
+#: A beta between those that are small and infinity.
+_MIDDLE = 10.0
 #: Networks that are attacked, and lines of attacks.
 _NETWORKS = (("flow", 1.0), ("flow", 10.0), ("flow", np.inf), ("softmax", np.inf))
 _LINES = {"steps": "-", "random": ":", "unnoticed": "--"}
@@ -94,14 +96,17 @@ def sweep(results: pd.DataFrame) -> Figure:
         errors = 1.0 - flows["accuracy"]
         ax.plot(flows["bits"], errors, marker, color=colour, markersize=4, label="flow")
         for beta, group in flows.groupby("beta"):
-            # Small betas lie close to each other: their names stand on the other side.
+            # Names of betas that lie close to each other stand on different sides.
             left = beta <= 1.0
+            offset, side = ((-5, 0), "right") if left else ((5, 8), "left")
+            if beta == _MIDDLE:
+                offset, side = (0, -14), "center"
             ax.annotate(
                 _beta(beta),
                 (group["bits"].agg("min" if left else "max"), 1.0 - group["accuracy"].mean()),
-                xytext=(-5, 0) if left else (5, 8),
+                xytext=offset,
                 textcoords="offset points",
-                ha="right" if left else "left",
+                ha=side,
                 va="center",
                 fontsize=8,
             )
@@ -128,7 +133,7 @@ def latent(stored: dict[str, np.ndarray]) -> Figure:
             ax.text(x, y, str(label), ha="center", va="center", fontweight="bold")
         share = stored[f"shares {beta}"].sum()
         name = r"\infty" if beta == "inf" else beta
-        ax.set_title(rf"$\beta = {name}$, {share:.0%} of the variance")
+        ax.set_title(rf"$\beta = {name}$, {100 * share:.0f} % of the variance")
         ax.set(xticks=[], yticks=[])
         distances = stored[f"distances {beta}"]
         image = other.imshow(np.where(np.eye(10) > 0, np.nan, distances), cmap="viridis")
