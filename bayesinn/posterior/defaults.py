@@ -19,8 +19,8 @@ from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 # So many unrelated numbers need no compression before the flow, and so many of a series.
 _FEW_NUMBERS = 20
 _FEW_OF_A_SERIES = 8
-# Numbers of series with coordinates, of which a perceptron also learns what each step means.
-_MOST_AT_ONCE = 500
+# Learned numbers of each step of a series with coordinates.
+_POSITIONS = 8
 # Splines of more parameters than these cost more than they gain.
 _MOST_PARAMETERS = 30
 # Stored simulations, up to which networks overfit so much that several are better.
@@ -189,8 +189,7 @@ def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
     if not set(names) <= set(simulator.labels.coordinates):
         why = "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
         return summaries.ConvLSTM(32), why
-    size = sum(math.prod(simulator.observable_shapes[name]) for name in names)
-    return summaries.ConvLSTM(32, perceptron=size <= _MOST_AT_ONCE), "a series, by its coordinates"
+    return summaries.ConvLSTM(32, positions=_POSITIONS), "a series, by its coordinates"
 
 
 def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:

@@ -7,15 +7,17 @@ import tensorflow as tf
 
 from bayesinn.core.validation import check_integer
 from bayesinn.summaries.elements import blank, last_state, with_features
-from bayesinn.summaries.mlp import MLP
 from bayesinn.summaries.summary import Summary
+
+# Of positions at the start; data have a standard deviation of one.
+_SPREAD = 0.3
 
 
 class ConvLSTM(Summary):
     """Summarise a series: causal convolutions find local patterns, an LSTM combines them.
 
-    The last state of the LSTM gives the summary. A perceptron that sees all steps at once may be
-    added to it.
+    The last state of the LSTM gives the summary. Convolutions look for the same patterns at all
+    steps; with ``positions`` they can tell steps apart.
 
     Parameters
     ----------
@@ -25,9 +27,9 @@ class ConvLSTM(Summary):
         Factor, at most ``kernel_size``, by which each convolution shortens the series. For long
         series it saves time, as the LSTM takes most of it.
     lstm_units : int, size of the LSTM's state
-    perceptron : bool
-        Whether an :class:`MLP` of all steps is added, which knows what each step means by its
-        place. Series must then have one fixed length.
+    positions : int
+        How many learned numbers stand beside the values of each step, such as 8, so that a step's
+        meaning may depend on its place. Series must then have one fixed length. By default none.
 
     References
     ----------
@@ -52,7 +54,7 @@ class ConvLSTM(Summary):
         stride: int = 1,
         lstm_units: int = 64,
         activation: str = "relu",
-        perceptron: bool = False,
+        positions: int = 0,
     ) -> None:
         super().__init__()
         self.stride = check_integer(
@@ -68,11 +70,19 @@ class ConvLSTM(Summary):
         ]
         self.lstm = keras.layers.LSTM(lstm_units)
         self.dense = keras.layers.Dense(units)
-        self.perceptron = MLP(units) if perceptron else None
-        self.masks = not perceptron
+        self.positions = check_integer("ConvLSTM, argument 'positions'", positions, least=0)
+        self.masks = self.positions == 0
+
+    def build(self, x_shape: Sequence[int]) -> None:
+        if self.positions:
+            normal = keras.initializers.RandomNormal(stddev=_SPREAD)
+            self.places = self.add_weight((x_shape[1], self.positions), normal, name="places")
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         h = with_features(x)
+        if self.positions:
+            places = tf.cast(self.places, h.dtype)[tf.newaxis]
+            h = tf.concat([h, tf.tile(places, (tf.shape(h)[0], 1, 1))], axis=-1)
         for convolution in self.convolutions:
             # Windows end at steps stride, 2 stride, ..., and see nothing after their end. The last
             # window reaches past the end of the series, so that no step is left out.
@@ -81,5 +91,4 @@ class ConvLSTM(Summary):
             mask = None if mask is None else mask[:, :: self.stride]
             # A convolution's bias makes padding non-zero again, and later windows would see that.
             h = blank(h, mask)
-        features = self.dense(last_state(self.lstm, h, mask))
-        return features if self.perceptron is None else features + self.perceptron(x)
+        return self.dense(last_state(self.lstm, h, mask))

@@ -51,25 +51,24 @@ def test_summaries_follow_what_is_declared(simulator: bi.Simulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "declared", "perceptron"),
+    ("declared", "positions"),
     [
-        (250, {"coordinates": {"a": np.arange(250), "b": np.arange(250)}}, True),
-        (251, {"coordinates": {"a": np.arange(251), "b": np.arange(251)}}, False),
-        (250, {"coordinates": {"a": np.arange(250)}}, False),
-        (9, {"lengths": {"a": "count", "b": "count"}, "context": COUNTS}, False),
+        ({"coordinates": {"a": np.arange(9), "b": np.arange(9)}}, 8),
+        ({"coordinates": {"a": np.arange(9)}}, 0),
+        ({"lengths": {"a": "count", "b": "count"}, "context": COUNTS}, 0),
     ],
 )
 def test_the_place_of_a_step_counts_where_it_is_declared(
-    steps: int, declared: dict[str, Any], perceptron: bool
+    declared: dict[str, Any], positions: int
 ) -> None:
     @bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, **declared)
     def pair(parameters, seed, context=None):
         rows = tf.shape(parameters["x"])[0]
-        return {name: tf.zeros((rows, steps, 1)) for name in ("a", "b")}
+        return {name: tf.zeros((rows, 9, 1)) for name in ("a", "b")}
 
     network = bi.AmortizedPosterior(pair).summaries["a, b"]
     assert isinstance(network, ConvLSTM)
-    assert (network.perceptron is not None) == perceptron
+    assert network.positions == positions
 
 
 def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:

@@ -45,8 +45,8 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
-    "series, and a perceptron": (
-        lambda: ConvLSTM(5, filters=(8,), lstm_units=8, perceptron=True),
+    "series, positions": (
+        lambda: ConvLSTM(5, filters=(8,), lstm_units=8, positions=3),
         (9, 2),
         False,
         False,
