@@ -93,6 +93,27 @@ def summary(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def ways() -> str:
+    """Return how simulated data sets of Covid-19 were refined: means, a row for each way."""
+    # The pages find this function; run.py doesn't find the pages.
+    from docs.numbers.tables import markdown
+
+    runs = pd.read_csv(Path(__file__).parent / "runs.csv")
+    runs = runs[(runs["model"] == "covid19") & (runs["data"] != "germany")]
+    rows = []
+    for way, (_, name) in WAYS.items():
+        part = runs[runs["method"] == way]
+        if part.empty:
+            continue
+        k_hat = f"{part['k_hat'].min():.1f} to {part['k_hat'].max():.1f}"
+        cells = [name, str(len(part)), k_hat]
+        cells += [f"{part[column].mean():.3f}" for column in ("before", "after")]
+        cells += [f"{part['after'].max():.3f}", f"{part['seconds'].median():.0f}"]
+        rows.append(cells)
+    head = ["way", "data sets", "k-hat", "C2ST before", "after", "worst after", "seconds, median"]
+    return markdown(head, rows)
+
+
 @styled
 def draw_gain(runs: pd.DataFrame) -> Figure:
     """Draw a line from before to after for each observation."""
