@@ -177,9 +177,7 @@ class TrainingModel(keras.Model):
         }
 
     def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
-        return tf.zeros(
-            [self.settings.batch_size if n is None else n for n in spec.shape], spec.dtype
-        )
+        return tf.zeros(spec.shape, spec.dtype)
 
     def _members(
         self, flat: tf.Tensor, state: Sequence[tf.Tensor]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
@@ -224,3 +225,17 @@ train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
         finally:
             process.kill()
     assert "KeyboardInterrupt" in errors
+
+
+def test_batches_of_black_boxes_are_compiled_with_the_default_flow() -> None:
+    # Its equal blocks are a loop, whose gradient XLA compiles only for batches of known size.
+    @bi.simulator(
+        prior={"mean": tfp.distributions.MultivariateNormalDiag([0.0, 0.0])}, engine="python"
+    )
+    def black_box(parameters: dict[str, Any], generator: np.random.Generator) -> dict[str, Any]:
+        return {"x": generator.normal(parameters["mean"], size=2)}
+
+    posterior = bi.AmortizedPosterior(black_box)
+    posterior.fit(steps=2, batch_size=8, progress=False, optimization=bi.Optimization(xla=True))
+    assert posterior.steps_done == 2
+    assert np.isfinite(posterior.history["loss"]).all()
