@@ -67,8 +67,9 @@ class Case:
 
 CASES = (
     Case("GIN"),
-    Case("no volume constraint", steps=3_000, gin=False),
-    Case("2,000 images", images=2_000, steps=1_500),
+    Case("GIN, 3 epochs", steps=660),
+    Case("no volume constraint", steps=330, gin=False),
+    Case("2,000 images", images=2_000, steps=330),
 )
 
 
