@@ -119,7 +119,7 @@ class Refinement:
             found = METHODS[method](self)
             if found is not None and self._is_precise(found):
                 return found
-        if self.weights.reliable:
+        if "importance" in methods and self.weights.reliable:
             return self._weighted()
         rows = np.arange(draws)
         values = take(amortized, rows)
