@@ -142,10 +142,8 @@ class WorkerSource(OnlineSource):
     def elements(self, first_epoch: int) -> tf.data.Dataset:
         # A function may return integers once and floats later.
         types = self._simulator.observable_types
-        # XLA needs to know the size of batches.
-        size = self._settings.batch_size
         signature = {
-            name: tf.TensorSpec((size, *value.shape[1:]), types.get(name, value.dtype))
+            name: tf.TensorSpec((None, *value.shape[1:]), types.get(name, value.dtype))
             for name, value in self._simulator.draw(1, 0).flat().items()
         }
         number = tf.TensorSpec((), tf.int32)

@@ -90,7 +90,7 @@ class TrainingModel(keras.Model):
     def train_step(self, element: tuple[Any, ...]) -> dict[str, tf.Tensor]:
         """Run one step; idle ones (number -1) and all after a bad one leave everything as it is."""
         step = element[0]
-        batch, failed = self.source.batch(element)
+        batch, failed = self._batch(element)
         # As tensors: programs that hold the variables themselves would wait for each other, and XLA
         # refuses those of another device.
         flat = tf.convert_to_tensor(self.flat.value)
@@ -124,7 +124,7 @@ class TrainingModel(keras.Model):
         xla = self.settings.xla
         if xla == "auto" and not (self.problem.xla_pays or tf.config.list_logical_devices("GPU")):
             xla = False
-        specs = tf.function(self.source.batch).get_concrete_function(element).structured_outputs
+        specs = tf.function(self._batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(self._zeros, specs)
         step = tf.constant(-1)
         flat = tf.convert_to_tensor(self.flat.value)
@@ -162,6 +162,17 @@ class TrainingModel(keras.Model):
         if force and self.differentiate != self._differentiate:
             self.differentiate = compiled_by_xla(self._differentiate)
         return super().make_train_function(force)
+
+    def _batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        """Return the batch of a step and how many simulations have failed."""
+        batch, failed = self.source.batch(element)
+        # XLA compiles the gradient of a loop only if the number of rows is known.
+        rows = tf.TensorShape(self.settings.batch_size)
+        known = {
+            name: tf.ensure_shape(value, rows.concatenate(value.shape[1:]))
+            for name, value in batch.items()
+        }
+        return known, failed
 
     def _parts(self, batch: Batch) -> list[Batch]:
         size = self.settings.batch_size // self.shards
