@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _FEWEST_PROPOSALS = 4_000
 _PROPOSALS_A_DRAW = 4
+# Weighted in turn, each of as many proposals, until their weights are worth enough draws.
 _MOST_ROUNDS = 32
 # With fewer draws, no Pareto distribution can be fitted to a tail.
 _LEAST_PROPOSALS = 100
@@ -56,9 +57,9 @@ def refine(
     - "nuts": else, chains of NUTS start at amortized draws.
     - "smc": if the chains disagree, two runs of :func:`bayesinn.reference.tempered_smc`.
 
-    If nothing works, draws stay amortized, with a warning. Weights that can be trusted, but are
-    worth fewer than ``draws``, come before that. Weights don't find a part of the
-    posterior without amortized draws; k-hat can't tell.
+    If no method works, weights that can be trusted are used even if they are worth fewer than
+    ``draws``. Without such weights, draws stay amortized, with a warning. Weights don't find a part
+    of the posterior without amortized draws; k-hat can't tell.
 
     Parameters
     ----------

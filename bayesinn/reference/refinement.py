@@ -59,7 +59,7 @@ class Refined(NamedTuple):
 class Refinement:
     """The search for exact draws of one observation.
 
-    ``most_rounds`` says how often so many amortized draws may be weighted, the given ones included.
+    Amortized draws come in rounds of equal size, at most ``most_rounds``; the first is given.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class Refinement:
         size = len(self._ratios)
         for number in range(1, self._most_rounds):
             lacking = self.weights.effective_size < _SIZE_A_DRAW * self._draws
-            if not (self.weights.trusted and lacking):
+            if not (self.weights.trustworthy and lacking):
                 break
             self._enlarge(size, f"refine {number}")
         weights = self.weights

@@ -56,7 +56,7 @@ class Weights(NamedTuple):
         return float(1.0 / np.sum(self.weights**2))
 
     @property
-    def trusted(self) -> bool:
+    def trustworthy(self) -> bool:
         """Whether k-hat is small enough for so many draws."""
         most = min(MOST_K_HAT, 1.0 - 1.0 / np.log10(len(self.weights)))
         return self.k_hat <= most
@@ -64,4 +64,4 @@ class Weights(NamedTuple):
     @property
     def reliable(self) -> bool:
         """Whether means over weighted draws are close to exact."""
-        return self.trusted and self.effective_size >= FEWEST_DRAWS
+        return self.trustworthy and self.effective_size >= FEWEST_DRAWS

@@ -53,10 +53,7 @@ class ArraySource(Source):
             order = tf.cond(
                 pass_number == state[0], lambda: state[1], lambda: self._order(pass_number)
             )
-            return (pass_number, order), (
-                step,
-                tf.ensure_shape(order[start : start + size], (size,)),
-            )
+            return (pass_number, order), (step, order[start : start + size])
 
         start = tf.constant(-1), tf.zeros((self._rows,), tf.int32)
         return tf.data.Dataset.from_tensor_slices(self._settings.step_numbers(first_epoch)).scan(

@@ -125,7 +125,7 @@ class TrainingModel(keras.Model):
         if xla == "auto" and not (self.problem.xla_pays or tf.config.list_logical_devices("GPU")):
             xla = False
         specs = tf.function(self._batch).get_concrete_function(element).structured_outputs
-        batch, failed = tf.nest.map_structure(self._zeros, specs)
+        batch, failed = tf.nest.map_structure(_zeros, specs)
         step = tf.constant(-1)
         flat = tf.convert_to_tensor(self.flat.value)
         for shards in (self.most_shards, 1):
@@ -142,7 +142,7 @@ class TrainingModel(keras.Model):
             # batch.
             if not moved:
                 break
-        total, _, moved = tf.nest.map_structure(self._zeros, (total, slope, moved))
+        total, _, moved = tf.nest.map_structure(_zeros, (total, slope, moved))
         slope = tf.zeros_like(flat)
         moved = {
             str(int(index) + member * len(self.weight_layout.first_state)): value
@@ -186,9 +186,6 @@ class TrainingModel(keras.Model):
         return {
             name: tf.gather(value, number * size + tf.range(size)) for name, value in batch.items()
         }
-
-    def _zeros(self, spec: tf.TensorSpec) -> tf.Tensor:
-        return tf.zeros(spec.shape, spec.dtype)
 
     def _members(
         self, flat: tf.Tensor, state: Sequence[tf.Tensor]
@@ -377,3 +374,7 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
 
 def _is_random_state(variable: keras.Variable) -> bool:
     return "seed_generator_state" in variable.name
+
+
+def _zeros(spec: tf.TensorSpec) -> tf.Tensor:
+    return tf.zeros(spec.shape, spec.dtype)
