@@ -104,25 +104,21 @@ def delay_factor(cases: np.ndarray) -> np.ndarray:
 
 
 class Case(NamedTuple):
-    """Two models, their summary, and the exact log Bayes factor of the second for data (n, ...).
-
-    Its mean error, where it is within 5 of zero, stays below ``error``.
-    """
+    """Two models, their summary, and the exact log Bayes factor of the second for data (n, ...)."""
 
     first: bi.Simulator
     second: bi.Simulator
     summary: bi.Summary
     factor: Callable[[np.ndarray], np.ndarray]
     observed: int = 4_000
-    error: float = 0.3
 
 
 SETS = bi.summaries.DeepSet(8, hidden=(32,))
+SERIES = bi.summaries.ConvLSTM(32, positions=8)
 CASES = {
     "nested Gaussians": Case(no_mean, some_mean, SETS, gaussian_factor),
     "counts": Case(poisson_counts, overdispersed_counts, SETS, count_factor),
-    # 0.36 after 3,000 steps, 0.33 after 6,000; 0.05 of that is the exact factor's own.
-    "delay": Case(at_once, delayed, bi.summaries.MLP(16), delay_factor, observed=500, error=0.45),
+    "delay": Case(at_once, delayed, SERIES, delay_factor, observed=500),
 }
 
 
@@ -131,15 +127,16 @@ CASES = {
 def test_bayes_factors_are_exact(name: str) -> None:
     case = CASES[name]
     comparison = bi.ModelComparison([case.first, case.second], summary=case.summary)
+    # Accuracy is limited by the simulations: with 60,000, the factor of the delay errs by 0.31.
     comparison.fit(
-        comparison.simulate(60_000, seed=1), steps=3_000, batch_size=256, seed=1, progress=False
+        comparison.simulate(200_000, seed=1), steps=3_000, batch_size=256, seed=1, progress=False
     )
     data = comparison.simulate(case.observed, seed=2, stream="test")
     model = data.pop("model")
     factor = case.factor(*data.values())
     found = comparison.log_bayes_factors(data)[case.second.name]
     within = np.abs(factor) < 5.0
-    assert np.mean(np.abs(found - factor)[within]) < case.error
+    assert np.mean(np.abs(found - factor)[within]) < 0.3
     assert comparison.calibration(20_000, seed=3).error < 0.02
     # No probabilities score better than exact ones, those of the factor, in nats.
     sign = np.where(model == 1, 1.0, -1.0)
