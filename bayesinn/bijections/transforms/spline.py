@@ -84,22 +84,26 @@ class Spline(Transform):
         )
         widths, lefts = self._pieces(raw_widths)
         heights, bottoms = self._pieces(raw_heights)
-        # Shifted so that zero gives slope one; the slope at both ends of the box is one, where the
-        # identity goes on.
-        slopes = self.minimum_slope + tf.nn.softplus(
-            raw_slopes + math.log(math.expm1(1.0 - self.minimum_slope))
-        )
-        slopes = tf.pad(slopes, [(0, 0), (0, 0), (1, 1)], constant_values=1.0)
+        # A raw slope of zero is a slope of one: so it is at both ends of the box, where the identity
+        # goes on.
+        raw_slopes = tf.pad(raw_slopes, [(0, 0), (0, 0), (1, 1)])
         inner_knots = (bottoms if along_heights else lefts)[..., 1:]
         index = tf.reduce_sum(tf.cast(values[..., None] >= inner_knots, tf.int32), axis=-1)
-        pieces = tf.stack(
-            [lefts, widths, bottoms, heights, slopes[..., :-1], slopes[..., 1:]], axis=-2
+        one_hot = tf.one_hot(index, self.bins, dtype=values.dtype)
+        # Slopes are chosen before their exponentials are taken, which are costly.
+        return _Bin(
+            _choose(lefts, one_hot),
+            _choose(widths, one_hot),
+            _choose(bottoms, one_hot),
+            _choose(heights, one_hot),
+            self._slope(_choose(raw_slopes[..., :-1], one_hot)),
+            self._slope(_choose(raw_slopes[..., 1:], one_hot)),
         )
-        # A product with a one-hot vector: its gradient is much faster than that of a gather.
-        chosen = tf.reduce_sum(
-            pieces * tf.one_hot(index, self.bins, dtype=values.dtype)[..., None, :], axis=-1
-        )
-        return _Bin(*tf.unstack(chosen, axis=-1))
+
+    def _slope(self, raw: tf.Tensor) -> tf.Tensor:
+        """Return the slope at a knot."""
+        shift = math.log(math.expm1(1.0 - self.minimum_slope))
+        return self.minimum_slope + tf.nn.softplus(raw + shift)
 
     def _pieces(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sizes of the pieces along one axis, and where each begins."""
@@ -111,6 +115,11 @@ class Spline(Transform):
         # gradient.
         before = tf.constant(np.triu(np.ones((self.bins, self.bins)), 1), sizes.dtype)
         return sizes, tf.tensordot(sizes, before, axes=1) - self.bound
+
+
+def _choose(pieces: tf.Tensor, one_hot: tf.Tensor) -> tf.Tensor:
+    """Return one of the last axis, by a product: its gradient is much faster than a gather's."""
+    return tf.reduce_sum(pieces * one_hot, axis=-1)
 
 
 class _Bin(NamedTuple):
