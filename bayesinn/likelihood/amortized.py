@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import tensorflow as tf
@@ -17,12 +17,13 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS
+from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
 from bayesinn.flows import Flow, autoregressive
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.model import LikelihoodModel
 from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
+from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -34,7 +35,7 @@ _HIDDEN = 64
 _NUMBER_OR_NONE = (float, type(None))
 
 
-class AmortizedLikelihood(LikelihoodEstimator):
+class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
     """A flow of the data given the parameters, trained on simulations (NLE).
 
     The data are one vector, all observables side by side; tens of numbers are better than hundreds.
@@ -48,6 +49,11 @@ class AmortizedLikelihood(LikelihoodEstimator):
         Simulator of one trial. Observables of varying length or with missing values are refused.
     flow : Flow
         Flow with a cheap density; by default five masked autoregressive blocks.
+    networks : int
+        Number of flows of equal shape, trained independently on the same simulations. The
+        likelihood is the mean of their densities. Several overfit less than one; training and
+        sampling take as many times longer. By default three for up to 200,000 stored simulations,
+        else one.
 
     References
     ----------
@@ -70,7 +76,9 @@ class AmortizedLikelihood(LikelihoodEstimator):
         "elements": int,
     }
 
-    def __init__(self, simulator: Simulator, flow: Flow | None = None) -> None:
+    def __init__(
+        self, simulator: Simulator, flow: Flow | None = None, networks: int | None = None
+    ) -> None:
         example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         super().__init__(simulator)
@@ -94,11 +102,26 @@ class AmortizedLikelihood(LikelihoodEstimator):
                 do=do,
             )
         self.flow = flow
+        self.summaries = {}
+        self.set_count(networks)
         self._score: FlowScore | None = None
 
     def configuration(self) -> dict[str, Any]:
-        """Return the flow, by name."""
-        return {"flow": self.flow}
+        """Return the flow, and the number of networks if it is not one, by name."""
+        return {"flow": self.flow, **super().configuration()}
+
+    @classmethod
+    def from_configuration(
+        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
+    ) -> Self:
+        """Return an untrained likelihood with a flow as a manifest describes it."""
+        count = configuration.get("networks", 1)
+        return cls(require_simulator(simulator), configuration["flow"], count)
+
+    def check_start(self, other: Any) -> None:
+        if isinstance(other, AmortizedLikelihood):
+            self.take_count(other)
+        super().check_start(other)
 
     def trainable(self, rows: Arrays, seed: int) -> LikelihoodModel:
         """Return the flow of data given parameters, standardised on rows (n, ...)."""
@@ -211,7 +234,8 @@ class AmortizedLikelihood(LikelihoodEstimator):
 
     def _model_of(self, data: DataVector, context: DataSpace, seed: int) -> LikelihoodModel:
         space = ParameterSpace(self.simulator.prior, seed)
-        return LikelihoodModel(space, data, context, clone(self.flow))
+        flows = [clone(self.flow) for _ in range(self.networks)]
+        return LikelihoodModel(space, data, context, flows)
 
 
 class FlowScore(Score):

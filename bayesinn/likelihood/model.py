@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from bayesinn.bijections.condition import FEATURES
 from bayesinn.core import seeds
 from bayesinn.flows import Flow
 from bayesinn.likelihood.vector import DataVector
+from bayesinn.posterior.mixture import MixtureFlow, entry_name, loss_of_mixture, own_entries
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.training.round_trip import RoundTripMonitor
@@ -22,17 +23,29 @@ Condition = dict[str, tf.Tensor]
 
 
 class LikelihoodModel(Trainable):
-    """The parts of q(data | parameters, context)."""
+    """The parts of q(data | parameters, context), which is that of one flow or the mean of several.
+
+    Each of several flows is trained for itself; ``network`` answers for all of them.
+    """
 
     network: Flow
 
     def __init__(
-        self, parameters: ParameterSpace, data: DataVector, context: DataSpace, flow: Flow
+        self,
+        parameters: ParameterSpace,
+        data: DataVector,
+        context: DataSpace,
+        flows: Sequence[Flow],
     ) -> None:
         self.parameters = parameters
         self.data = data
         self.context = context
-        self.network = flow
+        self._members = tuple(flows)
+        self.network = flows[0] if len(flows) == 1 else MixtureFlow(flows)
+
+    @property
+    def members(self) -> Sequence[Flow]:
+        return self._members
 
     @property
     def rowwise(self) -> bool:  # type: ignore[override]
@@ -40,7 +53,10 @@ class LikelihoodModel(Trainable):
 
     @property
     def xla_pays(self) -> bool:  # type: ignore[override]
-        return self.network.xla_pays
+        return self._members[0].xla_pays
+
+    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
+        return loss_of_mixture(losses) if self.network.nats else super().mix_losses(losses)
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Condition, tf.Tensor]:
         """Return data vectors of a raw batch, conditions, and log_det (n,) of the vectors."""
@@ -56,29 +72,35 @@ class LikelihoodModel(Trainable):
         return list(self.context.to_network(data)[0].values())
 
     def condition(self, vector: tf.Tensor, context: list[tf.Tensor]) -> Condition:
-        """Return what the flow reads: parameter vectors (n, d), then context."""
-        return {FEATURES: tf.concat([vector, *context], axis=-1)}
+        """Return what each flow reads: parameter vectors (n, d), then context."""
+        features = tf.concat([vector, *context], axis=-1)
+        return {entry_name(FEATURES, number): features for number in range(len(self._members))}
 
     def initialize(self, batch: Batch, seed: int) -> None:
         x, condition, _ = self.prepare(batch, seeds.tensor_seed(seed, "dequantise"))
-        self.network.initialize(x, condition)
+        for number, flow in enumerate(self._members):
+            flow.initialize(x, own_entries(condition, number))
         self.network(x, condition, seed=tf.zeros((2,), tf.int32))
 
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
         x, condition, log_det = self.prepare(batch, seed)
         own = seeds.fold_in(seed, -1)
-        loss = self.network(x, condition, seed=own, progress=progress, training=training)
-        return loss - log_det if self.network.nats else loss
+        flow = self._members[0]
+        given = own_entries(condition, 0)
+        loss = flow(x, given, seed=own, progress=progress, training=training)
+        return loss - log_det if flow.nats else loss
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
         rows = {name: value[:_MONITORED_ROWS] for name, value in batch.items()}
         noise = seeds.tensor_seed(seed, "dequantise")
+        # The first decides for all of them: one program trains all.
+        flow = self._members[0]
 
         def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
             x, condition, _ = self.prepare(rows, noise)
-            return self.network.bijection_inputs(x, condition)
+            return flow.bijection_inputs(x, own_entries(condition, 0))
 
-        bijection = self.network.bijection
+        bijection = flow.bijection
         return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 
     def arrays(self) -> dict[str, np.ndarray]:

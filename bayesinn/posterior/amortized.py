@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_type
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import measured_model
-from bayesinn.posterior.defaults import choose_count, choose_flow, choose_summaries
+from bayesinn.posterior.defaults import choose_flow, choose_summaries
 from bayesinn.posterior.measuring import describe_model
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -20,7 +21,7 @@ from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Summary
 
 
-class AmortizedPosterior(TrainedPosterior):
+class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
     """A posterior for every possible observation of a simulator.
 
     Parameters
@@ -83,25 +84,12 @@ class AmortizedPosterior(TrainedPosterior):
         size = layout_of(simulator.prior).dimension
         super().__init__(simulator, choice.networks, choose_flow(flow, size))
         self._reasons = choice.reasons
-        self._automatic = networks is None
-        self.networks = 1
-        if networks is not None:
-            self.networks = check_integer("Argument 'networks'", networks, do="pass networks=3")
-
-    def adapt(self, rows: int | None) -> None:
-        """Choose the number of networks, if the user left it out."""
-        if self._automatic:
-            self.networks = choose_count(rows, self.summaries)
+        self.set_count(networks)
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
         pilot = take(rows, slice(PILOT_SIMULATIONS))
         return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
-
-    def configuration(self) -> dict[str, Any]:
-        """Return summaries, flow, and the number of networks if it is not one, by name."""
-        several = {"networks": self.networks} if self.networks > 1 else {}
-        return {**super().configuration(), **several}
 
     def describe_training(self, model: PosteriorModel) -> str:
         return describe_model(self.simulator.name, model, self._reasons)
@@ -118,11 +106,6 @@ class AmortizedPosterior(TrainedPosterior):
             configuration.get("networks", 1),
         )
 
-    def untrained(self) -> Self:
-        new = super().untrained()
-        new._automatic = self._automatic
-        return new
-
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained posterior with the same networks, parameters, data.
 
@@ -132,9 +115,7 @@ class AmortizedPosterior(TrainedPosterior):
         example = "load a saved one with bi.load(folder)"
         check_type(subject, other, AmortizedPosterior, "a trained AmortizedPosterior", example)
         do = "start from a posterior of the same networks, parameters and data, or from new weights"
-        if self._automatic:
-            self.networks = other.networks
-            self._automatic = False
+        self.take_count(other)
         ours, theirs = (
             {
                 **part.network_configuration(),

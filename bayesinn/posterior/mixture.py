@@ -99,6 +99,11 @@ class MixtureFlow(Flow):
         return flat[:, :n]
 
 
+def loss_of_mixture(losses: tf.Tensor) -> tf.Tensor:
+    """Return the losses (n,) of the mean density, given those (members, n) of densities in nats."""
+    return tf.math.log(float(losses.shape[0])) - tf.reduce_logsumexp(-losses, axis=0)
+
+
 def _together(conditions: Iterable[Condition]) -> dict[str, tf.Tensor]:
     """Return the entries of all members' conditions."""
     return {

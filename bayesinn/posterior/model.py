@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.mixture import MixtureNetwork
+from bayesinn.posterior.mixture import MixtureNetwork, loss_of_mixture
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
@@ -60,7 +60,7 @@ class PosteriorModel(Trainable):
         if not self.network.flow.nats:
             return super().mix_losses(losses)
         # The Jacobian determinants, which are part of each, are equal.
-        return tf.math.log(float(len(self._members))) - tf.reduce_logsumexp(-losses, axis=0)
+        return loss_of_mixture(losses)
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,).

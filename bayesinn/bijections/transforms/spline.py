@@ -84,8 +84,7 @@ class Spline(Transform):
         )
         widths, lefts = self._pieces(raw_widths)
         heights, bottoms = self._pieces(raw_heights)
-        # A raw slope of zero is a slope of one: so it is at both ends of the box, where the identity
-        # goes on.
+        # Zero means a slope of one, as at both ends of the box, where the identity goes on.
         raw_slopes = tf.pad(raw_slopes, [(0, 0), (0, 0), (1, 1)])
         inner_knots = (bottoms if along_heights else lefts)[..., 1:]
         index = tf.reduce_sum(tf.cast(values[..., None] >= inner_knots, tf.int32), axis=-1)
