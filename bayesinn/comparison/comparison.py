@@ -100,13 +100,14 @@ class ModelComparison(Summarised):
             )
         self.weights = given / given.sum()
         flow = ModelFlow(count, hidden)
-        summaries = choose_summaries(self.simulators[0], summary).networks
+        summaries = choose_summaries(self.declares, summary).networks
         refuse_trained_first(summaries)
         super().__init__(None, summaries, flow)
 
     @property
     def declares(self) -> Simulator:
-        return self.simulators[0]
+        """The simulator with the most declared coordinates: they are those of all models."""
+        return max(self.simulators, key=lambda simulator: len(simulator.labels.coordinates))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -298,9 +299,10 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
             do=do,
         )
     for simulator in simulators:
-        # A model that declares no unit has the unit of the other.
+        # What one model leaves out, units and coordinates, is taken from the other.
         data = {name for kind in ("observables", "context") for name in simulator.shapes[kind]}
         known = data & simulator.labels.units.keys() & simulators[0].labels.units.keys()
+        placed = simulator.labels.coordinates.keys() & simulators[0].labels.coordinates.keys()
         first, other = (
             {
                 "observables": list(part.shapes["observables"].items()),
@@ -308,6 +310,11 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
                 "lengths": part.lengths,
                 "missing values": part.missing is not None,
                 "units": {name: text for name, text in part.labels.units.items() if name in known},
+                "coordinates": {
+                    name: coordinate.values.tolist()
+                    for name, coordinate in part.labels.coordinates.items()
+                    if name in placed
+                },
             }
             for part in (simulators[0], simulator)
         )

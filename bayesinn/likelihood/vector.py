@@ -12,6 +12,7 @@ from scipy.stats import qmc
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.digits import are_whole
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
 
@@ -61,11 +62,10 @@ class DataVector:
     @classmethod
     def fit(cls, shapes: Shapes, rows: Mapping[str, np.ndarray], seed: int) -> DataVector:
         """Measure on simulations (n, ...)."""
-        values = _flat(shapes, rows)
-        compress = np.concatenate(
-            [_compression(rows[name], shape) for name, shape in shapes.items()]
-        )
-        whole = np.all(values == np.round(values), axis=0)
+        parts = [np.asarray(rows[name]).reshape(len(rows[name]), -1) for name in shapes]
+        values = np.concatenate([part.astype(np.float64) for part in parts], axis=1)
+        compress = np.concatenate([_compression(part) for part in parts])
+        whole = np.concatenate([are_whole(part, axis=0) for part in parts])
         vary = np.ptp(values, axis=0) > 0.0
         noise = seeds.generator(seed, "dequantise").random(values.shape)
         squeezed = _squeeze(values + whole * noise, compress)
@@ -160,14 +160,8 @@ def names_of_frame() -> list[str]:
     return [field.name for field in fields(Frame)]
 
 
-def _flat(shapes: Shapes, rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    parts = [np.asarray(rows[name], np.float64).reshape(len(rows[name]), -1) for name in shapes]
-    return np.concatenate(parts, axis=1)
-
-
-def _compression(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    compress = Scaling.fit(np.asarray(values).reshape(len(values), -1)).compress
-    return np.full(math.prod(shape), compress or 0.0)
+def _compression(columns: np.ndarray) -> np.ndarray:
+    return np.full(columns.shape[1], Scaling.fit(columns).compress or 0.0)
 
 
 def _squeeze(values: np.ndarray, compress: np.ndarray) -> np.ndarray:

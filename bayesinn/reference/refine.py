@@ -72,8 +72,8 @@ def refine(
         gradients, so that NUTS is left out. By default that of the simulator.
     draws : int, number of equally weighted draws; more than the effective size are repeated
     proposals : int
-        Number of amortized draws; by default four times ``draws``, at least 4,000, and up to 32
-        times as many if their weights are worth too few draws.
+        Number of amortized draws, ``draws`` or more. By default four times ``draws``, at least
+        4,000, and up to 32 times as many if their weights are worth too few draws.
     methods : sequence of "importance", "nuts", "smc"
         Methods to try, in this order; by default all that the model allows. Integer parameters
         allow only importance sampling.

@@ -142,13 +142,15 @@ class Refinement:
     def _importance(self) -> Refined | None:
         """Return weighted draws, if the weights can be trusted and are worth enough draws."""
         size = len(self._ratios)
+        enough = max(_SIZE_A_DRAW * self._draws, FEWEST_DRAWS)
         for number in range(1, self._most_rounds):
-            lacking = self.weights.effective_size < _SIZE_A_DRAW * self._draws
-            if not (self.weights.trustworthy and lacking):
+            if not self.weights.trustworthy or self.weights.effective_size >= enough:
                 break
             self._enlarge(size, f"refine {number}")
         weights = self.weights
-        if not weights.reliable or weights.effective_size < self._draws:
+        # Of few amortized draws, as the user may ask for, half are enough: some are repeated.
+        enough = min(self._draws, len(self._ratios) / 2)
+        if not weights.reliable or weights.effective_size < enough:
             found = weights.effective_size
             self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {found:.0f}")
             return None

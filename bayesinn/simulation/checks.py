@@ -99,16 +99,15 @@ def check_keys(
         faults += [f"{_list_names(unknown)} unknown"] * bool(unknown)
         got = f"{_list_names(values)}: {', '.join(faults)}"
     if faults:
-        example = f"{{{next(iter(needed))!r}: values}}"
-        raise InputError(
-            subject,
-            expected=f"a dict with {_list_names(needed)}",
-            got=got,
-            do=(
+        expected = "nothing: the simulator declares none"
+        do = "leave it out"
+        if needed:
+            expected = f"a dict with {_list_names(needed)}"
+            do = (
                 f"use the names that the simulator returns or that its prior or its context "
-                f"declares, as in {example}"
-            ),
-        )
+                f"declares, as in {{{next(iter(needed))!r}: values}}"
+            )
+        raise InputError(subject, expected=expected, got=got, do=do)
 
 
 def _list_names(names: Iterable[str]) -> str:
@@ -131,6 +130,8 @@ def check_inputs(
 ) -> Arrays:
     """Return parameters, and context if the simulator has any, as arrays with one row number."""
     arrays = check_arrays(simulator.prior, parameters)
+    names = () if simulator.context is None else simulator.context.names
+    check_keys("Argument 'context'", {} if context is None else context, names, names)
     if simulator.context is None:
         return arrays
     arrays |= check_arrays(simulator.context, context or {})

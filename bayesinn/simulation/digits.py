@@ -23,11 +23,24 @@ _ROUNDING = 4.0
 _FEW_ROWS = 10.0
 _LARGE = 2.0**20
 _MOST_ROWS = 512
+# A number has a fraction if its type has a hundred steps or more in a unit.
+_STEP_OF_FRACTIONS = 0.01
 
 
 def resolution(values: np.ndarray) -> float:
     """Return the distance of neighbours in an array's type, beside their size; 0 for integers."""
     return float(np.finfo(values.dtype).eps) if values.dtype.kind == "f" else 0.0
+
+
+def are_whole(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Return whether numbers along an axis, or all of them, are whole by their meaning.
+
+    Large numbers of a type may be whole because it has no digits left for a fraction. They, and
+    NaN, are not asked; where nothing is left to ask, numbers are not whole.
+    """
+    asked = np.abs(values) * resolution(values) < _STEP_OF_FRACTIONS
+    whole = values == np.round(values)
+    return np.asarray(np.all(whole | ~asked, axis=axis) & np.any(asked, axis=axis))
 
 
 def observable_type(values: np.ndarray) -> np.dtype:

@@ -10,11 +10,16 @@ import tensorflow as tf
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.masks import broadcast_mask, padding
-from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, resolution
+from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, are_whole, resolution
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
 # for a standard log-normal. Above this, standardising would squeeze most data into a point.
 _HEAVY_TAIL = 20.0
+# A share of positive numbers from which on they scale like their logarithms: some round to zero.
+_POSITIVE = 0.999
+# Logarithms may narrow the central 90 % of the data to this share. A floor far below the others,
+# such as 1e-12 in place of zero, would narrow them more.
+_NARROWEST = 0.7
 # Of the largest value, so that ratios stay far from the largest number of single precision.
 _SMALLEST_SHARE = 1e-20
 # In units of the size of numbers: what varies by less is mostly the rounding of a constant, in
@@ -40,14 +45,15 @@ class Scaling:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> Scaling:
-        """Measure on pilot simulations (n, ...) or valid steps (m, channels...), without NaN.
+        """Measure on pilot simulations (n, ...), or on the valid steps (m, channels...) of all.
 
-        These are the valid steps of all simulations.
+        NaN is left out.
         """
         finer = resolution(values) < SINGLE
+        whole = bool(are_whole(values))
         values = values.astype(np.float64)
         values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
-        compress = _compression(values)
+        compress = _compression(values, whole)
         if compress is not None:
             values = np.arcsinh(values / compress)
         if np.isnan(values).any():
@@ -87,9 +93,9 @@ class Scaling:
 
 @dataclass
 class DataSpace:
-    """The scalings of all observables and context variables; networks see ``raw`` ones unscaled.
+    """The scalings of all observables and context variables.
 
-    These are observables.
+    Observables in ``raw`` reach networks unscaled.
 
     ``lengths`` names, for observables of varying length, the context variable that counts the valid
     steps. With ``missing`` values, an observable has twice the channels: values, zero where they
@@ -201,17 +207,40 @@ def _has_values(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(presence > 0.0, axis=list(range(2, values.shape.rank)))
 
 
-def _compression(values: np.ndarray) -> float | None:
-    """Return the size below which asinh is linear; None if tails are not heavy."""
-    values = values[~np.isnan(values)]
-    sizes = np.abs(values[values != 0.0])
-    if sizes.size == 0 or np.quantile(sizes, 0.999) < _HEAVY_TAIL * np.median(sizes):
+def _compression(values: np.ndarray, whole: bool) -> float | None:
+    """Return the size below which asinh is linear; None if tails are not heavy.
+
+    Values are (n,), or (n, columns): different columns don't make a tail.
+    """
+    columns = values.reshape(len(values), -1).T
+    if not _is_heavy(values) or not any(_is_heavy(column) for column in columns):
         return None
-    smallest = float(np.quantile(sizes, 0.1))
-    if np.all(values == np.round(values)):
+    sizes = _sizes(values)
+    lowest = _SMALLEST_SHARE * sizes.max()
+    usual = float(max(np.quantile(sizes, 0.1), lowest))
+    if whole:
         # Counts are resolved to one.
-        return max(smallest, 1.0)
-    if np.all(values > 0.0):
+        return max(usual, 1.0)
+    if np.nanmean(values > 0.0) > _POSITIVE:
         # Almost a logarithm: of numbers that can't be zero, small ones say as much as large ones.
-        return float(max(np.quantile(sizes, 0.001), _SMALLEST_SHARE * sizes.max()))
-    return smallest
+        small = float(max(np.quantile(sizes, 0.001), lowest))
+        if _width(sizes, small) > _NARROWEST * _width(sizes, usual):
+            return small
+    return usual
+
+
+def _width(values: np.ndarray, compress: float) -> float:
+    """Return the width of the central 90 %, in standard deviations, after compression."""
+    compressed = np.arcsinh(values / compress)
+    low, high = np.quantile(compressed, [0.05, 0.95])
+    return float((high - low) / compressed.std())
+
+
+def _is_heavy(values: np.ndarray) -> bool:
+    sizes = _sizes(values)
+    return bool(len(sizes) and np.quantile(sizes, 0.999) >= _HEAVY_TAIL * np.median(sizes))
+
+
+def _sizes(values: np.ndarray) -> np.ndarray:
+    """Return absolute values, without zeros and NaN."""
+    return np.abs(values[(values != 0.0) & ~np.isnan(values)])

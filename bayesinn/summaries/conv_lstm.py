@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.summaries.elements import blank, last_state, with_features
 from bayesinn.summaries.summary import Summary
@@ -78,9 +79,20 @@ class ConvLSTM(Summary):
             normal = keras.initializers.RandomNormal(stddev=_SPREAD)
             self.places = self.add_weight((x_shape[1], self.positions), normal, name="places")
 
+    def _check_steps(self, steps: int) -> None:
+        known = self.places.shape[0]
+        if steps != known:
+            raise InputError(
+                repr(self),
+                expected=f"series of {known} steps, whose places have learned numbers",
+                got=f"{steps}",
+                do="leave positions out for series of other lengths",
+            )
+
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         h = with_features(x)
         if self.positions:
+            self._check_steps(x.shape[1])
             places = tf.cast(self.places, h.dtype)[tf.newaxis]
             h = tf.concat([h, tf.tile(places, (tf.shape(h)[0], 1, 1))], axis=-1)
         for convolution in self.convolutions:

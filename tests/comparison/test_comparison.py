@@ -213,3 +213,26 @@ def test_summaries_with_a_loss_of_their_own_are_refused() -> None:
         bi.ModelComparison([narrow, wide], summary=TrainedFirst())
     with pytest.raises(InputError, match=r"(?s)'summary'.*got: +TrainedFirst\(\)"):
         bi.PointEstimator(narrow, summary={"x": TrainedFirst()})
+
+
+def test_coordinates() -> None:
+    def placed(name: str, times: np.ndarray | None) -> bi.Simulator:
+        @bi.simulator(
+            prior={"mean": tfd.Normal(0.0, 1.0)},
+            name=name,
+            coordinates={} if times is None else {"y": times},
+        )
+        def model(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+            return {"y": tf.repeat(parameters["mean"][:, None], 12, axis=1)}
+
+        return model
+
+    days = np.arange(12.0)
+    with pytest.raises(InputError, match=r"(?s)same coordinates.*100\.0.*'late'"):
+        bi.ModelComparison([placed("daily", days), placed("late", 100.0 * days)])
+    # Networks don't depend on the order of models.
+    one = placed("daily", days)
+    other = placed("unknown", None)
+    first, second = (bi.ModelComparison(pair) for pair in ([one, other], [other, one]))
+    assert repr(first.summaries) == repr(second.summaries)
+    assert "positions=8" in repr(first.summaries)

@@ -15,6 +15,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.likelihood.vector import DataVector
 from bayesinn.reference.convergence import Convergence
+from bayesinn.simulation.checks import check_inputs
 from bayesinn.spaces.observations import check_observations
 
 tfd = tfp.distributions
@@ -91,6 +92,26 @@ def test_what_is_impossible_has_no_density(trained) -> None:
     ):
         found = trained["likelihood"].log_prob(other, parameters)
         assert found[0] == -np.inf < found[1]
+
+
+def test_large_measurements_are_no_counts() -> None:
+    # Above 2^24, all numbers of single precision are whole; data may have a fraction.
+    rows = (1e12 * np.random.default_rng(1).lognormal(0.0, 0.3, size=(500, 1))).astype(np.float32)
+    vector = DataVector.fit({"x": (1,)}, {"x": rows}, seed=1)
+    assert not vector.frame.whole.any()
+    _, log_det = vector.points({"x": tf.constant([[1.2345e12], [1235598620140.8]], tf.float64)})
+    assert np.isfinite(log_det).all()
+    for kind in (np.int64, np.float64):
+        assert DataVector.fit({"x": (1,)}, {"x": rows.astype(kind)}, seed=1).frame.whole.all()
+
+
+def test_a_context_that_is_not_declared_is_refused(trained) -> None:
+    parameters = {"rate": np.array([2.0]), "shift": np.array([-1.0])}
+    given = trained["likelihood"]
+    with pytest.raises(InputError, match=r"(?s)'context'.*'typo'.*unknown"):
+        given.sample(parameters, {"noise": np.array([0.5]), "typo": np.array([0.5])})
+    with pytest.raises(InputError, match=r"(?s)'context'.*nothing.*'typo'.*leave it out"):
+        check_inputs(bi.get("linear"), {"x1": [0.0], "x2": [0.0]}, {"typo": [0.5]})
 
 
 def test_draws_are_like_simulations(trained) -> None:

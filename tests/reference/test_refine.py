@@ -178,9 +178,11 @@ def test_draws_stay_amortized_where_nothing_works() -> None:
 class Wide(Rough):
     """The exact posterior with standard deviations eight times too large."""
 
+    width = 8.0
+
     def law(self, y: np.ndarray) -> tfd.Distribution:
         mean, covariance = linear_module.posterior_moments(y)
-        root = 8.0 * np.linalg.cholesky(covariance)
+        root = self.width * np.linalg.cholesky(covariance)
         return tfd.MultivariateNormalTriL(mean.astype("f4"), root.astype("f4"))
 
 
@@ -198,6 +200,27 @@ def test_weights_worth_too_few_draws_are_multiplied() -> None:
     check_moments(tree, Y[:1], 0.1)
     distinct = [len(np.unique(each["posterior"]["x1"])) for each in (few, tree)]
     assert distinct[0] < 300 < 750 < distinct[1]
+
+
+@pytest.mark.parametrize("draws", [20, 100])
+def test_few_draws_are_weighted_like_many(draws: int) -> None:
+    # Weights that are worth fewer than 100 draws are not trusted, however few are asked for.
+    tree = bi.refine(Wide(), {"y": Y[0]}, log_likelihood=likelihood, seed=3, draws=draws)
+    assert tree["refinement"]["method"].item() == "importance"
+    assert tree["refinement"]["effective_size"].item() >= max(100, 2 * draws)
+
+
+class Near(Wide):
+    """The exact posterior with standard deviations a fifth too large."""
+
+    width = 1.2
+
+
+def test_good_weights_of_few_proposals_are_used() -> None:
+    options = {"log_likelihood": likelihood, "draws": 500, "proposals": 500, "seed": 1}
+    tree = bi.refine(Near(), {"y": Y[0]}, **options)
+    assert tree["refinement"]["method"].item() == "importance"
+    assert 400 < tree["refinement"]["effective_size"].item() < 500
 
 
 class Counted(bi.Posterior):

@@ -71,6 +71,41 @@ def test_heavy_tails_of_positive_values_are_scaled_as_their_logarithms(spread: f
     assert np.isfinite(scaled).all()
 
 
+def lognormal(spread: float) -> np.ndarray:
+    return np.random.default_rng(1).lognormal(0.0, spread, size=(20_000, 1))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e9, 1e12, 1e20])
+def test_scaling_does_not_depend_on_the_unit(unit: float) -> None:
+    # Above 2^24, all numbers of single precision are whole. They are no counts.
+    plain = Scaling.fit(lognormal(3.0).astype(np.float32))
+    values = (unit * lognormal(3.0)).astype(np.float32)
+    assert Scaling.fit(values).compress == pytest.approx(unit * plain.compress, rel=1e-3)
+
+
+def test_a_few_zeros_leave_logarithms_as_they_are() -> None:
+    values = lognormal(3.0).astype(np.float32)
+    plain = Scaling.fit(values).compress
+    values[:5] = 0.0
+    assert Scaling.fit(values).compress == pytest.approx(plain, rel=0.05)
+
+
+@pytest.mark.parametrize("floor", [1e-8, 1e-12, 1e-30])
+def test_a_floor_in_place_of_zeros_does_not_squeeze_the_rest(floor: float) -> None:
+    values = lognormal(1.6)
+    zero = np.random.default_rng(2).random(values.shape) < 0.03
+    values = np.where(zero, 0.0, values) + floor
+    scaled = Scaling.fit(values).apply(tf.constant(values)).numpy()
+    assert scaled[~zero].std() > 0.9
+
+
+def test_columns_of_different_size_are_no_tail() -> None:
+    generator = np.random.default_rng(1)
+    large = generator.normal(1_000.0, 50.0, size=(4_000, 1))
+    values = np.concatenate([large, generator.random((4_000, 2))], axis=1)
+    assert Scaling.fit(values).compress is None
+
+
 def test_tails_are_heavy_from_twenty_medians_on() -> None:
     largest = np.array([19.9, 20.0])
     values = np.ones((100, 1))

@@ -220,6 +220,13 @@ def test_series_order_matters_and_last_steps_count() -> None:
             )
 
 
+def test_places_are_known_for_one_number_of_steps() -> None:
+    summary = ConvLSTM(4, filters=(8,), lstm_units=8, positions=3)
+    summary(tf.zeros((2, 12)))
+    with pytest.raises(InputError, match=r"(?s)positions=3.*series of 12 steps.*got: +15"):
+        summary(tf.zeros((2, 15)))
+
+
 def test_counts_show_their_scatter_whatever_the_level() -> None:
     """Twice the noise moves features of differences of roots alike, for small and large counts."""
     summary = CountSeries(units=3, filters=(8, 8))
