@@ -206,9 +206,9 @@ def reversible_chains(bijection: Bijection) -> list[Chain]:
 def round_trip_errors(
     bijection: Bijection, x: tf.Tensor, condition: tf.Tensor | None = None
 ) -> list[tf.Tensor]:
-    """Return the errors () of all :func:`reversible_chains`, each at the events that reach it.
+    """Return the error () of each chain of :func:`reversible_chains`, in this order.
 
-    They come in the order of the chains.
+    The error of a chain is measured at the events that reach it.
     """
     if not isinstance(bijection, Chain) or not reversible_chains(bijection):
         return []

@@ -23,7 +23,7 @@ _NAMES = ("condition", "condition_shape", "condition_shapes")
 class SharedCondition(NamedTuple):
     """Conditions ``values`` (m, c), each shared by ``events`` consecutive events.
 
-    A container has a mapping of such values.
+    For a container of bijections or flows, ``values`` is a mapping of names to such tensors.
     """
 
     values: Any
@@ -89,9 +89,9 @@ def shapes_of(condition: Any) -> Any:
 
 
 def reading(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a method, in place of the condition, what its object ``reads`` of it.
+    """Decorate a method so that it gets only what its object ``reads`` of the condition.
 
-    The condition, or its shapes, is the argument after the first.
+    The condition, or the mapping of its shapes, is the second argument of the method.
     """
 
     @functools.wraps(method)

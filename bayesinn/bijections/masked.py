@@ -16,10 +16,8 @@ from bayesinn.core.products import product
 class MaskedNetwork(keras.layers.Layer):
     """A perceptron that computes raw parameters of each element from those before it.
 
-    The condition is an input too.
-
-    There are two or more elements. The last layer starts at zero, so that a new block starts as the
-    identity.
+    The condition is a further input. Events have two or more elements. The last layer starts at
+    zero, so that a new block starts as the identity.
 
     Inputs, hidden units and outputs have degrees, and the masks keep the connections along which
     degrees don't fall: element i has degree i, its parameters come from hidden units of a degree
@@ -63,7 +61,7 @@ class MaskedNetwork(keras.layers.Layer):
     def kept_units(self, rows: int | tf.Tensor) -> list[tf.Tensor]:
         """Draw dropout factors (rows, units) for each hidden layer; none without dropout.
 
-        They drop units in training.
+        A factor of zero drops a unit. Outside of training, all factors are one.
         """
         layers = zip(self.dropouts, self.hidden_layers, strict=False)
         return [

@@ -31,7 +31,7 @@ def reversible_forward(
 class _CallContext(keras.layers.Layer):
     """Run a function where layers find the training flag, also in a later backward pass.
 
-    In a backward pass, the layers' own calls are over.
+    A backward pass runs after the layers' own calls have ended, and with them their flag.
     """
 
     def __init__(self, function: Callable[[bool | None], Any]) -> None:

@@ -1,6 +1,6 @@
-"""The answer to one or more observations: its text, its file, and what sets it apart.
+"""The answer to one or more observations: its text and its file.
 
-That is what tells it from the answer to another observation.
+The file also holds the observations, which tell it from the answer to other observations.
 """
 
 import shutil
@@ -90,7 +90,7 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
 def refinement_text(tree: xarray.DataTree) -> str:
     """Say how many observations each method made exact, and the worst of their numbers.
 
-    It is empty where draws are the network's.
+    The text is empty if the draws are the network's own.
     """
     if "refinement" not in tree.children:
         return ""
@@ -143,9 +143,9 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
 
 
 def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Whether observables and context (...) or (n, ...) are those of n observations (n, ...).
+    """Tell whether observables and context are those of n observations (n, ...).
 
-    There may be NaN for padding.
+    Those that were ``seen`` are (...) or (n, ...). Their padding may be NaN, which equals anything.
 
     >>> same_data({"strain": np.array(1e-21)}, {"strain": np.array([3e-21])})
     False

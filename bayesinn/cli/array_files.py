@@ -30,8 +30,8 @@ def is_array_file(place: str | None) -> bool:
 def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
     """Return the arrays of a file by name.
 
-    Of a pair of .npy files, the columns of the first are parameters in this order, and the second
-    is an observable with the name of the file.
+    A pair of .npy files holds parameters and an observable. The columns of the first file are the
+    ``parameters``, in this order; the observable is named like the second file.
     """
     files = [Path(part).expanduser() for part in place.split(",")]
     subject = f"File of simulations {place!r}"
@@ -100,8 +100,8 @@ def arrays_model(name: str | None, place: str, texts: Sequence[str]) -> tuple[Si
 def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     """Return rows to train on, and others to diagnose on: a fifth, 10,000 at most.
 
-    They are the same whatever the seed of the training, so that a posterior that is trained longer
-    has not seen them.
+    The split doesn't depend on the seed of the training, so that a posterior that is trained longer
+    has not seen the rows to diagnose on.
     """
     rows = len(next(iter(arrays.values())))
     kept, apart = split(rows, min(_SHARE, _MOST_HELD_OUT / rows), 0)

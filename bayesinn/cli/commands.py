@@ -200,7 +200,7 @@ def _diagnosing(
 ) -> Callable[..., None]:
     """Return a command that diagnoses a trained posterior, then calls ``finish``.
 
-    It takes its name and docstring from ``finish``.
+    The command takes its name and docstring from ``finish``.
     """
 
     def command(

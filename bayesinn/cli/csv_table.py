@@ -22,7 +22,7 @@ _SAVE = "save it as CSV with commas between fields, points in decimal numbers, i
 class Table(NamedTuple):
     """The fields of a CSV file as text: ``rows`` with as many fields as ``names``.
 
-    Each row has its line.
+    ``lines`` are the line numbers of the rows in the file.
     """
 
     path: Path

@@ -19,9 +19,10 @@ def read_members(
 ) -> FileData:
     """Return arrays (members, ...) by name, with the names of members where the file has them.
 
-    ``.csv``: all rows of a member have one value in the column ``by``, or ``axis``. ``.npz`` and
-    ``.json``: arrays (members, ...), and perhaps one named so of who they are; or arrays of all
-    rows of all members, of whom it says whose each row is.
+    ``.csv``: all rows of a member have the same value in the column ``by``, or ``axis``. ``.npz``
+    and ``.json``: either arrays (members, ...), optionally with an array of that name that holds
+    the members' names; or arrays with the rows of all members, with an array of that name that
+    holds the member of each row.
 
     ``context`` has values that hold for all members, as ``"dose=100"``.
     """

@@ -56,7 +56,8 @@ def training_data(
 ) -> tuple[Simulator, Bank | Stream | Arrays | None, Arrays | None]:
     """Return the simulator, what to train on, and rows that are held out for the diagnosis.
 
-    Without a simulator, it is the model of the arrays in a file, with these priors.
+    If ``simulator`` is None, a model of the arrays in a file, with the given priors, takes its
+    place.
     """
     if place is None or not is_array_file(place):
         assert simulator is not None
@@ -133,7 +134,8 @@ def command_with(
 ) -> str:
     """Write a command, with its flags, and with its options, each as often as it has values.
 
-    One of them gets another value; of rows that were held out, more are asked for.
+    The option ``name`` gets another value. If rows were held out, more simulations mean a file with
+    more of these rows.
     """
     if name == "simulations" and "held-out" in options:
         again = command_with(command, folder, options, "held-out", "FILE.npz")

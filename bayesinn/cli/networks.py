@@ -1,6 +1,6 @@
-"""Networks in words: ``set-transformer``, ``coupling:blocks=8,transform=spline``.
+"""Networks in the words of the command line.
 
-The command line takes them.
+Examples are ``set-transformer`` and ``coupling:blocks=8,transform=spline``.
 """
 
 import ast
@@ -33,7 +33,7 @@ _SUMMARIES: dict[str, Callable[..., Any]] = {
 class Wanted:
     """What to train: networks, and how many of them; None for what is left to the defaults.
 
-    With ``group``, it is a hierarchical posterior of data sets of ``sizes`` members.
+    With ``group``, a hierarchical posterior is trained, on data sets of ``sizes`` members.
     """
 
     summary: Summary | Mapping[str, Summary] | None = None
@@ -92,7 +92,7 @@ def named_flow(text: str | None) -> Flow | None:
 def named_summary(texts: Sequence[str]) -> Summary | Mapping[str, Summary] | None:
     """Return the summary network that a text names, or networks by observable.
 
-    The texts for observables are as ``cases=conv-lstm``.
+    A text for one observable is written as ``cases=conv-lstm``.
     """
     networks: dict[str, Summary] = {}
     for text in texts:

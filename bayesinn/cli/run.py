@@ -96,9 +96,10 @@ class Run:
     ) -> Observations | None:
         """Return one observation, or several if ``many``, checked before anything long begins.
 
-        None stands for the simulator's own. The folder may not have an answer to other data, where
-        ``answers`` go there; nor one of another posterior than that with the fingerprint given,
-        which that of the folder itself has none of.
+        If ``data`` is None, they are the simulator's own. With ``answers``, the answer goes into
+        the folder. The folder must not yet hold an answer to other data nor, unless it has a
+        posterior of its own, the answer of another posterior than that with the fingerprint
+        ``posterior``.
         """
         data = simulator.observed if data is None else data
         if data is None:
@@ -136,7 +137,7 @@ class Run:
     ) -> Iterator[Observations]:
         """Hold the folder for an answer to the data of a simulator, which are checked first.
 
-        None stands for the simulator's own data.
+        If ``data`` is None, they are the simulator's own.
         """
         with lock_folder(self.folder, "Run folder"):
             self.files.check(*ANSWER)
@@ -165,7 +166,7 @@ class Run:
     ) -> tuple[xarray.DataTree, pd.DataFrame]:
         """Infer from an observation, save and return inference data and table.
 
-        If None, the observation is the simulator's own.
+        If ``data`` is None, the observation is the simulator's own.
 
         ``exact`` asks for draws from the exact posterior beside, which may take minutes;
         ``refined`` for draws that are corrected by the simulator's likelihood;
@@ -275,8 +276,8 @@ class Run:
     ) -> Diagnosis:
         """Check on fresh simulations and around an observation, and save the outcome.
 
-        If None, the observation is the simulator's own. Rows that were held out take the place of
-        fresh simulations.
+        If ``data`` is None, the observation is the simulator's own. Rows that were held out take
+        the place of fresh simulations.
 
         ``again`` is a command that diagnoses anew; see :class:`Diagnosis`.
         """
@@ -313,10 +314,10 @@ class Run:
         diagnosis: Diagnosis,
         data: Mapping[str, Any] | None = None,
     ) -> Path:
-        """Write ``report.html`` from the diagnosis, with the answer to these data in the folder.
+        """Write ``report.html`` from the diagnosis, with the folder's answer to these data, if any.
 
-        If there is one, its numbers are the same as in ``posterior.csv``, beside those of the exact
-        posterior where the folder has draws from it.
+        The report shows the numbers of ``posterior.csv``, beside those of the exact posterior if
+        the folder has draws from it.
         """
         with lock_folder(self.folder, "Run folder"):
             self.files.check(*REPORT)

@@ -163,9 +163,9 @@ def steps_in(
     batch_size: int | None = None,
     options: Optimization = Optimization(),
 ) -> int:
-    """Estimate by a short trial the number of steps in this time, all preparation included.
+    """Estimate by a short trial how many steps take this time, preparation included.
 
-    The time is that on this machine.
+    The estimate holds for this machine.
     """
 
     def steps(options: Optimization) -> int:

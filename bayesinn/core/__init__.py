@@ -1,4 +1,5 @@
-"""Parts that every room uses: errors, checks, seeds, labels, compilation, progress, files.
+"""Parts that every room uses.
 
-The checks are of arguments, the labels come with units, the files are saved files.
+These are errors, checks of arguments, seeds, labels with units, compilation, progress, and saved
+files.
 """

@@ -91,9 +91,9 @@ def released_graphs() -> Iterator[None]:
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
-    """Apply a function to the tensors of nested structures of one form; None stays.
+    """Apply a function to the tensors of nested structures of one form.
 
-    None stands for what is absent.
+    None, which stands for an absent tensor, stays None.
     """
     return tf.nest.map_structure(
         lambda *values: None if values[0] is None else function(*values), *structures
@@ -184,7 +184,7 @@ def compiled(
 ) -> Compiled:
     """Compile a function with XLA where that works, else into a plain graph.
 
-    A note about the ``subject`` then says so.
+    If XLA can't compile the function, the result has a note about the ``subject`` that says so.
 
     ``trial`` are arguments of the right shapes, on which the function is run once. A TrainingError
     is raised when ``xla`` is True and XLA has no kernel for some operation.

@@ -47,9 +47,9 @@ Plain = None | bool | int | float | str | list["Plain"] | dict[str, "Plain"]
 
 
 def public_name(kind: type) -> str:
-    """Return the name of a class in manifests, with its room.
+    """Return the name of a class in manifests.
 
-    Outside of the library, the name is with its module.
+    A class of the library is named with its room, any other class with its module.
     """
     package, _, rest = kind.__module__.partition(".")
     room = rest.partition(".")[0]
@@ -89,7 +89,7 @@ class Recipe(Registered):
 class Configured(Registered):
     """Mixin: record the constructor's arguments.
 
-    Stands before ``keras.layers.Layer`` in the bases.
+    It stands before ``keras.layers.Layer`` in the bases.
     """
 
     _arguments: dict[str, Any]
@@ -189,7 +189,7 @@ def rebuild(description: Any) -> Any:
 def building() -> Iterator[None]:
     """Let Keras forget the variables of a network that fails to be built.
 
-    Otherwise it would fail on them again in the next network.
+    Otherwise Keras would fail on these variables again when the next network is built.
     """
     try:
         yield

@@ -1,6 +1,6 @@
 """Keras as networks need it: on TensorFlow, in single precision.
 
-Imported before anything that imports Keras.
+Import this module before anything that imports Keras.
 """
 
 import os

@@ -15,9 +15,9 @@ def packed(
     compressed: str | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return an HDF5 file with named arrays and attributes; those ``compressed`` are compressed.
+    """Return an HDF5 file with named arrays and attributes.
 
-    They form the group of that name.
+    The arrays of the group ``compressed`` are compressed.
     """
     # In memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
     memory = io.BytesIO()

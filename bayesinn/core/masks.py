@@ -8,7 +8,7 @@ import numpy as np
 def broadcast_mask(mask: Any, value: Any) -> Any:
     """Append axes to a mask (n, steps), or (n,), for use with values (n, steps, ...).
 
-    Both are arrays, or tensors of known rank.
+    Mask and values are arrays, or tensors of known rank.
 
     >>> broadcast_mask(np.ones((5, 3), bool), np.zeros((5, 3, 8, 2))).shape
     (5, 3, 1, 1)
@@ -19,6 +19,6 @@ def broadcast_mask(mask: Any, value: Any) -> Any:
 def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return steps (n, steps) of an observable (n, steps, ...) beyond their row's count.
 
-    The count is rounded down.
+    Counts are rounded down.
     """
     return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]

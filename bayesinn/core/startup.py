@@ -82,11 +82,10 @@ def _no_standard_error() -> Iterator[None]:
 
 
 def new_strategy(name: str) -> Any:
-    """Return a tf.distribute strategy: ``"mirrored"`` over local devices, or ``"multi-worker"``.
+    """Return a tf.distribute strategy: ``"mirrored"`` or ``"multi-worker"``.
 
-    The local devices are all devices of this process.
-
-    The latter must be made before TensorFlow is used, as simulators do when they are imported.
+    The mirrored strategy trains on all devices of this process. A multi-worker strategy must be
+    made before TensorFlow is used, which simulators do when they are imported.
     """
     config = os.environ.get("TF_CONFIG", "")
     try:

@@ -1,6 +1,6 @@
 """Models in folders: ``manifest.json``, which people can read, and ``weights.h5`` or members.
 
-Never pickle, never code.
+Nothing is pickled, and no code is saved.
 
 A folder changes at one instant. New weights are written under a name that contains their
 fingerprint, then ``manifest.json``, which holds that fingerprint, is replaced, and at last the
@@ -106,7 +106,7 @@ def write_members(
 ) -> Path:
     """Write a model that is made of others, as :func:`write_model` does, and return the folder.
 
-    Each of ``members`` writes one into a folder.
+    Each of the functions ``members`` writes one of the others into the folder that it gets.
     """
     with _replaced(folder) as place:
         own = f"members-{secrets.token_hex(8)}"
@@ -131,10 +131,11 @@ def read_model(
     kind: str | Sequence[str],
     schema: Mapping[str, Any],
 ) -> SavedModel:
-    """Read the model of a ``kind``, or of one of several, its arrays later: shapes must be known.
+    """Read the model of a ``kind``, or of one of several kinds.
 
-    For ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if
-    there is no such model, or it is damaged, or of a format that is not known here.
+    Its arrays are read later, by :meth:`SavedModel.array`, as their shapes must be known. For
+    ``schema`` see :func:`bayesinn.core.manifest.check_entry`. A SavedPosteriorError says if there
+    is no such model, or it is damaged, or of a format that is not known here.
     """
     folder = check_path("Argument 'folder'", folder, "posterior")
     subject = f"Manifest {str(folder / 'manifest.json')!r}"

@@ -1,6 +1,6 @@
 """How many simulations a diagnosis makes by default.
 
-As many as can decide, if the simulator is quick enough.
+The default decides nearly all errors if the simulator is quick enough; it is smaller if not.
 """
 
 import time

@@ -47,7 +47,8 @@ _HEADS = {
 class Finding:
     """A check with its result.
 
-    ``family`` is the weight of all findings, which share :data:`FAMILY_ERROR`.
+    ``family`` is the summed weight of all findings, which share the probability
+    :data:`FAMILY_ERROR`.
     """
 
     check: Check
@@ -81,7 +82,8 @@ class Finding:
     def errors(self) -> pd.DataFrame:
         """All columns of all measures, one a row, the largest share of the tolerance first.
 
-        ``factor``: so many times the simulations tell on which side of the tolerance it lies.
+        ``factor`` is the multiple of the simulations that would tell on which side of the tolerance
+        an error lies.
         """
         tables = [self._grade(deviation) for deviation in self.deviations]
         if not tables:
@@ -110,9 +112,9 @@ class Finding:
 
     @property
     def needs_draws(self) -> bool:
-        """Whether more draws would decide an error that simulations don't.
+        """Whether more draws would decide an error that more simulations don't.
 
-        Its two bounds are far from each other.
+        Such an error is only known to lie between two bounds, which more draws bring together.
         """
         hopeless = np.isinf(self.graded(UNDECIDED)["factor"].astype(float)).any()
         return bool(hopeless) and any(
@@ -220,12 +222,10 @@ class Finding:
         return [name for name in ranked if name in columns]
 
     def section(self, title: str, parameters: tuple[str, ...] = ()) -> Section:
-        """Return the report's section: question, finding, table, figures; folded unless it is bad.
+        """Return the report's section: question, finding, table, figures.
 
-        It is folded unless something is wrong.
-
-        A table with a row for each of the parameters is left out: the report has one for all
-        checks.
+        The section is folded unless something is wrong. A table with a row for each of the
+        parameters is left out: the report has one for all checks.
         """
         source = f" ({self.check.reference}.)" if self.check.reference else ""
         table = self.table

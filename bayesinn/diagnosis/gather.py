@@ -148,7 +148,7 @@ def held_out_rows(simulator: Simulator, data: Mapping[str, Any]) -> Simulations:
 def _cross_fit(inputs: np.ndarray, truth: Arrays, seed: int) -> np.ndarray:
     """Return points (n, k): those of each half of data sets are estimated from the other half.
 
-    They then depend on no truth that they are compared with.
+    No point then depends on a truth that it is compared with.
     """
     known = np.stack(list(columns(truth, 1).values()), axis=-1)
     middle = len(known) // 2

@@ -18,7 +18,7 @@ def posterior_table(
 ) -> pd.DataFrame:
     """Tabulate mean, sd and 95 % interval of draws (n, *event), a row for each scalar.
 
-    Those of exact draws stand beside them.
+    Mean, sd and interval of ``exact`` draws, if given, stand beside them.
 
     >>> table = posterior_table({"rate": np.linspace(0.0, 2.0, 101)}, Labels({}, {"rate": "1/day"}))
     >>> table.loc["rate", "unit"], round(float(table.loc["rate", "97.5 %"]), 3)
@@ -49,7 +49,7 @@ def posterior_tables(
 def write_posterior(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with its numbers as text, which can be published: digits by the row's sd.
 
-    It is the same in the terminal, in files and in reports. P-values have two digits.
+    The text is the same in the terminal, in files and in reports. P-values have two digits.
 
     >>> draws = {"rate": 0.004 + 0.0004 * np.sin(np.arange(1000.0))}
     >>> write_posterior(posterior_table(draws, Labels())).loc["rate"].tolist()

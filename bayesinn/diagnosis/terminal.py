@@ -19,7 +19,7 @@ _MARKS = {WITHIN: "\N{BLACK CIRCLE}", OUTSIDE: "\N{HEAVY BALLOT X}"}
 def bar(interval: np.ndarray, grade: str) -> str:
     """Draw estimate, lower and upper end (3,), over the tolerance, in 21 letters.
 
-    The lines are what is allowed.
+    The two vertical lines mark the tolerance.
 
     >>> bar(np.array([0.2, -0.4, 0.6]), "within")
     '·····│··━━━●━━·│·····'

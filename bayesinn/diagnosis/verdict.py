@@ -82,9 +82,9 @@ class Verdict:
 
     @property
     def simulations_needed(self) -> float:
-        """Number of simulations that would decide the undecided checks; inf if none would.
+        """Number of simulations that would decide the undecided checks.
 
-        It is also inf if no check is undecided.
+        It is inf if no number would decide them, or if no check is undecided.
         """
         numbers = [
             self._simulations_for(finding, float(factor))

@@ -33,7 +33,7 @@ def by_column(
 ) -> np.ndarray:
     """Lay out arrays (*batch, *event), named as ``like`` (n, *event), as one array (*batch, k).
 
-    Names and events are those of ``like``.
+    The arrays must have the names and events of ``like``.
     """
     if not like:
         raise InputError(

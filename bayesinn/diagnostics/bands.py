@@ -50,7 +50,7 @@ class Band:
 def simultaneous_band(points: tuple[float, ...], size: int, level: float) -> Band:
     """Find the narrowest band that n uniform values leave with probability <= 1 - level.
 
-    Its pointwise coverage is the same at all points.
+    The band has the same pointwise coverage at all points.
 
     >>> simultaneous_band((0.25, 0.5, 0.75), size=100, level=0.95)
     Band(95.0 % over 3 points, 100 values, gamma=0.0222)
@@ -127,9 +127,9 @@ def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndar
 
 
 def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side: int = 0) -> float:
-    """Return the probability that n uniform values have p-values above gamma at every point.
+    """Return the probability that all pointwise p-values of n uniform values are above gamma.
 
-    The p-values are pointwise, and may be those of one side.
+    With ``side`` 1 or -1, p-values are small for counts that are too large, or too small, alone.
     """
     if gamma >= 1.0:
         return 0.0

@@ -22,7 +22,7 @@ _STAKES = 0.98 * 1.5 ** -np.arange(14.0)
 def of_mean(values: np.ndarray, tolerance: float) -> np.ndarray:
     """Judge means of values (n, k) by Student's t.
 
-    It is exact for normal values, as scores of a correct posterior are.
+    The test is exact for normal values, as scores of a correct posterior are.
     """
     freedom = len(values) - 1
     error = _error_of_mean(values)
@@ -40,12 +40,11 @@ def of_excess(values: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def of_spread(sd: np.ndarray, error: np.ndarray, size: int, tolerance: float) -> np.ndarray:
-    """Judge standard deviations (k,) of ``size`` values, one if correct.
+    """Judge standard deviations (k,) of ``size`` values; they are one for a correct posterior.
 
-    ``error`` is that of their logarithms.
-
-    The larger of two p-values: by chi-square, exact for normal values, and by Student's t with the
-    error, which knows the tails of values that are not normal. The tolerance is in %.
+    ``error`` is the standard error of their logarithms. The result is the larger of two p-values:
+    by chi-square, exact for normal values, and by Student's t with ``error``, which knows the tails
+    of values that are not normal. The tolerance is in %.
     """
     freedom = size - 1
     wide = sd > 1.0
@@ -69,7 +68,7 @@ def of_distribution(
 ) -> np.ndarray:
     """Judge the largest distance of distribution functions from the uniform one; exact.
 
-    It is in percentage points.
+    The tolerance is in percentage points.
 
     Of all functions that lie no more than the tolerance above the uniform one, that which does so
     everywhere gives the largest counts (k, points). How probable these are is known: they are those
@@ -97,11 +96,10 @@ def of_median(values: np.ndarray, tolerance: float) -> np.ndarray:
 def of_missing_nats(values: np.ndarray, most: float, tolerance: float) -> np.ndarray:
     """Judge the mean of values (n,) of at most ``most``.
 
-    Their negative exponential has a mean of one at most.
-
-    Valid for any number of values and any distribution: the gain from bets on a larger mean is a
-    number that no luck makes large (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random
-    variables by betting", Journal of the Royal Statistical Society B 86, arXiv:2010.09686).
+    The mean of ``exp(-values)`` is known to be one at most. The test is valid for any number of
+    values and any distribution: the gain from bets on a larger mean is a number that no luck makes
+    large (Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting",
+    Journal of the Royal Statistical Society B 86, arXiv:2010.09686).
     """
     mean = tolerance + _CUT + np.exp(-_CUT)
     if mean >= most + _CUT:

@@ -21,7 +21,7 @@ from bayesinn.diagnostics.tested import Tested
 class Comparison(Tested):
     """How far draws are from reference draws, jointly and by column.
 
-    The ``p_value`` is that of ``ks``.
+    ``p_value`` is that of the Kolmogorov-Smirnov statistic ``ks``.
     """
 
     shown = ("mean_error", "sd_ratio", "ks", "p_value", "inside")

@@ -1,6 +1,6 @@
 """Coverage: whether posterior intervals and regions hold the truth as often as they should.
 
-They should do so with the probability of their nominal coverage.
+An interval of nominal coverage q should hold the truth with probability q.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ NOMINAL: tuple[float, ...] = (*(round(0.05 * step, 2) for step in range(1, 20)),
 class CoverageResult(UniformityResult):
     """How often posterior intervals or regions hold the truth.
 
-    The ``values`` are the smallest coverages at which they hold it.
+    ``values`` are the smallest coverages at which an interval or region holds its truth.
     """
 
     title = "Coverage"
@@ -37,7 +37,7 @@ class CoverageResult(UniformityResult):
     def lower(self) -> np.ndarray:
         """Array (m,): lower end of the band for correct posteriors; ``upper`` is the other end.
 
-        At each m alone, they lie inside with probability ``level``.
+        At any one nominal coverage, a correct posterior lies inside with probability ``level``.
         """
         return (
             stats.binom.interval(self.level, self.simulations, self.nominal)[0] / self.simulations
@@ -51,9 +51,9 @@ class CoverageResult(UniformityResult):
 
     @property
     def calibration_error(self) -> np.ndarray:
-        """Array (k,): median of ``|observed - nominal|`` over nominal coverages, as in Radev et al.
+        """Array (k,): median of ``|observed - nominal|`` over nominal coverages.
 
-        2020.
+        This is the calibration error of Radev et al. 2020.
         """
         return np.median(np.abs(self.ecdf_difference), axis=0)
 

@@ -41,7 +41,8 @@ class Interval(NamedTuple):
 class Deviation:
     """One measure of error.
 
-    Estimates are zero for a correct posterior, and have a sign if it has a meaning.
+    The estimates of a correct posterior are zero, up to chance. They have a sign where the sign
+    means something.
     """
 
     measure: str  #: what is measured, for example ``shift``
@@ -81,7 +82,7 @@ class Deviation:
     def p_values(self, tolerance: float) -> np.ndarray:
         """Return p-values (k,) of errors no larger than the tolerance, each column by itself.
 
-        Without ``beyond``, the interval is taken for one by Student's t.
+        If ``beyond`` is None, they are computed from the interval, as if it came from Student's t.
         """
         if self.beyond is not None:
             return self.beyond(tolerance)
@@ -189,9 +190,9 @@ def of_distribution(
     words: Words,
     measure: str,
 ) -> Deviation:
-    """Return the largest difference (points, k) of two distributions, in percentage points.
+    """Return the largest difference of two distribution functions, in percentage points.
 
-    It is that of two distribution functions.
+    ``difference`` (points, k) are their differences at all points.
 
     Each distribution function lies inside a simultaneous band around the observed one, so that the
     largest difference lies between that of the nearest and that of the farthest function in the

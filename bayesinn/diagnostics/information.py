@@ -25,9 +25,9 @@ class InformationResult(Result):
 
     @property
     def mean(self) -> np.ndarray:
-        """Array (k,): mean gain, the mutual information of each parameter and the data.
+        """Array (k,): mean gain over data sets.
 
-        The mean is over data sets.
+        It is the mutual information of each parameter and the data.
         """
         return self.gain.mean(axis=0)
 

@@ -1,6 +1,6 @@
 """What a likelihood tells of a posterior: how well draws explain the data, and missing sharpness.
 
-The missing sharpness is in nats.
+Missing sharpness is measured in nats.
 
 A simulator may have a likelihood that training does not use. Densities are log densities of n
 truths, (n,), and of L posterior draws given the data of each, (n, L).
@@ -47,11 +47,9 @@ def fit_to_data(
 ) -> FitResult:
     """Compare the log likelihood of each truth with those of its draws, up to a constant.
 
-    The constant may differ from data set to data set.
-
-    SBC of the log likelihood, a test quantity that sees whatever a posterior forgets of the data:
-    Modrak et al. 2023, "Simulation-based calibration checking for Bayesian computation",
-    arXiv:2211.02383.
+    The constant may differ from data set to data set. The check is SBC of the log likelihood, a
+    test quantity that sees whatever a posterior forgets of the data: Modrak et al. 2023,
+    "Simulation-based calibration checking for Bayesian computation", arXiv:2211.02383.
     """
     pairs = paired(
         *({"log likelihood": np.maximum(value, np.finfo(float).min)} for value in log_likelihood)
@@ -140,12 +138,10 @@ def sharpness(
 ) -> SharpnessResult:
     """Bound the divergence from the exact posterior, with evidence from importance weights.
 
-    The importance weights are those of draws.
-
-    Weights of draws alone underestimate the log evidence in the mean; with the weight of the truth,
-    which is an exact posterior draw, they overestimate it (Burda, Grosse & Salakhutdinov 2015,
-    "Accurate and conservative estimates of MRF log-likelihood using reverse annealing"). With more
-    draws, the bounds come together.
+    Importance weights of draws alone underestimate the log evidence in the mean; with the weight of
+    the truth, which is an exact posterior draw, they overestimate it (Burda, Grosse & Salakhutdinov
+    2015, "Accurate and conservative estimates of MRF log-likelihood using reverse annealing"). With
+    more draws, the bounds come together.
 
     Examples
     --------

@@ -48,7 +48,7 @@ class LocalC2STResult(Tested):
     def deviations(self) -> tuple[Deviation, ...]:
         """Distance of probabilities from one half (root mean square), beyond that of chance.
 
-        It has no upper bound: the classifier may have missed a fault.
+        The error has no upper bound: the classifier may have missed a fault.
         """
         chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))

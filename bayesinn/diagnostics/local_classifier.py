@@ -1,9 +1,7 @@
 """The classifier of the local two-sample test: a series for the ratio of densities.
 
-It is regressed on the condition.
-
-It is trained hundreds of times on the same conditions: what depends on these alone is computed
-once.
+The coefficients of the series are regressed on the condition. The classifier is trained hundreds of
+times on the same conditions: what depends on these alone is computed once.
 """
 
 import numpy as np
@@ -36,13 +34,12 @@ def _ranks(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 class LatentFeatures:
-    """Functions of the latent whose means reveal a fault: place, width, skewness, tails, and pairs.
+    """Functions of the latent whose means reveal a fault.
 
-    The pairs are of coordinates.
-
-    Made of normal scores among reference draws (m, d) of the latent distribution, so that no tail
-    dominates. Under it, they have mean 0 and variance 1, and those of one coordinate are
-    uncorrelated.
+    They concern place, width, skewness and tails of each coordinate, and pairs of coordinates. They
+    are made of normal scores among reference draws (m, d) of the latent distribution, so that no
+    tail dominates. Under this distribution they have mean 0 and variance 1, and those of one
+    coordinate are uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:
@@ -154,9 +151,9 @@ def _piecewise_linear(score: np.ndarray) -> np.ndarray:
 
 
 class _Regression:
-    """Ridge regression on functions (n, r), (o, r) of the condition; directions (n, s), (o, s).
+    """Ridge regression on functions (n, r), (o, r) of the condition.
 
-    The directions are principal ones.
+    Their values along the principal directions are ``directions`` (n, s) and ``observed`` (o, s).
     """
 
     def __init__(self, here: np.ndarray, there: np.ndarray) -> None:

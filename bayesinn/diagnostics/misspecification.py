@@ -49,7 +49,7 @@ def misspecification(
 ) -> MisspecificationResult:
     """Test whether summaries (M, c) of observations are like those (N, c) of simulations.
 
-    Observations and simulations are all independent.
+    Observations and simulations must all be independent of each other.
 
     Schmitt, Buerkner, Koethe & Radev 2023, arXiv:2112.08866, section 3.3. The statistic is the MMD
     of M observed summaries to half of the simulated ones. It is compared with that of M summaries,

@@ -1,6 +1,6 @@
 """Maximum mean discrepancy (MMD): a distance between two sets of points, and a test.
 
-The test is whether both sets have the same distribution.
+The test asks whether both sets have the same distribution.
 """
 
 from collections.abc import Sequence

@@ -15,9 +15,10 @@ from bayesinn.diagnostics.tested import Result, p_values
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PredictiveResult(Result):
-    """Statistics of one observation and its replications: a measure with a flag.
+    """Statistics of one observation and its replications.
 
-    It is not a test of known size.
+    The p-values measure how well they agree, and small ones are flagged. This is not a test of
+    known size.
     """
 
     #: k column names, for example ``"cases[0]"``; repeated for each statistic

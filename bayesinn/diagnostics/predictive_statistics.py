@@ -19,9 +19,9 @@ FEW_ELEMENTS = 8
 
 
 def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Return the statistics that suit an observable's shape; up to eight channels are columns.
+    """Return the statistics that suit an observable's shape.
 
-    Each of these channels is a column of its own.
+    Each of up to eight channels is a column of its own.
     """
     with_channels = data.ndim >= 3 and data.shape[-1] <= MOST_CHANNELS
     parts = (

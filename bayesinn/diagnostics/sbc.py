@@ -61,9 +61,9 @@ class SBCResult(UniformityResult):
 
     @property
     def expected_counts(self) -> np.ndarray:
-        """Array (bins,): the histogram of uniform ranks; bins may differ by one rank.
+        """Array (bins,): the histogram of uniform ranks.
 
-        They differ if the number of bins does not divide L + 1.
+        Bins differ by one rank if their number does not divide L + 1.
         """
         return self.simulations * np.diff(self.edges) / (self.draws + 1)
 
@@ -109,7 +109,7 @@ class DependenceResult(SBCResult):
     def excess(self) -> np.ndarray:
         """Array (k,): mean PIT minus one half, in standard errors.
 
-        It is positive if the correlation is too low.
+        A positive excess means that the posterior's correlation is too low.
         """
         return (self.values.mean(axis=0) - 0.5) * np.sqrt(12.0 * self.simulations)
 

@@ -168,7 +168,7 @@ def _model_in_words(simulator: Simulator | None) -> dict[str, str | None]:
 def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
     """Return a model with new weights, measured and initialised on rows (n, ...).
 
-    It is the same for the same seed.
+    The same seed gives the same model.
     """
     with building(), seeds.seeded_initial_weights(seed):
         model = estimator.trainable(rows, seed)

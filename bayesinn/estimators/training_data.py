@@ -1,6 +1,6 @@
 """What a posterior is fitted to: fresh simulations, or arrays.
 
-Each kind fills in what a user left out its own way.
+Each kind has its own way to fill in what a user left out.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class TrainingData(ABC):
     """What to train on, checked; a set ``held_out``, and a ``fingerprint`` for checkpoints.
 
     ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they
-    are simulated. ``passes`` are those through simulations that are drawn first, if a user says
-    nothing; ``location`` is the place of a bank that is trained from.
+    are simulated. ``passes`` is the default number of passes through simulations that are drawn
+    first; ``location`` is the place of the bank that is trained from.
     """
 
     #: Number of rows that are in memory.
@@ -89,7 +89,7 @@ class TrainingData(ABC):
     ) -> Source:
         """Return where batches come from.
 
-        A model that is ``pretrained`` has the weights of another.
+        ``pretrained`` says that the model has the weights of another.
 
         What is drawn before the first step is kept in the ``folder`` of a checkpoint.
         """
@@ -97,7 +97,7 @@ class TrainingData(ABC):
     def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:
         """Return the held-out rows.
 
-        They come with what the model computes once for each row if training has that, too.
+        They include what the model computes once for each row, if rows to train on do.
         """
         return self.held_out
 
@@ -202,7 +202,7 @@ def training_data(
 ) -> TrainingData:
     """Return what to train on and what is held out, checked; the seed decides how arrays are split.
 
-    Another kind of data registers what it becomes.
+    Functions for other kinds of data are registered with this one.
     """
     return InMemory(simulator, _checked(simulator, data, "Training data"), validation, seed)
 

@@ -1,6 +1,6 @@
-"""The folder of truncated rounds: what decides them, and each round's bank and posterior.
+"""The folder of truncated rounds: what decides them, and their banks and posteriors.
 
-The bank is a simulation bank.
+The bank of a round is a simulation bank.
 """
 
 import json
@@ -27,9 +27,9 @@ _ROUND = re.compile(r"round_[0-9]+")
 
 @dataclass(frozen=True)
 class RoundFiles:
-    """Finished rounds in a folder, or none of them without a folder.
+    """Finished rounds in a folder; none if ``folder`` is None.
 
-    If not ``compared``, the simulator that made them is known by names and shapes alone.
+    Unless ``compared``, the simulator of the rounds is known by names and shapes alone.
     """
 
     folder: Path | None

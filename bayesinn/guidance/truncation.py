@@ -48,7 +48,7 @@ class Truncation:
     def narrowed(self, posterior: Posterior, mass: float, seed: int, number: int) -> "Truncation":
         """Return the truncation to the region that also holds a posterior, all but a ``mass``.
 
-        This is the posterior of the observation.
+        The posterior is that given the observation.
         """
         draws = posterior.sample(
             self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number)
@@ -87,9 +87,9 @@ class Truncation:
         return inside
 
     def sample(self, n: int, seed: int, number: int, attempt: int) -> Arrays:
-        """Draw parameters (n, *event) from the truncated prior by rejection: a pure function.
+        """Draw parameters (n, *event) from the truncated prior by rejection.
 
-        It depends only on what it is given.
+        The result is a pure function of the arguments.
 
         Proposals are prior draws or, where few of them lie inside, draws of the last posterior,
         accepted with a probability proportional to the ratio of the prior to it.

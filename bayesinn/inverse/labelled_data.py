@@ -25,7 +25,7 @@ def split_labelled(
 ) -> tuple[tuple[Label, ...], Labelled, Labelled | None]:
     """Check data; return classes, training data, and validation data.
 
-    The latter are a random share of the data, or the pair (x, labels).
+    Validation data are a random share of the data, or a given pair (x, labels).
     """
     given = x
     x = check_events(given, None, "Argument 'x'")

@@ -34,9 +34,10 @@ class Given(NamedTuple):
     truth: dict[str, np.ndarray]
 
     def spans_decades(self, column: str) -> bool:
-        """Tell whether a parameter needs a log axis: its prior spans decades, nothing is zero.
+        """Tell whether a parameter needs a log axis.
 
-        The prior counts if it is known.
+        It does if its prior spans decades and no value is zero or less. The posterior counts if the
+        prior is not known.
         """
         sets = [part[column] for part in self if part]
         return spans_decades(sets[1] if self.prior else sets[0]) and all(

@@ -1,7 +1,7 @@
 """Intervals of many parameters, one below the other.
 
-``arviz_plots.plot_forest`` cuts long labels off, and shifts a second set of draws only in figures
-that it opens itself.
+They are not drawn by ArviZ: ``arviz_plots.plot_forest`` cuts long labels off, and shifts a second
+set of draws only in figures that it opens itself.
 """
 
 from collections.abc import Mapping, Sequence

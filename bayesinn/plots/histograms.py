@@ -42,12 +42,10 @@ def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
 def bin_edges(
     values: np.ndarray, low: float | None = None, high: float | None = None
 ) -> np.ndarray:
-    """Return bin edges from low to high: one bin a value where values are few and evenly spaced.
+    """Return bin edges from low to high.
 
-    Counts are an example.
-
-    Other bins have the width of Freedman & Diaconis 1981. The range is that of nearly all values if
-    left out.
+    Values that are few and evenly spaced, such as counts, have one bin each. Other bins have the
+    width of Freedman & Diaconis 1981. The range is that of nearly all values if left out.
 
     >>> bin_edges(np.array([0, 1, 1, 3])).tolist()
     [-0.5, 0.5, 1.5, 2.5, 3.5]

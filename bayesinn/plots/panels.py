@@ -189,9 +189,9 @@ class Panels:
 
 
 class _Numbers(ScalarFormatter):
-    """Numbers with the power of ten beside each: in the corner, it would cover a label.
+    """Numbers of an axis, each with the power of ten beside it.
 
-    This is the corner of a panel.
+    In the corner of the panel, the power would cover a label.
     """
 
     def __init__(self, short: bool) -> None:
@@ -224,9 +224,9 @@ def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:
 
 
 def legend_below(figure: Canvas) -> Canvas:
-    """Add one legend of all panels below them, each entry once; return the figure.
+    """Add one legend of all panels, each entry once, and return the figure.
 
-    Below them, it covers nothing.
+    The legend is below the panels, where it covers nothing.
     """
     add_legend(figure)
     return figure

@@ -1,7 +1,7 @@
 """Posterior predictive: data simulated from posterior draws, against the observation.
 
-``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands, and support neither
-padding nor channels.
+It is not drawn by ArviZ: ``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands,
+and support neither padding nor channels.
 """
 
 import numpy as np
@@ -96,9 +96,9 @@ def posterior_predictive(
 def _from_tree(
     tree: xarray.DataTree, observed: np.ndarray | None, name: str, labels: Labels
 ) -> tuple[np.ndarray, np.ndarray, Labels]:
-    """Return simulations, observation, and labels with this observable's coordinate, if any.
+    """Return simulations, observation, and labels.
 
-    The coordinate is that of the tree.
+    Labels include the coordinate that the tree has for this observable, if any.
     """
     simulated = plain_draws(tree, "posterior_predictive")
     check_choice(

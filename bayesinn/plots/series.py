@@ -126,9 +126,9 @@ def _most_ticks(ax: Axes, which: str) -> int:
 
 
 def logarithmic_axis(ax: Axes, which: str, values: np.ndarray) -> None:
-    """Make an axis ("x" or "y") logarithmic: linear around zero if values up to zero must show.
+    """Make an axis ("x" or "y") logarithmic.
 
-    These are values of zero or less.
+    The axis is linear around zero if values of zero or less must show.
     """
     linear = linear_width(values)
     scale, axis = (ax.set_xscale, ax.xaxis) if which == "x" else (ax.set_yscale, ax.yaxis)

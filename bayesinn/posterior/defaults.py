@@ -1,6 +1,6 @@
 """Default networks, chosen by what the simulator declares and by how many simulations there are.
 
-The study is paper_results/sbibm.
+The study behind the choices is paper_results/sbibm.
 """
 
 import math
@@ -47,9 +47,10 @@ def choose_flow(flow: Flow | None, parameters: int) -> Flow:
 
 
 def choose_count(rows: int | None, summary_networks: Mapping[str, Summary]) -> int:
-    """Return how many networks to train on so many simulations, None if they are new at each step.
+    """Return how many networks to train on a number of simulations.
 
-    A summary that is trained first allows one.
+    There is one network if simulations are new at each step (``rows`` is None), if they are many,
+    or if a summary is trained first.
     """
     trained_first = any(summary.trained_first for summary in summary_networks.values())
     few = rows is not None and rows <= _FEW_SIMULATIONS

@@ -95,7 +95,7 @@ class Evaluator:
     ) -> np.ndarray:
         """Return latent codes (n, d) of parameters (n, *event) given n conditions.
 
-        The seed places integers.
+        The seed decides where integers lie in their unit intervals.
         """
         rows = dict(parameters), condition
         return in_parts(

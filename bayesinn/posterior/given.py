@@ -106,7 +106,7 @@ class Given:
 def answer(values: Arrays, typical: Typicality | None, batched: bool) -> Arrays:
     """Return values (n, ...) by name, with the p-values of observations where these are known.
 
-    Without the first axis where data had none.
+    If data had no first axis, the values have none.
     """
     rows = slice(None) if batched else 0
     own = {name: value[rows] for name, value in values.items()}

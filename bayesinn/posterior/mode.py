@@ -80,9 +80,9 @@ class Summits:
         return {name: value[np.arange(len(value)), highest] for name, value in values.items()}
 
     def _height(self, vector: tf.Tensor, conditions: Sequence[Condition]) -> tf.Tensor:
-        """Return the log density (n,), at vectors (n, d) of the first model, of parameters.
+        """Return the log density (n,) of parameters, at vectors (n, d) of the first model.
 
-        It is that on the parameters' own scale, whose mode is another one.
+        This density is on the parameters' own scale. That of the vectors has another mode.
         """
         values = self.models[0].parameters.from_vector(vector)
         densities = []

@@ -1,6 +1,6 @@
-"""Parameter space, data space and network in one: raw data in, losses on parameters' scale out.
+"""Parameter space, data space and network in one: raw data in, losses out.
 
-This is the parameters' own scale.
+Losses are on the parameters' own scale.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class PosteriorModel(Trainable):
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,).
 
-        The latter is that of d vector / d parameters.
+        ``log_det`` is that of the Jacobian matrix d vector / d parameters.
         """
         vector, log_det = self.parameters.to_vector(self.parameters.dequantise(batch, seed))
         return (vector, *self.data.to_network(batch)), log_det

@@ -50,9 +50,9 @@ class PosteriorNetwork(keras.layers.Layer):
         training: bool = False,
         precomputed: Mapping[str, Tensors] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Return what the flow reads: features, which are summaries, then context; other entries.
+        """Return what the flow reads: features, and other entries that summaries return.
 
-        A summary may return other entries.
+        Features are the summaries, followed by the context.
         """
         condition: dict[str, tf.Tensor] = {}
         parts = []

@@ -26,7 +26,7 @@ SCHEMA = {
 def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulator) -> Reference:
     """Return what observations are compared with.
 
-    Older posteriors have no trees for scale, and scores as integers.
+    Older saved posteriors have no trees for scale, and their scores are integers.
     """
     arrays = {}
     ones = two_data_sets(simulator)

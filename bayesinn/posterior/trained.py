@@ -80,7 +80,7 @@ class TrainedPosterior(Summarised, Posterior):
     def density(self) -> str | None:
         """Kind of density of :meth:`log_prob`, that of the flow: "exact", "costly" or None.
 
-        More than three integers have none.
+        There is none for more than three integer parameters.
         """
         if self.trained:
             return self.evaluator.density

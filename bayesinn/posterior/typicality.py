@@ -144,9 +144,9 @@ class Reference:
 
     @property
     def smallest(self) -> float:
-        """The p-value of an observation more extreme than all simulations: 1 / (1 + m).
+        """The p-value of an observation more extreme than all simulations.
 
-        Ties may change it.
+        It is 1 / (1 + m), unless ties change it.
         """
         return self._p_value(1.0)
 

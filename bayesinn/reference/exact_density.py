@@ -68,7 +68,7 @@ class ExactDensity:
     def outdated(self, parameters: Arrays, data: Arrays) -> bool:
         """Return whether the likelihood of parameters (n, *event) has changed since it was traced.
 
-        New ones are asked at once, as this traces them.
+        Ask a new density at once: the first call traces its likelihood.
         """
         return self._traced.changed(self._typed(parameters), self.tensors(data))
 

@@ -23,8 +23,8 @@ _DEGREES_OF_FREEDOM = 5.0
 class StudentT(NamedTuple):
     """A multivariate Student t distribution with five degrees of freedom.
 
-    Columns of ``axes`` (d, d) are principal axes, as long as the sd along them; ``whitening``, the
-    transposed inverse.
+    The columns of ``axes`` (d, d) are the principal axes, each as long as the sd along it.
+    ``whitening`` is the transposed inverse of ``axes``.
     """
 
     mean: tf.Tensor
@@ -34,9 +34,9 @@ class StudentT(NamedTuple):
 
     @classmethod
     def fit(cls, vector: np.ndarray) -> "StudentT":
-        """Return the one with mean and covariance of vectors (n, d), wider than a normal one.
+        """Return the distribution with the mean of vectors (n, d), and their covariance as scale.
 
-        The covariance is its scale.
+        It is wider than the normal distribution with this covariance.
         """
         vector = np.asarray(vector, np.float64)
         covariance = np.atleast_2d(np.cov(vector, rowvar=False))
@@ -79,9 +79,9 @@ class StudentT(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """How moves are drawn: a step factor for each kind (3,), and a Student t with particle moments.
+    """How moves are drawn: a step factor for each kind (3,), and a Student t.
 
-    The moments are those of all particles.
+    The Student t has the moments of all particles.
     """
 
     scales: tf.Tensor
@@ -99,7 +99,7 @@ def move(
 ) -> tuple[Population, tf.Tensor]:
     """Make ``count`` Metropolis moves of each particle; return population and acceptance (3,).
 
-    The acceptance is that of each kind.
+    Each of the three kinds of moves has an acceptance of its own.
 
     Each half of the particles moves given the other (Goodman and Weare 2010, Ensemble samplers with
     affine invariance, CAMCoS 5): a particle's partners don't depend on itself, so that each move
@@ -220,9 +220,9 @@ def _difference(
     kind: int,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Draw steps (n, d) along differences of two of the other half, for ``count`` coordinates.
+    """Draw steps (n, d) along differences of two particles of the other half.
 
-    The two are particles; the scale is that for these coordinates.
+    Their scale suits moves of ``count`` coordinates.
     """
     scale_seed, full_seed, pair_seed, noise_seed = seeds.split(seed, 4)
     scale = proposal.scales[kind] * _spread(vector, scale_seed) * 2.38 / tf.sqrt(2.0 * count)

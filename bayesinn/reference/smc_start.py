@@ -68,9 +68,9 @@ def unwhiten(
 def bridge(
     target: Target, model: PosteriorModel | None, whitened: tf.Tensor, given: tuple[Tensors, Start]
 ) -> Population:
-    """Evaluate whitened vectors with the start's distribution as prior, the rest as likelihood.
+    """Evaluate whitened vectors with the start's distribution as prior.
 
-    The likelihood is the rest of the target.
+    The likelihood is what remains: the target's density divided by that of the start.
     """
     data, start = given
     vector, log_det = unwhiten(model, whitened, start.condition)

@@ -125,7 +125,7 @@ def compile_target(
 def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
     """Return one checked observation, observables in single precision.
 
-    Context is as its distribution draws it.
+    Context has the type in which its distribution draws it.
     """
     checked = check_one_observation(simulator, data)
     return tensors_of(simulator, {name: value[0] for name, value in checked.arrays.items()})

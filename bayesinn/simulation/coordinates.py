@@ -17,9 +17,8 @@ def check_coordinates(
 ) -> dict[str, Coordinate]:
     """Return coordinates of observables of these shapes: a number or date for each step.
 
-    The steps are those of the first axis.
-
-    Declared are arrays, whose axis is called "time", or dicts of one name of an axis to an array.
+    The steps are those of the first axis. A coordinate is declared as an array, whose axis is
+    called "time", or as a dict of the name of an axis to an array.
     """
     option = f"Option 'coordinates' of simulator {simulator!r}"
     check_known(option, declared, shapes)

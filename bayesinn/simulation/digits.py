@@ -125,9 +125,9 @@ def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> 
 
 
 def statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each cell of values (n, ...), size and standard deviation, and whether it varies.
+    """Return size and standard deviation of each cell of values (n, ...), and whether it varies.
 
-    It does by more than rounding to steps of the size ``own``.
+    A cell varies if its values differ by more than rounding with the resolution ``own``.
     """
     cells = values.reshape(len(values), -1).astype(np.float64)
     # What isn't finite is another fault.

@@ -40,7 +40,7 @@ def finite_rows(
 ) -> dict[str, np.ndarray]:
     """Return which rows (n,) of each observable are finite where they must be.
 
-    The counts are among the ``known``.
+    Counts of observables of varying length are among the ``known`` arrays.
     """
     rows: dict[str, np.ndarray] = {}
     for name, value in observables.items():

@@ -35,9 +35,9 @@ def split_name(name: str) -> tuple[Path, str] | None:
 
 
 def check_name(name: str, known: Collection[str] = ()) -> None:
-    """Raise an InputError for what can't be a simulator's name; ``known`` are extra names.
+    """Raise an InputError for what can't be a simulator's name.
 
-    They are names beside the installed ones.
+    ``known`` are names beside those of the installed simulators.
     """
     if (place := split_name(name)) is not None:
         _check_in_file(*place)

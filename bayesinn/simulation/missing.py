@@ -10,9 +10,9 @@ from bayesinn.core.validation import check_number
 
 
 def check_missing(subject: str, value: Any) -> float | None:
-    """Return the largest share of values that are lost at random; or None.
+    """Return the largest share of values that are lost at random, or None.
 
-    It is 0.0 for the simulator's own pattern.
+    The share is 0.0 if the simulator itself decides which values are missing.
     """
     if value is None or (isinstance(value, str) and value == "mask"):
         return None if value is None else 0.0
@@ -36,7 +36,7 @@ def lose_values(
 ) -> dict[str, tf.Tensor]:
     """Return observables (n, ...) as floats, each row without a random share of its values.
 
-    The share is from 0 to ``share``.
+    This share is drawn anew for each row, uniformly from 0 to ``share``.
     """
     first, *others = seeds.split(seed, 1 + len(observables))
     rows = tf.shape(next(iter(observables.values())))[:1]

@@ -65,7 +65,8 @@ def array_text(value: np.ndarray) -> str:
 def same_text(one: str, other: str) -> bool:
     """Tell whether two texts are equal but for the last digits of their numbers.
 
-    Those differ between processors, more so where a function has computed them in single precision.
+    The last digits differ between processors, more so where a function has computed the numbers in
+    single precision.
 
     >>> same_text("Normal(loc=0.1, scale=1.0)", "Normal(loc=0.10000000149, scale=1.0)")
     True

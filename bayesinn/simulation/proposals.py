@@ -96,8 +96,8 @@ def read_proposed(
 ) -> tuple[Arrays, int] | None:
     """Return what :func:`write_proposed` wrote and the number of failures; None if unfinished.
 
-    A BankError says if it is damaged, or that of another seed or, if ``compared``, simulator, or
-    something else is there.
+    A BankError says if the bank is damaged, or has another seed or, if ``compared``, another
+    simulator, or if something else is there.
     """
     group = open_group(str(folder), "r") if folder.exists() else None
     if group is None:

@@ -10,8 +10,8 @@ from typing import Any
 def find_source(simulator: Any, function: Callable[..., Any]) -> dict[str, str]:
     """Return module, object and file in which a simulator is found again, empty where unknown.
 
-    A program, or another object that is called, has no name of its own: that of the simulator's
-    variable is it, in any module that is loaded.
+    A program, or another object that is called, has no name of its own. It is then found by the
+    variable that holds the simulator, in any module that is loaded.
     """
     # From the code itself: another module may have the name of its module.
     code = getattr(inspect.unwrap(function), "__code__", None)

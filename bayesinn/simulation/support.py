@@ -1,6 +1,6 @@
-"""Supports of distributions: the map from unconstrained numbers, its ends, and outside values.
+"""Supports of distributions: the map from unconstrained numbers, and its ends.
 
-Outside values lie outside of the support.
+Values that lie outside of a support are found here, too.
 """
 
 from collections.abc import Sequence
@@ -63,9 +63,9 @@ def _parts(bijector: tfb.Bijector) -> list[tfb.Bijector]:
 
 
 def support_of(name: str, distribution: tfd.Distribution) -> Support:
-    """Return a distribution's support; for vectors of independent numbers, elementwise.
+    """Return a distribution's support.
 
-    It is then the support of numbers.
+    For vectors of independent numbers, it is the support of each number.
     """
     distribution, constants = _elementwise(_in_single_precision(distribution))
     if isinstance(distribution, tfd.MixtureSameFamily | tfd.Mixture):
@@ -125,9 +125,9 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
 def outside(
     name: str, distribution: tfd.Distribution, values: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """Return which rows (n,) of values (n, *event) lie outside a support, and it in words.
+    """Return which rows (n,) of values (n, *event) lie outside a distribution's support.
 
-    It is the support of the distribution.
+    Also return this support in words.
     """
     words = type(_elementwise(distribution)[0]).__name__
     try:
@@ -186,9 +186,10 @@ def _elementwise(distribution: tfd.Distribution) -> tuple[tfd.Distribution, tfd.
 
 
 def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> float:
-    """Return the correction of a simplex's log-det, from its surface to its shares but the last.
+    """Return the correction of the log-det that TFP's bijector gives for a simplex.
 
-    TFP's bijector gives it on the surface.
+    TFP measures volumes on the surface of the simplex; the corrected log-det measures them in its
+    shares but the last.
     """
     # that of one simplex among many in tfd.Sample
     simplex = getattr(bijector, "bijector", bijector)
@@ -198,9 +199,9 @@ def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> 
 
 
 def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> tfb.Bijector | None:
-    """Return the map for one-sided truncation, where TFP's own sigmoid gives NaN.
+    """Return the map for a normal distribution that is truncated on one side; else None.
 
-    TFP's sigmoid maps between the bounds.
+    TFP's own map is a sigmoid between both bounds, which gives NaN if one is infinite.
     """
     if isinstance(distribution, tfd.TruncatedNormal):
         low = tf.get_static_value(constants.low)

@@ -1,4 +1,4 @@
-"""Maps between scientific quantities and networks: free parameters, scaled data, observations.
+"""Maps between scientific quantities and networks.
 
-Free parameters are unconstrained; observations are checked.
+Parameters become unconstrained, data are scaled, and observations are checked.
 """

@@ -1,6 +1,6 @@
 """The check of observations before anything is computed: names, shapes, numbers, support.
 
-This is the one check; the support is that of context.
+Observations are checked here and nowhere else. Context must lie inside its support.
 """
 
 import statistics

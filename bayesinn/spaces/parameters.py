@@ -1,6 +1,6 @@
-"""The map between parameters on their prior's support, left by no draw, and the vector in R^d.
+"""The map between parameters on their prior's support and the flow's vector in R^d.
 
-The vector is that of the flow.
+No draw leaves the support.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -24,14 +24,13 @@ _SIMPLEX_LIMIT = 20.0
 
 
 class ParameterSpace:
-    """Dict of parameters <-> standardised free vector of ``dimension`` elements, with log-det.
+    """Dict of parameters <-> standardised vector of ``dimension`` elements, with log-det.
 
-    The vector is unconstrained.
-
-    A simplex of k shares has k - 1 elements. Integer parameters, ``discrete``, are spread over the
-    unit interval above each integer (:meth:`dequantise`) and rounded down on the way back. The seed
-    decides the prior draws whose moments, ``mean`` and ``scale``, standardise the vector.
-    ``names``, by default all, limit a map to these parameters.
+    The elements of the vector are unconstrained. A simplex of k shares has k - 1 of them. Integer
+    parameters, ``discrete``, are spread over the unit interval above each integer
+    (:meth:`dequantise`) and rounded down on the way back. The seed decides the prior draws whose
+    moments, ``mean`` and ``scale``, standardise the vector. ``names``, by default all, limit a map
+    to these parameters.
 
     Examples
     --------
@@ -132,7 +131,7 @@ class ParameterSpace:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Map dequantised parameters to the vector (n, dimension), with its log_det (n,).
 
-        The vector is zero but for ``names``.
+        Elements of parameters that are not among ``names`` are zero.
         """
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         chosen = [name for name in self.names if names is None or name in names]
@@ -173,7 +172,7 @@ class ParameterSpace:
     ) -> tf.Tensor:
         """Return the log prior density (n,) of parameters, dequantised or not; -inf outside.
 
-        It is that of ``names``, given what they depend on.
+        With ``names``, it is the density of these parameters given those that they depend on.
         """
         values = self._rounded_down(
             {name: tf.cast(parameters[name], tf.float32) for name in self.names}
@@ -205,7 +204,7 @@ class ParameterSpace:
     def possible(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Tell which parameters (n, *event), not dequantised, lie inside the support.
 
-        Integers are whole there.
+        Integer parameters must be whole numbers.
         """
         # Densities of images may cost much, and any finite number is on the real line.
         lines = [name for name in self._fixed if self._is_line_of_images(name)]
@@ -231,7 +230,7 @@ class ParameterSpace:
     ) -> Values:
         """Map the vector to parameters inside the prior's support.
 
-        What else ``names`` depend on must be ``given``.
+        All other parameters that ``names`` depend on must be ``given``.
         """
         numbers = vector * self.scale + self.mean
         parameters = dict(given or {})
@@ -253,9 +252,9 @@ class ParameterSpace:
         return {name: parameters[name] for name in self.names if name in chosen}
 
     def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
-        """Yield parameters mapped at once, with their support; their dependencies come first.
+        """Yield groups of parameters that are mapped at once, with their support.
 
-        What they depend on must be given by then.
+        A parameter comes after those that it depends on; these must be ``given`` by then.
         """
         # Single numbers of one family whose prior depends on nothing, side by side; then all others
         # alone.

@@ -154,9 +154,9 @@ class Summary(Configured, keras.layers.Layer):
         return None
 
     def compared(self, condition: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
-        """Return entries (n, k), beside the features, by which observations are compared.
+        """Return entries (n, k) by which observations are compared with simulations.
 
-        They are compared with simulations; by default there are none.
+        They are used beside the features; by default there are none.
         """
         return []
 

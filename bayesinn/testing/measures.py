@@ -42,7 +42,7 @@ def demand_compiles(
 ) -> None:
     """Raise if the plain graph or XLA gives another result than eager execution.
 
-    Traced once, and without AutoGraph, as in training.
+    The function is traced once and without AutoGraph, as in training.
     """
     expected = function()
     plain = tf.function(function, autograph=False).get_concrete_function()

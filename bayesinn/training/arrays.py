@@ -93,7 +93,7 @@ def write(rows: np.ndarray | tf.Tensor, variable: tf.Variable, start: int) -> No
 def on_device(rows: np.ndarray) -> tf.Variable:
     """Copy an array (n, ...) into a variable, in parts.
 
-    At once, it would be in memory three times.
+    Copied at once, the array would be in memory three times.
     """
     variable = allocate(len(rows), rows.shape[1:], rows.dtype)
     for start in range(0, len(rows), _ROWS_AT_A_TIME):

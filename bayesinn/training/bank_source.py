@@ -1,6 +1,6 @@
-"""Batches from a simulation bank that may exceed memory and still grow: read in windows.
+"""Batches from a simulation bank that may exceed memory and still grow.
 
-The windows are of chunks.
+The bank is read in windows of chunks.
 """
 
 from __future__ import annotations
@@ -164,12 +164,11 @@ class BankSource(Source):
 
 
 def growing_order(chunks: Sequence[int], reuse: int, generator: np.random.Generator) -> list[int]:
-    """Return chunks, each ``reuse`` times, none long before it exists.
+    """Return the order of chunks for a bank that still grows, each ``reuse`` times.
 
-    When all exist, half of the repetitions are left.
-
-    After each new chunk come some of those before it, chosen at random, so that the latest are not
-    overrated.
+    No chunk comes long before it exists. After each new chunk come some of those before it, chosen
+    at random, so that the latest are not overrated. When all chunks exist, half of the repetitions
+    are left.
 
     >>> import numpy as np
     >>> growing_order(range(4), 2, np.random.default_rng(1))

@@ -1,6 +1,6 @@
 """Callbacks at the end of calls and epochs: history with early stopping, and the guard.
 
-The guard is against bad numbers.
+The guard stops training at losses or gradients that are not finite, or too many failures.
 """
 
 from __future__ import annotations

@@ -114,10 +114,11 @@ def prepare_folder(
 ) -> bool:
     """Make a folder ready for a run's checkpoints; return whether it has a state to continue from.
 
-    A checkpoint of another run is refused, and any unless ``resume`` is True; ``identity`` is what
-    decides a run apart from its settings, in plain values. So is one of a ``simulator`` that did
-    something else. Simulations that an interrupted run has left there are refused likewise, unless
-    this one has ``drawn`` its own. Of several processes, one may ``write``.
+    A checkpoint of another run is refused, and any checkpoint unless ``resume`` is True. A
+    checkpoint of a ``simulator`` that did something else is refused, too. ``identity`` is what
+    decides a run apart from its settings, in plain values. Simulations that an interrupted run has
+    left there are refused likewise, unless this one has ``drawn`` its own. Of several processes,
+    one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
@@ -183,9 +184,9 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def saved_identity(folder: Path) -> dict[str, Any] | None:
-    """Return what decides a checkpoint's run, in plain values; None if there is no state.
+    """Return what decides the run of a checkpoint, in plain values.
 
-    This is a state to continue from.
+    Return None if the folder has no state to continue from.
     """
     if not (folder / "state.h5").is_file():
         return None

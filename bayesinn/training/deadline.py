@@ -40,7 +40,7 @@ class Shortened(keras.optimizers.schedules.CosineDecay):
 class Deadline(TrainingCallback):
     """Ends training at a time of the clock ``now``; the schedule ends with it, if it can.
 
-    The speed is that of the last calls.
+    The speed of the last calls tells how many steps are left.
     """
 
     def __init__(

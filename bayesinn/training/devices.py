@@ -46,9 +46,9 @@ class Devices:
 
     @contextlib.contextmanager
     def chief_first(self) -> Iterator[None]:
-        """Let other processes run a ``with`` block after the chief, to find what it wrote.
+        """Let other processes run a ``with`` block after the chief.
 
-        They also find what it removed.
+        They then find what it wrote, and no longer what it removed.
         """
         if not self.chief:
             self.check_agreement("chief first", np.empty(0))

@@ -1,6 +1,6 @@
 """Simulations that a run draws beside its checkpoint, known by the run's own marker.
 
-Nothing else is ever removed.
+Only files with this marker are ever removed.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """Mixed precision: dense layers and convolutions train in bfloat16, all else as ever.
 
-They compute in it while a network is trained.
+These layers compute in bfloat16 while a network is trained, and only then.
 """
 
 import contextlib

@@ -62,9 +62,9 @@ def offline_source(
 def precomputed(
     trainable: Trainable, arrays: Arrays, batch_size: int, progress: bool = False
 ) -> tuple[Arrays, float]:
-    """Return arrays (n, ...) with what is computed once a row, and the seconds a batch takes.
+    """Return arrays (n, ...) with what a trainable computes once for each row.
 
-    The trainable computes it.
+    Also return the seconds that a batch takes.
     """
     rows = len(next(iter(arrays.values())))
     traced = tf.function(trainable.precompute, autograph=False)

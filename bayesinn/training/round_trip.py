@@ -13,7 +13,7 @@ from bayesinn.training.callbacks import TrainingCallback
 class RoundTripMonitor(TrainingCallback):
     """Checks reversible chains before training and after each epoch, on the same few rows.
 
-    It takes the current weights.
+    Each check uses the weights that the chains have by then.
 
     A chain that has become inexact says so once, and stores its activations while it is worse than
     that; see :meth:`Chain.check_round_trip`. What is decided depends on nothing but the weights, so

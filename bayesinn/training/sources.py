@@ -49,7 +49,7 @@ class Source(ABC):
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         """Return the raw batch of an element, and the number of failed simulations.
 
-        Traced into the training step.
+        The method is traced into the training step.
         """
 
     def finite(self, step: int) -> bool:
@@ -62,7 +62,7 @@ class Source(ABC):
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         """Return the simulator's error that TensorFlow turned into text, else the error itself.
 
-        It turned into text in this epoch.
+        ``epoch`` is the epoch in which the error was raised.
         """
         return (
             self.error if self.error is not None and isinstance(error, tf.errors.OpError) else error
@@ -125,9 +125,9 @@ class GraphSource(OnlineSource):
         return error
 
     def finite(self, step: int) -> bool:
-        """Draw them again, compiled as before: the plain graph's random numbers differ.
+        """Draw a step's simulations again, and tell whether they are finite.
 
-        XLA's random numbers are not those of the plain graph.
+        They are compiled as before: the plain graph has other random numbers than XLA.
         """
         simulations = self._simulations(seeds.fold_in(self._seed, tf.constant(step))).numpy()
         good = finite_rows(simulations.observables, simulations.context, self._simulator)

@@ -1,6 +1,6 @@
 """The training step: simulate, evaluate, update one flat vector, average, stop at bad numbers.
 
-The vector is that of weights; the first bad number stops training.
+The vector holds all trainable weights. Bad numbers are losses or gradients that are not finite.
 """
 
 import os
@@ -227,7 +227,7 @@ class TrainingModel(keras.Model):
     ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
         """Return the sum of losses, its gradient, and changed non-trainable weights by number.
 
-        They are those of one network, the ``member`` with that number.
+        They belong to one network, whose number is ``member``.
         """
         with tf.GradientTape() as tape:
             tape.watch(flat)
@@ -280,7 +280,7 @@ class TrainingModel(keras.Model):
     def test_step(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Evaluate some validation rows with averaged weights, no dropout and fixed noise.
 
-        The noise is the same every time.
+        The noise is the same in every evaluation.
         """
         batch = {name: tf.gather(value, rows) for name, value in self.validation_arrays.items()}
         each = [

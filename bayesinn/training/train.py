@@ -32,11 +32,10 @@ _VALIDATION_BATCH = 1024
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training leaves, apart from weights: a row an epoch, and a record for manifests.
+    """What training leaves, apart from weights.
 
-    The record is in plain values.
-
-    ``error`` stopped it, if anything did: a loss that is not finite, workers or callbacks that
+    ``history`` has a row for each epoch; ``record`` is for manifests, in plain values. ``error`` is
+    what stopped training, if anything did: a loss that is not finite, workers or callbacks that
     raised, or the user.
     """
 

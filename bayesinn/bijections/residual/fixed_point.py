@@ -50,12 +50,11 @@ def with_implicit_gradient(
 ) -> tf.Tensor:
     """Return x (n, d) as it is, with the gradient of the solution of x = z - g(x).
 
-    The gradient is found by implicit differentiation.
-
-    At the solution, dx = (I + J)^-1 (dz - dg), with dg the change of g at fixed x, and ``linear``
-    its Jacobian J there, which gets no gradient. Pass ``z - g(x0)``, with x0 the solution without
-    gradient: the gradients, with respect to z and to everything in g, are those of the solution.
-    The linear equation is solved as in :func:`fixed_point`.
+    The gradient is found by implicit differentiation. At the solution, dx = (I + J)^-1 (dz - dg),
+    with dg the change of g at fixed x, and ``linear`` its Jacobian J there, which gets no gradient.
+    Pass ``z - g(x0)``, with x0 the solution without gradient: the gradients, with respect to z and
+    to everything in g, are those of the solution. The linear equation is solved as in
+    :func:`fixed_point`.
     """
     detached = linear.detached()
 

@@ -24,9 +24,9 @@ _FREQUENCIES = 32
 
 
 def lipswish(x: tf.Tensor, steepness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return value and slope of swish divided by 1.1, whose steepest slope is always 0.99985.
+    """Return value and slope of swish divided by 1.1.
 
-    This holds whatever the steepness.
+    The steepest slope is 0.99985 for every ``steepness``.
     """
     # Its second derivative doesn't vanish where the slope is near one. ReLU's does, and with it the
     # gradient of the log-determinant. See Chen et al. (2019), arXiv:1906.02735.
@@ -144,7 +144,8 @@ class LipschitzNetwork(keras.layers.Layer):
 def spectral_bound(kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """Return an upper bound () of the largest singular value of a matrix (inputs, outputs).
 
-    It is found by power iteration. Of several matrices (k, inputs, outputs), it bounds all.
+    Several matrices (k, inputs, outputs) get one bound that holds for all of them. The bound is
+    found by power iteration.
 
     The Gram matrix is squared eight times, which is 256 steps of power iteration from every
     starting vector at once. Its trace gives the Schatten norm of order 514, which is never below
@@ -221,9 +222,9 @@ def convolution_bound(kernel: tf.Tensor) -> tf.Tensor:
 
 
 def limited(kernel: tf.Tensor, limit: float) -> tf.Tensor:
-    """Scale a matrix, or a convolution, down if it can stretch by more than ``limit``.
+    """Scale a matrix, or a convolution, down so that it stretches by ``limit`` at most.
 
-    It then stretches by ``limit`` at most; a smaller one is left alone.
+    A kernel whose bound is not above the limit is left as it is.
     """
     bound = spectral_bound(kernel) if len(kernel.shape) == 2 else convolution_bound(kernel)
     # Not limit / bound and then a minimum: at a kernel of zeros the gradient would be zero times

@@ -1,6 +1,6 @@
 """Estimates of log det(I + J) from a few products of vectors with J.
 
-One is a truncated power series, the other is unbiased.
+One estimate is a truncated power series; the other is unbiased.
 """
 
 import math
@@ -80,7 +80,7 @@ def roulette_weights(uniform: tf.Tensor, law: Law, exact: int) -> tf.Tensor:
 def series_log_det(linear: Linearization, probes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Estimate log det(I + J) = tr J - tr J^2 / 2 + tr J^3 / 3 - ..., one random vector per row.
 
-    The random vectors give the traces.
+    The random vectors serve to estimate the traces.
 
     The norm of J must be below one. The probes (n, d) are vectors v with mean zero and covariance
     one, or unit vectors for traces without noise. Weights (terms,) of one give the truncated
@@ -124,9 +124,9 @@ def _sum_series(
 
 
 class SeriesNoise(keras.layers.Layer):
-    """Draw probes and weights for :func:`series_log_det` from a random state, in training only.
+    """Draw probes and weights for :func:`series_log_det`, in training only.
 
-    The random state is like that of dropout.
+    Random numbers come from a Keras seed generator, like those of dropout.
     """
 
     def __init__(

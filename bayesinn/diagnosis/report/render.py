@@ -35,7 +35,7 @@ def render(
 ) -> Path:
     """Write a report and return its path.
 
-    It holds what it is about, verdict, contents, sections, then settings and versions.
+    A report says what it is about; then come verdict, contents, sections, settings and versions.
 
     The verdict is a ``grade``, such as "within" or "failed", a ``text`` of one or two sentences,
     a ``picture``, and ``lists`` of what is "trusted", "doubtful", and of "actions", left out if

@@ -54,8 +54,8 @@ class Figure:
 def save_all(figures: Iterable[tuple[str, Figure]], folder: str | Path) -> list[Path]:
     """Write figures by name as PNG into a folder, which is made if need be, and return their paths.
 
-    Pictures of an earlier call are replaced; an InputError says if there is a file of somebody
-    else, before any other.
+    Pictures of an earlier call are replaced. If a file of somebody else has the name of a picture,
+    an InputError says so before any picture is written.
     """
     folder = check_path("Argument 'folder'", folder, "figures")
     paths = {Path(folder, f"{name}.png"): figure.png for name, figure in figures}

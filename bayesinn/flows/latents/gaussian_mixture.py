@@ -20,7 +20,7 @@ SMALLEST_LOG_SCALE = -6.0
 class GaussianMixture(Latent):
     r"""A Gaussian mixture, :math:`\sum_k w_k N(\mu_k, \mathrm{diag}\,\sigma_k^2)`.
 
-    It is trained with the flow.
+    Its weights, means and scales are trained with the flow.
 
     A continuous map can't split the single mode of a normal distribution: it leaves bridges of
     density between the modes of the data. A mixture with a component for each mode needs no split.

@@ -1,6 +1,6 @@
-"""The MMD as a differentiable loss; :func:`bayesinn.diagnostics.mmd` tests against its null.
+"""The MMD as a differentiable loss.
 
-The test has the null distribution of the MMD.
+For a test, which compares an MMD with its null distribution, see :func:`bayesinn.diagnostics.mmd`.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,9 @@ def mmd_loss(
 
 
 def gaussian_weights(values: tf.Tensor, scale: float) -> tf.Tensor:
-    """Return Gaussian weights (n, n) of pairs of rows of values (n, d), with sd ``scale``.
+    """Return Gaussian weights (n, n) of pairs of rows of values (n, d).
 
-    The standard deviation is in the distance of values.
+    The weight of a pair is a Gaussian function of its distance, with sd ``scale``.
     """
     return tf.exp(-0.5 * _squared_distances(values, values) / scale**2)
 

@@ -16,9 +16,9 @@ _MOST_REDRAWN = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Failures(Result):
-    """Simulations with NaN or infinity before any policy: which (n,), and shares by observable.
+    """Simulations with NaN or infinity, before the policy for failures replaces them.
 
-    The policy would replace them.
+    ``marked`` (n,) says which they are; ``shares`` are their shares by observable.
     """
 
     marked: np.ndarray

@@ -31,9 +31,9 @@ _ROWS_A_DIRECTION = 10
 
 @dataclass(frozen=True, eq=False)
 class Noise(Result):
-    """Observables by faults of their randomness, and the number of simulations made again.
+    """Observables by faults of their randomness.
 
-    They were made again to see the faults.
+    ``rows`` is the number of simulations that were made again to see these faults.
     """
 
     rows: int = 0
@@ -131,9 +131,9 @@ def _advise_on_unaffected(names: tuple[str, ...], all_of_them: bool) -> list[Adv
 
 
 def check_influence(pilot: Pilot, noise: Noise) -> Influence:
-    """Test whether each parameter is associated with some output; if not, change it alone.
+    """Test whether each parameter is associated with some output.
 
-    Then simulate again.
+    If a parameter is not, simulate again with this parameter alone changed.
     """
     if len(pilot) < _FEWEST_ROWS or len(noise.unaffected) == len(pilot.observables):
         return Influence({}, {})

@@ -1,7 +1,4 @@
-"""Outputs that say nothing new: constants, copies of one another, and repeated simulations.
-
-These are whole simulations.
-"""
+"""Outputs that say nothing new: constants, copies of one another, repeated whole simulations."""
 
 import itertools
 from collections.abc import Mapping
@@ -108,9 +105,9 @@ def _advise_on_repeats(
 
 
 def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mark simulations (n,) with all observables equal to another's, and count different ones.
+    """Mark simulations (n,) whose observables all equal those of another.
 
-    Each different one is counted.
+    Also return how often each different simulation occurs.
     """
     # Zero is added, so that -0.0 equals 0.0.
     hashes = [

@@ -35,9 +35,9 @@ _FAR_OUT = 100.0
 
 
 def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]:
-    """Describe parameters and context; and data, as networks see good ones, and real data.
+    """Describe parameters and context in one result, and data in another.
 
-    Real data are shown among the good ones.
+    Data are described as networks see those of good simulations; real data are shown among them.
     """
     text = "Quantiles of parameters and context: does the prior mean what it should?"
     table = pd.DataFrame({name: _quantiles(column) for name, column in pilot.inputs.items()}).T

@@ -41,9 +41,9 @@ class Region(NamedTuple):
 def regions(
     inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels
 ) -> tuple[Region, ...]:
-    """Find at most three boxes of marked simulations: leaves of a predictive tree, or none.
+    """Find at most three boxes of marked simulations: leaves of a tree.
 
-    The tree predicts held-out simulations.
+    There are none if no tree predicts held-out simulations.
     """
     if min(marked.sum(), (~marked).sum()) < FEWEST:
         return ()

@@ -186,7 +186,7 @@ def draw_simulations(
 ) -> tuple[Arrays, int, float]:
     """Return the simulations that a bank with chunks of ``rows`` rows has, without writing one.
 
-    Also the number of failures, and the seconds that a simulation takes.
+    Also return the number of failures, and the seconds that a simulation takes.
     """
     types = {name: variable.dtype for name, variable in bank_variables(simulator).items()}
     chunks: list[Arrays] = []

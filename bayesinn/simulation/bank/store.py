@@ -230,9 +230,9 @@ def check_location(subject: str, value: Any) -> str:
 
 
 def place_of(location: str) -> str | Path:
-    """Return what Zarr opens.
+    """Return the location in the form that Zarr opens: an address as text, or a path.
 
-    As text, it would take "#", "?" and ";" in a path for parts of an address.
+    In a path that is text, Zarr would take "#", "?" and ";" for parts of an address.
     """
     return location if "://" in location else Path(location)
 

@@ -1,6 +1,6 @@
 """Python simulators on the workers of a Dask cluster.
 
-What runs there is what runs in local worker processes.
+The workers run the same code as local worker processes.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class RemoteFuture(Future[Outcome]):
     def result(self, timeout: float | None = None) -> Outcome:
         """Wait for the block; a BrokenExecutor says that worker after worker died of it.
 
-        It is done as soon as there is a worker. While there is none, a warning says what is waited
-        for.
+        The block is simulated as soon as there is a worker. While there is none, a warning says
+        what is waited for.
         """
         from distributed import KilledWorker
 

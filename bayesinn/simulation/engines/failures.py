@@ -194,7 +194,7 @@ class FailurePolicy:
 def spare_rows(n: Any) -> Any:
     """Return the number of extra rows for a simulator that fails now and then.
 
-    It is a plain number if n is one, as compiled graphs need fixed shapes.
+    The result is a plain number if n is a plain number: compiled graphs need fixed shapes.
     """
     if isinstance(n, int):
         return n // 8 + math.isqrt(4 * n)

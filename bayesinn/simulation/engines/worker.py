@@ -179,7 +179,7 @@ def _call(
 ) -> Arrays | Failure:
     """Call the function once; turn what it raises into a failure or a SimulatorError.
 
-    A SimulatorError is what no other draw would change.
+    A SimulatorError is for faults that any other draw would have, too.
     """
     function = _function()
     given = (

@@ -64,7 +64,7 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
 def start_tracker() -> None:
     """Start loky's process that removes semaphores, without its warnings.
 
-    It warns of those that a run leaves which was killed, and removes them.
+    The process removes the semaphores that a killed run leaves, and would warn of them.
     """
     from loky.backend import resource_tracker
 
@@ -80,9 +80,9 @@ def start_tracker() -> None:
 
 
 def pickled_by_value(simulator: str, function: Any) -> bytes:
-    """Pickle the function itself, not its module's name: importing that would load TensorFlow.
+    """Pickle the function itself, not the name of its module.
 
-    It would be loaded in each worker.
+    Each worker would have to import the module, and TensorFlow with it.
     """
     innermost: Any = function
     while isinstance(innermost, functools.partial):
@@ -117,9 +117,8 @@ def end_workers() -> None:
 def on_interrupt(end: Callable[[], None]) -> Iterator[None]:
     """Call a function on Ctrl-C at once, inside a ``with`` block that waits in compiled code.
 
-    The function ends what the block waits for.
-
-    Python would raise the KeyboardInterrupt only when that code returns.
+    The function ends what the block waits for. Python would raise the KeyboardInterrupt only when
+    the compiled code returns.
     """
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
