@@ -68,7 +68,10 @@ def draw() -> Figure:
 
 @styled
 def draw_kinds(budget: str = "10000") -> Figure:
-    """Return a panel a task that several estimators were tried on, a line an estimator."""
+    """Return the C2ST of estimators, a row for each task that several were tried on.
+
+    Hollow marks are published methods of the same kind.
+    """
     measured, published = (table[table["budget"] == budget] for table in results())
     kinds = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
     means = measured.groupby(["task", "method"])["c2st"].mean()
@@ -76,24 +79,30 @@ def draw_kinds(budget: str = "10000") -> Figure:
     tried = {task: [name for name in kinds.index if (task, name) in means] for task in TASKS}
     tasks = [task for task in TASKS if len(tried[task]) > 1]
     names = [name for name in kinds.index if any(name in tried[task] for task in tasks)]
-    figure = Figure(figsize=(3.6 * len(tasks) + 1.2, 0.4 * len(names) + 1.4), layout="constrained")
-    (axes,) = figure.subplots(1, len(tasks), sharey=True, squeeze=False)
-    (own, mark, _), (other, other_mark, _), *_ = CURVES
-    for axis, task in zip(axes, tasks, strict=True):
-        for place, name in enumerate(names):
-            axis.plot(means.get((task, name), np.nan), place, mark, color=own, label="bayesinn")
-            same = known.get((task, kinds[name]), np.nan)
-            axis.plot(
-                same, place, other_mark, color=other, fillstyle="none", label="published, same kind"
-            )
-        axis.set_title(task)
-        axis.set_xlim(0.48, 1.02)
-        axis.set_xlabel(f"C2ST at {int(budget):,} simulations, ideal 0.5")
-        axis.grid(axis="x", color=LIGHT_GREY, linewidth=0.6)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles[:2], labels[:2], loc="outside upper right", ncols=2)
+    figure = Figure(figsize=(9.0, 0.62 * len(tasks) + 1.4), layout="constrained")
+    axis = figure.subplots()
+    middle = (len(names) - 1) / 2
+    for place, (name, (color, mark, _)) in enumerate(zip(names, CURVES, strict=False)):
+        heights = [number + 0.18 * (place - middle) for number in range(len(tasks))]
+        own = [means.get((task, name), np.nan) for task in tasks]
+        axis.plot(own, heights, mark, color=color, label=name)
+        kind = kinds[name]
+        if pd.notna(kind):
+            # Without an own number, there is nothing to compare.
+            same = [
+                known.get((task, kind), np.nan) if (task, name) in means else np.nan
+                for task in tasks
+            ]
+            label = f"published {kind}"
+            axis.plot(same, heights, mark, color=color, fillstyle="none", label=label)
+    axis.set_yticks(range(len(tasks)), tasks)
+    axis.set_ylim(len(tasks) - 0.5, -0.5)
+    for border in range(1, len(tasks)):
+        axis.axhline(border - 0.5, color=LIGHT_GREY, linewidth=0.6)
+    axis.set_xlim(0.48, 1.02)
+    axis.set_xlabel(f"C2ST at {int(budget):,} simulations, ideal 0.5")
+    axis.grid(axis="x", color=LIGHT_GREY, linewidth=0.6)
+    figure.legend(loc="outside right upper", fontsize=9)
     return figure
 
 

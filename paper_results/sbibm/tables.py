@@ -37,7 +37,7 @@ def accuracy() -> str:
     table = table[[*methods, *PUBLISHED]]
     algorithms = published[published["method"] == "best"].set_index(["budget", "task"])["algorithm"]
     rows = []
-    for budget in measured["budget"].unique():
+    for budget in _budgets(measured):
         done = set(measured["task"][measured["budget"] == budget])
         tasks = [task for task in TASKS if task in done]
         for task in tasks:
@@ -53,27 +53,58 @@ def accuracy() -> str:
 
 
 def kinds() -> str:
-    """Return C2ST of estimators beside that of published ones of the same kind, and their cost.
+    """Return C2ST of estimators, in brackets that of the published one of the same kind.
 
-    A row for each estimator of a task that more than one was tried on.
+    A row for each task and budget that more than one was tried on; the best is bold.
     """
     measured, published = results()
     known = published.set_index(["budget", "task", "method"])["c2st"]
-    same = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
-    columns = ["c2st", "train_seconds", "draw_seconds"]
-    means = measured.groupby(["budget", "task", "method"], sort=False)[columns].mean()
+    same = _estimators(measured)
+    means = measured.groupby(["budget", "task", "method"])["c2st"].mean()
     rows = []
-    for budget in measured["budget"].unique():
+    for budget in _budgets(measured):
         for task in TASKS:
-            own = [name for name in same.index if (budget, task, name) in means.index]
-            for name in own if len(own) > 1 else []:
-                c2st, training, drawing = means.loc[(budget, task, name)]
+            own = {name: means.get((budget, task, name)) for name in same.index}
+            there = [value for value in own.values() if value is not None]
+            if len(there) < 2:
+                continue
+            cells = []
+            for name, value in own.items():
+                cell = "" if value is None else f"{value:.3f}"
+                cell = f"**{cell}**" if value == min(there) else cell
                 beside = known.get((budget, task, same[name]))
-                cells = ["" if beside is None else f"{beside:.3f} ({same[name]})"]
-                cells += [f"{training / 60.0:.1f}", f"{drawing:.2f}"]
-                rows.append([_size(budget), task, name, f"{c2st:.3f}", *cells])
-    head = ["simulations", "task", "estimator", "C2ST", "published, of its kind"]
-    return markdown([*head, "minutes of training", "seconds of 10,000 draws"], rows)
+                cells.append(cell if beside is None or not cell else f"{cell} ({beside:.3f})")
+            rows.append([_size(budget), task, *cells])
+    head = [name if pd.isna(kind) else f"{name} ({kind})" for name, kind in same.items()]
+    return markdown(["simulations", "task", *head], rows)
+
+
+def kind_costs() -> str:
+    """Return the median processor time of estimators over tasks that several were tried on."""
+    measured, _ = results()
+    measured = measured[measured["budget"] == "10000"]
+    columns = ["train_seconds", "draw_seconds"]
+    rows = []
+    for name in _estimators(measured).index:
+        own = measured[measured["method"] == name]
+        training, drawing = own[columns].median()
+        rows.append([name, str(len(own)), f"{training:.0f}", f"{drawing:.2f}"])
+    return markdown(["estimator", "tasks", "seconds of training", "seconds of 10,000 draws"], rows)
+
+
+def _estimators(measured: pd.DataFrame) -> pd.Series:
+    """Return the published method of the same kind as each estimator that was measured."""
+    same = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
+    return same[same.index.isin(measured["method"])]
+
+
+def _budgets(measured: pd.DataFrame) -> list[str]:
+    """Return numbers of simulations, the fewest first."""
+    most = float("inf")
+    return sorted(
+        measured["budget"].unique(),
+        key=lambda budget: most if budget == "online" else float(budget),
+    )
 
 
 def results() -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -87,7 +118,11 @@ def results() -> tuple[pd.DataFrame, pd.DataFrame]:
 def cost() -> str:
     """Return MMD, nats and processor seconds, a row a run."""
     rows = []
-    for row in results()[0].to_dict("records"):
+    measured = results()[0].sort_values(
+        ["task", "budget", "method", "seed"],
+        key=lambda column: column.map(TASKS.index) if column.name == "task" else column,
+    )
+    for row in measured.to_dict("records"):
         nats = _number(row["nats"], 2)
         nats += f" ± {row['nats_error']:.2f}" if nats else ""
         seconds = [f"{row['train_seconds']:.0f}", f"{row['draw_seconds']:.2f}"]
