@@ -33,8 +33,9 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         is given, the declared observables decide, and training prints why:
 
         - up to 20 numbers, or 8 of a series: left as they are
-        - series (with coordinates, with lengths, or (steps, channels)): ``ConvLSTM``; series of as
-          many steps are seen side by side
+        - series (with coordinates, with lengths, or (steps, channels)): ``ConvLSTM``, which knows
+          the place of each step where coordinates are declared; series of as many steps are seen
+          side by side
         - other vectors: ``MLP``
         - (height, width, channels): ``ConvImage``
 
