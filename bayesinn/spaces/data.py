@@ -221,7 +221,7 @@ def _compression(values: np.ndarray, whole: bool) -> float | None:
     if whole:
         # Counts are resolved to one.
         return max(usual, 1.0)
-    if np.nanmean(values > 0.0) > _POSITIVE:
+    if np.mean(values[~np.isnan(values)] > 0.0) > _POSITIVE:
         # Almost a logarithm: of numbers that can't be zero, small ones say as much as large ones.
         small = float(max(np.quantile(sizes, 0.001), lowest))
         if _width(sizes, small) > _NARROWEST * _width(sizes, usual):
