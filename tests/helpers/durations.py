@@ -93,6 +93,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep what was measured."""
     properties = dict(report.user_properties)
+    if "users" not in properties:
+        # The process of this test died, and measured nothing.
+        return
     _users[report.nodeid] = properties["users"]
     if report.when == "call" and "seconds" in properties:
         _calls[report.nodeid] = properties["seconds"]
