@@ -21,7 +21,7 @@ OPTIONS = {
     "simulations": 200,
     "steps": 300,
     "optimization": OPTIMIZATION,
-    "seed": 1,
+    "seed": 3,
     "progress": False,
 }
 OBSERVATION = {"x": np.array([0.8, 1.1], np.float32), "scale": 2.0}
@@ -58,11 +58,11 @@ def test_later_rounds_are_closer_to_the_observation(finished):
     assert table.index.tolist() == [1, 2]
     assert table["simulations"].tolist() == [200, 200]
     assert table["share"][1] == 1.0
-    # Measured 0.74: a network of few weights has wide tails after 300 steps.
+    # Measured 0.69: a network of few weights has wide tails after 300 steps.
     assert table["share"][2] < 0.9
     # Of a normal prior with sd 3, 16 % fails; near the observation, next to nothing.
     assert 20 < table["failed"][1] < 60
-    assert table["failed"][2] < table["failed"][1]
+    assert table["failed"][2] < table["failed"][1] / 2
     # All of this round and those of the first that lie where it was drawn.
     assert table["used"][1] == 200
     assert 200 < table["used"][2] < 390
@@ -141,7 +141,7 @@ def test_interrupted_rounds_go_on_as_though_nothing_had_happened(finished, tmp_p
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"seed": 2}, "seed 1"),
+        ({"seed": 2}, "seed 3"),
         ({"simulations": 300}, "simulations 200"),
         ({"mass": 1e-3}, "mass 0.0001"),
         ({"observation": {**OBSERVATION, "scale": 3.0}}, "observation"),
