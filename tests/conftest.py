@@ -24,7 +24,7 @@ os.environ.setdefault("BAYESINN_CACHE", "off")
 gc.set_threshold(100_000, 20, 20)
 
 #: Folders and files whose tests always run.
-ALWAYS = ("scripts", "test_docs")
+ALWAYS = ("scripts", "test_docs", "test_how_to")
 #: Rooms and files whose tests judge how typical observations are.
 TYPICALITY = ("diagnosis", "truth", "tutorials", "test_typicality", "test_amortized")
 
@@ -93,13 +93,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     Each file runs in one process; started last, a long one would run alone. Quick modes of
     reproductions and benchmarks, and the documentation, are never slow: nothing else shows that
-    they still work.
+    they still work. Examples of docstrings are documentation.
     """
     seconds = read_seconds()
     totals: Counter[Path] = Counter()
     for item in items:
         taken = seconds.get(item.nodeid, 0.0)
         totals[item.path] += taken
-        if taken > SLOW and not {item.path.parent.name, item.path.stem} & set(ALWAYS):
+        named = {item.path.parent.name, item.path.stem} & set(ALWAYS)
+        example = ROOT / "bayesinn" in item.path.parents
+        if taken > SLOW and not (named or example):
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: totals[item.path], reverse=True)
