@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -298,44 +299,8 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
             got=f"{[simulator.name for simulator in simulators]}",
             do=do,
         )
-    for simulator in simulators:
-        # What one model leaves out, units and coordinates, is taken from the other.
-        data = {name for kind in ("observables", "context") for name in simulator.shapes[kind]}
-        known = data & simulator.labels.units.keys() & simulators[0].labels.units.keys()
-        placed = simulator.labels.coordinates.keys() & simulators[0].labels.coordinates.keys()
-        first, other = (
-            {
-                "observables": list(part.shapes["observables"].items()),
-                "context": list(part.shapes["context"].items()),
-                "lengths": part.lengths,
-                "missing values": part.missing is not None,
-                "units": {name: text for name, text in part.labels.units.items() if name in known},
-                "coordinates": {
-                    name: coordinate.values.tolist()
-                    for name, coordinate in part.labels.coordinates.items()
-                    if name in placed
-                },
-            }
-            for part in (simulators[0], simulator)
-        )
-        for kind, value in first.items():
-            if other[kind] != value:
-                raise InputError(
-                    subject,
-                    expected=f"the same {kind} of all models: {value}",
-                    got=f"{other[kind]} of {simulator.name!r}",
-                    do="declare and return the same, in the same order, with each simulator",
-                )
-        # Otherwise context alone would favour a model.
-        contexts = [part.context for part in (simulators[0], simulator) if part.context]
-        if not same_laws(*contexts):
-            expected, got = (prior_text(context) for context in contexts)
-            raise InputError(
-                subject,
-                expected=f"the same distributions of context in all models: {expected}",
-                got=f"{got} in {simulator.name!r}",
-                do="declare the same context={...} with each simulator",
-            )
+    for first, other in itertools.combinations(simulators, 2):
+        _check_pair(subject, first, other)
     if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
         raise InputError(
             subject,
@@ -344,3 +309,44 @@ def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
             do="rename it",
         )
     return tuple(simulators)
+
+
+def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
+    """Refuse two models whose data differ in more than how they are made.
+
+    Units and coordinates that one model leaves out are taken from the other.
+    """
+    data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
+    measured = data & first.labels.units.keys() & other.labels.units.keys()
+    placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
+    expected, got = (
+        {
+            "observables": list(part.shapes["observables"].items()),
+            "context": list(part.shapes["context"].items()),
+            "lengths": part.lengths,
+            "missing values": part.missing is not None,
+            "units": {name: part.labels.units[name] for name in sorted(measured)},
+            "coordinates": {
+                name: part.labels.coordinates[name].values.tolist() for name in sorted(placed)
+            },
+        }
+        for part in (first, other)
+    )
+    for kind, value in expected.items():
+        if got[kind] != value:
+            raise InputError(
+                subject,
+                expected=f"the same {kind} of all models: {value}",
+                got=f"{got[kind]} of {other.name!r}",
+                do="declare and return the same, in the same order, with each simulator",
+            )
+    # Otherwise context alone would favour a model.
+    contexts = [part.context for part in (first, other) if part.context]
+    if not same_laws(*contexts):
+        laws = [prior_text(context) for context in contexts]
+        raise InputError(
+            subject,
+            expected=f"the same distributions of context in all models: {laws[0]}",
+            got=f"{laws[1]} in {other.name!r}",
+            do="declare the same context={...} with each simulator",
+        )

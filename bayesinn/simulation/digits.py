@@ -23,7 +23,7 @@ _ROUNDING = 4.0
 _FEW_ROWS = 10.0
 _LARGE = 2.0**20
 _MOST_ROWS = 512
-# A number has a fraction if its type has a hundred steps or more in a unit.
+# A number may have a fraction if its type resolves so much of a unit, or less.
 _STEP_OF_FRACTIONS = 0.01
 
 
@@ -33,14 +33,15 @@ def resolution(values: np.ndarray) -> float:
 
 
 def are_whole(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Return whether numbers along an axis, or all of them, are whole by their meaning.
+    """Return whether numbers along an axis, or all of them, are whole numbers, such as counts.
 
-    Large numbers of a type may be whole because it has no digits left for a fraction. They, and
-    NaN, are not asked; where nothing is left to ask, numbers are not whole.
+    Numbers so large that their type has no digits for a fraction say nothing about this, nor does
+    NaN. If there are no others, the result is False.
     """
-    asked = np.abs(values) * resolution(values) < _STEP_OF_FRACTIONS
+    may_have_fraction = np.abs(values) * resolution(values) < _STEP_OF_FRACTIONS
     whole = values == np.round(values)
-    return np.asarray(np.all(whole | ~asked, axis=axis) & np.any(asked, axis=axis))
+    none_has_one = np.all(whole | ~may_have_fraction, axis=axis)
+    return np.asarray(none_has_one & np.any(may_have_fraction, axis=axis))
 
 
 def observable_type(values: np.ndarray) -> np.dtype:

@@ -15,7 +15,7 @@ from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, are_whole, resoluti
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
 # for a standard log-normal. Above this, standardising would squeeze most data into a point.
 _HEAVY_TAIL = 20.0
-# A share of positive numbers from which on they scale like their logarithms: some round to zero.
+# Data scale like their logarithms if more than this share is positive: some numbers round to zero.
 _POSITIVE = 0.999
 # Logarithms may narrow the central 90 % of the data to this share. A floor far below the others,
 # such as 1e-12 in place of zero, would narrow them more.
@@ -210,7 +210,7 @@ def _has_values(values: tf.Tensor) -> tf.Tensor:
 def _compression(values: np.ndarray, whole: bool) -> float | None:
     """Return the size below which asinh is linear; None if tails are not heavy.
 
-    Values are (n,), or (n, columns): different columns don't make a tail.
+    Values are (n,) or (n, columns). Columns of different size are no heavy tail.
     """
     columns = values.reshape(len(values), -1).T
     if not _is_heavy(values) or not any(_is_heavy(column) for column in columns):

@@ -228,8 +228,12 @@ def test_coordinates() -> None:
         return model
 
     days = np.arange(12.0)
+    differ = (("daily", days), ("late", 100.0 * days))
     with pytest.raises(InputError, match=r"(?s)same coordinates.*100\.0.*'late'"):
-        bi.ModelComparison([placed("daily", days), placed("late", 100.0 * days)])
+        bi.ModelComparison([placed(*pair) for pair in differ])
+    # Nor may the second and the third differ, where the first says nothing.
+    with pytest.raises(InputError, match=r"(?s)same coordinates.*'late'"):
+        bi.ModelComparison([placed(*pair) for pair in (("unknown", None), *differ)])
     # Networks don't depend on the order of models.
     one = placed("daily", days)
     other = placed("unknown", None)
