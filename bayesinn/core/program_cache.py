@@ -26,13 +26,13 @@ _LEAST_FREE = 200_000_000
 
 
 def keep_programs() -> None:
-    """Let XLA keep its programs for processors, if TensorFlow is not imported yet.
+    """Let XLA keep its programs for processors, if TensorFlow has not computed anything yet.
 
     They are kept in the user's cache folder, or in the one that BAYESINN_CACHE names;
     BAYESINN_CACHE=off keeps none. Flags of the user's own come first. TensorFlow writes each
     program to a file of its own and renames it, so that processes may share the folder.
     """
-    if "tensorflow" in sys.modules:
+    if _tensorflow_has_started():
         return
     # Without those of a parent process, which may use another number of threads.
     flags = _OWN.sub("", os.environ.get(_FLAGS, ""))
@@ -52,6 +52,14 @@ def clear_programs() -> bool:
             shutil.rmtree(folder, ignore_errors=True)
             return True
     return False
+
+
+def _tensorflow_has_started() -> bool:
+    """Return whether TensorFlow may have read its flags, which it does once."""
+    module = sys.modules.get("tensorflow.python.eager.context")
+    if module is None:
+        return False
+    return getattr(module.context(), "_initialized", True)
 
 
 def _folder() -> Path | None:

@@ -151,7 +151,7 @@ def _run(
     """Do the epochs that are left after the finished ones, in Keras' loop."""
     settings = model.settings
     source = model.source
-    elements = source.elements(finished)
+    elements = _untuned(source.elements(finished))
     with mixed_precision(model.problem, settings.mixed_precision):
         if (note := model.compile_step(elements.element_spec)) and progress:
             print(f"  note: {note}", flush=True)
@@ -211,4 +211,15 @@ def _validation_rows(
         {name: tf.convert_to_tensor(value) for name, value in validation.items()}
     )
     rows = np.arange(len(next(iter(validation.values()))), dtype=np.int32)
-    return tf.data.Dataset.from_tensor_slices(rows).batch(_VALIDATION_BATCH)
+    return _untuned(tf.data.Dataset.from_tensor_slices(rows).batch(_VALIDATION_BATCH))
+
+
+def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Return a dataset without TensorFlow's tuning of buffers, of which none is left to it.
+
+    The tuning thread sleeps twice as long each time, up to a minute, and the end of training
+    sometimes waited for it: by 1 to 20 s after 25 s of training.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

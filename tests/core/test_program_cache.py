@@ -48,6 +48,25 @@ def test_simulator_and_step_are_compiled_once_and_a_damaged_program_is_replaced(
     assert min(path.stat().st_size for path in kept[0].parent.iterdir()) > 1_000
 
 
+@pytest.mark.parametrize(
+    ("before", "kept"), [("", True), ("tensorflow.ones(3)", False)], ids=["imported", "used"]
+)
+def test_programs_are_kept_if_tensorflow_was_imported_but_not_used(
+    fresh_python, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, kept: bool
+) -> None:
+    monkeypatch.setenv("BAYESINN_CACHE", str(tmp_path / "programs"))
+    monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
+    lines = [
+        "import tensorflow",
+        before,
+        "import bayesinn",
+        "double = tensorflow.function(lambda x: 2 * x, jit_compile=True)",
+        "double(tensorflow.ones(3))",
+    ]
+    fresh_python("\n".join(lines))
+    assert any(tmp_path.glob("programs/*/*.pb")) == kept
+
+
 def test_a_folder_is_named_to_xla(flags, tmp_path: Path) -> None:
     told = flags(str(tmp_path))
     assert told.startswith(f"{FLAG}{tmp_path}")
