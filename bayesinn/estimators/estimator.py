@@ -247,6 +247,12 @@ class Estimator(Registered, ABC):
         """Return what is printed before training: networks, and the number of weights."""
         return f"{self!r}; {count_weights(model):,} weights"
 
+    def prepare(self, model: Any, rows: Arrays) -> None:
+        """Start, beside the training on rows (n, ...), what it doesn't change; by default nothing.
+
+        The model has its scalings.
+        """
+
     def adopt(self, model: Any, rows: Arrays, seed: int) -> None:
         """Take a trained model; measure on training rows (n, ...) all else that answers need."""
         self._model = model

@@ -56,6 +56,8 @@ class Fittable(Protocol):
 
     def describe_training(self, model: Any) -> str: ...
 
+    def prepare(self, model: Any, rows: Arrays) -> None: ...
+
     @property
     def model(self) -> Trainable: ...
 
@@ -186,6 +188,7 @@ def run_training(
     data = plan.data
     if plan.start is not None:
         model.copy_weights(plan.start.model)
+    estimator.prepare(model, rows)
     for part in (data.pilot, data.held_out):
         if part is not None:
             estimator.check_rows(model, part)

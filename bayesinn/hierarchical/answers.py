@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
-from bayesinn.core.compilation import map_tensors
 from bayesinn.hierarchical.levels import Levels
-from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import inference_data
-from bayesinn.posterior.typicality import Reference
+from bayesinn.posterior.measuring import Compared
+from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -24,19 +21,13 @@ if TYPE_CHECKING:
 _COMPARED_SETS = 2_048
 
 
-def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:
+def compared_sets(model: PosteriorModel, rows: Arrays) -> Compared:
     """Return what new data sets are compared with; persons enter by their mean and sd."""
-    space = evaluator.model.data
+    space = model.data
     names = (*space.observables, *space.context)
     data = {name: rows[name][:_COMPARED_SETS] for name in space.scalings}
     counts = {name: name for name in (*space.lengths.values(), *(set(data) - set(names)))}
-    damaged = {
-        kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
-        for kind, copy in damaged_copies(data, space.observables, (), counts).items()
-    }
-    condition, inputs = evaluator.condition(data)
-    compared = np.asarray(evaluator.model.network.compared(condition))
-    return Reference.fit(compared, inputs, pooled=names, damaged=damaged)
+    return Compared(data, pooled=names, series=(), counts=counts)
 
 
 def person_tree(

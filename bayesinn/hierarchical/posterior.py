@@ -19,7 +19,7 @@ from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
-from bayesinn.hierarchical.answers import measure_reference, person_tree
+from bayesinn.hierarchical.answers import compared_sets, person_tree
 from bayesinn.hierarchical.flow import TwoStages
 from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
@@ -30,7 +30,7 @@ from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_tr
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.given import TrainedGiven, require_draws
-from bayesinn.posterior.measuring import describe_model
+from bayesinn.posterior.measuring import Compared, describe_model
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.saved import SCHEMA, two_data_sets
 from bayesinn.posterior.trained import TrainedPosterior
@@ -250,9 +250,8 @@ class HierarchicalPosterior(TrainedPosterior):
         text = describe_model(self.simulator.name, model)
         return f"{text}\n  set of these: {self.population!r}"
 
-    def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
-        evaluator = Evaluator(model)
-        self.adopt_parts(evaluator, measure_reference(evaluator, rows))
+    def compared_rows(self, model: PosteriorModel, rows: Arrays) -> Compared:
+        return compared_sets(model, rows)
 
     def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
         super().adopt_parts(evaluator, reference)

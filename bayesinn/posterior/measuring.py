@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +14,9 @@ from bayesinn.estimators.training_data import PILOT_SIMULATIONS
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.typicality import Reference
+from bayesinn.posterior.typicality import Reference, grow_trees
 from bayesinn.simulation.simulator import Arrays
+from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of
 
@@ -53,21 +55,45 @@ def _observables_in(summaries: Mapping[str, Summary], order: str) -> list[str]:
     return [name for key in chosen for name in observables_of(key)]
 
 
-def measure_reference(evaluator: Evaluator, rows: Arrays) -> Reference:
-    """Return what new observations are compared with, from the first 4,096 simulations.
+class Compared(NamedTuple):
+    """Simulations (n, ...) that new observations are compared with.
 
-    The rows (n, ...) hold at least observables and context.
+    Elements of ``pooled`` observables are exchangeable or vary in number, those of ``series`` have
+    an order; ``counts`` names the number of valid elements of others.
     """
-    space = evaluator.model.data
-    summaries = evaluator.model.network.summaries
-    data = {name: rows[name][:PILOT_SIMULATIONS] for name in space.scalings}
-    sets = _observables_in(summaries, "set")
+
+    data: Arrays
+    pooled: Sequence[str]
+    series: Sequence[str]
+    counts: Mapping[str, str]
+
+
+def compared_rows(model: PosteriorModel, rows: Arrays) -> Compared:
+    """Return the first 4,096 of rows (n, ...) with at least observables and context."""
+    summaries = model.network.summaries
+    data = {name: rows[name][:PILOT_SIMULATIONS] for name in model.data.scalings}
+    pooled = _observables_in(summaries, "set")
     series = _observables_in(summaries, "series")
-    copies = damaged_copies(data, space.observables, series, space.lengths)
-    damaged = {
-        kind: map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, copy)))
-        for kind, copy in copies.items()
-    }
-    condition, inputs = evaluator.condition(data)
-    compared = np.asarray(evaluator.model.network.compared(condition))
-    return Reference.fit(compared, inputs, pooled=sets, series=series, damaged=damaged)
+    return Compared(data, pooled, series, model.data.lengths)
+
+
+def detect_damage(space: DataSpace, compared: Compared) -> list[np.ndarray]:
+    """Train trees that detect damaged data; nothing of it depends on the networks."""
+    data = compared.data
+    copies = damaged_copies(data, space.observables, compared.series, compared.counts)
+    inputs = _standardised(space, data)
+    damaged = {kind: _standardised(space, copy) for kind, copy in copies.items()}
+    return grow_trees(inputs, damaged, compared.pooled, compared.series)
+
+
+def measure_reference(
+    evaluator: Evaluator, compared: Compared, trees: Sequence[np.ndarray]
+) -> Reference:
+    """Return what new observations are compared with; ``trees`` are of :func:`detect_damage`."""
+    condition, inputs = evaluator.condition(compared.data)
+    vectors = np.asarray(evaluator.model.network.compared(condition))
+    return Reference.fit(vectors, inputs, compared.pooled, compared.series, trees)
+
+
+def _standardised(space: DataSpace, data: Arrays) -> Arrays:
+    return map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, data)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,13 @@ from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior import moved
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.measuring import describe_model, measure_reference
+from bayesinn.posterior.measuring import (
+    Compared,
+    compared_rows,
+    describe_model,
+    detect_damage,
+    measure_reference,
+)
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.saved import SCHEMA, saved_model, saved_reference
 from bayesinn.posterior.typicality import Reference
@@ -40,6 +47,7 @@ class Summarised(Estimator):
         self.flow = flow
         self._evaluator: Evaluator | None = None
         self._reference: Reference | None = None
+        self._detectors: Future[list[np.ndarray]] | None = None
 
     @property
     def declares(self) -> Simulator:
@@ -109,10 +117,25 @@ class Summarised(Estimator):
     def describe_training(self, model: PosteriorModel) -> str:
         return describe_model(self.declares.name, model)
 
+    def compared_rows(self, model: PosteriorModel, rows: Arrays) -> Compared:
+        """Return those of the training rows (n, ...) that observations are compared with."""
+        return compared_rows(model, rows)
+
+    def prepare(self, model: PosteriorModel, rows: Arrays) -> None:
+        """Start to train the detectors of damage, in a thread."""
+        compared = self.compared_rows(model, rows)
+        executor = ThreadPoolExecutor(max_workers=1)
+        self._detectors = executor.submit(detect_damage, model.data, compared)
+        executor.shutdown(wait=False)
+
     def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
         """Take a trained model, and measure on rows what observations are compared with."""
         evaluator = Evaluator(model)
-        self.adopt_parts(evaluator, measure_reference(evaluator, rows))
+        compared = self.compared_rows(model, rows)
+        assert self._detectors is not None
+        detectors = self._detectors.result()
+        self._detectors = None
+        self.adopt_parts(evaluator, measure_reference(evaluator, compared, detectors))
 
     def restore(self, saved: SavedModel) -> PosteriorModel:
         return saved_model(saved, self.declares, self.summaries, self.flow)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -157,27 +156,20 @@ class Reference:
         inputs: Mapping[str, np.ndarray],
         pooled: Collection[str] = (),
         series: Collection[str] = (),
-        damaged: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+        trees: Sequence[np.ndarray] | None = None,
     ) -> Reference:
         """Measure on conditions (n, c) and inputs (n, ...), standardised, with zeros in padding.
 
         Elements of ``pooled`` inputs (n, elements, ...) are exchangeable or vary in number;
-        ``damaged`` has, for each kind of damage, a copy of the inputs.
+        ``trees`` are those of :func:`grow_trees` on the same inputs.
         """
-        half = (len(condition) + 1) // 2
-        flags = np.array([name in pooled for name in sorted(inputs)], bool)
-        ordered = np.array([name in series for name in sorted(inputs)], bool)
-        intact = _judged(inputs, flags, ordered)
-        # Without damaged copies there is nothing to learn.
-        copies = [
-            _judged(damaged[kind], flags, ordered) if damaged else intact for kind in damage.KINDS
-        ]
-        pairs = [
-            (intact[number][:half], copy[number][: half * bool(damaged)])
-            for number, copy in enumerate(copies)
-        ]
-        with ThreadPoolExecutor() as pool:
-            order, gap, scale = pool.map(damage.grow, *zip(*pairs, strict=True))
+        half = _first_half(len(condition))
+        flags = _flags(inputs, pooled)
+        ordered = _flags(inputs, series)
+        if trees is None:
+            nothing = np.zeros((0, 0))
+            trees = [damage.grow(nothing, nothing) for _ in damage.KINDS]
+        order, gap, scale = trees
         summary = _axes(condition[:half].astype(np.float64))
         empty = np.zeros((0, len(STATISTICS))), np.zeros(0)
         unfinished = cls(
@@ -258,6 +250,36 @@ class Reference:
         # statistic lack it.
         known = statistics[: self.held_out.shape[1]]
         return np.nan_to_num(np.stack(known, axis=1), nan=np.inf, posinf=np.inf)
+
+
+def grow_trees(
+    inputs: Mapping[str, np.ndarray],
+    damaged: Mapping[str, Mapping[str, np.ndarray]],
+    pooled: Collection[str] = (),
+    series: Collection[str] = (),
+) -> list[np.ndarray]:
+    """Train trees to detect each kind of damage, on the first half of inputs (n, ...).
+
+    ``damaged`` has a copy of the inputs for each kind.
+    """
+    flags = _flags(inputs, pooled)
+    ordered = _flags(inputs, series)
+    intact = _judged(inputs, flags, ordered)
+    half = _first_half(len(intact[0]))
+    trees = []
+    for number, kind in enumerate(damage.KINDS):
+        copy = _judged(damaged[kind], flags, ordered)
+        trees.append(damage.grow(intact[number][:half], copy[number][:half]))
+    return trees
+
+
+def _first_half(rows: int) -> int:
+    """Return how many rows axes and trees see; p-values come from the others."""
+    return (rows + 1) // 2
+
+
+def _flags(inputs: Mapping[str, np.ndarray], names: Collection[str]) -> np.ndarray:
+    return np.array([name in names for name in sorted(inputs)], bool)
 
 
 def _require(holds: bool, fault: str) -> None:

@@ -12,7 +12,7 @@ from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.measuring import measure_reference
+from bayesinn.posterior.measuring import compared_rows, detect_damage, measure_reference
 from bayesinn.posterior.typicality import STATISTICS, Reference, Typicality
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
@@ -43,7 +43,9 @@ class Judge:
         learner = new_model(posterior, pilot, 1)
         self.names = tuple(learner.data.scalings)
         self.sampler = Evaluator(learner)
-        self.reference = measure_reference(self.sampler, pilot)
+        compared = compared_rows(learner, pilot)
+        detectors = detect_damage(learner.data, compared)
+        self.reference = measure_reference(self.sampler, compared, detectors)
 
     def seen(self, data):
         condition, inputs = self.sampler.condition(
