@@ -31,7 +31,7 @@ COLUMNS = {
 RELATIVE = ("step", "short", "sample")
 HEADINGS = {
     "step": "Training: step over that of bayesinn (in brackets: ms)",
-    "short": "The same in fits of 200 steps, not compiled by bayesinn",
+    "short": "The same in fits of 500 steps, not compiled by bayesinn",
     "first": "First fit of a process beyond its steps, s",
     "sample": "Sampling: time over that of bayesinn (in brackets: s)",
     "accuracy": "Time to accuracy, s (missing: not reached, or not measured)",
@@ -97,10 +97,10 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         if (task, quantity) == ("step", "ms_per_step"):
             label += f", batch {size}" + ("" if settings == "equal" else ", own networks")
         elif (task, quantity) == ("first", "ms_per_step"):
-            label += f", batch {size}, in a fit of 200 steps"
+            label += f", batch {size}, in a fit of 500 steps"
             task = "short"
         elif quantity == "beyond_steps_s" and (size, settings) == (64, "equal"):
-            label += f", fit of {'2,000' if task == 'step' else '200'} steps beyond them"
+            label += f", fit of {'2,000' if task == 'step' else '500'} steps beyond them"
             task = "first"
         elif (
             task == "sample"

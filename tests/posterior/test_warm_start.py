@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.posterior.measuring import compared_rows, detect_damage
 
 tfd = tfp.distributions
 
@@ -57,6 +58,24 @@ def test_a_step_too_small_to_matter_leaves_the_posterior_as_it_was(
         steps=1, optimization=bi.Optimization(learning_rate=1e-9), seed=7, progress=False
     )
     assert np.abs(anew.log_prob(parameters, data) - trained.log_prob(parameters, data)).max() > 0.1
+
+
+def test_damage_is_detected_in_the_scalings_that_were_started_from(
+    trained: bi.AmortizedPosterior,
+) -> None:
+    simulator = measurement(1.0)
+    rows = simulator.sample(600, seed=7)
+    held_out = simulator.sample(100, seed=8)
+    again = untrained(simulator).fit(
+        rows, validation=held_out, start_from=trained, steps=1, progress=False
+    )
+    compared = compared_rows(again.model, rows)
+    expected = detect_damage(again.model.data, compared)
+    reference = again.reference
+    grown = (reference.order_trees, reference.gap_trees, reference.scale_trees)
+    assert grown[2].size
+    for trees, others in zip(grown, expected, strict=True):
+        np.testing.assert_array_equal(trees, others)
 
 
 def test_a_few_steps_adapt_to_another_prior(trained: bi.AmortizedPosterior) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.simulators.linear import entropy
+from bayesinn.simulators.linear import entropy, linear
 from bayesinn.training.step import TrainingModel
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import small_flow
@@ -146,3 +146,22 @@ def test_numpy_numbers_are_numbers(tmp_path) -> None:
     )  # fmt: skip
     posterior.save(tmp_path / "posterior")
     assert bi.load(tmp_path / "posterior").training["settings"]["steps"] == 10
+
+
+@pytest.mark.parametrize("data", [None, linear.sample(100, seed=1)], ids=["online", "stored"])
+def test_the_end_of_training_waits_for_no_thread_that_tunes_buffers(
+    monkeypatch: pytest.MonkeyPatch, data
+) -> None:
+    # Such a thread sleeps for up to a minute, and sometimes could not be woken.
+    datasets = []
+    original = TrainingModel.fit
+
+    def fit_and_note(model, elements, **options):
+        datasets.extend([elements, options["validation_data"]])
+        return original(model, elements, **options)
+
+    monkeypatch.setattr(TrainingModel, "fit", fit_and_note)
+    fit(data=data)
+    given = [dataset for dataset in datasets if dataset is not None]
+    assert len(given) == (1 if data is None else 2)
+    assert not any(dataset.options().autotune.enabled for dataset in given)
