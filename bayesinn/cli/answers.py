@@ -16,8 +16,10 @@ import xarray
 
 from bayesinn.diagnosis.posterior_table import row_per_observation, write_posterior
 from bayesinn.posterior.draws import FLAG_LEVEL
+from bayesinn.posterior.inference_data import mask_padding
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.unusual import explain_unusual
+from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Rows of a table that a terminal shows.
 _MOST_ROWS = 40
@@ -142,21 +144,15 @@ def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
     }
 
 
-def same_data(seen: Mapping[str, np.ndarray], given: Mapping[str, np.ndarray]) -> bool:
-    """Tell whether observables and context are those of n observations (n, ...).
+def same_data(simulator: Simulator, seen: Mapping[str, np.ndarray], given: Arrays) -> bool:
+    """Tell whether saved observables and context are those of n checked observations (n, ...).
 
-    Those that were ``seen`` are (...) or (n, ...). Their padding may be NaN, which equals anything.
-
-    >>> same_data({"strain": np.array(1e-21)}, {"strain": np.array([3e-21])})
-    False
+    Those that were ``seen`` are (...) or (n, ...), NaN where there is padding or no value.
     """
-    pairs = [
-        (value, given[name] if value.ndim == given[name].ndim else given[name][0])
-        for name, value in seen.items()
-    ]
-    return all(
-        first.shape == second.shape
-        # Relative alone: data may be of any unit, and all be tiny.
-        and np.allclose(first, np.where(np.isnan(first), np.nan, second), atol=0.0, equal_nan=True)
-        for first, second in pairs
-    )
+    known = {**given, **mask_padding(simulator, given, given)}
+    for name, value in seen.items():
+        other = known[name] if value.ndim == known[name].ndim else known[name][0]
+        # To the last bit: data may differ by little, and be of any unit.
+        if not np.array_equal(value, other.astype(value.dtype), equal_nan=True):
+            return False
+    return True

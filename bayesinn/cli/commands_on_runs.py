@@ -24,10 +24,10 @@ Comparison = Annotated[
     typer.Option("--output", help="HTML file, or folder of figures.", show_default=False),
 ]
 ComparedSimulations = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--simulations",
-        help="Simulated data sets to compare densities on.",
+        help="Simulated data sets to compare densities on, by default 2,000.",
         parser=cl.whole_number(2),
         metavar="N",
     ),
@@ -84,13 +84,17 @@ def compare(
     output: Comparison = None,
     simulator: Sources = [],  # noqa: B006
     trust: cl.Trust = False,
-    simulations: ComparedSimulations = 2_000,
+    simulations: ComparedSimulations = None,
     seed: cl.Seed = 4,
 ) -> None:
     """Compare runs: training, verdicts, held-out nats, posteriors of one observation.
 
     They may differ in prior, networks, seed; observables are the same.
     """
+    if data is None and context:
+        raise typer.BadParameter("--context needs data: --data FILE")
+    if held_out is not None and simulations is not None:
+        raise typer.BadParameter("--simulations and --held-out exclude each other")
     for each in run:
         look_at(each.expanduser())  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in simulator]
@@ -106,7 +110,7 @@ def compare(
             output,
             simulators,
             trust,
-            simulations=simulations,
+            simulations=simulations or 2_000,
             seed=seed,
         )
     )

@@ -18,7 +18,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.around import check_one
 from bayesinn.diagnosis.gather import held_out_rows, simulate
 from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
-from bayesinn.diagnosis.report import Figure, Section, render
+from bayesinn.diagnosis.report import Figure, Section, render, save_all
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.simulations import Simulations
@@ -63,12 +63,12 @@ class RunComparison:
         return found
 
     def plot(self, folder: str | Path) -> list[Path]:
-        """Write the figures as PNG into a folder, and return their paths."""
-        paths = []
-        for name, figure in self.figures().items():
-            paths.append(Path(folder) / f"{name}.png")
-            plots.save(figure, paths[-1])
-        return paths
+        """Write the figures as PNG into a folder, and return their paths.
+
+        Pictures of an earlier call are replaced; a file of somebody else is refused.
+        """
+        figures = ((name, Figure(figure, name)) for name, figure in self.figures().items())
+        return save_all(figures, folder)
 
     def to_html(self, path: str | Path) -> Path:
         """Write tables and figures as one HTML file; return its path."""

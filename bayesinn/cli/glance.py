@@ -62,6 +62,9 @@ def look_at(folder: Path) -> RunGlance:
     history = manifest.get("history", {})
     written = datetime.datetime.fromtimestamp((saved / "manifest.json").stat().st_mtime)
     verdict = folder / "verdict.csv"
+    weights = saved / "weights.h5"
+    # That of a posterior which was there before is none of this one.
+    judged = verdict.is_file() and verdict.stat().st_mtime >= weights.stat().st_mtime
     return RunGlance(
         folder,
         saved,
@@ -71,7 +74,7 @@ def look_at(folder: Path) -> RunGlance:
         int(settings.get("passes", 0)),
         int(settings.get("seed", 0)),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
-        _grade(verdict) if verdict.is_file() else "",
+        _grade(verdict) if judged else "",
         (folder / "posterior.nc").is_file(),
         f"{written:%Y-%m-%d %H:%M}",
     )

@@ -80,6 +80,13 @@ def open_posterior(
     from bayesinn.estimators.loading import load
 
     posterior = load(saved, simulator, trust)
+    if posterior.simulator is None:
+        raise InputError(
+            f"Folder {str(run)!r}",
+            expected="a trained posterior",
+            got=repr(posterior),
+            do="use it in Python: bi.load(folder, simulator=[...])",
+        )
     return open_run(output or (None if saved == run else run), posterior.simulator), posterior
 
 

@@ -118,7 +118,7 @@ class Run:
             with contextlib.suppress(OSError, ValueError, KeyError), open_answer(file) as tree:
                 known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
                 same = known.keys() <= observations.arrays.keys() and same_data(
-                    known, observations.arrays
+                    simulator, known, observations.arrays
                 )
                 if same and (own or tree.attrs["posterior"] == posterior):
                     return observations
@@ -338,7 +338,7 @@ class Run:
             draws, exact = (arrays_of(tree, name) for name in ("posterior", "exact_posterior"))
             own = tree.attrs.get("posterior") == posterior.fingerprint
         observations = check_observations(posterior.simulator, given)
-        if observations.batched or not same_data(seen, observations.arrays):
+        if observations.batched or not same_data(posterior.simulator, seen, observations.arrays):
             return None, None
         return (draws if own else None), exact or None
 

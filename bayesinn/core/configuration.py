@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.manifest import reraise_as
@@ -142,6 +143,8 @@ def describe(value: Any) -> Plain:
         return {"class": public_name(type(value)), "arguments": describe(fields)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, np.generic | np.ndarray):
+        return describe(value.tolist())
     if isinstance(value, list | tuple):
         return [describe(item) for item in value]
     if isinstance(value, dict):

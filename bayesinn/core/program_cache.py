@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -34,6 +35,15 @@ def keep_programs() -> None:
     """
     if _tensorflow_has_started():
         return
+    try:
+        _name_folder()
+    except (OSError, RuntimeError):
+        # A home that is unknown, or may not be read: programs are compiled anew.
+        return
+
+
+def _name_folder() -> None:
+    """Tell XLA the folder, if it has one."""
     # Without those of a parent process, which may use another number of threads.
     flags = _OWN.sub("", os.environ.get(_FLAGS, ""))
     folder = _folder()
@@ -106,14 +116,14 @@ def _remove_oldest(root: Path) -> None:
     """Remove the programs that were written first until the others take few enough bytes."""
     files = []
     for path in root.glob("*/*.pb"):
-        try:
+        # Other processes remove files, too, and other users have theirs.
+        with contextlib.suppress(OSError):
             found = path.stat()
-        except FileNotFoundError:
-            continue
-        files.append((found.st_mtime, found.st_size, path))
+            files.append((found.st_mtime, found.st_size, path))
     left = sum(size for _, size, _ in files)
     for _, size, path in sorted(files):
         if left <= _MOST_BYTES:
             break
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
         left -= size

@@ -103,7 +103,9 @@ def observe(
         first = map_tensors(lambda value: value[0], predicted)
         finite = simulated(first, seen, simulator.on_nonfinite)
         if finite is None:
-            raise MissingEvidence
+            raise MissingEvidence(
+                "data simulated from the posterior are not finite where the observation is"
+            )
         return finite
 
     return Observation(

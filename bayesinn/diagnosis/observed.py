@@ -16,6 +16,7 @@ from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.posterior.typicality import Typicality
 
 _MOST_DRAWS = 4_000
+_MOST_IMAGES = 7
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
 
@@ -111,11 +112,30 @@ def predictive_figures(
     if predicted is None:
         return figures
     for name, seen in observed.items():
+        if seen.ndim > 2:
+            figures |= _image_figures(name, predicted[name], seen)
+            continue
         options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
         figures[f"predictive_{name}"] = plots.posterior_predictive(
             predicted[name][:_MOST_DRAWS], seen, **options
         )
     return figures
+
+
+def _image_figures(
+    name: str, predicted: np.ndarray, observed: np.ndarray
+) -> dict[str, plots.Canvas]:
+    """Draw an observed image beside simulated ones; nothing for more axes or other channels."""
+    if observed.ndim != 3 or observed.shape[2] not in (1, 3):
+        return {}
+    images = np.concatenate([observed[None], predicted[:_MOST_IMAGES]])
+    low, high = np.nanmin(images), np.nanmax(images)
+    if not low < high:
+        high = low + 1.0
+    titles = ["observed", *["simulated"] * (len(images) - 1)]
+    limits = (float(low), float(high))
+    grid = plots.image_grid(np.nan_to_num(images)[None], columns=titles, limits=limits)
+    return {f"predictive_{name}": grid}
 
 
 def logarithmic(observed: np.ndarray) -> bool:

@@ -199,23 +199,30 @@ class Estimator(Registered, ABC):
             "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", example
         )
         check_flag("Argument 'progress'", progress)
-        if start_from is not None:
-            self.check_start(start_from)
-        plan = plan_fit(
-            self,
-            data,
-            Length(steps, epochs, batch_size),
-            seed=seed,
-            start=start_from,
-            validation=validation,
-            optimization=optimization,
-            checkpoint=Checkpoint.from_argument(checkpoint),
-        )
-        with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
-            rows = plan.first_rows(self.simulator)
-            model = new_model(self, rows, plan.settings.seed)
-            result = run_training(plan, self, model, rows, progress)
-            self.adopt(model, rows, plan.settings.seed)
+        before = dict(vars(self))
+        try:
+            if start_from is not None:
+                self.check_start(start_from)
+            plan = plan_fit(
+                self,
+                data,
+                Length(steps, epochs, batch_size),
+                seed=seed,
+                start=start_from,
+                validation=validation,
+                optimization=optimization,
+                checkpoint=Checkpoint.from_argument(checkpoint),
+            )
+            with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
+                rows = plan.first_rows(self.simulator)
+                model = new_model(self, rows, plan.settings.seed)
+                result = run_training(plan, self, model, rows, progress)
+                self.adopt(model, rows, plan.settings.seed)
+        except BaseException:
+            # What was trained before stays, with all that was chosen for it.
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         self._rows = {
             name: {"shape": list(value.shape[1:]), "dtype": str(value.dtype)}
             for name, value in rows.items()
@@ -236,6 +243,21 @@ class Estimator(Registered, ABC):
         check_type(subject, other, type(self), expected, do)
         if not other.trained or other.network_configuration() != self.network_configuration():
             raise InputError(subject, expected=expected, got=f"{other!r}", do=do)
+        theirs = other.declared_shapes()
+        for kind, names in self.declared_shapes().items():
+            # Their order is that of the network's inputs and outputs.
+            if list(names.items()) != list(theirs[kind].items()):
+                raise InputError(
+                    subject,
+                    expected=f"an estimator with the same {kind}, in this order: {names}",
+                    got=f"{theirs[kind]}",
+                    do="start from one of the same parameters and data, or from new weights",
+                )
+
+    def declared_shapes(self) -> dict[str, Mapping[str, Any]]:
+        """Return shapes of parameters, observables and context by name, as a simulator has them."""
+        simulator = self.simulator
+        return {} if simulator is None else {**simulator.shapes, "lengths": simulator.lengths}
 
     def adapt(self, rows: int | None) -> None:
         """Choose what depends on the number of stored simulations (None: they are always new)."""

@@ -188,7 +188,6 @@ def run_training(
     data = plan.data
     if plan.start is not None:
         model.copy_weights(plan.start.model)
-    estimator.prepare(model, rows)
     for part in (data.pilot, data.held_out):
         if part is not None:
             estimator.check_rows(model, part)
@@ -211,6 +210,7 @@ def run_training(
     )
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
+    estimator.prepare(model, rows)
     if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
         if settings.passes or data.rows is not None:
             # As in the run that has ended: the state holds the weights that were trained.

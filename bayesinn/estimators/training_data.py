@@ -145,13 +145,14 @@ class InMemory(TrainingData):
         self, simulator: Simulator | None, arrays: Arrays, validation: Validation, seed: int
     ) -> None:
         super().__init__(Recommended() if simulator is None else simulator.recommended)
-        self._arrays = arrays
+        rows = len(next(iter(arrays.values())))
+        share = 0.0 if isinstance(validation, Mapping) else check_share(validation, rows)
+        # In random order: scalings are measured on the first rows.
+        kept, apart = split(rows, share, seed)
+        self._arrays = take(arrays, kept)
         if isinstance(validation, Mapping):
             self.held_out = _checked(simulator, validation, "Validation data", arrays)
         else:
-            rows = len(next(iter(arrays.values())))
-            kept, apart = split(rows, check_share(validation, rows), seed)
-            self._arrays = take(arrays, kept)
             self.held_out = take(arrays, apart) if len(apart) else None
         self.pilot = self._arrays
         self.rows = len(next(iter(self._arrays.values())))

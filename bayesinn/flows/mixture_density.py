@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core import seeds
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents.gaussian_mixture import floored
+from bayesinn.flows.latents.gaussian_mixture import NARROWEST_LOG_SCALE, floored
 from bayesinn.flows.latents.latent import Normal, Seed, check_seed
 
 
@@ -121,6 +121,6 @@ class MixtureDensity(Flow):
         logits, means, triangles = tf.split(outputs, self.parts, axis=-1)
         roots = tfp.math.fill_triangular(triangles)
         # Scales have a floor: without it, the likelihood of a repeated point would have no bound.
-        diagonal = tf.exp(-floored(tf.linalg.diag_part(roots)))
+        diagonal = tf.exp(-floored(tf.linalg.diag_part(roots), NARROWEST_LOG_SCALE))
         log_weights = tf.nn.log_softmax(logits[..., 0])
         return log_weights, means + self.places, tf.linalg.set_diag(roots, diagonal)

@@ -16,6 +16,8 @@ from bayesinn.spaces.parameters import ParameterSpace
 
 #: Entry of the condition: the summary of the person whose parameters are in the event.
 PERSON = "person"
+#: Entry of a condition that says how far apart the persons are; no flow reads it.
+EXTREMES = "extremes"
 
 
 class TwoStages(Flow):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core.errors import InputError
-from bayesinn.hierarchical.flow import PERSON, TwoStages
+from bayesinn.hierarchical.flow import EXTREMES, PERSON, TwoStages
 from bayesinn.hierarchical.space import flatten, unflatten
 from bayesinn.posterior.network import PosteriorNetwork, Tensors
 from bayesinn.summaries import Summary
@@ -48,10 +49,17 @@ class SetNetwork(PosteriorNetwork):
     def condition_of(
         self, persons: tf.Tensor, inputs: Tensors, masks: Tensors, training: bool = False
     ) -> dict[str, tf.Tensor]:
-        """Return what the flow reads: the summary of the set, and the first person's."""
+        """Return the summary of the set and the first person's, which the flow reads.
+
+        Beside these are the smallest and largest of each number in the persons' summaries.
+        """
         features = self.population(persons, masks[self.count], training)
         joined = tf.concat([features, inputs[self.count]], axis=-1)
-        return {FEATURES: joined, PERSON: persons[:, 0]}
+        present = masks[self.count][:, :, None]
+        largest = tf.reduce_max(tf.where(present, persons, -np.inf), axis=1)
+        smallest = tf.reduce_min(tf.where(present, persons, np.inf), axis=1)
+        extremes = tf.concat([smallest, largest], axis=-1)
+        return {FEATURES: joined, PERSON: persons[:, 0], EXTREMES: extremes}
 
     def condition(
         self,
@@ -64,7 +72,8 @@ class SetNetwork(PosteriorNetwork):
         return self.condition_of(persons, inputs, masks, training)
 
     def compared(self, condition: Condition) -> tf.Tensor:
-        return tf.concat([condition[PERSON], condition[FEATURES]], axis=-1)
+        # Whatever the order of persons, so that any of them may be unusual.
+        return tf.concat([condition[EXTREMES], condition[FEATURES]], axis=-1)
 
     def precompute(self, inputs: Tensors) -> dict[str, dict[str, tf.Tensor]]:
         return {}

@@ -83,13 +83,21 @@ class RatioFlow(Flow):
         repeated = tf.tile(condition, (self.classes + 1, 1))
         scores = tf.reshape(self.log_ratio(shifted, repeated), (self.classes + 1, -1))
         scores += np.float32(np.log(self.odds))
-        none = tf.fill((1, tf.shape(x)[0]), np.float32(np.log(self.classes)))
+        # A small batch of validation has fewer other parameters than there are classes.
+        others = tf.minimum(self.classes, tf.shape(x)[0] - 1)
+        numbers = tf.range(self.classes + 1)[:, None]
 
-        def evidence(chosen: tf.Tensor) -> tf.Tensor:
-            return tf.reduce_logsumexp(tf.concat([none, chosen], axis=0), axis=0)
+        def evidence(chosen: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            none = tf.math.log(tf.cast(tf.maximum(count, 1), tf.float32))
+            terms = tf.concat([tf.fill((1, tf.shape(x)[0]), none), chosen], axis=0)
+            return none, tf.reduce_logsumexp(terms, axis=0)
 
         # Its own parameters are among the first classes, and not among the last.
-        found = scores[0] - evidence(scores[:-1])
-        refused = none[0] - evidence(scores[1:])
+        count = tf.minimum(self.classes, tf.shape(x)[0])
+        known = tf.where(numbers[:-1] < count, scores[:-1], -np.inf)
+        found = scores[0] - evidence(known, count)[1]
+        unknown = tf.where(numbers[1:] <= others, scores[1:], -np.inf)
+        none, total = evidence(unknown, others)
+        refused = none - total
         share = 1.0 / (1.0 + self.odds)
         return -(1.0 - share) * found - share * refused

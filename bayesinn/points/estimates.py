@@ -16,7 +16,7 @@ from scipy.special import ndtri
 from bayesinn.core.configuration import Recipe
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.flows.latents.gaussian_mixture import floored
+from bayesinn.flows.latents.gaussian_mixture import NARROWEST_LOG_SCALE, floored
 from bayesinn.points.vector import ParameterVector
 from bayesinn.simulation.simulator import Arrays
 
@@ -135,7 +135,8 @@ class Moments(Estimate):
         root = tfp.math.fill_triangular(triangle)
         # Scales have a floor: without noise in the data, the score would have no bound. They have a
         # ceiling: precisions of observations far from the simulations would be zero.
-        log_scales = tf.minimum(floored(tf.linalg.diag_part(root)), _LARGEST_LOG_SCALE)
+        log_scales = floored(tf.linalg.diag_part(root), NARROWEST_LOG_SCALE)
+        log_scales = tf.minimum(log_scales, _LARGEST_LOG_SCALE)
         diagonal = tf.exp(-log_scales)
         return mean, tf.linalg.set_diag(root, diagonal)
 

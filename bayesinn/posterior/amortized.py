@@ -120,8 +120,7 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         ours, theirs = (
             {
                 **part.network_configuration(),
-                **part.simulator.shapes,
-                "lengths": part.simulator.lengths,
+                **part.declared_shapes(),
                 "networks": {"count": part.networks},
             }
             for part in (self, other)

@@ -67,7 +67,14 @@ class Evaluator:
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:
         """Draw (n, draws, *event) for n conditions; a pure function of the seed (2,)."""
-        rows = max(1, self._rows_per_call(_ROWS_PER_CALL) // draws)
+        most = self._rows_per_call(_ROWS_PER_CALL)
+        if draws > most:
+            parts = [
+                self.sample(condition, min(most, draws - start), seeds.fold_in(seed, start))
+                for start in range(0, draws, most)
+            ]
+            return map_tensors(lambda *values: np.concatenate(values, axis=1), *parts)
+        rows = max(1, most // draws)
         return in_parts(
             lambda part, number: self._sample(part, draws, seeds.fold_in(seed, number)),
             condition,
@@ -84,10 +91,13 @@ class Evaluator:
             return np.logaddexp.reduce(np.stack(terms) + log_weights[:, None, None], axis=0)
 
         draws = next(iter(parameters.values())).shape[1]
-        most = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
-        return in_parts(
-            density, (dict(parameters), condition), max(1, self._rows_per_call(most) // draws)
-        )
+        limit = _ROWS_PER_COSTLY_CALL if self.density == "costly" else _ROWS_PER_CALL
+        most = self._rows_per_call(limit)
+        parts = []
+        for start in range(0, max(draws, 1), most):
+            block = {name: value[:, start : start + most] for name, value in parameters.items()}
+            parts.append(in_parts(density, (block, condition), max(1, most // max(draws, 1))))
+        return np.concatenate(parts, axis=1)
 
     @full_precision()
     def encode(

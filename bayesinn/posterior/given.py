@@ -14,6 +14,7 @@ from bayesinn.flows import Flow
 from bayesinn.posterior.disagreement import share_between
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.posterior.inference_data import mask_padding
 from bayesinn.posterior.mode import Summits
 from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -51,7 +52,9 @@ class Given:
     @property
     def features(self) -> np.ndarray:
         """Numbers (n, f) that tell the data sets apart: summaries, or all of the data."""
-        rows = [np.nan_to_num(value.reshape(len(value), -1)) for value in self._data.values()]
+        # Padding may hold anything.
+        known = mask_padding(self._simulator, self._data, self._data)
+        rows = [np.nan_to_num(value.reshape(len(value), -1)) for value in known.values()]
         return np.concatenate(rows, axis=1)
 
     @property

@@ -95,7 +95,7 @@ class Posterior(Protocol):
         Parameters
         ----------
         data : as for :meth:`sample`
-        draws : int, number of draws among which starting points are chosen
+        draws : int, 2 or more, among which starting points are chosen
         seed : int
 
         Returns
@@ -118,7 +118,7 @@ class Posterior(Protocol):
         >>> posterior.map({"y": 1.5})["x1"].shape
         ()
         """
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_integer("Argument 'draws'", draws, 2, do="pass draws=1000")
         observations = check_observations(self.simulator, data)
         given = self.given(observations)
         if (known := given.summits) is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import numpy as np
 
 from bayesinn.bijections.condition import FEATURES, Condition
+from bayesinn.core.background import Background
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import SavedModel
 from bayesinn.estimators.estimator import Estimator
@@ -47,12 +47,15 @@ class Summarised(Estimator):
         self.flow = flow
         self._evaluator: Evaluator | None = None
         self._reference: Reference | None = None
-        self._detectors: Future[list[np.ndarray]] | None = None
+        self._detectors: Background[list[np.ndarray]] | None = None
 
     @property
     def declares(self) -> Simulator:
         """The simulator that declares the data."""
         return require_simulator(self.simulator)
+
+    def declared_shapes(self) -> dict[str, Mapping[str, Any]]:
+        return {**self.declares.shapes, "lengths": self.declares.lengths}
 
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
         """Return the flow's input by observation: summaries, then context, (n_obs, c) or (c,)."""
@@ -124,9 +127,7 @@ class Summarised(Estimator):
     def prepare(self, model: PosteriorModel, rows: Arrays) -> None:
         """Start to train the detectors of damage, in a thread."""
         compared = self.compared_rows(model, rows)
-        executor = ThreadPoolExecutor(max_workers=1)
-        self._detectors = executor.submit(detect_damage, model.data, compared)
-        executor.shutdown(wait=False)
+        self._detectors = Background(detect_damage, model.data, compared)
 
     def adopt(self, model: PosteriorModel, rows: Arrays, seed: int) -> None:
         """Take a trained model, and measure on rows what observations are compared with."""

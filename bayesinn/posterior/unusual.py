@@ -55,7 +55,13 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     """Say which factor would make a checked observation (...) typical that is not."""
     every = list(posterior.simulator.observable_shapes)
     sets = [[name] for name in every] + [every] * (len(every) > 1)
-    tried = [(names, factor) for each in FACTORS for names in sets for factor in (1.0 / each, each)]
+    tried = [
+        (names, factor)
+        for each in FACTORS
+        for names in sets
+        for factor in (1.0 / each, each)
+        if all(_fits(one[name] * factor) for name in names)
+    ]
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])
         for name, value in one.items()
@@ -76,3 +82,8 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
         f"{what} {change} would be typical (p = {p_values[first]:.2g}): look at "
         f"{'its unit' if len(names) == 1 else 'their units'}{told}"
     )
+
+
+def _fits(values: np.ndarray) -> bool:
+    """Return whether values, or NaN for missing ones, are finite in single precision."""
+    return not np.nanmax(np.abs(values), initial=0.0) > np.finfo(np.float32).max

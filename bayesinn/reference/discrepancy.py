@@ -72,7 +72,7 @@ class Discrepancy:
         checked = check_one_observation(simulator, data)
         self.observation = checked.arrays
         self._context = {name: checked.arrays[name] for name in simulator.context_names}
-        self._summaries = flattened if summaries is None else summaries
+        self._summaries = summaries or side_by_side(simulator)
         self.observed = self._summarised(self.observation, 1)[0]
         target = Target(self.space, _no_likelihood)
         # Of any number of rows, traced once.
@@ -133,6 +133,17 @@ class Discrepancy:
         """Return parameters (count, *event) of the pilot's nearest simulations."""
         return take(self.parameters, np.argsort(self.distances)[:count])
 
+    def check_finite(self, distances: np.ndarray, simulations: int) -> None:
+        """Refuse to keep simulations that failed, whose distances are infinite."""
+        finite = int(np.isfinite(distances).sum())
+        if finite < len(distances):
+            raise InputError(
+                f"Simulations of {self.simulator.name!r}",
+                expected=f"{len(distances)} finite ones of {simulations} prior draws",
+                got=f"{finite}",
+                do="narrow the prior, ask for fewer draws, or correct the simulator",
+            )
+
     def _summarised(self, data: Arrays, count: int) -> np.ndarray:
         found = np.asarray(self._summaries(data), np.float64)
         if found.ndim != 2 or len(found) != count:
@@ -171,9 +182,14 @@ class Discrepancy:
             )
 
 
-def flattened(data: Arrays) -> np.ndarray:
-    """Return all numbers of each data set (n, ...) side by side, (n, k)."""
-    return np.concatenate([value.reshape(len(value), -1) for value in data.values()], axis=1)
+def side_by_side(simulator: Simulator) -> Summaries:
+    """Return a function that puts all observables (n, ...) side by side, (n, k)."""
+    names = tuple(simulator.observable_shapes)
+
+    def flatten(data: Arrays) -> np.ndarray:
+        return np.concatenate([data[name].reshape(len(data[name]), -1) for name in names], axis=1)
+
+    return flatten
 
 
 def _scales(summaries: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ Points = Callable[[Arrays], np.ndarray]
 
 # Distance of the quartiles of a normal distribution, in standard deviations.
 _QUARTILES_APART = 1.349
+# Of a kernel, in standard deviations of the observed points.
+_NARROWEST = 1e-3
 
 
 def kde_mcmc(
@@ -64,7 +66,7 @@ def kde_mcmc(
     np.True_
     """
     check_integer("Argument 'replicates'", replicates)
-    chosen = points or _steps
+    chosen = points or functools.partial(_steps, tuple(simulator.observable_shapes))
     discrepancy = Discrepancy(
         simulator, data, lambda given: _moments(chosen, given), seed, continuous=True
     )
@@ -80,9 +82,10 @@ def kde_mcmc(
     return Metropolis(discrepancy, estimate, replicates).run(chains, steps, seed)
 
 
-def _steps(data: Arrays) -> np.ndarray:
+def _steps(names: tuple[str, ...], data: Arrays) -> np.ndarray:
     """Return the steps of all observables side by side; a single number is one step."""
-    parts = [value[:, None] if value.ndim == 1 else value for value in data.values()]
+    values = [data[name] for name in names]
+    parts = [value[:, None] if value.ndim == 1 else value for value in values]
     parts = [value.reshape(*value.shape[:2], -1) for value in parts]
     lengths = {part.shape[1] for part in parts}
     if len(lengths) > 1:
@@ -121,14 +124,23 @@ def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
     dimension = made.shape[2]
     made = made.reshape(len(first), -1, dimension)
     count = made.shape[1]
+    real = np.asarray(points(observed), np.float64)
+    deviation = made.std(axis=1)
     quartiles = np.quantile(made, [0.25, 0.75], axis=1)
-    # Standard deviations of heavy tails tell little about the bulk.
-    spread = np.minimum(made.std(axis=1), (quartiles[1] - quartiles[0]) / _QUARTILES_APART)
+    bulk = (quartiles[1] - quartiles[0]) / _QUARTILES_APART
+    # Standard deviations of heavy tails tell little about the bulk; quartiles can be equal.
+    spread = np.where(bulk > 0.0, np.minimum(deviation, bulk), deviation)
+    if np.all(real == np.round(real)):
+        # Kernels of one width, whatever the parameters: else, a density of whole numbers would grow
+        # as they scatter less.
+        spread = np.broadcast_to(real.std(axis=1), spread.shape)
     width = spread * (4.0 / ((dimension + 2.0) * count)) ** (1.0 / (dimension + 4.0))
-    width = np.maximum(width, 1e-12)[:, None]
+    # The same for all parameters: kernels of equal points would have an endless density.
+    narrowest = np.maximum(_NARROWEST * real.std(axis=1), 1e-12)
+    width = np.maximum(width, narrowest)[:, None]
     centre = np.median(made, axis=1, keepdims=True)
     # Single precision is enough for distances in kernel widths, and twice as fast.
-    seen = ((np.asarray(points(observed), np.float64) - centre) / width).astype(np.float32)
+    seen = ((real - centre) / width).astype(np.float32)
     made = ((made - centre) / width).astype(np.float32)
     squares = np.zeros((len(first), seen.shape[1], count), np.float32)
     for axis in range(dimension):

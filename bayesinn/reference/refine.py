@@ -32,6 +32,11 @@ _MOST_ROUNDS = 32
 # With fewer draws, no Pareto distribution can be fitted to a tail.
 _LEAST_PROPOSALS = 100
 _TRIAL_DRAWS = 64
+_NEEDS = {
+    "importance": "an amortized posterior with an exact density",
+    "nuts": "continuous parameters and a likelihood of TensorFlow operations",
+    "smc": "continuous parameters",
+}
 
 
 def refine(
@@ -53,7 +58,8 @@ def refine(
     - "importance": amortized draws are weighted by prior, likelihood and their own density, and the
       weights smoothed (Pareto-smoothed importance sampling). k-hat tells whether they can be
       trusted. If they can, but are worth fewer than two draws for each that is asked for, more are
-      drawn.
+      drawn. Flow matching and diffusion are left out: they draw by another solver than the one of
+      their density.
     - "nuts": else, chains of NUTS start at amortized draws.
     - "smc": if the chains disagree, two runs of :func:`bayesinn.reference.tempered_smc`.
 
@@ -135,7 +141,7 @@ def refine(
     observations = check_observations(simulator, data)
     function = likelihood_of(simulator, log_likelihood)
     density = _exact_density(simulator, function)
-    chosen = check_methods(density, methods)
+    chosen = check_methods(density, posterior.density, methods)
     given = posterior.given(observations)
     started = time.monotonic()
     amortized = given.sample(size, seed, "refine")
@@ -192,15 +198,30 @@ def refine(
     return tree
 
 
-def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple[str, ...]:
-    """Return the methods to try, by default all possible ones; refuse impossible ones."""
+def check_methods(
+    density: ExactDensity, amortized: str, methods: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Return the methods to try, by default all possible ones; refuse impossible ones.
+
+    ``amortized`` is the kind of density of the amortized posterior.
+    """
     name = density.simulator.name
     obstacles = {"importance": "", "nuts": "", "smc": ""}
+    if amortized != "exact":
+        # Weights would turn draws of one solver into draws of another.
+        obstacles["importance"] = "a flow whose draws and densities are solved apart"
     if not density.in_graph:
         obstacles["nuts"] = "a likelihood that is a function of arrays, without gradients"
     if density.space.discrete:
         integers = f"parameters that are integers: {list(density.space.discrete)}"
         obstacles.update(nuts=integers, smc=integers)
+    if all(obstacles.values()):
+        raise InputError(
+            f"Refining a posterior of {name!r}",
+            expected="a flow with an exact density, or continuous parameters",
+            got=f"{obstacles['importance']}, and {obstacles['smc']}",
+            do="train the default flow",
+        )
     if methods is None:
         return tuple(method for method in METHODS if not obstacles[method])
     chosen = (methods,) if isinstance(methods, str) else tuple(methods)
@@ -215,8 +236,7 @@ def check_methods(density: ExactDensity, methods: Sequence[str] | None) -> tuple
         if obstacles[method]:
             raise InputError(
                 f"Method {method!r} for {name!r}",
-                expected="continuous parameters"
-                + " and a likelihood of TensorFlow operations" * (method == "nuts"),
+                expected=_NEEDS[method],
                 got=obstacles[method],
                 do="leave methods out, to try what is possible",
             )

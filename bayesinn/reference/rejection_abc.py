@@ -69,6 +69,7 @@ def rejection_abc(
         }
         distances = both[rows]
         number += 1
+    discrepancy.check_finite(distances, discrepancy.simulations)
     order = seeds.generator(seed, "rejection abc").permutation(len(distances))
     return SimulatedPosterior(
         take(kept, order),

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.reference.discrepancy import Discrepancy, Summaries, flattened
+from bayesinn.reference.discrepancy import Discrepancy, Summaries, side_by_side
 from bayesinn.reference.metropolis import Metropolis
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -65,7 +65,7 @@ def synthetic_likelihood(
             got=f"{replicates}",
             do="raise it, or pass summaries=function that returns fewer numbers",
         )
-    estimate = functools.partial(_estimate, summaries or flattened)
+    estimate = functools.partial(_estimate, summaries or side_by_side(simulator))
     return Metropolis(discrepancy, estimate, replicates).run(chains, steps, seed)
 
 

@@ -47,6 +47,7 @@ def numbers(
 
     Masked values and None are refused, too, or become NaN if values may be ``missing``.
     """
+    value = _with_masks(value)
     if missing:
         value = _with_nan(value)
     try:
@@ -71,6 +72,22 @@ def numbers(
         if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8")
         else array.astype(np.float64)
     )
+
+
+def _with_masks(value: Any) -> Any:
+    """Return lists of masked arrays as one masked array; anything else as it is.
+
+    NumPy would join their data, and forget the masks.
+    """
+    if not isinstance(value, list | tuple):
+        return value
+    if not any(isinstance(item, list | tuple | np.ma.MaskedArray) for item in value):
+        return value
+    items = [_with_masks(item) for item in value]
+    if any(np.ma.isMaskedArray(item) for item in items):
+        with contextlib.suppress(ValueError):  # ragged, explained where it is checked
+            return np.ma.stack(items)
+    return value
 
 
 def _with_nan(value: Any) -> Any:

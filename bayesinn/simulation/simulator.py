@@ -189,15 +189,25 @@ class Simulator:
         rows are NaN, or infinite if NaN means a missing value.
         """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
-        arrays = self.prior.cast(checks.check_arrays(self.prior, parameters))
+        checked = checks.check_inputs(self, parameters, context)
+        arrays = self.prior.cast({name: checked[name] for name in self.prior.names})
         given: Arrays = {}
         if self.context is not None:
-            given = self.context.cast(checks.check_arrays(self.context, context or {}))
+            given = self.context.cast({name: checked[name] for name in self.context.names})
         policy = self.engine.policy
         entropy = seeds.entropy(seed, "predictive")
         outcome = self.engine.simulate(arrays, given, entropy, progress)
         if not policy.redraws:
             policy.raise_failure(outcome.failed)
+        if len(outcome.failed) == outcome.rows:
+            return {
+                name: np.full(
+                    (outcome.rows, *shape),
+                    policy.mark,
+                    np.result_type(self.observable_types[name], np.float32),
+                )
+                for name, shape in self.observable_shapes.items()
+            }
         return outcome.complete(policy.mark)
 
     def __call__(self, *arguments: Any) -> Any:

@@ -31,6 +31,20 @@ class Support(NamedTuple):
         """Keep rounding from putting an elementwise value on or past the edge of its support."""
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
 
+    def holds(self, value: tf.Tensor) -> tf.Tensor:
+        """Tell which elements of values (n, *event) lie inside, up to rounding."""
+        if self.ends is None:
+            simplex = getattr(self.bijector, "bijector", self.bijector)
+            if not isinstance(simplex, tfb.SoftmaxCentered):
+                return tf.ones_like(value, bool)
+            total = tf.reduce_sum(value, axis=-1, keepdims=True)
+            return (value >= 0.0) & (tf.abs(total - 1.0) < 2e-3)
+        low, high = (tf.cast(limit, value.dtype) for limit in _limits(self.bijector))
+        if self.discrete:
+            high -= 1.0
+        rounding = tf.constant(1e-6, value.dtype)
+        return (value >= low - rounding * tf.abs(low)) & (value <= high + rounding * tf.abs(high))
+
     @property
     def family(self) -> tuple[type, ...] | None:
         """Kind of the map of single numbers, for :func:`together` to join; None for other maps."""
@@ -134,20 +148,16 @@ def outside(
         support = support_of(name, distribution)
     except SimulatorError:  # it has no smooth map, such as integers with gaps
         support = Support(tfb.Identity(), None, discrete=False)
+    cells = support.holds(tf.cast(values, tf.float64)).numpy()
     if support.ends is None:
         known = tf.cast(values, distribution.dtype)
-        cells = np.isclose(known, values)
-        if isinstance(support.bijector, tfb.SoftmaxCentered):
-            cells &= (values >= 0.0) & np.isclose(
-                values.sum(axis=-1, keepdims=True), 1.0, atol=1e-3
-            )
+        cells &= np.isclose(known, values)
         rows = np.asarray(distribution.log_prob(known) > -np.inf)
     else:
-        low, high = (np.asarray(limit, np.float64) for limit in _limits(support.bijector))
-        cells = (values == np.floor(values)) | (not support.discrete)
+        cells &= (values == np.floor(values)) | (not support.discrete)
         rows = np.ones(len(values), bool)
+        low, high = (np.asarray(limit, np.float64) for limit in _limits(support.bijector))
         high = high - 1.0 if support.discrete else high
-        cells &= (values >= low - 1e-6 * np.abs(low)) & (values <= high + 1e-6 * np.abs(high))
         words += f" from {low.min():g} to {high.max():g}"
     return ~(rows & np.all(cells.reshape(len(values), -1), axis=1)), words
 

@@ -62,7 +62,9 @@ def derived_simulator(
         options |= {
             "engine": "python",
             "batched": simulator.engine.batched,
-            "time_limit": policy.time_limit,
+            # Of all trials, which are one simulation.
+            "time_limit": policy.time_limit and policy.time_limit * (trials or 1),
+            "workers": simulator.engine.workers,
         }
     return declare(
         prior=laws,

@@ -75,7 +75,7 @@ class ParameterSpace:
         self._lowest = np.min(fixed, axis=0)
         self._highest = np.max(fixed, axis=0)
         self.mean = np.mean(raw, axis=0)
-        self.scale = np.maximum(np.std(raw, axis=0), 1e-6)
+        self.scale = _scales(raw)
         # Convolutions are equal at all pixels: of images, each channel has one mean and scale, as
         # those of data have.
         for name, shape in shapes.items():
@@ -83,7 +83,7 @@ class ParameterSpace:
                 places = self._places[name].reshape(-1, shape[-1])
                 channels = raw[:, places].reshape(-1, shape[-1])
                 self.mean[places] = np.mean(channels, axis=0)
-                self.scale[places] = np.maximum(np.std(channels, axis=0), 1e-6)
+                self.scale[places] = _scales(channels)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what standardises vectors, by the names under which it is saved."""
@@ -179,9 +179,10 @@ class ParameterSpace:
         )
         terms = [tf.zeros(tf.shape(values[self.names[0]])[:1])]
         for name in self.names if names is None else names:
-            distribution = self.prior.distribution(name, values)
+            distribution = self.prior.distribution(name, self._as_drawn(values))
             value = values[name]
-            inside = tf.constant(True)
+            # Some TFP distributions have a density outside of their support.
+            inside = self._holds(name, values)
             if name in self.discrete:
                 # Outside their bounds some TFP distributions fail instead of returning -inf.
                 value = tf.floor(self._support(name, values).inside(value))
@@ -270,8 +271,20 @@ class ParameterSpace:
 
     def _support(self, name: str, given: Values) -> Support:
         return self._fixed.get(name) or support_of(
-            name, self.prior.distribution(name, self._rounded_down(given))
+            name, self.prior.distribution(name, self._as_drawn(self._rounded_down(given)))
         )
+
+    def _as_drawn(self, values: Mapping[str, tf.Tensor]) -> Values:
+        """Return values of the types that the prior draws, as functions of them expect."""
+        return {name: tf.cast(value, self.prior.dtypes[name]) for name, value in values.items()}
+
+    def _holds(self, name: str, values: Values) -> tf.Tensor:
+        """Tell which values (n, *event) of a continuous parameter lie in its support."""
+        support = self._support(name, values)
+        if name in self.discrete or support.family == ():
+            return tf.constant(True)
+        value = values[name]
+        return tf.reduce_all(support.holds(value), axis=tuple(range(1, value.shape.rank)))
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Return integers without what :meth:`dequantise` added, as others depend on them."""
@@ -279,6 +292,19 @@ class ParameterSpace:
             name: tf.floor(value) if name in self.discrete else value
             for name, value in values.items()
         }
+
+
+def _scales(raw: np.ndarray) -> np.ndarray:
+    """Return standard deviations (d,) of numbers (n, d), of any unit; 1e-6 for constants."""
+    scale = np.std(raw, axis=0)
+    small = scale <= 1e-6
+    if small.any():
+        # Their squares are too small for single precision.
+        precise = raw[:, small].astype(np.float64)
+        own = np.std(precise, axis=0)
+        varies = own > 1e-6 * np.abs(np.mean(precise, axis=0))
+        scale[small] = np.where(varies, own, 1e-6)
+    return scale
 
 
 class Layout(NamedTuple):

@@ -71,7 +71,9 @@ def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
 
 
 class Guard(TrainingCallback):
-    """Stops at the first step with non-finite loss or gradient, ``bad_step``, or too many failures.
+    """Stops after the last step, or the first with a bad loss or gradient, or too many failures.
+
+    Such a step, ``bad_step``, has a loss or gradient that is not finite.
 
     The step itself notices, in the graph, and leaves everything as it is from then on. The weights
     before it may be what broke it, so the guard goes back to those of the last call (up to 50
@@ -95,6 +97,9 @@ class Guard(TrainingCallback):
             self.on_train_begin()
             steps = int(self.model.optimizer.iterations.numpy())
             self.model.source.check_failures(steps, int(self.model.failed.numpy()))
+            # The rest of a pass through stored simulations would be idle steps.
+            if steps >= self.model.settings.steps:
+                self.model.stop_training = True
             return
         self.bad_step = int(self.model.bad_step.numpy())
         self.model.flat.assign(self._flat)

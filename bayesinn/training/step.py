@@ -12,11 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import compiled, compiled_by_xla
+from bayesinn.core.compilation import (
+    compiled,
+    compiled_by_xla,
+    is_for_xla,
+    tracing_for_xla,
+)
 from bayesinn.core.errors import InputError
 from bayesinn.training.devices import Devices
 from bayesinn.training.flat_weights import FlatWeights
-from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
 
@@ -229,7 +234,9 @@ class TrainingModel(keras.Model):
 
         They belong to one network, whose number is ``member``.
         """
-        with tf.GradientTape() as tape:
+        # In a long run, a loop that compiles sooner costs more than it saves.
+        loops = is_for_xla() and self.settings.steps < STEPS_WORTH_UNROLLING
+        with tracing_for_xla(loops), tf.GradientTape() as tape:
             tape.watch(flat)
             progress = tf.cast(step, tf.float32) / self.settings.steps
             losses, moved = self._row_losses(

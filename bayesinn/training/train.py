@@ -125,12 +125,13 @@ def train(
     finally:
         report.close()
         source.release()
-    # No step was done, though an optimizer may count the one that failed: an earlier fit stays.
-    if stopped_by is not None and not finished and np.array_equal(initial, model.flat.numpy()):
-        raise stopped_by
+    trained = finished > 0 or not np.array_equal(initial, model.flat.numpy())
     if guard.bad_step is not None:
-        stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source)
-    elif history.best is not None:
+        stopped_by = stopped_by or _not_finite(guard.bad_step, settings, source, trained)
+    # No step is left, though an optimizer may count the one that failed: an earlier fit stays.
+    if stopped_by is not None and not trained:
+        raise stopped_by
+    if history.best is not None:
         history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
     seconds = round(time.monotonic() - started, 1)
@@ -168,7 +169,9 @@ def _run(
             )
 
 
-def _not_finite(step: int, settings: TrainingSettings, source: Source) -> TrainingError:
+def _not_finite(
+    step: int, settings: TrainingSettings, source: Source, trained: bool
+) -> TrainingError:
     got = "the simulations of that step are finite, the network's loss or gradient is not"
     do = (
         "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
@@ -177,11 +180,12 @@ def _not_finite(step: int, settings: TrainingSettings, source: Source) -> Traini
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
     subject = f"Training stopped at step {step:,} of {settings.steps:,}"
+    left = "the network has the last good weights" if trained else "nothing was trained"
     return TrainingError(
         subject,
         expected="a finite loss",
         got=got,
-        do=f"{do}; the network has the last good weights",
+        do=f"{do}; {left}",
     )
 
 

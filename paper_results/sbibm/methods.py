@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import logsumexp
 from tasks import Arrays
 
 import bayesinn as bi
 from bayesinn.flows import Consistency, Diffusion, Flow, FlowMatching, coupling
 from bayesinn.summaries import MLP, Summary
+
+#: Observations whose densities are computed together, and draws that normalise each.
+_ROWS = 100
+_WEIGHTS = 500
 
 
 def perceptrons(simulator: bi.Simulator) -> dict[str, Summary]:
@@ -97,7 +102,74 @@ class SampledByNUTS:
         return self._posterior.log_prob(parameters, data)
 
 
-METHODS: dict[str, Method | ByLikelihood] = {
+@dataclass(frozen=True)
+class Refined:
+    """How to make a default posterior, and a likelihood that weights its draws."""
+
+    def posterior(self, simulator: bi.Simulator) -> RefinedByLikelihood:
+        """Return an untrained posterior."""
+        return RefinedByLikelihood(simulator)
+
+
+class RefinedByLikelihood:
+    """Two estimators that are trained on the same simulations, and answer like one posterior."""
+
+    density = "by importance sampling"
+
+    def __init__(self, simulator: bi.Simulator) -> None:
+        self.simulator = simulator
+        self.proposal = bi.AmortizedPosterior(simulator)
+        self.likelihood = bi.AmortizedLikelihood(simulator)
+
+    @property
+    def steps_done(self) -> int:
+        """Number of steps of both trainings."""
+        return self.proposal.steps_done + self.likelihood.steps_done
+
+    def fit(self, data: Arrays | None, **options: Any) -> None:
+        """Train both, with the options of :meth:`bayesinn.Estimator.fit`."""
+        self.proposal.fit(data, **options)
+        self.likelihood.fit(data, **options)
+
+    def sample(self, data: Arrays, *, draws: int, seed: int) -> dict[str, np.ndarray]:
+        """Draw from the posterior of one observation."""
+        tree = bi.refine(
+            self.proposal,
+            data,
+            log_likelihood=lambda parameters, data: self.likelihood.log_prob(data, parameters),
+            methods=["importance"],
+            draws=draws,
+            predictive=False,
+            seed=seed,
+        )
+        posterior = tree["posterior"]
+        return {name: posterior[name].to_numpy()[0] for name in self.simulator.prior.names}
+
+    def log_prob(self, parameters: Arrays, data: Arrays) -> np.ndarray:
+        """Return log densities (n,) at parameters (n, ...), given as many observations.
+
+        They are normalised by the mean weight of draws of the default.
+        """
+        parts = []
+        for start in range(0, len(next(iter(data.values()))), _ROWS):
+            rows = slice(start, start + _ROWS)
+            seen = {name: value[rows] for name, value in data.items()}
+            drawn = self.proposal.sample(seen, draws=_WEIGHTS, seed=1)
+            weights = self._joint(drawn, seen) - self.proposal.log_prob(drawn, seen)
+            evidence = logsumexp(weights, axis=1) - np.log(_WEIGHTS)
+            true = {name: value[rows, None] for name, value in parameters.items()}
+            parts.append(self._joint(true, seen)[:, 0] - evidence)
+        return np.concatenate(parts)
+
+    def _joint(self, parameters: Arrays, data: Arrays) -> np.ndarray:
+        """Return log densities (n, draws) of prior times likelihood."""
+        likelihood = self.likelihood.log_prob(data, parameters)
+        flat = {name: value.reshape(-1, *value.shape[2:]) for name, value in parameters.items()}
+        prior = self.proposal.evaluator.prior_log_prob(flat)
+        return likelihood + prior.reshape(likelihood.shape)
+
+
+METHODS: dict[str, Method | ByLikelihood | Refined] = {
     "default": Method(),
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
@@ -108,4 +180,5 @@ METHODS: dict[str, Method | ByLikelihood] = {
     "consistency": Method(flow=Consistency, networks=1),
     "likelihood": ByLikelihood(bi.AmortizedLikelihood),
     "ratio": ByLikelihood(bi.LikelihoodRatio),
+    "refined": Refined(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +135,39 @@ def test_priors_have_four_digits_in_texts() -> None:
     text = prior_text(bi.get("sir").prior)
     assert "loc=-0.91629076, scale=0.5" in text
     assert "loc=-0.9163, scale=0.5" in shorten_numbers(text)
+
+
+def test_the_verdict_of_a_posterior_before_is_not_shown(bayesinn, tmp_path: Path) -> None:
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
+    verdict = tmp_path / "run" / "verdict.csv"
+    verdict.write_text("check,grade\nSBC,outside\n")
+    assert "outside" in bayesinn("runs", tmp_path).out
+    weights = tmp_path / "run" / "posterior" / "weights.h5"
+    later = verdict.stat().st_mtime + 60.0
+    os.utime(weights, (later, later))
+    assert "not diagnosed" in bayesinn("runs", tmp_path).out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--context", "dose=5"], "--context needs data"),
+        (["--held-out", "rows.npz", "--simulations", 50], "exclude each other"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(
+    bayesinn, runs: Path, options: list, message: str
+) -> None:
+    answer = bayesinn("compare", runs / "short", runs / "long", *options)
+    assert answer.status == 2
+    assert message in " ".join(answer.err.split())
+
+
+def test_pictures_of_somebody_else_are_kept(runs: Path, tmp_path: Path) -> None:
+    comparison = bi.compare_runs(runs / "short", runs / "long", simulations=50)
+    (tmp_path / "losses.png").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"losses\.png"):
+        comparison.plot(tmp_path)
+    assert (tmp_path / "losses.png").read_bytes() == b"mine"

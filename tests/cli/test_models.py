@@ -41,6 +41,10 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     assert "calibration error" in answer.out
     assert "log BF of wide to narrow" in answer.out
     assert (folder / "manifest.json").is_file()
+    for command in ("infer", "diagnose", "report"):
+        answer = bayesinn(command, folder)
+        assert answer.status == 2
+        assert "expected: a trained posterior" in answer.err
     # Each observation keeps the name that it has in the file.
     table = tmp_path / "both.csv"
     table.write_text("id,x\nAnn,0.1\nAnn,0.2\nAnn,0.3\nBo,5\nBo,6\nBo,5\n")

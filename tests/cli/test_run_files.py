@@ -11,12 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 from matplotlib.figure import Figure
 from PIL import Image
 
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli import run_files
+from bayesinn.cli.answers import same_data
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
@@ -26,6 +29,7 @@ from bayesinn.diagnosis.report.section import Figure as Picture, save_all
 from bayesinn.training.checkpoint import saved_identity
 from tests.helpers.models import small_flow
 
+tfd = tfp.distributions
 LINEAR = bi.get("linear")
 
 
@@ -276,3 +280,34 @@ def test_figures_and_reports_do_not_write_through_links(tmp_path) -> None:
     assert (tmp_path / "mine").read_text() == "mine"
     assert "half of a pair: ?" in (tmp_path / "report.html").read_text()
     assert np.asarray(Image.open(tmp_path / "loss.png")).size
+
+
+@bi.simulator(
+    prior={"rate": tfd.Normal(0.0, 1.0)},
+    context={"n": tfd.FiniteDiscrete([2, 4], probs=[0.5, 0.5])},
+    lengths={"x": "n"},
+    missing=0.2,
+)
+def recorded(parameters, context, seed):
+    rate = parameters["rate"][:, None]
+    return {"x": rate + tf.random.stateless_normal((tf.shape(rate)[0], 4), seed)}
+
+
+SEEN = {"x": np.array([1.0, 2.0, np.nan, np.nan]), "n": np.array(2)}
+
+
+@pytest.mark.parametrize(
+    ("x", "same"),
+    [
+        ([1.0, 2.0, 7.0, 8.0], True),
+        ([1.0, 2.0, np.nan, 0.0], True),
+        ([1.0, 2.000001, 0.0, 0.0], False),
+        ([1.0, np.nan, 0.0, 0.0], False),
+    ],
+)
+def test_an_answer_is_to_the_same_data_if_all_that_is_seen_is_equal(x, same: bool) -> None:
+    given = {"x": np.array([x]), "n": np.array([2])}
+    assert same_data(recorded, SEEN, given) == same
+    gap = {"x": np.array([1.0, np.nan, np.nan, np.nan]), "n": np.array(2)}
+    filled = {"x": np.array([[1.0, 2.0, 0.0, 0.0]]), "n": np.array([2])}
+    assert not same_data(recorded, gap, filled)

@@ -109,3 +109,14 @@ def test_oldest_programs_go_first(flags, tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "note.txt").write_text("of somebody else")
     flags(str(tmp_path))
     assert sorted(path.name for path in folder.iterdir()) == ["1.pb", "2.pb", "note.txt"]
+
+
+@pytest.mark.parametrize("error", [PermissionError("home"), RuntimeError("no home")])
+def test_a_home_that_may_not_be_read_stops_nothing(
+    flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse() -> Path:
+        raise error
+
+    monkeypatch.setattr(program_cache, "_folder", refuse)
+    assert flags(str(tmp_path), before="--other=1") == "--other=1"

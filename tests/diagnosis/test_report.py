@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
+from matplotlib.text import Text
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Evidence, diagnose_arrays
+from bayesinn.diagnosis.observed import predictive_figures
 from bayesinn.diagnosis.report.render import render
 from bayesinn.diagnosis.report.section import Figure, Section
 from tests.diagnostics.conjugate import normal
@@ -298,3 +300,19 @@ def test_a_band_that_is_left_within_tolerance_is_not_red(tmp_path: Path) -> None
     table = pd.DataFrame({"Inside the band": [True, False]}, index=["a", "b"])
     path = render(tmp_path / "a.html", "Title", [Section("S", "", table=table)])
     assert 'class="no"' not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_simulated_images_stand_beside_the_observed_one(channels: int) -> None:
+    generator = np.random.default_rng(1)
+    observed = {"photo": generator.uniform(size=(8, 8, channels))}
+    predicted = {"photo": generator.uniform(size=(20, 8, 8, channels))}
+    figures = predictive_figures(predicted, observed, Labels())
+    assert list(figures) == ["predictive_photo"]
+    titles = {text.get_text() for text in figures["predictive_photo"].findobj(Text)}
+    assert {"observed", "simulated"} <= titles
+
+
+def test_data_of_other_axes_have_no_predictive_figure() -> None:
+    cube = {"cube": np.zeros((4, 4, 4, 2))}
+    assert predictive_figures({"cube": np.zeros((5, 4, 4, 4, 2))}, cube, Labels()) == {}

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+import bayesinn as bi
 from bayesinn.bijections import Spline, Transform
 from bayesinn.core.configuration import clone, describe
 from bayesinn.core.errors import InputError
@@ -199,3 +200,9 @@ def test_wrong_shapes_are_explained() -> None:
         flow.log_prob(tf.ones((5, 3)))
     with pytest.raises(InputError, match=r"conditions of shape \{'features': \(2,\)\}"):
         flow.sample(5, tf.ones((4, 3)), seed=(1, 2))
+
+
+def test_numbers_of_numpy_are_arguments_like_any_other() -> None:
+    network = bi.summaries.DeepSet(np.int64(4), hidden=np.array([8, 8]))
+    description = describe(network)
+    assert description == describe(bi.summaries.DeepSet(4, hidden=[8, 8]))

@@ -406,7 +406,8 @@ def test_padding_is_left_out() -> None:
 
     def observables(x, n):
         drawn = Simulations({"rate": np.zeros(3)}, {"n": n}, {"x": x}, 0)
-        return Pilot(SimpleNamespace(lengths={"x": "n"}), drawn, seed=1).observables
+        simulator = SimpleNamespace(lengths={"x": "n"})
+        return Pilot(simulator, drawn, seed=1, raw=simulator).observables
 
     assert np.nanmax(observables(x, n)["x"]) == 3.0
     marked, counts = repeats(observables(np.array([[1.0, 5.0], [1.0, 6.0], [3.0, 9.0]]), n * 0 + 1))
@@ -434,3 +435,16 @@ def test_speed_in_words() -> None:
 def test_wrong_arguments_are_refused(call, message: str) -> None:
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_simulator_that_sometimes_raises_gets_a_report() -> None:
+    @bi.simulator(prior={"rate": tfd.Uniform(0.0, 1.0)}, engine="python", workers=1)
+    def picky(parameters, generator):
+        value = parameters["rate"] + generator.normal()
+        if value > 1.8:
+            raise ValueError("too large")
+        return {"x": value}
+
+    report = simulator_report(picky, simulations=300, seed=1)
+    assert not report.ok
+    assert "fail" in repr(report)

@@ -123,6 +123,7 @@ def test_order_and_padding_do_not_matter(trained) -> None:
     draws = trained.sample_all({"y": rows}, draws=50, seed=2)
     turned = trained.sample_all({"y": rows[::-1]}, draws=50, seed=2)
     np.testing.assert_allclose(turned["mean"], draws["mean"], atol=1e-4)
+    assert turned.p_value == pytest.approx(draws.p_value, abs=1e-3)
     sets = trained._check({"y": rows}).arrays
     padded = sets["y"].copy()
     padded[:, 4:] = np.nan
@@ -230,3 +231,14 @@ def test_what_is_refused(trained) -> None:
             bi.from_arrays({"a": tfd.Normal(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)}, arrays),
             group={"person": "a"},
         )
+
+
+def test_any_person_may_be_unusual(trained) -> None:
+    usual = observed()["y"]
+    generator = np.random.default_rng(2)
+    # Six values that scatter little around a level that is seven sds from the population's mean.
+    odd = (8.0 + 0.1 * generator.normal(size=6)).tolist()
+    assert not trained.sample_all({"y": usual}, draws=2).out_of_distribution
+    for place in range(4):
+        rows = [*usual[:place], odd, *usual[place + 1 :]]
+        assert trained.sample_all({"y": rows}, draws=2).out_of_distribution

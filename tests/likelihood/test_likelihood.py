@@ -254,3 +254,20 @@ def test_chains_that_disagree_are_warned_of() -> None:
     assert found.values["beta"].shape == (3, 2, 3)
     with pytest.warns(UserWarning, match=r"'model' have not converged: R-hat of beta\[2\] 1\.\d+"):
         found.warn("'model'")
+
+
+class Matches(keras.layers.Layer):
+    """Knows which data belong to which parameters: they are equal."""
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        x, condition = tf.split(inputs, 2, axis=-1)
+        return tf.where(tf.abs(x - condition) < 1e-6, 50.0, -50.0)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 8, 9, 20])
+def test_ratios_of_few_rows_are_judged_by_other_rows_only(rows: int) -> None:
+    flow = bi.likelihood.RatioFlow(classes=8, hidden=(4,))
+    flow.network = Matches()
+    values = tf.range(float(rows))[:, None]
+    # A perfect classifier loses nothing.
+    np.testing.assert_allclose(flow.loss(values, values), 0.0, atol=1e-5)

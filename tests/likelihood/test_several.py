@@ -117,3 +117,38 @@ def test_training_goes_on_with_as_many(three) -> None:
 def test_numbers_that_are_none() -> None:
     with pytest.raises(InputError, match="'networks'"):
         likelihood(0)
+
+
+def test_a_refused_fit_does_not_change_what_is_saved(tmp_path: Path) -> None:
+    trained = likelihood().fit(steps=2, batch_size=16, progress=False, checkpoint=tmp_path / "run")
+    # Stored simulations would be for three networks.
+    with pytest.raises(InputError):
+        trained.fit(ROWS, steps=2, progress=False, checkpoint=tmp_path / "run")
+    assert trained.networks == 1
+    trained.save(tmp_path / "saved")
+    loaded = bi.load(tmp_path / "saved", simulator=measured)
+    expected = trained.log_prob(DATA, PARAMETERS)
+    np.testing.assert_array_equal(loaded.log_prob(DATA, PARAMETERS), expected)
+
+
+def declared(first: str, second: str, data: str = "y") -> bi.Simulator:
+    @bi.simulator(prior={first: tfd.Normal(0.0, 1.0), second: tfd.Normal(5.0, 2.0)})
+    def simulate(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["a"]), seed)
+        return {data: tf.stack([parameters["a"] + noise, parameters["b"] - noise], axis=-1)}
+
+    return simulate
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(("b", "a"), "the same parameters, in this order"), (("a", "b", "z"), "the same observables")],
+)
+def test_likelihoods_of_other_parameters_or_data_are_no_start(
+    names: tuple[str, ...], message: str
+) -> None:
+    options = {"steps": 2, "batch_size": 16, "progress": False}
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    start = bi.AmortizedLikelihood(declared("a", "b"), flow).fit(**options)
+    with pytest.raises(InputError, match=message):
+        bi.AmortizedLikelihood(declared(*names), flow).fit(start_from=start, **options)

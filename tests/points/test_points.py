@@ -239,3 +239,9 @@ def test_integers_that_depend_on_others_are_whole() -> None:
     vector = ParameterVector.fit(model.prior, model.sample(100, seed=1))
     found = vector.from_squeezed(np.random.default_rng(1).normal(size=(20, 2)))
     np.testing.assert_array_equal(found["people"], np.round(found["people"]))
+
+
+def test_posteriors_far_narrower_than_the_prior_are_not_too_wide() -> None:
+    outputs = np.array([[0.0, -8.0]], np.float32)
+    root = Moments()._law(tf.constant(outputs))[1]
+    assert 1.0 / float(root[0, 0, 0]) == pytest.approx(np.exp(-8.0), rel=0.2)

@@ -10,6 +10,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.posterior import evaluator
+from tests.helpers.fitting import fit
 from tests.helpers.models import survey
 from tests.helpers.untrained import of_family, typical, untrained
 
@@ -298,3 +300,16 @@ def test_many_integers_are_inferred_without_a_density() -> None:
     diagnosis = bi.diagnose(posterior, observed={"x": 12.0}, simulations=50, draws=20, seed=1)
     assert diagnosis["posterior_sbc"] is None
     assert diagnosis["predictive"] is not None
+
+
+def test_many_draws_are_made_and_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = fit()
+    data = {"y": np.array([0.5, 1.0])}
+    monkeypatch.setattr(evaluator, "_ROWS_PER_CALL", 50)
+    draws = posterior.sample(data, draws=120, seed=1)
+    assert draws["x1"].shape == (2, 120)
+    # No part repeats another.
+    assert len(np.unique(draws["x1"])) == 240
+    in_parts = posterior.log_prob(draws, data)
+    monkeypatch.setattr(evaluator, "_ROWS_PER_CALL", 200_000)
+    np.testing.assert_allclose(in_parts, posterior.log_prob(draws, data), atol=1e-5)

@@ -58,3 +58,16 @@ def test_verdict_and_report_of_an_observation_name_it(posterior) -> None:
     usual = {"length": observed["length"], "weight": observed["weight"] / 1e3}
     at = observe(posterior, check_one(posterior.simulator, usual), features, 50, 1, 0.99)
     assert at.typicality.reason == ""
+
+
+def test_factors_that_single_precision_can_not_hold_are_left_out() -> None:
+    @bi.simulator(prior={"size": tfd.LogNormal(0.0, 0.3)})
+    def star(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["size"]), seed)
+        return {"light": 1e30 * (parameters["size"] + 0.01 * noise)}
+
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    posterior = bi.AmortizedPosterior(star, flow=flow)
+    posterior.fit(steps=30, batch_size=64, seed=1, progress=False)
+    text = bi.explain_unusual(posterior, {"light": 1e33})
+    assert text.startswith("'light' divided by 1,000 would be typical")

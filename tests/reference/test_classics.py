@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from bayesinn.simulators import (
 )
 
 tfd = tfp.distributions
+# The package has the function under this name.
+smc_abc_module = importlib.import_module("bayesinn.reference.smc_abc")
 Tensors = dict[str, tf.Tensor]
 short_chains = pytest.mark.filterwarnings("ignore:Chains of the posterior")
 
@@ -225,3 +228,72 @@ def test_missing_values_need_summaries() -> None:
         seed=1,
     )
     assert found.parameters["mean"].mean() == pytest.approx(0.13, abs=0.3)
+
+
+# what simulations of real models are like
+
+
+@bi.simulator(
+    prior={"rate": tfd.Uniform(0.05, 5.0)},
+    context={"dose": tfd.Uniform(1.0, 3.0)},
+)
+def few_counts(parameters: Tensors, context: Tensors, seed: tf.Tensor) -> Tensors:
+    """A hundred counts, most of them zero at low rates."""
+    mean = tf.repeat((context["dose"] * parameters["rate"])[:, None], 100, axis=1)
+    return {"cases": tf.random.stateless_poisson(tf.shape(mean), seed, mean)}
+
+
+@short_chains
+@pytest.mark.parametrize("method", ["smc", "synthetic", "kde"])
+def test_context_is_no_summary(method: str) -> None:
+    generator = np.random.default_rng(1)
+    cases = generator.poisson(2.0 * 0.2, 100)
+    function, options = LINEAR[method]
+    if method == "kde":
+        options = {"replicates": 20, "chains": 10, "steps": 200}
+    else:
+        options = {**options, "summaries": mean_and_sd}
+    found = function(few_counts, {"cases": cases, "dose": 2.0}, seed=1, **options)
+    rate = found.parameters["rate"]
+    # Poisson with a wide prior: mean and sd of a gamma distribution.
+    assert rate.mean() == pytest.approx(cases.mean() / 2.0, abs=0.06)
+    assert rate.std() < 0.12
+
+
+def mean_and_sd(data: dict[str, Any]) -> np.ndarray:
+    return np.stack([data["cases"].mean(axis=1), data["cases"].std(axis=1)], axis=1)
+
+
+def test_the_default_summaries_leave_the_context_out() -> None:
+    @bi.simulator(prior={"level": tfd.Normal(0.0, 1.0)}, context={"dose": tfd.Uniform(1.0, 3.0)})
+    def measured(parameters, context, seed):
+        mean = (parameters["level"] * context["dose"])[:, None]
+        return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 3), seed)}
+
+    data = {"x": np.array([1.0, 1.4, 0.6]), "dose": 2.0}
+    found = synthetic_likelihood(measured, data, replicates=20, chains=10, steps=200, seed=1)
+    # Normal data: precision 1 + 3 * 2^2, mean 2 * 3 / 13.
+    assert found.parameters["level"].mean() == pytest.approx(6.0 / 13.0, abs=0.08)
+
+
+def test_many_particles_advance_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smc_abc_module, "_MOST_ROWS", 100)
+    monkeypatch.setattr(smc_abc_module, "_ROWS_OF_PAIRS", 64)
+    found = smc_abc(bi.get("linear"), {"y": 1.5}, particles=300, simulations=20_000, seed=1)
+    assert len(found.tolerances) > 2
+    mean, covariance = linear_module.posterior_moments(np.array([1.5]))
+    error = 4.0 * np.sqrt(covariance[0, 0] / found.effective_size)
+    assert found.parameters["x1"].mean() == pytest.approx(mean[0, 0], abs=error)
+
+
+def test_simulations_that_failed_are_no_draws() -> None:
+    @bi.simulator(prior={"x": tfd.Normal(0.0, 1.0)}, on_nonfinite="redraw")
+    def fragile(parameters, seed):
+        x = parameters["x"]
+        y = x + tf.random.stateless_normal(tf.shape(x), seed)
+        return {"y": tf.where(x > 0.0, y, np.nan)}
+
+    found = rejection_abc(fragile, {"y": 0.5}, draws=500, simulations=4_000, seed=1)
+    assert (found.parameters["x"] > 0.0).all()
+    with pytest.raises(InputError, match="3000 finite ones of 4000 prior draws"):
+        rejection_abc(fragile, {"y": 0.5}, draws=3_000, simulations=4_000, seed=1)

@@ -387,3 +387,18 @@ def test_a_likelihood_that_has_changed_is_compiled_anew() -> None:
             tree = bi.refine(Rough(), {"y": Y[0]}, log_likelihood=likelihood_now, **options)
             exact = stats.norm.logpdf(Y[0], 0.0, np.sqrt(2.0 + sd**2))
             assert tree["refinement"]["log_evidence"].item() == pytest.approx(exact, abs=0.06)
+
+
+def test_draws_and_densities_of_different_solvers_are_not_weighed() -> None:
+    flow = bi.flows.FlowMatching(bi.flows.ResidualMLP(units=16, blocks=1))
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior.fit(steps=300, batch_size=128, seed=1, progress=False)
+    data = {"y": Y[1]}
+    tree = bi.refine(posterior, data, log_likelihood=likelihood, draws=400, seed=1)
+    assert tree["refinement"]["method"].item() in ("nuts", "smc")
+    mean, covariance = linear_module.posterior_moments(Y[1:2])
+    drawn = tree["posterior"]["x1"].values
+    assert drawn.mean() == pytest.approx(mean[0, 0], abs=0.15)
+    assert drawn.std() == pytest.approx(np.sqrt(covariance[0, 0]), rel=0.15)
+    with pytest.raises(InputError, match="an exact density"):
+        bi.refine(posterior, data, log_likelihood=likelihood, methods=["importance"])

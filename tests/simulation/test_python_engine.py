@@ -14,7 +14,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import seeds
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.simulations import MOST_REDRAWS
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import WorkerSource
@@ -378,3 +378,40 @@ def test_whole_numbers_do_not_round_what_is_drawn_again() -> None:
         failed += batch.failed >= 2
         np.testing.assert_allclose(batch.observables["x"], batch.parameters["r"], rtol=1e-6)
     assert failed > 0
+
+
+def test_rows_of_parameters_and_context_must_be_as_many() -> None:
+    @bi.simulator(
+        prior={"rate": tfd.Uniform(0.0, 1.0)},
+        context={"n": tfd.Uniform(1.0, 9.0)},
+        engine="python",
+        workers=1,
+    )
+    def model(parameters, context, generator):
+        return {"x": parameters["rate"] * context["n"]}
+
+    three = {"rate": [0.1, 0.2, 0.3]}
+    for context in ([10.0, 20.0, 30.0, 40.0], [50.0]):
+        with pytest.raises(InputError):
+            model.simulate(three, 1, {"n": context})
+    found = model.simulate(three, 1, {"n": [1.0, 2.0, 3.0]})
+    np.testing.assert_allclose(found["x"], [0.1, 0.4, 0.9], rtol=1e-6)
+
+
+def test_where_all_rows_fail_they_are_all_nan() -> None:
+    @bi.simulator(
+        prior={"rate": tfd.Uniform(0.0, 1.0)},
+        engine="python",
+        workers=1,
+        on_nonfinite="redraw",
+    )
+    def model(parameters, generator):
+        if parameters["rate"] > 0.9:
+            raise ValueError("too large")
+        return {"cases": np.array([1, 2, 3]), "y": parameters["rate"]}
+
+    found = model.simulate({"rate": [0.95, 0.99]}, seed=1)
+    assert found["cases"].shape == (2, 3)
+    assert found["y"].shape == (2,)
+    assert np.isnan(found["cases"]).all()
+    assert np.isnan(found["y"]).all()

@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.checks import numbers
 from bayesinn.spaces.observations import check_observations, check_parameters
 
 tfd = tfp.distributions
@@ -263,3 +264,15 @@ def test_parameters_that_are_no_numbers(rate, fragments: list[str]) -> None:
     assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
         error.value
     )
+
+
+def test_lists_of_masked_arrays_keep_their_masks() -> None:
+    rows = [
+        np.ma.masked_equal([1.0, -9999.0, 2.0], -9999.0),
+        np.ma.masked_equal([3.0, 4.0, 5.0], -9999.0),
+    ]
+    found = numbers("Data", rows, missing=True)
+    np.testing.assert_array_equal(found, [[1.0, np.nan, 2.0], [3.0, 4.0, 5.0]])
+    np.testing.assert_array_equal(numbers("Data", [rows, rows], missing=True)[1], found)
+    with pytest.raises(InputError, match="masked values"):
+        numbers("Data", rows)

@@ -317,3 +317,58 @@ def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
     share = [0.5, 0.5, 0.5, 0.5, 1.5]
     possible = space.possible({"people": tf.constant(people), "share": tf.constant(share)})
     assert possible.numpy().tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("law", "inside", "beyond"),
+    [
+        (tfd.Exponential(0.2), 0.0, -1.0),
+        (tfd.Gamma(1.0, 2.0), 0.1, -0.1),
+        (tfd.Beta(1.0, 3.0), 0.2, -0.2),
+        (tfd.Beta(3.0, 1.0), 0.2, 1.2),
+        (tfd.VonMises(0.0, 2.0), 3.0, 4.0),
+        (tfd.Dirichlet([1.0, 1.0, 1.0]), [0.2, 0.3, 0.5], [-0.2, 0.7, 0.5]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_some_distributions_allow_outside_their_support_is_impossible(
+    law: tfd.Distribution, inside, beyond
+) -> None:
+    space = ParameterSpace(Prior({"x": law}), seed=0)
+    values = {"x": tf.constant([inside, beyond], tf.float32)}
+    assert space.possible(values).numpy().tolist() == [True, False]
+    density = space.prior_log_prob(values).numpy()
+    assert np.isfinite(density[0])
+    assert density[1] == -np.inf
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e-9, 1.0, 1e6])
+def test_parameters_of_any_unit_are_standardised(unit: float) -> None:
+    space = ParameterSpace(Prior({"x": tfd.Normal(50.0 * unit, unit)}), seed=0)
+    vector, _ = space.to_vector(draws(space.prior, 2_000))
+    assert np.std(vector) == pytest.approx(1.0, abs=0.1)
+    assert abs(np.mean(vector)) < 0.1
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        {
+            "k": tfd.Categorical(probs=[0.5, 0.5]),
+            "x": lambda k: tfd.Normal(tf.gather([-3.0, 3.0], k), 1.0),
+        },
+        {
+            "mu": tfd.Normal(np.log(0.4), 0.5),
+            "r": lambda mu: tfd.LogNormal(mu, np.log(2.0)),
+        },
+    ],
+    ids=["integer", "double"],
+)
+def test_priors_get_what_they_depend_on_as_it_was_drawn(prior: dict) -> None:
+    space = ParameterSpace(Prior(prior), seed=0)
+    values = draws(space.prior, 100)
+    vector, _ = space.to_vector(spread(space, values))
+    back = space.from_vector(vector)
+    for name, value in values.items():
+        np.testing.assert_allclose(back[name], tf.cast(value, tf.float32), rtol=1e-4, atol=1e-5)
+    assert np.isfinite(space.prior_log_prob(values)).all()

@@ -213,3 +213,32 @@ def test_offline_with_context() -> None:
     summary = bi.summaries.DeepSet(4, hidden=(8,), dense=(8,))
     history = fit(gaussian, summary, data=gaussian.sample(200, seed=5), steps=5).history
     assert history["val_loss"].notna().all()
+
+
+def test_scalings_are_those_of_all_rows_whatever_their_order() -> None:
+    data = linear.sample(9_000, seed=1)
+    order = np.argsort(data["y"])
+    ordered = {name: value[order] for name, value in data.items()}
+    posterior = fit(data=ordered, validation=linear.sample(100, seed=2), steps=1)
+    scaling = posterior.model.data.scalings["y"]
+    # Of the smaller half, mean and sd would be -1.2 and 0.9.
+    assert float(scaling.mean) == pytest.approx(0.0, abs=0.1)
+    assert float(scaling.scale) == pytest.approx(1.5, abs=0.1)
+
+
+class Calls(keras.callbacks.Callback):
+    """Counts calls of many steps."""
+
+    count = 0
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.count += 1
+
+
+def test_no_step_is_computed_beyond_those_asked_for() -> None:
+    calls = Calls()
+    data = linear.sample(10_000, seed=1)
+    posterior = fit(data=data, steps=60, batch_size=10, callbacks=[calls])
+    assert posterior.steps_done == 60
+    # Of 50 steps at most, while a pass has 900.
+    assert calls.count <= 3

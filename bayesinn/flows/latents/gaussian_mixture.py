@@ -15,6 +15,8 @@ from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
 #: Smallest log scale: without it, a component that shrinks onto a repeated point has an unbounded
 #: likelihood.
 SMALLEST_LOG_SCALE = -6.0
+#: Of densities of parameters, whose posteriors may be far narrower than their priors.
+NARROWEST_LOG_SCALE = -10.0
 
 
 class GaussianMixture(Latent):
@@ -128,12 +130,12 @@ def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) ->
     )
 
 
-def floored(raw: tf.Tensor) -> tf.Tensor:
-    """Return log scales from raw weights: the same values, but softly kept above -6.
+def floored(raw: tf.Tensor, lowest: float = SMALLEST_LOG_SCALE) -> tf.Tensor:
+    """Return log scales from raw weights: the same values, but softly kept above the lowest.
 
     A hard floor would have no slope there.
     """
-    return SMALLEST_LOG_SCALE + tf.nn.softplus(raw - SMALLEST_LOG_SCALE)
+    return lowest + tf.nn.softplus(raw - lowest)
 
 
 def unfloored(log_scale: float | np.ndarray | tf.Tensor) -> tf.Tensor:

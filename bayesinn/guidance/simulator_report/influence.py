@@ -53,7 +53,7 @@ class Influence(Result):
 
 def check_noise(pilot: Pilot) -> Noise:
     """See how observables depend on seed and parameters, from simulations that are finite."""
-    simulator = pilot.simulator
+    simulator = pilot.raw
     seed = pilot.seed
     # Few compared with the simulations of the report, since some are slow.
     rows = min(len(pilot) // 2, _MOST_AGAIN, max(_FEWEST_AGAIN, len(pilot) // 16))

@@ -80,11 +80,15 @@ class Speed(Result):
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """Pilot simulations of one simulator, as NumPy arrays."""
+    """Pilot simulations of one simulator, as NumPy arrays.
+
+    ``raw`` is the simulator without its policy: it leaves failed simulations in place, as NaN.
+    """
 
     simulator: Simulator
     drawn: Simulations
     seed: int
+    raw: Simulator
 
     def __len__(self) -> int:
         return len(next(iter(self.drawn.parameters.values())))
@@ -158,7 +162,8 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
     speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)
-    return Pilot(simulator, Simulations(drawn[0], drawn[1], drawn[2], failed), seed), speed
+    simulations = Simulations(drawn[0], drawn[1], drawn[2], failed)
+    return Pilot(simulator, simulations, seed, raw), speed
 
 
 def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:

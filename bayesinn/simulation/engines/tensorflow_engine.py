@@ -55,6 +55,7 @@ class TensorFlowEngine(Engine):
     def start(self, n: int, entropy: list[int]) -> Callable[[], Simulations]:
         return functools.partial(self._sample, n, entropy)
 
+    @full_precision()
     def _sample(self, n: int, entropy: list[int]) -> Simulations:
         seed = tf.constant(tensor_state(entropy))
         try:
@@ -65,6 +66,7 @@ class TensorFlowEngine(Engine):
         except tf.errors.OpError as error:
             raise self.explain(error, n, seed) from error
 
+    @full_precision()
     def simulate(
         self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
     ) -> Outcome:
