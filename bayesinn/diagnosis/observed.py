@@ -129,11 +129,10 @@ def _image_figures(
     if observed.ndim != 3 or observed.shape[2] not in (1, 3):
         return {}
     images = np.concatenate([observed[None], predicted[:_MOST_IMAGES]])
-    low, high = np.nanmin(images), np.nanmax(images)
-    if not low < high:
-        high = low + 1.0
+    low = float(np.nanmin(images))
+    high = float(np.nanmax(images))
     titles = ["observed", *["simulated"] * (len(images) - 1)]
-    limits = (float(low), float(high))
+    limits = (low, high if low < high else low + 1.0)
     grid = plots.image_grid(np.nan_to_num(images)[None], columns=titles, limits=limits)
     return {f"predictive_{name}": grid}
 

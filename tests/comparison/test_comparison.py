@@ -243,15 +243,15 @@ def test_coordinates() -> None:
 
 
 def test_shares_of_missing_values_decide_nothing() -> None:
-    def lossy(share: float | str) -> bi.Simulator:
-        @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, missing=share, name=f"lossy {share}")
+    def lossy(share: float | str, name: str = "other") -> bi.Simulator:
+        @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, missing=share, name=name)
         def model(parameters: Tensors, seed: tf.Tensor) -> Tensors:
             mean = parameters["mean"][:, None]
             return {"x": mean + tf.random.stateless_normal((tf.shape(mean)[0], 3), seed)}
 
         return model
 
-    bi.ModelComparison([lossy(0.2), lossy(0.2)])
+    bi.ModelComparison([lossy(0.2, "first"), lossy(0.2)])
     for other in (0.5, "mask"):
         with pytest.raises(InputError, match="same missing values"):
-            bi.ModelComparison([lossy(0.2), lossy(other)])
+            bi.ModelComparison([lossy(0.2, "first"), lossy(other)])

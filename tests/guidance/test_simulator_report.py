@@ -441,7 +441,7 @@ def test_a_simulator_that_sometimes_raises_gets_a_report() -> None:
     @bi.simulator(prior={"rate": tfd.Uniform(0.0, 1.0)}, engine="python", workers=1)
     def picky(parameters, generator):
         value = parameters["rate"] + generator.normal()
-        if value > 1.8:
+        if value > 2.6:
             raise ValueError("too large")
         return {"x": value}
 

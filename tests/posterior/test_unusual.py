@@ -69,5 +69,5 @@ def test_factors_that_single_precision_can_not_hold_are_left_out() -> None:
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
     posterior = bi.AmortizedPosterior(star, flow=flow)
     posterior.fit(steps=30, batch_size=64, seed=1, progress=False)
-    text = bi.explain_unusual(posterior, {"light": 1e33})
+    (text,) = bi.explain_unusual(posterior, {"light": np.array([1e33])})
     assert text.startswith("'light' divided by 1,000 would be typical")
