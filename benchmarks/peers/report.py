@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
-# Libraries were measured on them beside different loads: shown when they are measured again.
-UNEQUAL_LOADS = ("two_moons",)
 TOLERANCES = (0.05, 0.02)
 COLUMNS = {
     "bayesinn": "bayesinn",
@@ -92,8 +90,6 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         KEYS[:-2] + KEYS[-1:], sort=False
     ):
         label = problem.replace("_", " ")
-        if task == "accuracy" and problem in UNEQUAL_LOADS:
-            continue
         if (task, quantity) == ("step", "ms_per_step"):
             label += f", batch {size}" + ("" if settings == "equal" else ", own networks")
         elif (task, quantity) == ("first", "ms_per_step"):
