@@ -62,9 +62,6 @@ def look_at(folder: Path) -> RunGlance:
     history = manifest.get("history", {})
     written = datetime.datetime.fromtimestamp((saved / "manifest.json").stat().st_mtime)
     verdict = folder / "verdict.csv"
-    weights = saved / "weights.h5"
-    # That of a posterior which was there before is none of this one.
-    judged = verdict.is_file() and verdict.stat().st_mtime >= weights.stat().st_mtime
     return RunGlance(
         folder,
         saved,
@@ -74,10 +71,18 @@ def look_at(folder: Path) -> RunGlance:
         int(settings.get("passes", 0)),
         int(settings.get("seed", 0)),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
-        _grade(verdict) if judged else "",
+        _grade(verdict) if is_about(verdict, saved) else "",
         (folder / "posterior.nc").is_file(),
         f"{written:%Y-%m-%d %H:%M}",
     )
+
+
+def is_about(file: Path, saved: Path) -> bool:
+    """Tell whether a file of a diagnosis is there, and of no posterior that was there before."""
+    weights = saved / "weights.h5"
+    if not file.is_file():
+        return False
+    return not weights.is_file() or file.stat().st_mtime >= weights.stat().st_mtime
 
 
 def find_runs(folder: Path) -> list[RunGlance]:

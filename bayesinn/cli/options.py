@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayesinn._version import __version__
+from bayesinn.cli.glance import is_about
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
 
@@ -369,8 +370,7 @@ Version = Annotated[
 def methods_of(run: Path) -> str | None:
     """Return the paragraph that the last diagnosis wrote; None if the posterior is a newer one."""
     file = run / "methods.txt"
-    weights = run / "posterior" / "weights.h5"
-    if not file.is_file() or (weights.is_file() and weights.stat().st_mtime > file.stat().st_mtime):
+    if not is_about(file, run / "posterior"):
         return None
     return file.read_text(encoding="utf-8").rstrip()
 

@@ -236,23 +236,25 @@ class Estimator(Registered, ABC):
         return self
 
     def check_start(self, other: Any) -> None:
-        """Refuse to start from anything but a trained estimator of this class and configuration."""
+        """Refuse any start but a trained one of this class, with the same networks and data."""
         subject = "Argument 'start_from'"
-        expected = f"a trained {type(self).__name__} with the same configuration"
+        expected = f"a trained {type(self).__name__}"
         do = "load a saved one with bi.load(folder)"
         check_type(subject, other, type(self), expected, do)
-        if not other.trained or other.network_configuration() != self.network_configuration():
-            raise InputError(subject, expected=expected, got=f"{other!r}", do=do)
-        theirs = other.declared_shapes()
-        for kind, names in self.declared_shapes().items():
-            # Their order is that of the network's inputs and outputs.
-            if list(names.items()) != list(theirs[kind].items()):
+        ours = {**self.network_configuration(), **self.declared_shapes()}
+        theirs = {**other.network_configuration(), **other.declared_shapes()}
+        for name in ours | theirs:
+            # As text: the order of names is that of the network's inputs and outputs.
+            if repr(ours.get(name)) != repr(theirs.get(name)):
                 raise InputError(
                     subject,
-                    expected=f"an estimator with the same {kind}, in this order: {names}",
-                    got=f"{theirs[kind]}",
-                    do="start from one of the same parameters and data, or from new weights",
+                    expected=f"one with the same {name}, in this order: {ours.get(name)}",
+                    got=f"{theirs.get(name)}",
+                    do="start from one of the same networks, parameters and data, or from new "
+                    "weights",
                 )
+        # It raises if there is none.
+        _ = other.model
 
     def declared_shapes(self) -> dict[str, Mapping[str, Any]]:
         """Return shapes of parameters, observables and context by name, as a simulator has them."""

@@ -118,11 +118,6 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         count = configuration.get("networks", 1)
         return cls(require_simulator(simulator), configuration["flow"], count)
 
-    def check_start(self, other: Any) -> None:
-        if isinstance(other, AmortizedLikelihood):
-            self.take_count(other)
-        super().check_start(other)
-
     def trainable(self, rows: Arrays, seed: int) -> LikelihoodModel:
         """Return the flow of data given parameters, standardised on rows (n, ...)."""
         pilot = take(rows, slice(PILOT_SIMULATIONS))

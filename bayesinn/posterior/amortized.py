@@ -108,38 +108,14 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         )
 
     def check_start(self, other: Any) -> None:
-        """Refuse any start but a trained posterior with the same networks, parameters, data.
-
-        If the user left out the number of networks, the number of the start is used.
-        """
-        subject = "Argument 'start_from'"
-        example = "load a saved one with bi.load(folder)"
-        check_type(subject, other, AmortizedPosterior, "a trained AmortizedPosterior", example)
-        do = "start from a posterior of the same networks, parameters and data, or from new weights"
-        self.take_count(other)
-        ours, theirs = (
-            {
-                **part.network_configuration(),
-                **part.declared_shapes(),
-                "networks": {"count": part.networks},
-            }
-            for part in (self, other)
-        )
-        for name, value in ours.items():
-            # Their order is that of the network's inputs and outputs.
-            if list(value.items()) != list(theirs[name].items()):
-                raise InputError(
-                    subject,
-                    expected=f"a posterior with the same {name}, in this order: {value}",
-                    got=f"{theirs[name]}",
-                    do=do,
-                )
+        """Refuse also a start with another number of unconstrained parameters."""
+        super().check_start(other)
         size = layout_of(self.simulator.prior).dimension
         its_size = other.model.parameters.dimension
         if size != its_size:
             raise InputError(
-                subject,
+                "Argument 'start_from'",
                 expected=f"a posterior with a prior of {size} unconstrained parameters",
                 got=f"one of {its_size}",
-                do=do,
+                do="start from a posterior of the same parameters, or from new weights",
             )

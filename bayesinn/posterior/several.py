@@ -32,11 +32,12 @@ class SeveralNetworks(Estimator):
         if self._automatic:
             self.networks = choose_count(rows, self.summaries)
 
-    def take_count(self, start: SeveralNetworks) -> None:
-        """Take the number of the networks to start from, if the user left it out."""
-        if self._automatic:
-            self.networks = start.networks
+    def check_start(self, other: Any) -> None:
+        """Take the number of the networks to start from, if the user left it out; then check."""
+        if self._automatic and isinstance(other, type(self)):
+            self.networks = other.networks
             self._automatic = False
+        super().check_start(other)
 
     def configuration(self) -> dict[str, Any]:
         """Return what other estimators do, and the number of networks if it is not one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,9 @@ def test_pictures_of_somebody_else_are_kept(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"losses\.png"):
         comparison.plot(tmp_path)
     assert (tmp_path / "losses.png").read_bytes() == b"mine"
+
+
+def test_a_run_without_weights_is_listed(bayesinn, runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "long", tmp_path / "long")
+    (tmp_path / "long" / "posterior" / "weights.h5").unlink()
+    assert "undecided" in bayesinn("runs", tmp_path).out
