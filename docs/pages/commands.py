@@ -19,7 +19,7 @@ the commands' own declarations; `bayesinn COMMAND --help` prints the same.
 ```bash
 bayesinn check model.py:outbreak                       # before training: is the simulator sound?
 bayesinn run model.py:outbreak --data counts.csv       # train, diagnose, infer, report into runs/outbreak
-bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak
+bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --output runs/new
 ```
 
 **The exit status** is 0 if all is well, 1 if `check` finds a problem or a posterior is outside tolerance, 2 for bad

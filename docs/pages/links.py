@@ -50,6 +50,8 @@ def _page(target: Path) -> str:
         return f"/gallery/{gallery_name(target)}.md"
     if target == ROOT / "benchmarks" / "peers" / "README.md":
         return "/gallery/peers.md"
+    if target.parent == DOCS and target.suffix == ".md":
+        return f"/{target.name}"
     return ""
 
 
