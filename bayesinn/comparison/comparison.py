@@ -160,7 +160,7 @@ class ModelComparison(Summarised):
         if data is None:
             data = self.simulate(_SIMULATIONS, seed)
         return super().fit(
-            Rows(data, self.declares, len(self.names)),  # type: ignore[arg-type]
+            Rows(data, self.declares, self.weights),  # type: ignore[arg-type]
             steps=steps,
             epochs=epochs,
             batch_size=batch_size,

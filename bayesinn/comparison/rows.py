@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from bayesinn.comparison.model import MODEL
 from bayesinn.core.errors import InputError
@@ -14,24 +15,44 @@ from bayesinn.estimators.training_data import InMemory, TrainingData, Validation
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
 
+# Of models so often by chance, if arrays have the frequencies that are declared.
+_LEAST_LIKELY = 1e-6
+
 
 @dataclass(frozen=True)
 class Rows:
-    """Arrays (n, ...) that a user gave: data as a simulator declares them, and which model's."""
+    """Arrays (n, ...) that a user gave: data as a simulator declares them, and which model's.
+
+    Models have the probabilities ``weights`` (models,).
+    """
 
     arrays: Any
     simulator: Simulator
-    models: int
+    weights: np.ndarray
 
     def checked(self, subject: str) -> Arrays:
         """Return them, or say what is wrong."""
         arrays = check_simulations(self.simulator, self.arrays, subject, {MODEL: ()})
-        if not np.isin(arrays[MODEL], np.arange(self.models)).all():
+        count = len(self.weights)
+        if not np.isin(arrays[MODEL], np.arange(count)).all():
             raise InputError(
                 subject,
-                expected=f"numbers from 0 to {self.models - 1} as {MODEL!r}",
+                expected=f"numbers from 0 to {count - 1} as {MODEL!r}",
                 got=f"{arrays[MODEL].min()} to {arrays[MODEL].max()}",
                 do="pass what simulate(n, seed) returns",
+            )
+        # The classifier learns the frequencies, and Bayes factors leave out the weights.
+        rows = np.bincount(arrays[MODEL].astype(int).ravel(), minlength=count)
+        likely = self.weights > 0.0
+        by_chance = stats.chisquare(rows[likely], rows.sum() * self.weights[likely]).pvalue
+        if rows[~likely].any() or by_chance < _LEAST_LIKELY:
+            shares = ", ".join(f"{share:.3g}" for share in rows / rows.sum())
+            raise InputError(
+                f"{subject}, {MODEL!r}",
+                expected="models as often as their weights say: "
+                + ", ".join(f"{weight:.3g}" for weight in self.weights),
+                got=f"shares {shares} of {len(arrays[MODEL]):,} rows",
+                do="pass weights=[...] with the shares, or as many rows of each as weights say",
             )
         return arrays
 

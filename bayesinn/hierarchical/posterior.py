@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
@@ -23,7 +23,7 @@ from bayesinn.hierarchical.answers import compared_sets, person_tree
 from bayesinn.hierarchical.flow import TwoStages
 from bayesinn.hierarchical.levels import check_levels
 from bayesinn.hierarchical.network import SetNetwork
-from bayesinn.hierarchical.simulation import set_simulator, without_padding
+from bayesinn.hierarchical.simulation import set_simulator
 from bayesinn.hierarchical.space import SetSpace
 from bayesinn.posterior.building import new_summaries
 from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_trained_first
@@ -36,6 +36,7 @@ from bayesinn.posterior.saved import SCHEMA, two_data_sets
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
+from bayesinn.simulation.padding import without_padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, axes, check_observations
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
@@ -291,18 +292,34 @@ class HierarchicalPosterior(TrainedPosterior):
         persons = self._check_persons(data)
         # The places of missing persons are filled with the last person, and not used.
         filled = np.minimum(np.arange(self.levels.most), persons.count - 1)
-        tensors = map_tensors(tf.convert_to_tensor, persons.arrays)
-        arrays = persons.arrays | without_padding(self.person, tensors, tensors)
+        arrays = without_padding(self.person.lengths, persons.arrays, persons.arrays)
         one = {name: np.asarray(value)[filled][None] for name, value in arrays.items()}
         sets = check_observations(self.simulator, {**one, self.levels.count: [persons.count]})
         return Observations(sets.arrays, 1, batched=False)
 
+    def _without_filling(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arrays of one set, of as many persons as it counts, if it does."""
+        arrays = dict(data)
+        count = arrays.pop(self.levels.count, None)
+        if count is None:
+            return arrays
+        lengths = {name: len(value) for name, value in arrays.items()}
+        number = np.ravel(np.asarray(count, np.float64))
+        if len(number) != 1 or number[0] % 1 or not 1 <= number[0] <= min(lengths.values()):
+            raise InputError(
+                f"Data {self.levels.count!r}",
+                expected=f"one number of the valid rows of each array, whose lengths are {lengths}",
+                got=f"{count}",
+                do="leave it out if all rows are valid",
+            )
+        return {name: value[: int(number[0])] for name, value in arrays.items()}
+
     def _check_persons(self, data: Mapping[str, Any]) -> Observations:
         """Return the checked data (persons, ...) of the persons of one set."""
         axis = self.levels.axis
-        given = data
+        given: Any = data
         if isinstance(data, Mapping):
-            given = {name: value for name, value in data.items() if name != self.levels.count}
+            given = self._without_filling(data)
         persons = check_observations(self.person, given)
         fewest = self.levels.fewest
         most = self.levels.most

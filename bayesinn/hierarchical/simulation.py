@@ -12,6 +12,7 @@ from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.hierarchical.levels import Levels
 from bayesinn.simulation.missing import missing_option
+from bayesinn.simulation.padding import without_padding
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator as declare
@@ -32,7 +33,10 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
     context of each person, and the number of persons.
     """
     most = levels.most
-    context = {} if simulator.context is None else simulator.context.entries
+    known_context = simulator.context
+    context = {}
+    if known_context is not None:
+        context = {name: known_context.distribution(name, {}) for name in known_context.names}
     sizes = tf.range(levels.fewest, most + 1)
     known = {name for kind in simulator.shapes.values() for name in kind}
     labels = simulator.labels.of(known)
@@ -72,7 +76,7 @@ def _simulate_sets(simulator: Simulator, levels: Levels) -> Callable[..., Values
             for name, shape in simulator.shapes["context"].items()
         }
         data = _in_blocks(simulator, repeated, known, rows, data_seed)
-        data = without_padding(simulator, data, known)
+        data = without_padding(simulator.lengths, data, known)
         return {
             name: tf.reshape(value, (-1, most, *value.shape[1:])) for name, value in data.items()
         }
@@ -89,22 +93,6 @@ def draw_given(prior: Prior, levels: Levels, parameters: Values, seed: tf.Tensor
         shape = [rows] if law.batch_shape.rank == 0 else []
         values[name] = law.sample(shape, seed=seeds.fold_in(seed, number))
     return {name: values[name] for name in levels.own}
-
-
-def without_padding(simulator: Simulator, data: Values, context: Values) -> Values:
-    """Return observables of persons (n, ...) with zeros beyond their valid steps.
-
-    There may be anything else, even NaN, which data of sets may not have.
-    """
-    blank = dict(data)
-    for name, counter in simulator.lengths.items():
-        value = data[name]
-        axes = [1] * (value.shape.rank - 2)
-        valid = tf.sequence_mask(tf.cast(context[counter], tf.int32), value.shape[1])
-        blank[name] = tf.where(
-            tf.reshape(valid, (-1, value.shape[1], *axes)), value, tf.zeros_like(value)
-        )
-    return blank
 
 
 def _in_blocks(

@@ -113,7 +113,7 @@ class Discrepancy:
     def distance(self, summaries: np.ndarray) -> np.ndarray:
         """Return distances (n,) of summaries (n, k) from those observed, infinite where NaN."""
         squares = ((summaries - self.observed) / self._scale) ** 2
-        return np.nan_to_num(np.sqrt(np.mean(squares, axis=1)), nan=np.inf)
+        return np.nan_to_num(np.sqrt(np.mean(squares, axis=1)), nan=np.inf, posinf=np.inf)
 
     def vectors(self, parameters: Arrays) -> np.ndarray:
         """Return unconstrained vectors (n, d) of continuous parameters (n, *event)."""

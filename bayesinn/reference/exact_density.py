@@ -74,7 +74,7 @@ class ExactDensity:
 
     def tensors(self, data: Arrays) -> dict[str, tf.Tensor]:
         """Return the arrays of one observation as tensors."""
-        return tensors_of(self.simulator, data)
+        return tensors_of(self.simulator, data, precise=not self.in_graph)
 
     def vectors(self, parameters: Arrays) -> np.ndarray:
         """Return unconstrained vectors (n, d) of parameters (n, *event)."""

@@ -84,13 +84,19 @@ def importance(
         highest = max(highest, float(log_weights.max()))
         heavy = log_weights > highest + _LEAST_LOG_WEIGHT
         kept.append((take(parameters, heavy), log_weights[heavy]))
+    if highest == -np.inf:
+        raise InputError(
+            f"Simulator {simulator.name!r} and the data",
+            expected="draws from the prior under which the data have a finite log likelihood",
+            got=f"none among {draws:,}",
+            do="check the data's units and the likelihood's constraints, or pass more draws",
+        )
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
     values = {
         name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names
     }
-    # No draw has a weight if the data are impossible under all of them.
-    effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
+    effective_size = float(1.0 / np.sum(weights**2))
     log_evidence = float(logsumexp(log_sums) - np.log(draws))
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 

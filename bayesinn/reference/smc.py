@@ -27,12 +27,13 @@ from bayesinn.reference.smc_target import (
     Traced,
     compile_target,
     first_population,
-    observation_tensors,
+    tensors_of,
     warn_of_undefined,
 )
 from bayesinn.reference.tempering import mean_correlation, next_temperature, systematic
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import check_one_observation
 
 _TARGET_ACCEPTANCE = 0.25
 _TRIAL_DRAWS = 64
@@ -223,7 +224,9 @@ def sample_by_stages(
     """
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
-        given: Any = observation_tensors(simulator, data)
+        checked = check_one_observation(simulator, data)
+        observation = {name: value[0] for name, value in checked.arrays.items()}
+        given: Any = tensors_of(simulator, observation)
         model = start.model if isinstance(start, AmortizedPosterior) else None
         started = start is not None
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
@@ -234,12 +237,14 @@ def sample_by_stages(
             _compiled.cache_clear()
         _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
         report.note(note)
+        if target.of_arrays:
+            given = tensors_of(simulator, observation, precise=True)
         before = target.undefined.numpy()
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
         population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
         log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
         if start is not None:
-            origin = start_from(start, target.space, given, particles, seed)
+            origin = start_from(start, target.space, observation, particles, seed)
             given = given, origin
             population, share, drawn = draw_first(origin.law.sample, evaluate_whitened, given)
             log_evidence += float(np.log(share) - np.log(finite_share))

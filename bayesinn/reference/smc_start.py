@@ -14,6 +14,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.smc_target import Population, Target, Tensors, finite_or_never
+from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -28,19 +29,18 @@ class Start(NamedTuple):
 def start_from(
     start: Mapping[str, Any] | Posterior,
     space: ParameterSpace,
-    data: Tensors,
+    data: Arrays,
     count: int,
     seed: int,
 ) -> Start:
     """Fit a Student t to draws, ``count`` of them if a posterior must make them."""
     if not isinstance(start, Posterior):
         return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
-    observation = {name: value.numpy() for name, value in data.items()}
-    drawn = start.given(observation).sample(max(count, 2 * space.dimension + 1), seed)
+    drawn = start.given(data).sample(max(count, 2 * space.dimension + 1), seed)
     vectors = _vectors({name: value[0] for name, value in drawn.items()}, space)
     if not isinstance(start, AmortizedPosterior):
         return Start(StudentT.fit(vectors), {FEATURES: tf.zeros((1, 0))})
-    arrays = check_observations(start.simulator, observation).arrays
+    arrays = check_observations(start.simulator, data).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
     whitened = np.asarray(start.model.network.flow.whiten(vectors, condition)[0])
     # Draws that overflow where they are whitened would spoil the fit.

@@ -12,7 +12,6 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.warning import warn
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
 
 Tensors = Mapping[str, tf.Tensor]
@@ -37,8 +36,12 @@ class Population(NamedTuple):
 class Target:
     """Log prior and log likelihood of unconstrained vectors, given one observation."""
 
-    def __init__(self, space: ParameterSpace, log_likelihood: LogLikelihood) -> None:
+    def __init__(
+        self, space: ParameterSpace, log_likelihood: LogLikelihood, *, of_arrays: bool = False
+    ) -> None:
         self.space = space
+        #: Whether the likelihood is a function of arrays, which sees data in double precision.
+        self.of_arrays = of_arrays
         self._log_likelihood = log_likelihood
         #: Number of evaluations so far, in the prior's support, whose likelihood was NaN or inf:
         #: a variable, as they are made inside of compiled loops, some of TFP's.
@@ -111,7 +114,7 @@ def compile_target(
     data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     of_tensors = in_graph(function, space.from_vector(vector), data)
     if log_likelihood is None and of_tensors is None:
-        target = Target(space, of_arrays(function))
+        target = Target(space, of_arrays(function), of_arrays=True)
         note = (
             "the simulator's likelihood is a function of arrays; one in the graph, as "
             "log_likelihood=, is faster"
@@ -120,15 +123,6 @@ def compile_target(
     # What can't be traced raises its own error here.
     target = Target(space, of_tensors or tf.function(function))
     return target, compiled(target, vector, data, xla=xla, subject="the likelihood")
-
-
-def observation_tensors(simulator: Simulator, data: Mapping[str, Any]) -> dict[str, tf.Tensor]:
-    """Return one checked observation, observables in single precision.
-
-    Context has the type in which its distribution draws it.
-    """
-    checked = check_one_observation(simulator, data)
-    return tensors_of(simulator, {name: value[0] for name, value in checked.arrays.items()})
 
 
 def first_population(
@@ -232,10 +226,17 @@ class Traced:
         )
 
 
-def tensors_of(simulator: Simulator, data: Arrays) -> dict[str, tf.Tensor]:
-    """Return arrays of one observation as tensors, as likelihoods in the graph take them."""
+def tensors_of(
+    simulator: Simulator, data: Arrays, *, precise: bool = False
+) -> dict[str, tf.Tensor]:
+    """Return arrays of one observation as tensors, as likelihoods in the graph take them.
+
+    Observables are of single precision, unless ``precise``. Context has the type in which its
+    distribution draws it.
+    """
+    kind = np.float64 if precise else np.float32
     dtypes = {} if simulator.context is None else simulator.context.dtypes
-    return {name: tf.constant(value, dtypes.get(name, np.float32)) for name, value in data.items()}
+    return {name: tf.constant(value, dtypes.get(name, kind)) for name, value in data.items()}
 
 
 def of_arrays(function: Callable[..., Any]) -> LogLikelihood:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.core.labels import Labels
-from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.finite import finite, finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 
@@ -171,14 +171,21 @@ def check_simulations(
     shapes = {**learned, **simulator.observable_shapes, **context}
     check_keys(subject, data, shapes, shapes)
     arrays = _rows(subject, data, shapes, [name for name in shapes if may_miss(simulator, name)])
-    for name, finite in finite_rows(arrays, arrays, simulator).items():
-        if not finite.all():
+    observed = {name: arrays[name] for name in simulator.observable_shapes}
+    complete = finite_rows(observed, arrays, simulator)
+    # Of parameters and context no value may be missing.
+    for name in shapes:
+        if name not in observed:
+            cells = finite(arrays[name])
+            complete[name] = np.all(cells.reshape(len(cells), -1), axis=1)
+    for name, rows in complete.items():
+        if not rows.all():
             raise InputError(
                 f"{subject}, {name!r}",
                 expected="finite numbers",
                 got=(
-                    f"NaN or infinity in {np.sum(~finite)} of {len(finite)} rows, the first is row "
-                    f"{np.argmin(finite)}"
+                    f"NaN or infinity in {np.sum(~rows)} of {len(rows)} rows, the first is row "
+                    f"{np.argmin(rows)}"
                 ),
                 do=(
                     "drop those rows (which conditions the prior on success) or correct the "
@@ -191,9 +198,9 @@ def check_simulations(
 def check_finite(simulator: Declared, simulations: Simulations) -> None:
     """Raise for simulations that are not finite, with the parameters of the first."""
     observables = {name: np.asarray(value) for name, value in simulations.observables.items()}
-    for name, finite in finite_rows(observables, simulations.context, simulator).items():
-        if not finite.all():
-            row = int(np.argmin(finite))
+    for name, rows in finite_rows(observables, simulations.context, simulator).items():
+        if not rows.all():
+            row = int(np.argmin(rows))
             culprit = {
                 key: np.asarray(array)[row].tolist()
                 for key, array in simulations.parameters.items()
@@ -207,7 +214,7 @@ def check_finite(simulator: Declared, simulations: Simulations) -> None:
                 f"Observable {name!r} of simulator {simulator.name!r}",
                 expected="finite numbers",
                 got=(
-                    f"NaN or infinity in {100 * np.mean(~finite):.1f} % {tried}; the first "
+                    f"NaN or infinity in {100 * np.mean(~rows):.1f} % {tried}; the first "
                     f"with parameters {culprit}"
                 ),
                 do=(

@@ -15,6 +15,8 @@ from bayesinn.simulation.checks import Declared
 
 #: Distance of neighbours in single precision, beside their size.
 SINGLE = float(np.finfo(np.float32).eps)
+#: What varies by less, whatever its size, is lost in single precision.
+SMALLEST = 1e-36
 #: Fewer such distances in a standard deviation lose what data may say.
 FEWEST_STEPS = 1e3
 # What varies by so many of its own type may be the rounding of a constant.
@@ -47,11 +49,12 @@ def are_whole(values: np.ndarray, axis: int | None = None) -> np.ndarray:
 def observable_type(values: np.ndarray) -> np.dtype:
     """Return the type to keep an observable of a Python function in, from a few rows (n, ...).
 
-    Single precision, as networks compute in, unless numbers are large or vary little beside their
-    size.
+    Single precision, as networks compute in, unless numbers are large, too small for it, or vary
+    little beside their size.
     """
     size, deviation, varies = statistics(values, resolution(values))
-    few = varies & (deviation < _FEW_ROWS * FEWEST_STEPS * SINGLE * size)
+    least = np.maximum(FEWEST_STEPS * SINGLE * size, SMALLEST)
+    few = varies & (deviation < _FEW_ROWS * least)
     return np.dtype(np.float64 if few.any() or np.max(size) >= _LARGE else np.float32)
 
 

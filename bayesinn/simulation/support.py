@@ -31,11 +31,16 @@ class Support(NamedTuple):
         """Keep rounding from putting an elementwise value on or past the edge of its support."""
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
 
+    @property
+    def is_simplex(self) -> bool:
+        """Whether it is shares that add up to one."""
+        bijector = getattr(self.bijector, "bijector", self.bijector)
+        return isinstance(bijector, tfb.SoftmaxCentered)
+
     def holds(self, value: tf.Tensor) -> tf.Tensor:
         """Tell which elements of values (n, *event) lie inside, up to rounding."""
         if self.ends is None:
-            simplex = getattr(self.bijector, "bijector", self.bijector)
-            if not isinstance(simplex, tfb.SoftmaxCentered):
+            if not self.is_simplex:
                 return tf.ones_like(value, bool)
             total = tf.reduce_sum(value, axis=-1, keepdims=True)
             return (value >= 0.0) & (tf.abs(total - 1.0) < 2e-3)

@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.missing import missing_option
+from bayesinn.simulation.padding import without_padding
 from bayesinn.simulation.prior import Entry
 from bayesinn.simulation.simulator import Simulator, simulator as declare
 
@@ -86,18 +87,21 @@ def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:
     function = simulator.function
     in_graph = simulator.in_graph
     batched = simulator.engine.batched
+    lengths = simulator.lengths
 
     def simulate(*arguments: Any) -> dict[str, Any]:
         *given, random = arguments
         if not batched:
             rows = [function(*given, random) for _ in range(trials)]
-            return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            data = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+            counts = {name: np.repeat(value, trials) for name, value in given[-1].items()}
+            return without_padding(lengths, data, counts)
         repeat = tf.repeat if in_graph else np.repeat
         reshape = tf.reshape if in_graph else np.reshape
         repeated = [
             {name: repeat(value, trials, axis=0) for name, value in part.items()} for part in given
         ]
-        data = function(*repeated, random)
+        data = without_padding(lengths, function(*repeated, random), repeated[-1])
         return {
             name: reshape(value, (-1, trials, *value.shape[1:])) for name, value in data.items()
         }

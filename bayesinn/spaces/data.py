@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.masks import broadcast_mask, padding
-from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, are_whole, resolution
+from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, SMALLEST, are_whole, resolution
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
 # for a standard log-normal. Above this, standardising would squeeze most data into a point.
@@ -35,8 +35,8 @@ class Scaling:
     Without heavy tails there is no asinh.
 
     ``mean`` and ``scale`` have one number per element of a vector, one per channel (last axis) of
-    anything else. A ``mean`` of double precision is for data that single precision would rob of
-    digits: they are centred first.
+    anything else. Both are of double precision for data that single precision would rob of digits,
+    or would not hold: they are standardised first.
     """
 
     compress: float | None
@@ -63,20 +63,21 @@ class Scaling:
             np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0))
         )
         size = np.abs(mean)
-        few = (scale > _SMALLEST_DOUBLE * size) & (scale < FEWEST_STEPS * SINGLE * size)
+        varies = scale > _SMALLEST_DOUBLE * size
+        few = varies & (scale < np.maximum(FEWEST_STEPS * SINGLE * size, SMALLEST))
         double = finer and bool(np.any(few))
         # A constant carries no information, but it must not divide by zero either.
         smallest = _SMALLEST_DOUBLE if double else _SMALLEST_SCALE
         scale = np.where(scale > smallest * size, scale, 1.0)
         kind = np.float64 if double else np.float32
-        return cls(compress, np.asarray(mean, kind), np.asarray(scale, np.float32))
+        return cls(compress, np.asarray(mean, kind), np.asarray(scale, kind))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
         """Map raw values to unit scale, as float32."""
         values = tf.cast(values, self.mean.dtype)
         if self.compress is not None:
             values = tf.asinh(values / self.compress)
-        return tf.cast(values - self.mean, tf.float32) / self.scale
+        return tf.cast((values - self.mean) / self.scale.astype(self.mean.dtype), tf.float32)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Map values of unit scale back to raw ones."""

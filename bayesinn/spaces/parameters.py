@@ -74,14 +74,16 @@ class ParameterSpace:
         )
         self._lowest = np.min(fixed, axis=0)
         self._highest = np.max(fixed, axis=0)
-        self.mean = np.mean(raw, axis=0)
-        self.scale = _scales(raw)
+        # In single precision, squares of large numbers overflow, and those of small ones vanish.
+        precise = raw.astype(np.float64)
+        self.mean = np.mean(precise, axis=0).astype(np.float32)
+        self.scale = _scales(precise)
         # Convolutions are equal at all pixels: of images, each channel has one mean and scale, as
         # those of data have.
         for name, shape in shapes.items():
             if len(shape) == 3:
                 places = self._places[name].reshape(-1, shape[-1])
-                channels = raw[:, places].reshape(-1, shape[-1])
+                channels = precise[:, places].reshape(-1, shape[-1])
                 self.mean[places] = np.mean(channels, axis=0)
                 self.scale[places] = _scales(channels)
 
@@ -243,7 +245,7 @@ class ParameterSpace:
             if not joint:
                 event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
                 part = tf.reshape(part, (-1, *event))
-            if support.ends is None:
+            if support.is_simplex:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
             value = support.inside(support.bijector.forward(part))
             parameters.update(
@@ -297,14 +299,8 @@ class ParameterSpace:
 def _scales(raw: np.ndarray) -> np.ndarray:
     """Return standard deviations (d,) of numbers (n, d), of any unit; 1e-6 for constants."""
     scale = np.std(raw, axis=0)
-    small = scale <= 1e-6
-    if small.any():
-        # Their squares are too small for single precision.
-        precise = raw[:, small].astype(np.float64)
-        own = np.std(precise, axis=0)
-        varies = own > 1e-6 * np.abs(np.mean(precise, axis=0))
-        scale[small] = np.where(varies, own, 1e-6)
-    return scale
+    varies = scale > 1e-6 * np.abs(np.mean(raw, axis=0))
+    return np.where((scale > 1e-6) | varies, scale, 1e-6).astype(np.float32)
 
 
 class Layout(NamedTuple):
