@@ -190,7 +190,7 @@ def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
     if not set(names) <= set(simulator.labels.coordinates):
         why = "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
         return summaries.ConvLSTM(32), why
-    return summaries.ConvLSTM(32, positions=_POSITIONS), "a series, by its coordinates"
+    return summaries.ConvLSTM(32, positions=_POSITIONS, linear=True), "a series, by its coordinates"
 
 
 def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:

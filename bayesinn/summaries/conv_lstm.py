@@ -31,6 +31,10 @@ class ConvLSTM(Summary):
     positions : int
         How many learned numbers stand beside the values of each step, such as 8, so that a step's
         meaning may depend on its place. Series must then have one fixed length. By default none.
+    linear : bool
+        Whether a linear map of the whole series is added to the summary. Weighted sums of all
+        steps, which are sufficient for many models, then need not pass the LSTM. Series must have
+        one fixed length.
 
     References
     ----------
@@ -56,6 +60,7 @@ class ConvLSTM(Summary):
         lstm_units: int = 64,
         activation: str = "relu",
         positions: int = 0,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.stride = check_integer(
@@ -72,27 +77,29 @@ class ConvLSTM(Summary):
         self.lstm = keras.layers.LSTM(lstm_units)
         self.dense = keras.layers.Dense(units)
         self.positions = check_integer("ConvLSTM, argument 'positions'", positions, least=0)
-        self.masks = self.positions == 0
+        self.across = keras.layers.Dense(units, use_bias=False) if linear else None
+        self.masks = self.positions == 0 and self.across is None
 
     def build(self, x_shape: Sequence[int]) -> None:
+        self.steps = x_shape[1]
         if self.positions:
             normal = keras.initializers.RandomNormal(stddev=_SPREAD)
             self.places = self.add_weight((x_shape[1], self.positions), normal, name="places")
 
     def _check_steps(self, steps: int) -> None:
-        known = self.places.shape[0]
-        if steps != known:
+        if not self.masks and steps != self.steps:
             raise InputError(
                 repr(self),
-                expected=f"series of {known} steps, whose places have learned numbers",
+                expected=f"series of {self.steps} steps, whose places have learned weights",
                 got=f"{steps}",
-                do="leave positions out for series of other lengths",
+                do="leave positions and linear out for series of other lengths",
             )
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
-        h = with_features(x)
+        self._check_steps(x.shape[1])
+        whole = with_features(x)
+        h = whole
         if self.positions:
-            self._check_steps(x.shape[1])
             places = tf.cast(self.places, h.dtype)[tf.newaxis]
             h = tf.concat([h, tf.tile(places, (tf.shape(h)[0], 1, 1))], axis=-1)
         for convolution in self.convolutions:
@@ -103,4 +110,8 @@ class ConvLSTM(Summary):
             mask = None if mask is None else mask[:, :: self.stride]
             # A convolution's bias makes padding non-zero again, and later windows would see that.
             h = blank(h, mask)
-        return self.dense(last_state(self.lstm, h, mask))
+        summary = self.dense(last_state(self.lstm, h, mask))
+        if self.across is None:
+            return summary
+        flat = tf.reshape(whole, (-1, whole.shape[1] * whole.shape[2]))
+        return summary + self.across(flat)

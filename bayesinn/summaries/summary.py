@@ -68,8 +68,8 @@ class Summary(Configured, keras.layers.Layer):
                 f"Data for {type(self).__name__}",
                 expected="observables of one fixed length",
                 got="a mask, so the length varies",
-                do="summarise with ConvLSTM without positions (series), or with DeepSet or "
-                "SetTransformer (sets)",
+                do="summarise with ConvLSTM without positions and linear (series), or with DeepSet "
+                "or SetTransformer (sets)",
             )
         if mask is not None and (len(mask.shape) != 2 or mask.shape[1] != x.shape[1]):
             raise InputError(

@@ -51,6 +51,12 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         False,
         False,
     ),
+    "series, linear": (
+        lambda: ConvLSTM(5, filters=(8,), lstm_units=8, linear=True),
+        (9, 2),
+        False,
+        False,
+    ),
     "series, no overlap": (
         lambda: ConvLSTM(5, filters=(8,), kernel_size=2, stride=2, lstm_units=8),
         (6, 2),
@@ -224,6 +230,17 @@ def test_places_are_known_for_one_number_of_steps() -> None:
     summary = ConvLSTM(4, filters=(8,), lstm_units=8, positions=3)
     summary(tf.zeros((2, 12)))
     with pytest.raises(InputError, match=r"(?s)positions=3.*series of 12 steps.*got: +15"):
+        summary(tf.zeros((2, 15)))
+
+
+def test_a_linear_map_sees_each_step_without_the_lstm() -> None:
+    summary = ConvLSTM(4, filters=(8,), lstm_units=8, linear=True)
+    x = np.random.default_rng(1).normal(size=(3, 12)).astype(np.float32)
+    before = summary(x).numpy()
+    added = np.random.default_rng(2).normal(size=(12, 4)).astype(np.float32)
+    summary.across.kernel.assign_add(added)
+    np.testing.assert_allclose(summary(x).numpy() - before, x @ added, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match=r"(?s)linear=True.*series of 12 steps.*got: +15"):
         summary(tf.zeros((2, 15)))
 
 
