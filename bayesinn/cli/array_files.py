@@ -1,5 +1,6 @@
 """Simulations that people have as files of arrays, to train on: .npz, or a pair of .npy."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,6 @@ from bayesinn.simulation.distribution_text import read_distribution
 from bayesinn.simulation.from_arrays import from_arrays
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.arrays import split
 
 #: Name in a run folder of rows that its posterior was not trained on.
 HELD_OUT = "held_out.npz"
@@ -100,12 +100,24 @@ def arrays_model(name: str | None, place: str, texts: Sequence[str]) -> tuple[Si
 def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     """Return rows to train on, and others to diagnose on: a fifth, 10,000 at most.
 
-    The split doesn't depend on the seed of the training, so that a posterior that is trained longer
-    has not seen the rows to diagnose on.
+    What a row holds decides where it goes, not its place or the seed of the training. So a
+    posterior that is trained longer, or on more rows, has not seen the rows to diagnose on.
     """
     rows = len(next(iter(arrays.values())))
-    kept, apart = split(rows, min(_SHARE, _MOST_HELD_OUT / rows), 0)
-    return take(arrays, kept), take(arrays, apart)
+    places = np.array([_place(arrays, row) for row in range(rows)])
+    # One at least is on either side.
+    ordered = np.sort(places)
+    limit = np.clip(min(_SHARE, _MOST_HELD_OUT / rows), ordered[0], ordered[-1])
+    apart = (places <= limit) & (places < ordered[-1])
+    return take(arrays, np.flatnonzero(~apart)), take(arrays, np.flatnonzero(apart))
+
+
+def _place(arrays: Mapping[str, np.ndarray], row: int) -> float:
+    """Return a number in [0, 1) that follows from what a row holds."""
+    content = hashlib.blake2b(digest_size=8)
+    for name in sorted(arrays):
+        content.update(np.asarray(arrays[name][row], np.float64).tobytes())
+    return int.from_bytes(content.digest()) / 2.0**64
 
 
 def held_out_rows(run: Path, given: Path | None, simulator: Simulator) -> Arrays | None:

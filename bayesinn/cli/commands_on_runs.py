@@ -14,6 +14,7 @@ from bayesinn.cli import options as cl
 from bayesinn.cli.commands import app
 from bayesinn.cli.glance import find_runs, look_at, runs_text
 from bayesinn.cli.opening import find_simulator, open_posterior, start_tensorflow
+from bayesinn.core.errors import InputError
 
 RunFolders = Annotated[
     list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders, or saved posteriors.")
@@ -61,6 +62,13 @@ def explore(
 ) -> None:
     """Open a page on this machine to play with a trained posterior: drag, simulate, drop data."""
     _, posterior = open_posterior(run, None, simulator, trust)
+    if not posterior.simulator.simulates:
+        raise InputError(
+            f"Run {str(run)!r}",
+            expected="the posterior of a simulator, which the page runs for each drag",
+            got="one of arrays alone",
+            do=f"bayesinn infer {run} --data FILE answers observations",
+        )
     from bayesinn.cli.explorer.answers import Answers
     from bayesinn.cli.explorer.server import serve
 

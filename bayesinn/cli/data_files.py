@@ -297,6 +297,7 @@ def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:
 def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[int]]) -> None:
     """Refuse data of other times, dates or wavelengths than the simulator's."""
     place = table.names.index(coordinate.name)
+    off = 0.0 if coordinate.dates else _rounding(np.asarray(coordinate.values, np.float64))
     for rows in groups.values():
         for step, row in enumerate(rows[: len(coordinate.values)]):
             text = table.rows[row][place].strip()
@@ -305,7 +306,7 @@ def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list
                 same = (
                     np.datetime64(text) == value
                     if coordinate.dates
-                    else np.isclose(float(text), value)
+                    else abs(float(text) - value) <= off
                 )
             except ValueError:
                 same = False
@@ -317,6 +318,17 @@ def _check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list
                     got=repr(text),
                     do="declare the coordinates of the data",
                 )
+
+
+def _rounding(values: np.ndarray) -> float:
+    """Return by how much coordinates (steps,) in a file may be off, as few digits are written.
+
+    It is far less than a step, however large or small the values are.
+    """
+    steps = np.abs(np.diff(values))
+    if steps.size and steps.min() > 0.0:
+        return 0.01 * float(steps.min())
+    return 1e-5 * float(np.abs(values).max())
 
 
 def _read_variable(

@@ -66,7 +66,8 @@ def look_at(folder: Path) -> RunGlance:
         folder,
         saved,
         str(manifest.get("simulator", {}).get("name", "")),
-        int(training.get("steps_done", settings.get("steps", 0))),
+        int(training.get("steps_done", settings.get("steps", 0)))
+        + int(training.get("steps_before", 0)),
         int(settings.get("batch_size", 0)),
         int(settings.get("passes", 0)),
         int(settings.get("seed", 0)),
@@ -79,10 +80,11 @@ def look_at(folder: Path) -> RunGlance:
 
 def is_about(file: Path, saved: Path) -> bool:
     """Tell whether a file of a diagnosis is there, and of no posterior that was there before."""
-    weights = saved / "weights.h5"
-    if not file.is_file():
-        return False
-    return not weights.is_file() or file.stat().st_mtime >= weights.stat().st_mtime
+    return file.is_file() and not _is_older(file, saved / "weights.h5")
+
+
+def _is_older(file: Path, other: Path) -> bool:
+    return other.is_file() and file.stat().st_mtime < other.stat().st_mtime
 
 
 def find_runs(folder: Path) -> list[RunGlance]:
@@ -140,6 +142,10 @@ def _last(values: list[float | None] | None) -> float:
 
 
 def _grade(file: Path) -> str:
+    """Return the grade of a verdict; older runs have those of its checks alone."""
+    word = file.with_name("grade.txt")
+    if word.is_file() and not _is_older(word, file):
+        return word.read_text(encoding="utf-8").strip()
     with open(file, encoding="utf-8", newline="") as content:
         grades = {row.get("grade", "") for row in csv.DictReader(content)}
     return next((grade for grade in _GRADES if grade in grades), "")

@@ -11,6 +11,7 @@ figures/        PNG
 verdict.csv     each check of the diagnosis
 errors.csv      each error that it found, with interval and tolerance
 diagnosis.csv   each parameter in these checks
+grade.txt       the verdict in a word: within, outside or undecided
 methods.txt     paragraph on methods for a paper
 report.html     verdict, tables and figures in one file
 run.json        what tables and reports runs wrote here; no other file is replaced
@@ -301,6 +302,8 @@ class Run:
             for name, table in tables.items():
                 with self.files.write(f"{name}.csv") as file:
                     table.to_csv(file)
+            with self.files.write("grade.txt") as file:
+                file.write_text(f"{diagnosis.grade}\n", encoding="utf-8")
             with self.files.write("methods.txt") as file:
                 file.write_text(f"{diagnosis.methods}\n", encoding="utf-8")
             with Progress("drawing") as progress:

@@ -19,7 +19,7 @@ TRAINING = ("history.csv",)
 ANSWER = ("posterior.csv", "posterior.nc")
 ROWS = "observations.csv"
 REPORT = ("report.html",)
-DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv", "methods.txt")
+DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv", "grade.txt", "methods.txt")
 _LIST = "run.json"
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
@@ -76,18 +77,44 @@ def released_graphs() -> Iterator[None]:
         yield
         return
     gradients = ops.gradient_registry._registry
-    known = set(gradients)
+    with _BLOCKS.lock:
+        if not _BLOCKS.number:
+            _BLOCKS.known = set(gradients)
+        _BLOCKS.number += 1
     try:
         yield
     finally:
-        for name in set(gradients) - known:
-            if name.startswith("CustomGradient-"):
-                del gradients[name]
-        # Of all bijectors, whatever their class.
-        remembered = bijector.Bijector._cache.storage
-        for key in list(remembered):
-            key.cancel()
-            remembered.pop(key, None)
+        with _BLOCKS.lock:
+            _BLOCKS.number -= 1
+            # Another thread may be tracing.
+            if not _BLOCKS.number:
+                _release(_BLOCKS.known)
+
+
+class _Blocks:
+    """Blocks of :func:`released_graphs` that have not ended, in all threads."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.number = 0
+        #: Registered gradients when the first of them began.
+        self.known: set[str] = set()
+
+
+_BLOCKS = _Blocks()
+
+
+def _release(known: set[str]) -> None:
+    """Let go of custom gradients that are not among the known, and of what bijectors remember."""
+    gradients = ops.gradient_registry._registry
+    for name in set(gradients) - known:
+        if name.startswith("CustomGradient-"):
+            del gradients[name]
+    # Of all bijectors, whatever their class.
+    remembered = bijector.Bijector._cache.storage
+    for key in list(remembered):
+        key.cancel()
+        remembered.pop(key, None)
 
 
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress as Bar, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 _BARS = "▁▂▃▄▅▆▇█"
@@ -107,10 +107,12 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _line(self) -> str:
         counted = self._counted()
-        remaining = f"{duration(left)} left" if (left := self._left()) > 0 else ""
-        return (
-            f"{self.task}: {', '.join(part for part in (counted, self._text, remaining) if part)}"
-        )
+        parts = (counted, self._text, self._remaining())
+        return f"{self.task}: {', '.join(part for part in parts if part)}"
+
+    def _remaining(self) -> str:
+        left = self._left()
+        return f"{duration(left)} left" if left > 0 else ""
 
     def _print(self) -> None:
         self._last_line = self._now
@@ -125,11 +127,19 @@ class Progress(AbstractContextManager["Progress"]):
                 TextColumn("{task.fields[counted]}"),
                 TextColumn("{task.fields[text]}"),
             ]
-            columns = columns if self.total is None else [*columns, TimeRemainingColumn()]
+            columns.append(TextColumn("{task.fields[left]}"))
             self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
-            self._task = self._bar.add_task(self.task, total=self.total, text="", counted="")
+            self._task = self._bar.add_task(
+                self.task, total=self.total, text="", counted="", left=""
+            )
             self._bar.start()
-        self._bar.update(self._task, completed=self.done, text=self._text, counted=self._counted())
+        self._bar.update(
+            self._task,
+            completed=self.done,
+            text=self._text,
+            counted=self._counted(),
+            left=self._remaining(),
+        )
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,9 @@ from bayesinn.spaces.observations import check_observations
 _FEWEST = 20
 # Tolerances that a report describes in other words.
 _ALLOWED = {"nats": "nats for each parameter"}
-_USUAL = {"draws": 200, "seed": 0}
+_DRAWS = 200
+_SEED = 0
+_LEVEL = 0.99
 _POSTERIORS = (
     "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or pass "
     "bi.SampledPosterior(simulator, sample)"
@@ -43,13 +45,13 @@ def diagnose(
     *,
     data: Mapping[str, Any] | None = None,
     simulations: int | None = None,
-    draws: int = _USUAL["draws"],
-    seed: int = _USUAL["seed"],
+    draws: int = _DRAWS,
+    seed: int = _SEED,
     observed: Mapping[str, Any] | None = None,
     quantities: Mapping[str, Quantity] | None = None,
     larger: Posterior | None = None,
     tolerances: Tolerances = Tolerances(),
-    level: float = 0.99,
+    level: float = _LEVEL,
     progress: bool = True,
 ) -> Diagnosis:
     """Find how wrong a posterior is, on fresh simulations from the prior and near an observation.
@@ -122,6 +124,7 @@ def diagnose(
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     settings = {"draws": draws, "level": level, "tolerances": allowed}
+    asked = simulations
     with Progress("diagnosing", shown=progress) as stages:
         if simulations is None:
             around = observed is not None or posterior.simulator.observed is not None
@@ -141,10 +144,17 @@ def diagnose(
         )
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    usual = {"draws": draws, "seed": seed}
-    given = {name: str(value) for name, value in usual.items() if value != _USUAL[name]}
+    numbers = {
+        "simulations": (asked, None),
+        "draws": (draws, _DRAWS),
+        "seed": (seed, _SEED),
+        "level": (level, _LEVEL),
+    }
+    given = {name: str(value) for name, (value, usual) in numbers.items() if value != usual}
     others = {"data": data, "observed": observed, "quantities": quantities, "larger": larger}
     given |= {name: name for name, value in others.items() if value is not None}
+    if tolerances != Tolerances():
+        given["tolerances"] = "tolerances"
     return _with_descriptions(found, posterior, partial(_call, given))
 
 

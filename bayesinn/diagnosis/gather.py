@@ -87,7 +87,13 @@ def gather(
     def evaluate_likelihood(function: Quantity) -> Pair:
         stage("evaluating the likelihood")
         first = (take(arrays, slice(part)) for arrays in (truth, values, data))
-        return evaluate({"log likelihood": function}, *first)["log likelihood"]
+        pair = evaluate({"log likelihood": function}, *first)["log likelihood"]
+        undefined = np.isnan(pair[0]) | np.isnan(pair[1]).any(axis=1)
+        if undefined.any():
+            raise MissingEvidence(
+                f"the log likelihood is NaN for {undefined.sum():,} of {len(undefined):,} data sets"
+            )
+        return pair
 
     def estimate() -> Arrays:
         if held_out is not None:

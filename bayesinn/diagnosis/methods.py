@@ -27,11 +27,9 @@ _CITATIONS = (
     "arXiv:2103.10522; Lemos et al. (2023), arXiv:2302.03026; Linhart et al. (2023), "
     "arXiv:2306.03580."
 )
-_GRADES = {
-    WITHIN: "within tolerance",
-    OUTSIDE: "outside tolerance",
-    UNDECIDED: "undecided: the data sets were too few to tell whether errors are within tolerance",
-}
+_TOO_FEW = "undecided: the data sets were too few to tell whether errors are within tolerance"
+_NO_NEWS = "undecided: it is no more than the prior, whose errors are within tolerance"
+_GRADES = {WITHIN: "within tolerance", OUTSIDE: "outside tolerance", UNDECIDED: _TOO_FEW}
 
 
 def methods_text(posterior: Posterior, diagnosis: Verdict | None = None) -> str:
@@ -112,6 +110,8 @@ def _(posterior: TrainedPosterior) -> list[str]:
         f"simulations, {_source(posterior.training, posterior.steps_done)}, to minimise {loss} "
         f"({_optimizer(posterior.training)}seed {settings['seed']})"
     )
+    if posterior.steps_before:
+        training += f", from networks that had been trained for {posterior.steps_before:,} steps"
     failed = posterior.training.get("failed_simulations", 0)
     counted = f"{failed:,} simulations failed." if failed else ""
     return [f"{networks}.", f"{training}.", counted]
@@ -143,9 +143,10 @@ def _describe_verdict(diagnosis: Verdict | None) -> str:
     if diagnosis is None:
         return ""
     simulations, draws = diagnosis.size
+    only_prior = diagnosis.knows_nothing and not diagnosis.outside and not diagnosis.undecided
     text = (
         f"On {simulations:,} further simulated data sets, with {draws:,} posterior draws each, the "
-        f"posterior was {_GRADES[diagnosis.grade]}"
+        f"posterior was {_NO_NEWS if only_prior else _GRADES[diagnosis.grade]}"
     )
     found = [
         f"{finding.check.name}: {finding.found}"

@@ -112,6 +112,10 @@ def predictive_figures(
     if predicted is None:
         return figures
     for name, seen in observed.items():
+        grey = seen.ndim == 2 and seen.shape[1] > MOST_PANELS and name not in labels.coordinates
+        if grey:
+            figures |= _image_figures(name, predicted[name][..., None], seen[..., None])
+            continue
         if seen.ndim > 2:
             figures |= _image_figures(name, predicted[name], seen)
             continue

@@ -12,6 +12,8 @@ from bayesinn.diagnostics.tested import Result, sort_columns
 
 #: Number of prior draws for the estimate of entropies: more cost time and add little.
 _MOST_PRIOR_DRAWS = 5_000
+# Draws for each value that count its frequency well enough.
+_REPEATS = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,7 +97,11 @@ def information(
 
 def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
-    entropy = _discrete_entropy if len(np.unique(prior)) < len(prior) // 2 else _entropy
+    values = np.unique(prior)
+    entropy = _discrete_entropy if len(values) < len(prior) // 2 else _entropy
+    # Draws too few to count many integers: a step of density one wide has the same entropy.
+    if np.array_equal(values, np.round(values)) and _REPEATS * len(values) > draws.shape[1]:
+        entropy = _entropy_of_integers
     prior = prior[:_MOST_PRIOR_DRAWS]
     # As many draws from the prior as from the posterior: the bias of the estimate then mostly
     # cancels.
@@ -115,6 +121,11 @@ def _entropy(values: np.ndarray) -> np.ndarray:
     spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
     values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))
+
+
+def _entropy_of_integers(values: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, values.shape)
+    return _entropy(values + noise)
 
 
 def _discrete_entropy(values: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 from bayesinn.core.configuration import Registered, describe, public_name
 from bayesinn.core.errors import InputError
 from bayesinn.core.html import facts_html
+from bayesinn.core.interrupts import interrupts_held
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.estimators.fitting import new_model, plan_fit, run_training
+from bayesinn.estimators.fitting import Plan, new_model, plan_fit, run_training
 from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import Length
 from bayesinn.simulation import identity
@@ -26,6 +28,7 @@ from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.train import TrainingResult
 from bayesinn.training.trainable import Trainable
 
 
@@ -200,29 +203,38 @@ class Estimator(Registered, ABC):
         )
         check_flag("Argument 'progress'", progress)
         before = dict(vars(self))
-        try:
-            if start_from is not None:
-                self.check_start(start_from)
-            plan = plan_fit(
-                self,
-                data,
-                Length(steps, epochs, batch_size),
-                seed=seed,
-                start=start_from,
-                validation=validation,
-                optimization=optimization,
-                checkpoint=Checkpoint.from_argument(checkpoint),
-            )
-            with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
-                rows = plan.first_rows(self.simulator)
-                model = new_model(self, rows, plan.settings.seed)
-                result = run_training(plan, self, model, rows, progress)
-                self.adopt(model, rows, plan.settings.seed)
-        except BaseException:
-            # What was trained before stays, with all that was chosen for it.
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+        with contextlib.ExitStack() as end:
+            try:
+                if start_from is not None:
+                    self.check_start(start_from)
+                plan = plan_fit(
+                    self,
+                    data,
+                    Length(steps, epochs, batch_size),
+                    seed=seed,
+                    start=start_from,
+                    validation=validation,
+                    optimization=optimization,
+                    checkpoint=Checkpoint.from_argument(checkpoint),
+                )
+                with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
+                    rows = plan.first_rows(self.simulator)
+                    model = new_model(self, rows, plan.settings.seed)
+                    result = run_training(plan, self, model, rows, progress)
+                    # From here on Ctrl-C would cost what has been trained.
+                    end.enter_context(interrupts_held())
+                    self.adopt(model, rows, plan.settings.seed)
+            except BaseException:
+                # What was trained before stays, with all that was chosen for it.
+                vars(self).clear()
+                vars(self).update(before)
+                raise
+            self._record(result, plan, rows, start_from)
+        result.raise_error()
+        return self
+
+    def _record(self, result: TrainingResult, plan: Plan, rows: Arrays, start: Self | None) -> None:
+        """Take what is to be known of a training."""
         self._rows = {
             name: {"shape": list(value.shape[1:]), "dtype": str(value.dtype)}
             for name, value in rows.items()
@@ -231,9 +243,9 @@ class Estimator(Registered, ABC):
         if self.simulator is None:
             self.history = self.history.drop(columns="failed_simulations", errors="ignore")
         self.training = result.record
+        if start is not None:
+            self.training["steps_before"] = start.steps_done + start.steps_before
         self.identity = plan.simulator_record
-        result.raise_error()
-        return self
 
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained one of this class, with the same networks and data."""
@@ -261,8 +273,11 @@ class Estimator(Registered, ABC):
         simulator = self.simulator
         return {} if simulator is None else {**simulator.shapes, "lengths": simulator.lengths}
 
-    def adapt(self, rows: int | None) -> None:
-        """Choose what depends on the number of stored simulations (None: they are always new)."""
+    def adapt(self, rows: int | None, start: Self | None = None) -> None:
+        """Choose what depends on the number of stored simulations (None: they are always new).
+
+        Or on the checked estimator to start from.
+        """
 
     def check_rows(self, model: Any, rows: Arrays) -> None:
         """Refuse impossible rows (n, ...) for training or validation; by default refuse none."""
@@ -363,6 +378,11 @@ class Estimator(Registered, ABC):
             self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
         )
 
+    @property
+    def steps_before(self) -> int:
+        """Steps of the trainings that the last one started from."""
+        return int(self.training.get("steps_before", 0))
+
     def __repr__(self) -> str:
         parts = ", ".join(f"{name}={value!r}" for name, value in self.configuration().items())
         return f"{type(self).__name__}({parts})"
@@ -376,8 +396,11 @@ class Estimator(Registered, ABC):
         state = "not trained"
         if self.trained:
             state = f"{self.steps_done:,} steps of {settings.get('batch_size', 0):,}"
-            losses = [name for name in ("loss", "val_loss") if name in self.history]
-            facts |= {name: f"{self.history[name].iloc[-1]:.3f}" for name in losses}
+            if "loss" in self.history:
+                facts["loss"] = f"{self.history['loss'].iloc[-1]:.3f}"
+            # The best weights are kept.
+            if "val_loss" in self.history:
+                facts["val_loss"] = f"{self.history['val_loss'].min():.3f}"
         return facts_html(self._subject, {"training": state, **facts})
 
     def __reduce_ex__(self, protocol: Any) -> Any:

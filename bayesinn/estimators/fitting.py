@@ -46,7 +46,7 @@ class Fittable(Protocol):
 
     simulator: Simulator | None
 
-    def adapt(self, rows: int | None) -> None: ...
+    def adapt(self, rows: int | None, start: Any = None) -> None: ...
 
     def trainable(self, rows: Arrays, seed: int) -> Trainable: ...
 
@@ -115,7 +115,7 @@ def plan_fit(
     seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
     given = training_data(data, simulator, validation, seed)
-    estimator.adapt(given.rows)
+    estimator.adapt(given.rows, start)
     if start is not None:
         # The start must not be trained again on its own simulations. The split comes first, with
         # the user's seed: what was held out then must be held out now.
@@ -234,7 +234,8 @@ def run_training(
             simulator_record=plan.simulator_record,
             ends_at=plan.ends_at,
         )
-    if plan.folder is not None and settings.passes and result.error is None:
+    all_done = result.record["steps_done"] >= settings.steps
+    if plan.folder is not None and settings.passes and result.error is None and all_done:
         forget(plan.folder)
     return result
 

@@ -304,4 +304,12 @@ def _checked(
             got=f"shapes {shapes}" + ", with NaN or infinity" * (not finite),
             do="reshape them, or drop rows",
         )
+    expected = {name: value.shape[1:] for name, value in (like or arrays).items()}
+    if any(value.shape[1:] != expected[name] for name, value in arrays.items()):
+        raise InputError(
+            subject,
+            expected=f"rows of the shapes of training data, {expected}",
+            got=f"{ {name: value.shape[1:] for name, value in arrays.items()} }",
+            do="reshape them",
+        )
     return arrays

@@ -3,8 +3,9 @@
 import numpy as np
 
 from bayesinn.diagnostics import ModelCalibration
-from bayesinn.plots.panels import PAGE, canvas
+from bayesinn.plots.panels import PAGE, canvas, legend_below
 from bayesinn.plots.style import CURVES, DASHED, Canvas, styled
+from bayesinn.plots.text import wrapped
 
 
 @styled
@@ -32,13 +33,13 @@ def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None)
         )
     left.set(xlim=(0.0, 1.0), ylim=(-0.02, 1.02), xlabel="probability", ylabel="share of truths")
     left.set_title(f"calibration error {result.error:.3f}")
-    left.legend()
     count = len(result.names)
     right.imshow(result.confusion, cmap="Greys", vmin=0.0, vmax=1.0)
     for (row, column), share in np.ndenumerate(result.confusion):
         ink = "white" if share > 0.5 else "black"
         right.text(column, row, f"{share:.2f}", ha="center", va="center", color=ink)
-    right.set_xticks(range(count), result.names)
-    right.set_yticks(range(count), result.names)
+    room = 2.4 / count
+    right.set_xticks(range(count), [wrapped(name, room, 9.0) for name in result.names], fontsize=9)
+    right.set_yticks(range(count), [wrapped(name, 1.1, 9.0) for name in result.names], fontsize=9)
     right.set(xlabel="most probable", ylabel="true model", title=f"accuracy {result.accuracy:.3f}")
-    return figure
+    return legend_below(figure)

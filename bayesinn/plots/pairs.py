@@ -78,7 +78,8 @@ def pairs(
     grid = figure.subplots(size, size, squeeze=False)
     ranges = {name: _range(given, name) for name in names}
     correlations = _correlations(given.posterior, names)
-    _draw_all(grid, ranges, given, contours and _spread(correlations))
+    inside = Given(*(_inside(values, ranges) for values in given))
+    _draw_all(grid, ranges, inside, contours)
     for (row, column), ax in np.ndenumerate(grid):
         if column > row:
             _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
@@ -108,10 +109,13 @@ def _in_words(correlations: Sequence[tuple[str, str, float]], called: Mapping[st
 def _draw_all(
     grid: np.ndarray, ranges: Mapping[str, tuple[float, float]], given: Given, contours: bool
 ) -> None:
-    """Draw prior, posterior, reference and truth below the diagonal, each over those before."""
+    """Draw prior, posterior, reference and truth below the diagonal, each over those before.
+
+    All values lie in the panels: tails blur densities.
+    """
     points = {"marker": ".", "width": 0.0, "rasterized": True}
     _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
-    if contours:
+    if contours and _spread(_correlations(given.posterior, list(ranges))):
         regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
         _draw(grid, ranges, given.posterior, contourf=regions)
     else:
@@ -174,13 +178,26 @@ def _spread(correlations: np.ndarray) -> bool:
     return bool(np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999))
 
 
+def _inside(
+    values: Mapping[str, np.ndarray], ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, np.ndarray]:
+    """Return the draws, each (n,), all of whose columns lie in their ranges."""
+    if not values:
+        return {}
+    inside = np.all(
+        [(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()],
+        axis=0,
+    )
+    return {name: np.atleast_1d(values[name][inside]) for name in ranges}
+
+
 def _draw(
     grid: np.ndarray,
     ranges: Mapping[str, tuple[float, float]],
     values: Mapping[str, np.ndarray],
     **visuals: Any,
 ) -> None:
-    """Let ArviZ draw pairs below the diagonal, from values in the panels: tails blur density."""
+    """Let ArviZ draw pairs below the diagonal."""
     if not values or len(ranges) == 1:
         return
     # Imported here: it takes a second, and pyplot with it.
@@ -188,13 +205,7 @@ def _draw(
     from arviz_plots import plot_pair
     from arviz_plots.plot_matrix import PlotMatrix
 
-    inside = np.all(
-        [(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()],
-        axis=0,
-    )
-    data = xarray.Dataset(
-        {name: ("sample", np.atleast_1d(values[name][inside])[:_MOST_DRAWN]) for name in ranges}
-    )
+    data = xarray.Dataset({name: ("sample", values[name][:_MOST_DRAWN]) for name in ranges})
     # Its own backend would open a figure in pyplot; this way the matrix receives our axes.
     with rc_context({"plot.max_subplots": None}):
         matrix = PlotMatrix(data, ["__variable__"], backend="none")

@@ -22,6 +22,7 @@ from bayesinn.plots.text import inches, wrapped
 
 PAGE = 7.4  #: width of a printed page in inches
 MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure
+MOST_PANELS = 40  #: of one figure, so that it stays readable and is drawn in seconds
 SMALL = 8.0  #: points of letters where there are many panels
 # How many panels lie side by side, for up to so many columns; four make a square.
 _ACROSS = ((3, 3), (4, 2), (MANY - 1, 3), (20, 4))

@@ -12,7 +12,7 @@ from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.core.validation import check_choice
 from bayesinn.diagnostics.predictive_statistics import FEW_ELEMENTS
 from bayesinn.plots.arrays import plain_draws
-from bayesinn.plots.panels import Panels
+from bayesinn.plots.panels import MOST_PANELS, Panels
 from bayesinn.plots.series import (
     bands,
     intervals,
@@ -68,6 +68,7 @@ def posterior_predictive(
     seen = seen.reshape(values.shape[1:])
     channels = values.shape[2]
     columns = [f"{name}[{channel}]" if channels > 1 else name for channel in range(channels)]
+    columns = columns[:MOST_PANELS]
     panels = Panels(figure, columns, labels, width=7.0 if channels == 1 else 3.8, height=3.2)
     where = np.arange(len(seen))
     across = "element" if len(seen) > 1 else ""
@@ -90,6 +91,8 @@ def posterior_predictive(
             logarithmic_axis(ax, "y", np.append(curves, seen[:, channel]))
         if channels > 1:
             panels.title(channel, "")
+    if channels > MOST_PANELS:
+        panels.figure.suptitle(f"the first {MOST_PANELS} of {channels}")
     return panels.finish(across, labels.axis(name))
 
 

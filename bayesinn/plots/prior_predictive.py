@@ -8,11 +8,10 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.predictive_statistics import FEW_ELEMENTS
 from bayesinn.plots.histograms import bin_edges
-from bayesinn.plots.panels import Panels
+from bayesinn.plots.panels import MOST_PANELS, Panels
 from bayesinn.plots.series import bands, linear_width, logarithmic_axis, observed_points, places
 from bayesinn.plots.style import BLUE, DASHED, ORANGE, PLAIN, Canvas, styled, tint
 
-_MOST_PANELS = 40
 _SHARES = (0.98, 0.9, 0.5)
 # Largest over median size, except for 1 in 100: 4 for a Gaussian, 13 for a standard log-normal.
 _HEAVY_TAIL = 30.0
@@ -74,7 +73,7 @@ def prior_predictive(
         values = values[..., None]
         real = real[..., None]
     count = values.shape[-1]
-    names = [f"{name}[{index}]" if split else name for index in range(count)][:_MOST_PANELS]
+    names = [f"{name}[{index}]" if split else name for index in range(count)][:MOST_PANELS]
     wide = 7.0 if count == 1 and series else 3.4
     panels = Panels(figure, names, labels, width=wide, height=3.2 if count == 1 else 2.7)
     where, across = (
@@ -91,8 +90,8 @@ def prior_predictive(
         else:
             _histogram(ax, part, data, heavy)
             panels.name(index)
-    if count > _MOST_PANELS:
-        panels.figure.suptitle(f"the first {_MOST_PANELS} of {count}")
+    if count > MOST_PANELS:
+        panels.figure.suptitle(f"the first {MOST_PANELS} of {count}")
     return panels.finish(across, labels.axis(name) if series else "simulations")
 
 

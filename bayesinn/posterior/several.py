@@ -27,16 +27,15 @@ class SeveralNetworks(Estimator):
         if networks is not None:
             self.networks = check_integer("Argument 'networks'", networks, do="pass networks=3")
 
-    def adapt(self, rows: int | None) -> None:
+    def adapt(self, rows: int | None, start: Self | None = None) -> None:
         """Choose the number of networks, if the user left it out."""
-        if self._automatic:
+        if self._automatic and start is None:
             self.networks = choose_count(rows, self.summaries)
 
     def check_start(self, other: Any) -> None:
         """Take the number of the networks to start from, if the user left it out; then check."""
         if self._automatic and isinstance(other, type(self)):
             self.networks = other.networks
-            self._automatic = False
         super().check_start(other)
 
     def configuration(self) -> dict[str, Any]:

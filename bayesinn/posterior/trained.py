@@ -137,8 +137,9 @@ class TrainedPosterior(Summarised, Posterior):
 
 
 def _last_loss(history: pd.DataFrame) -> str:
-    """Write the last validation loss, or the loss where there was no validation set."""
-    for name, text in (("val_loss", "validation loss"), ("loss", "loss")):
-        if name in history and len(known := history[name].dropna()):
-            return f", {text} {known.iloc[-1]:.3f}"
+    """Write the validation loss of the weights that were kept, else the last loss."""
+    if "val_loss" in history and history["val_loss"].notna().any():
+        return f", validation loss {history['val_loss'].min():.3f}"
+    if "loss" in history and len(known := history["loss"].dropna()):
+        return f", loss {known.iloc[-1]:.3f}"
     return ""

@@ -39,7 +39,7 @@ class History(TrainingCallback):
         if self.model.broken:
             return
         row = {
-            "step": self.model.settings.steps_in(epoch + 1),
+            "step": min(self.model.settings.steps_in(epoch + 1), self.model.steps_done),
             "loss": logs["loss"],
             "val_loss": logs.get("val_loss"),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
@@ -95,10 +95,9 @@ class Guard(TrainingCallback):
         """Go back if one of the call's steps was bad, else keep the weights."""
         if not self.model.broken:
             self.on_train_begin()
-            steps = int(self.model.optimizer.iterations.numpy())
-            self.model.source.check_failures(steps, int(self.model.failed.numpy()))
+            self.model.source.check_failures(self.model.steps_done, int(self.model.failed.numpy()))
             # The rest of a pass through stored simulations would be idle steps.
-            if steps >= self.model.settings.steps:
+            if self.model.steps_done >= self.model.settings.steps:
                 self.model.stop_training = True
             return
         self.bad_step = int(self.model.bad_step.numpy())

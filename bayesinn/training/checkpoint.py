@@ -37,7 +37,10 @@ _ANEW = "train again in another folder; if that file is one of an earlier run, y
 
 
 class CheckpointWriter(TrainingCallback):
-    """Writes the state after the first epoch, every ten seconds, and after the last."""
+    """Writes the state after the first epoch, every ten seconds, and after the last.
+
+    An epoch that was cut short is not written: a run that is resumed does it anew.
+    """
 
     def __init__(
         self,
@@ -68,11 +71,12 @@ class CheckpointWriter(TrainingCallback):
             return len(self._history.rows)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Write if it is time to, unless the epoch broke."""
-        last = epoch + 1 == self.model.settings.epochs
-        if self.model.broken or not (
-            last or time.monotonic() - self._last_write > _SECONDS_BETWEEN_WRITES
-        ):
+        """Write if it is time to, unless the epoch broke or was cut short."""
+        whole = self.model.steps_done >= self.model.settings.steps_in(epoch + 1)
+        if self.model.broken or not whole:
+            return
+        last = epoch + 1 == self.model.settings.epochs or self.model.stop_training
+        if not last and time.monotonic() - self._last_write <= _SECONDS_BETWEEN_WRITES:
             return
         try:
             self._write(epoch + 1)

@@ -58,7 +58,7 @@ class Deadline(TrainingCallback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         now = self._now()
-        step = int(self.model.optimizer.iterations.numpy())
+        step = self.model.steps_done
         self._calls.append((now, step))
         window = _WINDOW * (self._end - self._started)
         while len(self._calls) > _FEWEST_CALLS and self._calls[1][0] < now - window:

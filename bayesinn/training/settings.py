@@ -48,8 +48,8 @@ class Optimization:
         Largest global norm of a gradient.
     weight_decay : float
         Weight decay of AdamW, in units of the learning rate: keeps a network that sees few
-        simulations from overfitting. By default 0.1 for a posterior that is fitted to arrays of
-        fewer than 3,000 rows, else 0.
+        simulations from overfitting. By default 0.1 with fewer than 3,000 stored simulations to
+        train on, else 0.
     average : float
         Decay of the moving average of the weights, which is what is kept; 0 for none.
     patience : int
@@ -66,7 +66,7 @@ class Optimization:
         time that is left, so that its schedule is completed even if steps become slower.
         Simulations for scalings and for ``passes`` count, but none of them is left out: if they
         take all of the time, training ends with its first steps. A run that is resumed has all of
-        the time again, and a learning rate that starts again from its highest.
+        the time again, and goes on with the learning rate of its step in the whole schedule.
     xla : "auto", True or False
         Whether to compile training step and simulator with XLA. "auto" compiles runs of 1,000 steps
         or more, where XLA has all operations; the simulator only on a GPU. Shorter runs end before
@@ -112,6 +112,22 @@ class Optimization:
         check_type(
             "Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example
         )
+        # Steps are counted, and gradients differentiated, by the training step.
+        refused = {
+            name: value
+            for name in ("loss_scale_factor", "gradient_accumulation_steps")
+            if (value := getattr(self.optimizer, name, None)) is not None
+        }
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            refused = {"class": "LossScaleOptimizer"}
+        if refused:
+            raise InputError(
+                "Argument 'optimizer'",
+                expected="one that neither scales losses nor accumulates gradients",
+                got=", ".join(f"{name} {value}" for name, value in refused.items()),
+                do="leave them out; bi.Optimization(accumulate=...) divides batches, and "
+                "mixed_precision needs no scaling",
+            )
         expected = "a list of Keras callbacks"
         example = "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)

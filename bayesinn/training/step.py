@@ -83,6 +83,11 @@ class TrainingModel(keras.Model):
         return int(self.bad_step.numpy()) >= 0
 
     @property
+    def steps_done(self) -> int:
+        """Steps since the beginning of the run; those of an epoch that was cut short count."""
+        return min(int(self.optimizer.iterations.numpy()), self.settings.steps)
+
+    @property
     def network_state(self) -> list[keras.Variable]:
         """The weights of the network that are not trained."""
         return self.weight_layout.state

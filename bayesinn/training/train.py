@@ -136,8 +136,7 @@ def train(
     model.weight_layout.assign(model.averaged.value)
     seconds = round(time.monotonic() - started, 1)
     failed = int(model.failed.numpy())
-    steps = min(int(model.optimizer.iterations.numpy()), settings.steps)
-    counts = {"steps_done": steps, "seconds": seconds, "failed_simulations": failed}
+    counts = {"steps_done": model.steps_done, "seconds": seconds, "failed_simulations": failed}
     record = {**identity, "settings": asdict(settings), **counts}
     return TrainingResult(history.frame(), record, stopped_by)
 
@@ -193,8 +192,10 @@ def _optimizer(
     optimizer: keras.optimizers.Optimizer | None, settings: TrainingSettings, in_time: bool = False
 ) -> keras.optimizers.Optimizer:
     if optimizer is not None:
-        # A copy, so that the user's can be used again.
-        return type(optimizer).from_config(optimizer.get_config())
+        # A copy, so that the user's can be used again. Schedules of users may not be registered.
+        kind = type(optimizer._learning_rate)
+        with keras.saving.CustomObjectScope({kind.__name__: kind}):
+            return type(optimizer).from_config(optimizer.get_config())
     rate: Any = settings.learning_rate
     warmup = min(500, max(1, settings.steps // 20))
     decay_steps = max(1, settings.steps - warmup)
