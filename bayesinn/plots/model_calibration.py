@@ -7,6 +7,11 @@ from bayesinn.plots.panels import PAGE, canvas, legend_below
 from bayesinn.plots.style import CURVES, DASHED, Canvas, styled
 from bayesinn.plots.text import wrapped
 
+# Room for names of models below and beside the confusion, in inches, and points of their letters.
+_ACROSS = 1.7
+_BESIDE = 0.9
+_POINTS = 7.0
+
 
 @styled
 def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None) -> Canvas:
@@ -38,8 +43,9 @@ def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None)
     for (row, column), share in np.ndenumerate(result.confusion):
         ink = "white" if share > 0.5 else "black"
         right.text(column, row, f"{share:.2f}", ha="center", va="center", color=ink)
-    room = 2.4 / count
-    right.set_xticks(range(count), [wrapped(name, room, 9.0) for name in result.names], fontsize=9)
-    right.set_yticks(range(count), [wrapped(name, 1.1, 9.0) for name in result.names], fontsize=9)
+    across = [wrapped(name, _ACROSS / count, _POINTS) for name in result.names]
+    down = [wrapped(name, _BESIDE, _POINTS) for name in result.names]
+    right.set_xticks(range(count), across, fontsize=_POINTS)
+    right.set_yticks(range(count), down, fontsize=_POINTS)
     right.set(xlabel="most probable", ylabel="true model", title=f"accuracy {result.accuracy:.3f}")
     return legend_below(figure)

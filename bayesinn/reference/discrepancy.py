@@ -107,8 +107,13 @@ class Discrepancy:
         return {**self.simulator.simulate(parameters, own, context or None), **context}
 
     def summarise(self, parameters: Arrays) -> np.ndarray:
-        """Return summaries (n, k) of simulations with parameters (n, *event)."""
-        return self._summarised(self.simulate(parameters), len(next(iter(parameters.values()))))
+        """Return summaries (n, k) of simulations with parameters (n, *event); NaN where they fail.
+
+        Infinite numbers are failures, too.
+        """
+        count = len(next(iter(parameters.values())))
+        found = self._summarised(self.simulate(parameters), count)
+        return np.where(np.isfinite(found), found, np.nan)
 
     def distance(self, summaries: np.ndarray) -> np.ndarray:
         """Return distances (n,) of summaries (n, k) from those observed, infinite where NaN."""

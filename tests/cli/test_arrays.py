@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import bayesinn as bi
+from bayesinn.cli.array_files import hold_out
 
 PRIORS = ("--prior", "mean=Normal(0, 1)", "--prior", "sd=LogNormal(-0.5, 0.3)")
 
@@ -31,14 +32,17 @@ def test_train_report_and_infer(bayesinn, arrays, tmp_path) -> None:
     assert "2 networks" in answer.out
     assert bi.load(run / "posterior").networks == 2
     with np.load(run / "held_out.npz") as held_out:
+        apart = len(held_out["mean"])
+        # A fifth of 600; five standard deviations are 49.
+        assert 71 < apart < 169
         assert {name: value.shape for name, value in held_out.items()} == {
-            "mean": (120,),
-            "sd": (120,),
-            "y": (120, 3),
+            "mean": (apart,),
+            "sd": (apart,),
+            "y": (apart, 3),
         }
         assert set(held_out["mean"]) < set(arrays["mean"])
     answer = bayesinn("diagnose", run, "--draws", 20)
-    assert "(120 simulations, 20 draws, seed 3)" in answer.out
+    assert f"({apart} simulations, 20 draws, seed 3)" in answer.out
     assert "not run, there is no function to simulate with" not in answer.out
     answer = bayesinn("infer", run, "--data", tmp_path / "one.csv")
     assert not answer.status, answer.err
@@ -92,3 +96,27 @@ def test_wrong_priors(bayesinn, arrays, tmp_path) -> None:
         answer = bayesinn("train", "--bank", tmp_path / "mine.npz", "--prior", prior)
         assert answer.status == 2
         assert message in answer.err
+
+
+def test_more_rows_hold_out_none_that_were_trained_on(arrays) -> None:
+    few = {name: value[:400] for name, value in arrays.items()}
+    trained, _ = hold_out(few)
+    # In another order, too.
+    more = {name: value[::-1] for name, value in arrays.items()}
+    _, apart = hold_out(more)
+    assert 0 < len(apart["mean"]) < 200
+    assert not set(apart["mean"]) & set(trained["mean"])
+    for rows in (2, 3):
+        kept, apart = hold_out({name: value[:rows] for name, value in arrays.items()})
+        assert len(kept["mean"]) > 0
+        assert len(apart["mean"]) > 0
+
+
+def test_arrays_alone_are_not_explored(bayesinn, arrays, tmp_path) -> None:
+    np.savez(tmp_path / "mine.npz", **arrays)
+    run = tmp_path / "run"
+    options = ["--steps", 2, "--flow", "coupling:blocks=1", "--output", run]
+    bayesinn("train", "--bank", tmp_path / "mine.npz", *PRIORS, *options)
+    answer = bayesinn("explore", run)
+    assert answer.status == 2
+    assert "one of arrays alone" in answer.err

@@ -178,3 +178,26 @@ def test_a_run_without_weights_is_listed(bayesinn, runs: Path, tmp_path: Path) -
     shutil.copytree(runs / "long", tmp_path / "long")
     (tmp_path / "long" / "posterior" / "weights.h5").unlink()
     assert "undecided" in bayesinn("runs", tmp_path).out
+
+
+def test_the_grade_of_the_whole_verdict_counts(bayesinn, tmp_path: Path) -> None:
+    """A posterior that is the prior is undecided, though each check is within tolerance."""
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
+    (tmp_path / "run" / "verdict.csv").write_text("check,grade\nSBC,within\n")
+    assert "within" in bayesinn("runs", tmp_path).out
+    (tmp_path / "run" / "grade.txt").write_text("undecided\n")
+    assert "undecided" in bayesinn("runs", tmp_path).out
+
+
+def test_steps_of_a_start_are_told(bayesinn, tmp_path: Path) -> None:
+    flow = bi.flows.coupling(blocks=1, hidden=(8,))
+    options = {"batch_size": 16, "progress": False}
+    first = bi.AmortizedPosterior(bi.get("linear"), flow=flow).fit(steps=30, **options)
+    longer = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    longer.fit(steps=20, start_from=first, **options)
+    assert "that had been trained for 30 steps" in bi.methods_text(longer)
+    longer.save(tmp_path / "run" / "posterior")
+    assert bi.load(tmp_path / "run" / "posterior").steps_before == 30
+    assert bayesinn("runs", tmp_path).out.splitlines()[1].split()[2] == "50"

@@ -367,3 +367,20 @@ def test_a_long_format_is_read_like_a_wide_one(file) -> None:
     np.testing.assert_array_equal(data["level"], [[1.0, 2.0, 3.0]] * 2)
     with pytest.raises(InputError, match=r"line 3, column 'level'[\s\S]*got:      'x'"):
         read_data(file("variable,value\nlevel,1\nlevel,x\nlevel,3\n"), GAPS)
+
+
+@pytest.mark.parametrize("values", [[2_459_000.0, 2_459_001.0], [4.1e-7, 4.2e-7]])
+def test_neighbours_of_a_coordinate_are_others(values: list[float], file) -> None:
+    """However large or small the numbers are beside their steps."""
+    model = bi.simulator(
+        prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"level": {"when": values}}
+    )(lambda parameters, seed: {"level": parameters["rate"][:, None] + tf.zeros(2)})
+    step = values[1] - values[0]
+
+    def read(off: float) -> dict[str, Any]:
+        rows = [f"{value + off * step!r},1.0\n" for value in values]
+        return read_data(file("when,level\n" + "".join(rows)), model, note=pytest.fail)
+
+    assert read(0.0)["level"].shape == read(0.001)["level"].shape == (2,)
+    with pytest.raises(InputError, match="as declared"):
+        read(0.9)

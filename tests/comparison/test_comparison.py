@@ -255,3 +255,11 @@ def test_shares_of_missing_values_decide_nothing() -> None:
     for other in (0.5, "mask"):
         with pytest.raises(InputError, match="same missing values"):
             bi.ModelComparison([lossy(0.2, "first"), lossy(other)])
+
+
+def test_rows_must_have_the_frequencies_of_the_weights() -> None:
+    rows = {"x": np.zeros((600, 3)), "model": (np.arange(600) % 10 > 0).astype(int)}
+    with pytest.raises(InputError, match=r"(?s)0\.5, 0\.5.*shares 0\.1, 0\.9 of 600 rows"):
+        bi.ModelComparison([narrow, wide]).fit(rows, epochs=1, progress=False)
+    weighted = bi.ModelComparison([narrow, wide], weights=[0.1, 0.9])
+    weighted.fit(rows, epochs=1, progress=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -81,6 +83,38 @@ def test_graphs_go_with_their_posteriors() -> None:
     before = graphs()
     train()
     assert graphs() == before
+
+
+def test_blocks_of_other_threads_keep_their_gradients() -> None:
+    traced = threading.Event()
+    go_on = threading.Event()
+
+    def differentiate() -> tf.Tensor:
+        with released_graphs():
+            x = tf.constant([0.5])
+
+            @tf.function
+            def slope(x: tf.Tensor) -> tf.Tensor:
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    value = inner(x)
+                traced.set()
+                go_on.wait(20.0)
+                return tape.gradient(value, x)
+
+            @tf.function
+            def inner(x: tf.Tensor) -> tf.Tensor:
+                return tf.nn.silu(x)
+
+            return slope(x)
+
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(differentiate)
+        assert traced.wait(20.0)
+        with released_graphs():
+            pass
+        go_on.set()
+        assert float(found.result()[0]) == pytest.approx(0.7399612)
 
 
 def test_what_bijectors_remember_goes_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:

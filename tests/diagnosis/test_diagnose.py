@@ -212,3 +212,31 @@ def test_sets_may_be_empty_and_levels_high() -> None:
         posterior, observed=observed, simulations=60, draws=30, level=0.999, seed=1, progress=False
     )
     assert len(found["local"].null) == 2_000
+
+
+def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> None:
+    simulator = posterior.simulator
+    known = simulator.log_likelihood
+    simulator.log_likelihood = lambda parameters, data: np.where(
+        np.asarray(parameters["mean"]) > 2.5, np.nan, known(parameters, data)
+    )
+    try:
+        found = bi.diagnose(posterior, simulations=60, draws=20, seed=1, progress=False)
+    finally:
+        simulator.log_likelihood = known
+    assert "the log likelihood is NaN for" in str(found)
+    assert "SBC" in found.verdict.index
+
+
+def test_the_call_that_decides_has_all_options(posterior) -> None:
+    found = bi.diagnose(
+        posterior,
+        simulations=60,
+        draws=20,
+        tolerances=bi.Tolerances(coverage=9.0),
+        level=0.95,
+        progress=False,
+    )
+    call = found.again("draws", 400)
+    assert call.startswith("bi.diagnose(posterior, draws=400, simulations=60, level=0.95")
+    assert "tolerances=tolerances" in call

@@ -316,3 +316,10 @@ def test_simulated_images_stand_beside_the_observed_one(channels: int) -> None:
 def test_data_of_other_axes_have_no_predictive_figure() -> None:
     cube = {"cube": np.zeros((4, 4, 4, 2))}
     assert predictive_figures({"cube": np.zeros((5, 4, 4, 4, 2))}, cube, Labels()) == {}
+
+
+def test_grey_images_are_images() -> None:
+    draws = np.random.default_rng(1).normal(size=(5, 16, 16))
+    figures = predictive_figures({"field": draws}, {"field": draws[0]}, Labels())
+    (figure,) = figures.values()
+    assert {"observed", "simulated"} <= {text.get_text() for text in figure.findobj(Text)}

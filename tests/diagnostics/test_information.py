@@ -71,3 +71,13 @@ def test_draws_on_the_edge_of_a_support_are_not_infinitely_dense() -> None:
     assert np.all(np.isfinite(gain))
     # Three in four draws of the first data set are one number.
     assert gain[0] > 5.0 > np.abs(gain[1:]).max()
+
+
+def test_integers_of_many_values() -> None:
+    """Two hundred draws say little about the frequency of each of 3,000 values."""
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 1_500, 400)
+    draws = generator.integers(0, 1_500, (400, 200))
+    prior = generator.integers(0, 3_000, 5_000)
+    gain = information({"count": truth}, {"count": draws}, {"count": prior}).mean[0]
+    assert gain == pytest.approx(np.log(2.0), abs=0.03)

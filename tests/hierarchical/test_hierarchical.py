@@ -242,3 +242,29 @@ def test_any_person_may_be_unusual(trained) -> None:
     for place in range(4):
         rows = [*usual[:place], odd, *usual[place + 1 :]]
         assert trained.sample_all({"y": rows}, draws=2).out_of_distribution
+
+
+def test_a_padded_set_counts_its_persons(trained) -> None:
+    rows = np.random.default_rng(1).normal(size=(2, TRIALS)).astype(np.float32)
+    padded = np.concatenate([rows, np.zeros((2, TRIALS), np.float32)])
+    counts = {"n": [TRIALS] * 4, "person_count": 2}
+    alone = trained.sample_all({"y": rows, "n": [TRIALS] * 2}, draws=40, seed=1)
+    filled = trained.sample_all({"y": padded, **counts}, draws=40, seed=1)
+    np.testing.assert_allclose(filled["mean"], alone["mean"], rtol=1e-5)
+    assert filled["level"].shape == (2, 40)
+    with pytest.raises(InputError, match="whose lengths are"):
+        trained.sample_all({"y": padded, **counts, "person_count": 7}, draws=40, seed=1)
+
+
+def test_context_of_persons_may_be_a_vector() -> None:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0), "level": lambda mean: tfd.Normal(mean, 0.5)},
+        context={"dose": tfd.Uniform([0.0, 10.0], [1.0, 11.0])},
+    )
+    def person(parameters: Tensors, context: Tensors, seed: tf.Tensor) -> Tensors:
+        return {"y": parameters["level"][:, None] * 0.0 + context["dose"]}
+
+    posterior = bi.HierarchicalPosterior(person, group={"person": "level"}, sizes=(2, 3))
+    doses = posterior.simulator.sample(50, seed=1)["dose"]
+    assert doses.shape == (50, 3, 2)
+    assert np.all((doses[..., 0] < 1.0) & (doses[..., 1] > 10.0))

@@ -667,3 +667,30 @@ def test_chosen_columns_are_drawn_in_their_order() -> None:
     np.testing.assert_allclose(
         shown[2], [excess["mean[2]", "mean[4]"], excess["mean[0]", "mean[2]"]]
     )
+
+
+def test_pairs_of_a_switch_that_is_nearly_certain() -> None:
+    """The panel holds equal draws alone, which have no density."""
+    generator = np.random.default_rng(1)
+    switch = np.zeros(4_000)
+    switch[:3] = 1.0
+    figure = plots.pairs({"level": generator.normal(size=4_000), "switch": switch})
+    assert len(figure.axes) == 4
+
+
+def test_a_figure_has_so_many_panels_at_most() -> None:
+    draws = np.random.default_rng(1).normal(size=(50, 6, 45))
+    figure = plots.posterior_predictive(draws, draws[0], name="field")
+    assert len(figure.axes) == 40
+    assert figure._suptitle.get_text() == "the first 40 of 45"
+
+
+def test_long_names_of_models_do_not_overlap() -> None:
+    names = tuple(f"a growth model with delay {number}" for number in range(4))
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 4, 400)
+    result = diagnostics.model_calibration(truth, generator.dirichlet(np.ones(4), 400), names)
+    figure = plots.model_calibration(result)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[1].get_xticklabels()]
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))

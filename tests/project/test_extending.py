@@ -600,6 +600,9 @@ def test_a_trainable_of_its_own(tmp_path: Path) -> None:
     assert again.fingerprint == model.fingerprint
     with pytest.raises(InputError, match=r"(?s)expected: arrays.*pass fit\("):
         Regression().fit(steps=1)
+    apart = {"x": x[:8], "y": y[:8, None]}
+    with pytest.raises(InputError, match=r"(?s)shapes of training data.*'y': \(\).*'y': \(1,\)"):
+        Regression().fit({"x": x, "y": y}, epochs=1, validation=apart, progress=False)
 
 
 READ_ESTIMATORS = """

@@ -297,3 +297,12 @@ def test_simulations_that_failed_are_no_draws() -> None:
     assert (found.parameters["x"] > 0.0).all()
     with pytest.raises(InputError, match="3000 finite ones of 4000 prior draws"):
         rejection_abc(fragile, {"y": 0.5}, draws=3_000, simulations=4_000, seed=1)
+
+
+def test_infinite_simulations_are_no_neighbours() -> None:
+    @bi.simulator(prior={"a": tfd.Uniform(0.0, 1.0)})
+    def overflows(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        return {"y": tf.where(parameters["a"] > 0.5, np.inf, parameters["a"])}
+
+    with pytest.raises(InputError, match=r"(?s)finite|infinit"):
+        rejection_abc(overflows, {"y": 0.2}, draws=1_800, simulations=2_000, seed=1)

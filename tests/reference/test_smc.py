@@ -481,3 +481,36 @@ def test_temperatures_of_log_likelihoods_far_apart() -> None:
     step, weights, _ = next_temperature(values, 0.0, 0.5)
     assert 0.0 < step < 1e-12
     assert 1.0 / np.sum(weights**2) == pytest.approx(2.0, rel=1e-6)
+
+
+def test_likelihoods_of_arrays_see_data_in_double_precision() -> None:
+    """Julian dates, of which single precision keeps a quarter of a day."""
+    start = 2_459_000.0
+
+    def log_likelihood(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        mean = start + np.asarray(parameters["a"], np.float64)[:, None]
+        return stats.norm.logpdf(np.asarray(data["y"]), mean, 0.05).sum(axis=1)
+
+    @bi.simulator(
+        prior={"a": tfd.Normal(0.0, 1.0)},
+        engine="python",
+        batched=True,
+        log_likelihood=log_likelihood,
+    )
+    def dates(parameters: dict[str, np.ndarray], generator: np.random.Generator) -> Any:
+        mean = start + parameters["a"].astype(np.float64)[:, None]
+        return {"y": mean + 0.05 * generator.normal(size=(len(mean), 3))}
+
+    data = {"y": start + np.array([0.12, 0.09, 0.10])}
+    found = tempered_smc(dates, data, particles=1_000, seed=1, progress=False)
+    # The posterior's sd is 0.029.
+    assert np.mean(found.parameters["a"]) == pytest.approx(0.1033, abs=0.006)
+
+
+def test_impossible_data_are_refused() -> None:
+    never = bi.simulator(
+        prior={"a": tfd.Normal(0.0, 1.0)},
+        log_likelihood=lambda parameters, data: np.full(len(parameters["a"]), -np.inf),
+    )(lambda parameters, seed: {"y": parameters["a"]})
+    with pytest.raises(InputError, match="none among 200"):
+        importance(never, {"y": 0.0}, draws=200, seed=1)

@@ -13,6 +13,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation import checks, registry
+from bayesinn.simulation.trials import derived_simulator
 
 tfd = tfp.distributions
 PRIOR = {"mean": tfd.Normal(0.0, 1.0)}
@@ -356,3 +357,42 @@ def test_a_message_lists_some_of_many_names() -> None:
     message = str(error.value)
     assert "'p11'] and 188 more" in message
     assert "'p12'" not in message
+
+
+@pytest.mark.parametrize("engine", ["tensorflow", "python"])
+def test_trials_lose_their_padding(engine: str) -> None:
+    """There may be NaN beyond the valid steps, which nobody counts any more."""
+    options = {
+        "prior": PRIOR,
+        "context": {"days": tfd.FiniteDiscrete([1, 2, 3], logits=[0.0, 0.0, 0.0])},
+        "lengths": {"x": "days"},
+        "engine": engine,
+        **({"workers": 1} if engine == "python" else {}),
+    }
+
+    def in_graph(parameters, context, seed):
+        valid = tf.range(3.0) < context["days"][:, None]
+        return {"x": tf.where(valid, parameters["mean"][:, None] + 9.0, np.nan)}
+
+    def in_python(parameters, context, generator):
+        valid = np.arange(3) < context["days"]
+        return {"x": np.where(valid, parameters["mean"] + 9.0, np.nan)}
+
+    function = in_python if engine == "python" else in_graph
+    model = bi.simulator(**options)(function)
+    rows = derived_simulator(model, trials=4).sample(20, seed=1)
+    padding = np.arange(3) >= rows["days"][:, None]
+    np.testing.assert_array_equal(rows["x"] == 0.0, np.repeat(padding[:, None], 4, axis=1))
+
+
+def test_parameters_and_context_are_never_missing() -> None:
+    model = bi.from_arrays(
+        PRIOR, {"x": (3,)}, context={"dose": tfd.Normal(0.0, 1.0)}, missing="mask"
+    )
+    rows = {"mean": np.zeros(20), "dose": np.zeros(20), "x": np.zeros((20, 3))}
+    rows["x"][4] = np.nan
+    checks.check_simulations(model, rows, "rows")
+    for name in ("mean", "dose"):
+        wrong = {**rows, name: np.where(np.arange(20) == 5, np.nan, 0.0)}
+        with pytest.raises(InputError, match=f"(?s){name}.*first is row 5"):
+            checks.check_simulations(model, wrong, "rows")

@@ -372,3 +372,22 @@ def test_priors_get_what_they_depend_on_as_it_was_drawn(prior: dict) -> None:
     for name, value in values.items():
         np.testing.assert_allclose(back[name], tf.cast(value, tf.float32), rtol=1e-4, atol=1e-5)
     assert np.isfinite(space.prior_log_prob(values)).all()
+
+
+def test_vectors_far_from_zero_come_back() -> None:
+    tfb = tfp.bijectors
+    sheared = tfd.TransformedDistribution(
+        tfd.Sample(tfd.Normal(100.0, 1.0), 2), tfb.ScaleMatvecTriL([[1.0, 0.0], [0.5, 1.0]])
+    )
+    space = ParameterSpace(Prior({"place": sheared}), seed=1)
+    values = draws(space.prior, 200)
+    back = space.from_vector(space.to_vector(values)[0])
+    np.testing.assert_allclose(back["place"], values["place"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e18, 2e30])
+def test_units_may_be_huge_or_tiny(size: float) -> None:
+    space = ParameterSpace(Prior({"mass": tfd.Normal([0.0, size], [1.0, 0.1 * size])}), seed=1)
+    vector, log_det = space.to_vector(draws(space.prior, 2_000))
+    np.testing.assert_allclose(np.std(vector, axis=0), 1.0, atol=0.1)
+    np.testing.assert_allclose(log_det, -np.log(0.1 * size), atol=0.1)

@@ -139,3 +139,10 @@ def test_missing_values_are_zero_and_flagged() -> None:
     np.testing.assert_array_equal(present, np.where(lost, 0.0, 1.0))
     np.testing.assert_array_equal(values.numpy()[lost], 0.0)
     assert abs(values.numpy()[~lost].std() - 1.0) < 0.02
+
+
+def test_numbers_too_small_for_single_precision_are_standardised_first() -> None:
+    values = np.random.default_rng(1).normal(1e-46, 2e-47, size=(500, 3))
+    scaled = Scaling.fit(values).apply(tf.constant(values)).numpy()
+    np.testing.assert_allclose(scaled.mean(axis=0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(scaled.std(axis=0), 1.0, atol=1e-4)

@@ -1,13 +1,16 @@
 """Training that ends in time, whatever becomes of the simulator's speed."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
 import bayesinn as bi
 from bayesinn.estimators import fitting
 from bayesinn.training.deadline import Deadline, Shortened
+from tests.helpers.fitting import equal, fit
 
 
 def run(seconds, planned: int, slower_after: float, factor: float) -> tuple[float, list[float]]:
@@ -15,17 +18,15 @@ def run(seconds, planned: int, slower_after: float, factor: float) -> tuple[floa
     clock = SimpleNamespace(now=0.0)
     schedule = Shortened(1e-5, planned - 50, warmup_target=1e-3, warmup_steps=50)
     deadline = Deadline(180.0, schedule, lambda: clock.now)
-    done = SimpleNamespace(numpy=lambda: step)
     settings = SimpleNamespace(steps=planned, steps_per_call=5)
-    model = SimpleNamespace(
-        optimizer=SimpleNamespace(iterations=done), settings=settings, stop_training=False
-    )
+    model = SimpleNamespace(steps_done=0, settings=settings, stop_training=False)
     deadline.set_model(model)
     rates = []
     step = 0
     while not model.stop_training and step < planned:
         rates.append(float(schedule(step + 4)))
         step += 5
+        model.steps_done = step
         clock.now += 5 * seconds * (factor if clock.now > slower_after else 1.0)
         deadline.on_train_batch_end(0)
     return clock.now, rates
@@ -84,3 +85,32 @@ def test_simulations_before_the_first_step_count(monkeypatch) -> None:
         posterior.fit(steps=10, optimization=bi.Optimization(minutes=3.0), progress=False)
     assert clock.now == 1_040.0
     assert ends == [1_180.0]
+
+
+class StopAt(keras.callbacks.Callback):
+    """Ends training after so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.left = calls
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.left -= 1
+        if self.left <= 0:
+            self.model.stop_training = True
+
+
+@pytest.mark.parametrize("passes", [0, 4])
+def test_an_epoch_that_is_cut_is_done_anew(tmp_path: Path, passes: int) -> None:
+    """A run that is resumed does all of its steps, and has its simulations still."""
+    options = {"steps": 400, "xla": False, "passes": passes}
+    folder = tmp_path / "state"
+    cut = fit(**options, checkpoint=folder, callbacks=[StopAt(3)])
+    assert 0 < cut.steps_done < 400
+    assert cut.history["step"].iloc[-1] == cut.steps_done
+    assert bool(list(folder.glob("**/*simulations*"))) == (passes > 0)
+    whole = fit(**options)
+    resumed = fit(**options, checkpoint=folder, resume=True)
+    assert resumed.steps_done == 400
+    assert list(resumed.history["step"]) == list(whole.history["step"])
+    assert equal(resumed, whole)

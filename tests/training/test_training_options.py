@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from bayesinn.simulators.linear import linear
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.train import _optimizer
 from tests.helpers.fitting import arranged, equal, fit, weights
+from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
 
@@ -136,3 +139,61 @@ def test_a_network_that_xla_cannot_compile(capsys: pytest.CaptureFixture[str]) -
 def test_options_that_would_be_ignored_are_refused(options: dict, name: str) -> None:
     with pytest.raises(InputError, match=name):
         bi.AmortizedPosterior(linear).fit(**arranged(progress=False, **options))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.SGD(1e-3, loss_scale_factor=1024.0),
+        keras.optimizers.SGD(1e-3, gradient_accumulation_steps=4),
+        keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1e-3)),
+    ],
+)
+def test_optimizers_that_scale_or_accumulate_are_refused(optimizer) -> None:
+    with pytest.raises(InputError, match="neither scales losses nor accumulates"):
+        bi.Optimization(optimizer=optimizer)
+
+
+def test_schedules_of_a_user_need_no_registration() -> None:
+    class Halved(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 1e-3 / (1.0 + tf.cast(step, tf.float32))
+
+        def get_config(self):
+            return {}
+
+    trained = fit(optimizer=keras.optimizers.Adam(Halved()))
+    assert trained.history["learning_rate"].iloc[-1] == pytest.approx(1e-3 / 11.0)
+
+
+def test_the_loss_that_is_shown_is_that_of_the_kept_weights() -> None:
+    trained = fit(data=linear.sample(60, seed=1), steps=None, epochs=3)
+    trained.history["val_loss"] = [3.0, 1.25, 28.8]
+    assert "validation loss 1.250" in repr(trained)
+    assert "1.250" in trained._repr_html_()
+
+
+def test_ctrl_c_while_references_are_measured_costs_nothing(monkeypatch) -> None:
+    adopt = bi.AmortizedPosterior.adopt
+
+    def interrupted(self, *arguments):
+        signal.raise_signal(signal.SIGINT)
+        adopt(self, *arguments)
+
+    monkeypatch.setattr(bi.AmortizedPosterior, "adopt", interrupted)
+    posterior = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(8,)))
+    with pytest.raises(KeyboardInterrupt):
+        posterior.fit(steps=10, batch_size=32, seed=1, progress=False)
+    assert posterior.steps_done == 10
+    assert np.isfinite(posterior.sample({"y": 0.5}, draws=20, seed=1)["x1"]).all()
+
+
+def test_a_start_decides_the_number_of_networks_once() -> None:
+    arrays = linear.sample(300, seed=1)
+    options = {"batch_size": 32, "progress": False}
+    start = fit()
+    posterior = bi.AmortizedPosterior(linear, flow=small_flow(blocks=1, hidden=(8,)))
+    posterior.fit(arrays, epochs=1, start_from=start, **options)
+    assert posterior.networks == 1
+    posterior.fit(arrays, epochs=1, **options)
+    assert posterior.networks == 3
