@@ -13,16 +13,16 @@ from tasks import Arrays
 
 import bayesinn as bi
 from bayesinn.flows import Consistency, Diffusion, Flow, FlowMatching, coupling
-from bayesinn.summaries import MLP, Summary
+from bayesinn.summaries import ConvLSTM, Summary
 
 #: Observations whose densities are computed together, and draws that normalise each.
 _ROWS = 100
 _WEIGHTS = 500
 
 
-def perceptrons(simulator: bi.Simulator) -> dict[str, Summary]:
-    """Return a network for vectors for each observable."""
-    return {name: MLP(32) for name in simulator.observable_shapes}
+def without_linear_map(simulator: bi.Simulator) -> dict[str, Summary]:
+    """Return the default network of series, less the linear map beside its LSTM."""
+    return {",".join(simulator.observable_shapes): ConvLSTM(32, positions=8)}
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ METHODS: dict[str, Method | ByLikelihood | Refined] = {
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
-    "perceptron": Method(summary=perceptrons),
+    "without linear map": Method(summary=without_linear_map),
     "flow matching": Method(flow=FlowMatching),
     "diffusion": Method(flow=Diffusion),
     "consistency": Method(flow=Consistency, networks=1),

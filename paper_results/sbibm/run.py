@@ -24,13 +24,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from classifier import c2st
 from methods import METHODS, ByLikelihood, Method, Refined, RefinedByLikelihood, SampledByNUTS
 from scipy.spatial import distance
-from tasks import OBSERVATIONS, TASKS, Case, Package, Task
+from tasks import OBSERVATIONS, TASKS, Arrays, Case, Package, Task
 
 import bayesinn as bi
 from bayesinn.diagnostics.mmd import kernel_matrix
@@ -65,22 +66,28 @@ def train(
     return posterior, {"steps": posterior.steps_done, "train_seconds": seconds}
 
 
-def compare(task: Task, posterior: Trained, cases: Sequence[Case], seed: int) -> dict[str, float]:
-    """Return C2ST and MMD^2 against reference draws, and processor seconds of as many draws."""
-    accuracies = []
-    distances = []
+def draw(
+    task: Task, posterior: Trained, cases: Sequence[Case], seed: int
+) -> tuple[list[np.ndarray], float]:
+    """Return draws (n, d) for each case, and the median processor seconds of as many."""
+    drawn = []
     seconds = []
     for case in cases:
         started = time.process_time()
         draws = posterior.sample(case.data, draws=len(case.reference), seed=seed)
         seconds.append(time.process_time() - started)
-        columns = task.columns(draws)
-        accuracies.append(c2st(columns, case.reference))
-        distances.append(mmd(columns, case.reference, seed))
-    found = {"c2st": np.mean(accuracies), "mmd": np.mean(distances)}
-    found |= {f"c2st_{number}": value for number, value in enumerate(accuracies, 1)}
+        drawn.append(task.columns(draws))
     # The first call also compiles.
-    return {**found, "draw_seconds": np.median(seconds)}
+    return drawn, float(np.median(seconds))
+
+
+def compare(drawn: Sequence[np.ndarray], cases: Sequence[Case], seed: int) -> dict[str, float]:
+    """Return C2ST and MMD^2 of draws (n, d) for each case against its reference draws."""
+    pairs = list(zip(drawn, cases, strict=True))
+    accuracies = [c2st(draws, case.reference) for draws, case in pairs]
+    distances = [mmd(draws, case.reference, seed) for draws, case in pairs]
+    found = {"c2st": np.mean(accuracies), "mmd": np.mean(distances)}
+    return found | {f"c2st_{number}": value for number, value in enumerate(accuracies, 1)}
 
 
 def mmd(draws: np.ndarray, reference: np.ndarray, seed: int) -> float:
@@ -107,16 +114,26 @@ def score(task: Task, posterior: Trained, simulations: int) -> dict[str, float]:
     """
     if posterior.density is None:
         return dict.fromkeys(("nats", "nats_error", "exact_nats"), np.nan)
+    parameters, data = held_out(task, simulations)
+    exact = np.nan
+    if task.log_posterior is not None:
+        exact = -np.mean(task.log_posterior(parameters, data))
+    return nats(posterior.log_prob(parameters, data)) | {"exact_nats": exact}
+
+
+def held_out(task: Task, simulations: int) -> tuple[Arrays, Arrays]:
+    """Return parameters and data that no method is trained on."""
     fresh = task.simulator.sample(simulations, seed=101)
     names = task.simulator.prior.names
     parameters = {name: fresh[name] for name in names}
     data = {name: value for name, value in fresh.items() if name not in names}
-    log_prob = posterior.log_prob(parameters, data)
-    exact = np.nan
-    if task.log_posterior is not None:
-        exact = -np.mean(task.log_posterior(parameters, data))
-    error = log_prob.std() / np.sqrt(simulations)
-    return {"nats": -log_prob.mean(), "nats_error": error, "exact_nats": exact}
+    return parameters, data
+
+
+def nats(log_prob: np.ndarray) -> dict[str, float]:
+    """Return the mean of negative log densities (n,), and its standard error."""
+    error = log_prob.std() / np.sqrt(len(log_prob))
+    return {"nats": -log_prob.mean(), "nats_error": error}
 
 
 def exact_cases(task: Task, draws: int) -> list[Case]:
@@ -131,9 +148,7 @@ def exact_cases(task: Task, draws: int) -> list[Case]:
 
 def study(given: argparse.Namespace, file: Path) -> None:
     """Train what is asked for and isn't in the file, row by row."""
-    done: set[tuple[str, ...]] = set()
-    if file.is_file():
-        done = set(pd.read_csv(file, dtype=str)[KEYS].itertuples(index=False, name=None))
+    done = keys_of(file)
     package = None if given.quick else Package(given.data)
     for name in given.tasks:
         task = TASKS[name]
@@ -149,13 +164,27 @@ def study(given: argparse.Namespace, file: Path) -> None:
                         continue
                     posterior, cost = train(task, METHODS[method], budget, seed, quick=given.quick)
                     row = dict(zip(KEYS, key, strict=True))
-                    row |= compare(task, posterior, cases, seed)
+                    drawn, draw_seconds = draw(task, posterior, cases, seed)
+                    row |= compare(drawn, cases, seed) | {"draw_seconds": draw_seconds}
                     row |= score(task, posterior, 200 if given.quick else HELD_OUT)
-                    frame = pd.DataFrame([row | cost])
-                    frame.to_csv(
-                        file, mode="a", header=not file.is_file(), index=False, float_format="%.5g"
-                    )
-                    print(frame.iloc[0].to_string(), flush=True)
+                    append(row | cost, file)
+
+
+def keys_of(file: Path) -> set[tuple[str, ...]]:
+    """Return task, budget, method and seed of the rows of a file."""
+    if not file.is_file():
+        return set()
+    return set(pd.read_csv(file, dtype=str)[KEYS].itertuples(index=False, name=None))
+
+
+def append(row: dict[str, Any], file: Path) -> None:
+    """Append a row to a file with the same columns in any order, and print it."""
+    frame = pd.DataFrame([row])
+    new = not file.is_file()
+    if not new:
+        frame = frame.reindex(columns=pd.read_csv(file, nrows=0).columns)
+    frame.to_csv(file, mode="a", header=new, index=False, float_format="%.5g")
+    print(frame.iloc[0].to_string(), flush=True)
 
 
 def download(folder: Path) -> None:
