@@ -52,8 +52,9 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
     networks : int
         Number of flows of equal shape, trained independently on the same simulations. The
         likelihood is the mean of their densities. Several overfit less than one; training and
-        sampling take as many times longer. By default three for up to 200,000 stored simulations,
-        else one.
+        sampling take as many times longer. By default three for up to 200,000 simulations that are
+        given as arrays or in a bank that fits into memory, as many as ``start_from`` has, else one.
+        A loaded likelihood keeps its number.
 
     References
     ----------

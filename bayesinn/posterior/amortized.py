@@ -34,8 +34,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
 
         - up to 20 numbers, or 8 of a series: left as they are
         - series (with coordinates, with lengths, or (steps, channels)): ``ConvLSTM``, which knows
-          the place of each step where coordinates are declared; series of as many steps are seen
-          side by side
+          the place of each step, and adds a linear map of all, where coordinates are declared;
+          series of as many steps are seen side by side
         - other vectors: ``MLP``
         - (height, width, channels): ``ConvImage``
 
@@ -47,8 +47,9 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
     networks : int
         Number of networks (summaries and flow) of equal shape, trained independently on the same
         simulations. The posterior is the mean of their densities. Several overfit less than one;
-        training takes as many times longer. By default three for up to 200,000 stored simulations,
-        else one.
+        training takes as many times longer. By default three for up to 200,000 simulations that are
+        given as arrays or in a bank that fits into memory, as many as ``start_from`` has, else one.
+        A loaded posterior keeps its number.
 
     Attributes
     ----------
@@ -56,7 +57,9 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         One row per epoch of the last training: step, loss, learning rate, failed simulations, and
         val_loss if there was a validation set. The loss is the mean of -log q(parameters | data) in
         nats, on the parameters' own scale. It may be negative; it can't fall below the expected
-        entropy of the posterior. Flows that declare ``nats = False`` have losses of their own.
+        entropy of the posterior. Of several networks, ``loss`` is the mean of their losses, and
+        ``val_loss`` that of their mean density. Flows that declare ``nats = False`` have losses
+        of their own.
 
     Examples
     --------
