@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,13 @@ class Method:
     summary : function of the simulator, to its summary networks
     flow : function that makes a flow
     networks : int, trained on the same simulations, whose densities are averaged
+    options : dict of options of ``fit``
     """
 
     summary: Callable[[bi.Simulator], dict[str, Summary]] | None = None
     flow: Callable[[], Flow] | None = None
     networks: int | None = None
+    options: Mapping[str, int] = MappingProxyType({})
 
     def posterior(self, simulator: bi.Simulator) -> bi.AmortizedPosterior:
         """Return an untrained posterior."""
@@ -174,6 +177,7 @@ METHODS: dict[str, Method | ByLikelihood | Refined] = {
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
     "affine, one network": Method(flow=coupling, networks=1),
+    "short batches": Method(options={"batch_size": 64, "epochs": 10}),
     "without linear map": Method(summary=without_linear_map),
     "flow matching": Method(flow=FlowMatching),
     "diffusion": Method(flow=Diffusion),

@@ -56,12 +56,8 @@ def train(
         data = simulator.sample(QUICK_SIMULATIONS if quick else int(budget), seed=1_000 + seed)
     posterior = method.posterior(simulator)
     started = time.process_time()
-    posterior.fit(
-        data,
-        steps=20 if quick else None,
-        seed=seed,
-        progress=False,
-    )
+    options = method.options if isinstance(method, Method) else {}
+    posterior.fit(data, steps=20 if quick else None, seed=seed, progress=False, **options)
     seconds = time.process_time() - started
     return posterior, {"steps": posterior.steps_done, "train_seconds": seconds}
 
