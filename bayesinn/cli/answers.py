@@ -80,12 +80,12 @@ def _answers_text(table: pd.DataFrame, p_values: np.ndarray) -> str:
     text = fit_to_terminal(row_per_observation(written), _MOST_ROWS)
     names = table.index.get_level_values(0).unique()
     flagged = [str(name) for name in names[p_values < FLAG_LEVEL]]
-    warning = (
-        f"\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their "
-        f"posteriors extrapolations: "
-    )
-    return text + (warning + textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")) * bool(
-        flagged
+    if not flagged:
+        return text
+    named = textwrap.shorten(", ".join(flagged), 200, placeholder=" ...")
+    return (
+        f"{text}\nWARNING: {len(flagged)} of {len(names)} are out of distribution, their "
+        f"posteriors extrapolations: {named}"
     )
 
 

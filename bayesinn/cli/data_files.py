@@ -197,16 +197,11 @@ def _tidy(
         else [name for name in _IDS if name in table.names and name not in used][:1]
     )
     extra = [name for name in table.names if name not in used and name not in ids]
-    for name in [*ids, *(name for name in shapes if not columns[name])]:
+    absent = [name for name in shapes if not columns[name]]
+    for name in [*ids, *absent]:
         if name in table.names or name in context or name in simulator.lengths.values():
             continue
-        alike = {column.lower(): column for column in extra}
-        close = difflib.get_close_matches(name.lower(), alike, n=1)
-        do = f"rename column {alike[close[0]]!r}" if close else f"add it, or --context {name}=VALUE"
-        if name in ids:
-            do = f"--by {alike[close[0]]}" if close else "name one of these columns: --by COLUMN"
-        elif name in simulator.observable_shapes and not close:
-            do = "give each column the name that the simulator uses"
+        do = _how_to_add(name, extra, name in ids, name in simulator.observable_shapes)
         raise table.fault(
             1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do
         )
@@ -238,8 +233,21 @@ def _tidy(
     return data
 
 
+def _how_to_add(name: str, extra: list[str], is_id: bool, is_observable: bool) -> str:
+    """Say how to give a table the column ``name``; ``extra`` are columns without a use."""
+    alike = {column.lower(): column for column in extra}
+    close = difflib.get_close_matches(name.lower(), alike, n=1)
+    if is_id:
+        return f"--by {alike[close[0]]}" if close else "name one of these columns: --by COLUMN"
+    if close:
+        return f"rename column {alike[close[0]]!r}"
+    if is_observable:
+        return "give each column the name that the simulator uses"
+    return f"add it, or --context {name}=VALUE"
+
+
 def _several(table: Table, extra: list[str]) -> str:
-    """Say what to do with the column that may tell several observations apart; nothing without."""
+    """Say what to do if a column may tell several observations apart; empty if none does."""
     for name in extra:
         place = table.names.index(name)
         groups = [row[place].strip() for row in table.rows if any(field.strip() for field in row)]

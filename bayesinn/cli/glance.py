@@ -114,16 +114,17 @@ def runs_text(runs: list[RunGlance], folder: Path) -> str:
         loss = "" if math.isnan(run.loss) else f"{run.loss:.3f}"
         rows.append({name: str(value) for name, value in row.items()} | {"loss": loss})
     heads = list(rows[0])
-    widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
-    lines = [dict(zip(heads, heads, strict=True)), *rows]
+    lines = [{head: head for head in heads}, *rows]
+    widths = {head: max(len(line[head]) for line in lines) for head in heads}
     numbers = ("steps", "batch", "seed", "loss")
-    return "\n".join(
-        "  ".join(
-            line[head].rjust(width) if head in numbers else line[head].ljust(width)
-            for head, width in zip(heads, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    )
+    written = []
+    for line in lines:
+        cells = []
+        for head, width in widths.items():
+            text = line[head]
+            cells.append(text.rjust(width) if head in numbers else text.ljust(width))
+        written.append("  ".join(cells).rstrip())
+    return "\n".join(written)
 
 
 def _places(folder: Path, depth: int) -> Iterator[Path]:

@@ -37,13 +37,12 @@ def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: 
     try:
         return train_into(folder, simulator, wanted=wanted, **options)
     except KeyboardInterrupt:
-        minutes = " without --minutes" * (options["minutes"] is not None)
-        kept = keeps_anything(folder / "checkpoint")
-        resume = " --resume" * (kept and not options["resume"])
-        minutes *= kept
-        _interrupted(
-            f"{folder} keeps {describe_checkpoint(folder / 'checkpoint')}", f"{resume}{minutes}"
-        )
+        checkpoint = folder / "checkpoint"
+        more = ""
+        if keeps_anything(checkpoint):
+            more += "" if options["resume"] else " --resume"
+            more += "" if options["minutes"] is None else " without --minutes"
+        _interrupted(f"{folder} keeps {describe_checkpoint(checkpoint)}", more)
 
 
 def training_data(

@@ -14,10 +14,10 @@ from bayesinn.simulation.simulator import Simulator
 #: Numbers of simulations: what decides nearly all errors, and what tells large ones.
 MOST = 10_000
 FEWEST = 1_000
-#: About so long does a simulator in worker processes simulate for a diagnosis, if that number is
-#: left out.
+#: About how long a simulator in worker processes simulates for a diagnosis, if the number of
+#: simulations is left out.
 MINUTES = 5
-# For predictive checks, beside as many around the observation as over the prior.
+# Simulations for predictive checks, besides those over the prior and around the observation.
 _PREDICTIVE = 8_000
 _SECONDS = 2.0
 
@@ -44,12 +44,19 @@ def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progre
 
 def _speed(simulator: Simulator, seed: int) -> float:
     """Return simulations a second."""
-    size = 4
-    first = True
-    while True:
+
+    def timed(size: int) -> float:
         started = time.perf_counter()
         simulator.draw(size, seed, "speed")
-        seconds = time.perf_counter() - started
-        if seconds > (10.0 * _SECONDS if first else _SECONDS) or size >= MOST:
+        return time.perf_counter() - started
+
+    size = 4
+    seconds = timed(size)
+    # Processes start in the first batch.
+    if seconds > 10.0 * _SECONDS:
+        return size / seconds
+    while True:
+        seconds = timed(size)
+        if seconds > _SECONDS or size >= MOST:
             return size / seconds
-        size, first = (size, False) if first else (4 * size, False)
+        size *= 4

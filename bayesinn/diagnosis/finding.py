@@ -64,19 +64,18 @@ class Finding:
 
     @property
     def weight(self) -> float:
-        """Weight of each measure that may be outside, or of a result's p-value without any."""
-        measures = [deviation.measure for deviation in self.deviations] or [""] * bool(
-            np.isfinite(self.p_value)
-        )
+        """Sum of the weights of all measures; without measures, that of the p-value, if any."""
+        measures = [deviation.measure for deviation in self.deviations]
+        if not measures and np.isfinite(self.p_value):
+            # The weight of a p-value has no name.
+            measures = [""]
         return sum(self.check.weights.get(measure, 1.0) for measure in measures)
 
     def error(self, measure: str = "") -> float:
         """Return the probability that a measure may be outside with no error beyond tolerance."""
-        return (
-            FAMILY_ERROR
-            * self.check.weights.get(measure, 1.0)
-            / (max(self.family, self.weight) or 1.0)
-        )
+        own = self.check.weights.get(measure, 1.0)
+        together = max(self.family, self.weight) or 1.0
+        return FAMILY_ERROR * own / together
 
     @cached_property
     def errors(self) -> pd.DataFrame:

@@ -30,17 +30,13 @@ def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
     # As exact as a rule about p-values needs it.
     table["p_value"] = [f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]]
     text = (
-        "Parameters were drawn from the prior, data sets simulated from them, and the "
-        "posterior of each data set "
-        "compared with the parameters that made it. A check is within tolerance if the whole "
-        "interval of each "
-        "error is, outside if one is larger than its tolerance for sure, and otherwise "
-        "undecided. For sure means: "
-        f"a posterior without any such error has one check outside, of all checks, in "
-        f"{100 * FAMILY_ERROR:g} % of "
-        "diagnoses at most. The p-value is the probability that a correct posterior would do "
-        "as badly; it gets "
-        "small for small errors, too, if there are many simulations."
+        "Parameters were drawn from the prior, data sets simulated from them, and the posterior of "
+        "each data set compared with the parameters that made it. A check is within tolerance if "
+        "the whole interval of each error is, outside if one is larger than its tolerance for "
+        "sure, and otherwise undecided. For sure means: a posterior without any such error has one "
+        f"check outside, of all checks, in {100 * FAMILY_ERROR:g} % of diagnoses at most. The "
+        "p-value is the probability that a correct posterior would do as badly; it gets small for "
+        "small errors, too, if there are many simulations."
     )
     heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found", "allowed": "Allowed"}
     table = table.rename(columns=heads).rename_axis("Check")
@@ -50,13 +46,10 @@ def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
 def parameters_section(numbers: pd.DataFrame, labels: Labels) -> Section:
     """Return the table of parameters, with the numbers that checks show side by side."""
     text = (
-        "Errors over the whole prior: how far posteriors lie from the truth, in their "
-        "standard deviations "
-        "(positive: too low); how much wider truths scatter than posteriors say (positive: "
-        "posteriors too narrow); "
-        "the largest error of coverage. R², contraction (1 - posterior variance / prior "
-        "variance) and nats gained "
-        "say how much the data tell."
+        "Errors over the whole prior: how far posteriors lie from the truth, in their standard "
+        "deviations (positive: too low); how much wider truths scatter than posteriors say "
+        "(positive: posteriors too narrow); the largest error of coverage. R², contraction (1 - "
+        "posterior variance / prior variance) and nats gained say how much the data tell."
     )
     table = numbers.apply(lambda column: column.round(3 if column.abs().max() < 10.0 else 1))
     return Section("Parameters", text, table=table, labels=labels)

@@ -121,9 +121,10 @@ def _pointwise(points: tuple[float, ...], size: int) -> tuple[np.ndarray, np.nda
 def _limits(points: tuple[float, ...], size: int, gamma: float) -> tuple[np.ndarray, np.ndarray]:
     first, table = _pointwise(points, size)
     inside = table > gamma
-    return first + np.argmax(inside, axis=1), first + table.shape[1] - 1 - np.argmax(
-        inside[:, ::-1], axis=1
-    )
+    lower = first + np.argmax(inside, axis=1)
+    from_the_end = np.argmax(inside[:, ::-1], axis=1)
+    upper = first + table.shape[1] - 1 - from_the_end
+    return lower, upper
 
 
 def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side: int = 0) -> float:

@@ -1,10 +1,9 @@
-"""P-values of errors that are no larger than a tolerance, which hold with few simulations, too.
+"""P-values of the hypothesis that an error is within its tolerance; valid for few simulations, too.
 
-Of intervals that hold with 95 % each, one of twenty does not. What condemns a posterior must hold
-for all errors of a diagnosis together, so that each of them is judged far out in the tail of its
-estimate, where that of few simulations is not normal. Each function takes what was measured and a
-tolerance, and returns p-values (k,), each column by itself, of the hypothesis that the size of the
-error is the tolerance at most.
+Of intervals that hold with 95 % each, one of twenty does not. "Outside" must be safe for all errors
+of a diagnosis together. So each is tested far out in the tail of its estimate, which is not normal
+with few simulations. Each function takes what was measured and a tolerance, and returns p-values
+(k,), each column by itself.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from bayesinn.diagnostics.bands import band_p_values
 # Bounds of missing sharpness lie below -t with a probability of exp(-t) at most, whatever the
 # posterior. What lies below -4 is cut, which adds less than exp(-4) = 0.02 nats to their mean.
 _CUT = 4.0
-# Stakes, as shares of the largest one that no single loss can ruin, from bold to careful.
+# Stakes of the bets, as shares of the largest that no single loss can ruin; from bold to careful.
 _STAKES = 0.98 * 1.5 ** -np.arange(14.0)
 
 

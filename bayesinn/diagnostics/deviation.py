@@ -105,20 +105,22 @@ class Deviation:
         probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
-        stretch = stats.norm.isf(0.5 * error / len(self.columns)) / _quantile(
-            len(self.columns), max(self.simulations, 2)
-        )
+        count = len(self.columns)
+        quantile = _quantile(count, max(self.simulations, 2))
+        stretch = max(stats.norm.isf(0.5 * error / count) / quantile, 1.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = (
-                np.where(
-                    size > tolerance, max(stretch, 1.0) * (size - self.least), self.most - size
-                )
-                - self.gap
-            )
-            unknown = (half > tolerance) & ~(size - self.least < size - tolerance)
-            aim = np.where(unknown, 0.5 * tolerance, abs(size - tolerance) - self.gap)
+            below = size - self.least
+            above = self.most - size
+            # The half that faces the tolerance, without what simulations can't narrow.
+            half = np.where(size > tolerance, stretch * below, above) - self.gap
+            outside = below < size - tolerance
+            unknown = (half > tolerance) & ~outside
+            distance = abs(size - tolerance) - self.gap
+            aim = np.where(unknown, 0.5 * tolerance, distance)
             factor = (np.maximum(half, 0.0) / aim) ** 2
-        hopeless = ~(aim > 0.0) | np.isnan(factor) | (~unknown & (factor > _MOST_TIMES))
+        too_many = ~unknown & (factor > _MOST_TIMES)
+        # Not "aim <= 0": NaN is hopeless, too.
+        hopeless = ~(aim > 0.0) | np.isnan(factor) | too_many
         return np.where(hopeless, np.inf, self.simulations * factor)
 
     def text(self, column: int) -> str:

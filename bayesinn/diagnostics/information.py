@@ -99,7 +99,8 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
     values = np.unique(prior)
     entropy = _discrete_entropy if len(values) < len(prior) // 2 else _entropy
-    # Draws too few to count many integers: a step of density one wide has the same entropy.
+    # Too few draws to count so many integers: each is spread over a unit interval, which keeps the
+    # entropy.
     if np.array_equal(values, np.round(values)) and _REPEATS * len(values) > draws.shape[1]:
         entropy = _entropy_of_integers
     prior = prior[:_MOST_PRIOR_DRAWS]

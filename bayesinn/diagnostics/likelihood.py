@@ -69,8 +69,9 @@ def fit_to_data(
 class SharpnessResult(Result):
     """Nats by which the truth's log density falls short of the exact posterior's, with bounds."""
 
-    at_least: np.ndarray  #: (n,), in the mean at most the missing nats
-    #: (n,), in the mean at least the missing nats; inf where only the other bound is known
+    at_least: np.ndarray  #: (n,), bounds from below: their mean is at most the missing nats
+    #: (n,), bounds from above: their mean is at least the missing nats; inf where only the other
+    #: bound is known
     at_most: np.ndarray
     parameters: int  #: number of parameters
     most: float = np.inf  #: largest value that ``at_least`` can take; inf if there is none

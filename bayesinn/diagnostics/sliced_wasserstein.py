@@ -27,11 +27,9 @@ def sliced_wasserstein(
         size=(first.shape[1], projections)
     )
     directions /= np.linalg.norm(directions, axis=0)
-    return float(
-        np.mean(
-            list(map(stats.wasserstein_distance, (first @ directions).T, (second @ directions).T))
-        )
-    )
+    pairs = zip((first @ directions).T, (second @ directions).T, strict=True)
+    distances = [stats.wasserstein_distance(one, other) for one, other in pairs]
+    return float(np.mean(distances))
 
 
 def same_law_distance(reference: np.ndarray, size: int, *, seed: int) -> float:

@@ -134,5 +134,5 @@ class Truncation:
         density = posterior.log_prob(draws, self.observation)
         log_ratio = self._prior_log_prob(posterior, draws) - density - self.bound
         accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio
-        # Outside the ratio may exceed the bound: left out, whatever was drawn.
+        # Outside the region the ratio may exceed the bound; ``sample`` drops these draws anyway.
         return take(draws, accepted)

@@ -20,7 +20,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 # A whole number stands for a unit interval, over which the density is averaged at so many points.
 _POINTS_LOG2 = 3
-# What differs from a constant by less, relative to it, equals it.
+# Largest relative difference at which a value still equals a constant.
 _ROUNDING = 1e-6
 
 

@@ -61,14 +61,13 @@ def gather(
 ) -> Given:
     """Split draws into columns and check them: finite, equally many, the same columns in all."""
     plain = plain_draws(draws, "posterior")
-    if (
-        len({np.shape(value)[:1] for value in plain.values()} | {()}) != 2
-        or min(map(len, plain.values())) < 2
-    ):
+    shapes = {name: np.shape(value) for name, value in plain.items()}
+    counts = {shape[0] if shape else 0 for shape in shapes.values()}
+    if len(counts) != 1 or min(counts) < 2:
         raise InputError(
             "draws",
             expected="for every parameter an array (draws, *event), with the same 2 or more draws",
-            got=str({name: np.shape(value) for name, value in plain.items()}),
+            got=str(shapes),
             do="pass the draws given one observation: draws[name][i] for observation i",
         )
     for name, value in plain.items():

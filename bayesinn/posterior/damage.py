@@ -40,19 +40,23 @@ def damaged_copies(
         copy = {name: np.asarray(value) for name, value in data.items()}
         for name in series:
             values = copy[name]
-            steps = values.shape[1]
-            valid = (
-                copy[lengths[name]].astype(int) if name in lengths else np.full(len(values), steps)
-            )
+            valid = np.full(len(values), values.shape[1])
+            if name in lengths:
+                valid = copy[lengths[name]].astype(int)
             channels = values.reshape(*values.shape[:2], -1)
-            one = generator.integers(channels.shape[2], size=len(values))[:, None] == np.arange(
-                channels.shape[2]
-            )
-            touched = one | (generator.random((len(values), 1)) < 0.5)
+            touched = _touched(len(values), channels.shape[2], generator)
             changed = damage(channels, valid, generator)
             copy[name] = np.where(touched[:, None, :], changed, channels).reshape(values.shape)
         copies[kind] = copy
     return copies
+
+
+def _touched(rows: int, channels: int, generator: np.random.Generator) -> np.ndarray:
+    """Mark the channels (rows, channels) to damage: a random one, or all, half of the time each."""
+    chosen = generator.integers(channels, size=rows)
+    one = chosen[:, None] == np.arange(channels)
+    every = generator.random((rows, 1)) < 0.5
+    return one | every
 
 
 def _shuffle(values: np.ndarray, valid: np.ndarray, generator: np.random.Generator) -> np.ndarray:

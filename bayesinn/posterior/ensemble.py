@@ -15,6 +15,7 @@ from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.prior_text import prior_text, same_laws
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 
 # Weights of an ensemble of ten settle to 1e-3 in half this number.
@@ -71,19 +72,17 @@ class Ensemble(Joined, Posterior):
             check_type(f"{subject}, each", posterior, Posterior, "a posterior", do)
         self.posteriors = tuple(posteriors)
         self.simulator = posteriors[0].simulator
-        for other in (posterior.simulator for posterior in posteriors[1:]):
+        for posterior in posteriors[1:]:
             # A mixture over other priors, or in other units, would mean nothing.
-            if other is not self.simulator and not (
-                other.shapes == self.simulator.shapes
-                and other.labels.units == self.simulator.labels.units
-                and same_laws(other.prior, self.simulator.prior)
-            ):
-                expected, got = (
-                    f"shapes {one.shapes}, units {one.labels.units}, prior {prior_text(one.prior)}"
-                    for one in (self.simulator, other)
+            if not _alike(self.simulator, posterior.simulator):
+                declared = _declared(self.simulator)
+                raise InputError(
+                    subject,
+                    expected=f"posteriors of one simulator, {self.simulator.name!r}, with "
+                    f"{declared}",
+                    got=_declared(posterior.simulator),
+                    do=do,
                 )
-                expected = f"posteriors of one simulator, {self.simulator.name!r}, with {expected}"
-                raise InputError(subject, expected=expected, got=got, do=do)
         subject = "Ensemble, argument 'weights'"
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
@@ -207,3 +206,18 @@ def _held_out_loss(posterior: Posterior) -> float:
             do="use bi.Ensemble.weighted(posteriors, simulations), or leave weights out",
         )
     return float(history["val_loss"].min())
+
+
+def _alike(one: Simulator, other: Simulator) -> bool:
+    """Tell whether simulators have the same shapes, units and prior."""
+    return one is other or (
+        other.shapes == one.shapes
+        and other.labels.units == one.labels.units
+        and same_laws(other.prior, one.prior)
+    )
+
+
+def _declared(simulator: Simulator) -> str:
+    """Write shapes, units and prior of a simulator."""
+    prior = prior_text(simulator.prior)
+    return f"shapes {simulator.shapes}, units {simulator.labels.units}, prior {prior}"

@@ -23,7 +23,7 @@ from bayesinn.spaces.parameters import ParameterSpace
 
 
 class Given:
-    """The posterior of n data sets, as draws and maybe densities say it.
+    """The posterior of n data sets, known by its draws and, if it has any, its densities.
 
     Parameters
     ----------

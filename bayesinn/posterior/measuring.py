@@ -1,4 +1,4 @@
-"""What is measured on simulations at the end of a training, and said before it."""
+"""Measure what observations are compared with, after training; describe the model before it."""
 
 from __future__ import annotations
 

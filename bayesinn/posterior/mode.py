@@ -17,11 +17,11 @@ from bayesinn.simulation.simulator import Arrays
 
 # Draws of an observation to climb from: several, as there may be several modes.
 _STARTS = 8
-# Where draws have unit covariance, an error of a unit halves with each, or nearly.
+# Gradient steps. Where draws have unit covariance, each about halves the error.
 _STEPS = 60
 _LONGER = 1.5
 _SHORTER = 0.5
-# Of each variance, so that few draws of many parameters have a covariance of full rank.
+# Weight of the diagonal in the covariance, which then has full rank even with few draws.
 _INDEPENDENT = 0.1
 # Gradients keep activations.
 _ROWS_PER_CALL = 20_000

@@ -82,8 +82,8 @@ class PosteriorModel(Trainable):
         loss = network.loss(vector, condition, seeds.fold_in(seed, -1), progress, training)
         own = network.auxiliary_loss(vector, inputs, condition)
         if own is not None:
-            # It has no part in the value, which stays in nats. The difference first: it is exactly
-            # zero, whatever the loss.
+            # Only its gradient counts; the value stays in nats. The difference is computed first:
+            # it is exactly zero.
             loss += own - tf.stop_gradient(own)
         return loss - log_det if network.flow.nats else loss
 

@@ -65,8 +65,8 @@ class TrainedPosterior(Summarised, Posterior):
         Returns
         -------
         array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats
-            Exact, but where :attr:`density` is "costly": then with the error of a solver, and
-            beyond 20 numbers of an estimated trace.
+            Exact, unless :attr:`density` is "costly": then with the error of a solver and, beyond
+            20 numbers, that of an estimated trace.
             It is -inf outside the support. For integer parameters it is a probability: the integral
             over the interval that stands for the integer. More than three integers raise an
             InputError, as that would take too long.

@@ -353,7 +353,7 @@ def _distance(
 
 
 def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
-    """Return the number (n, k) of each sorted column (m, k) not below statistics (n, k)."""
+    """Count (n, k) the values of each sorted column (m, k) that are at least statistics (n, k)."""
     below = [
         np.searchsorted(known, new, side="left")
         for known, new in zip(held_out.T, statistics.T, strict=True)
@@ -362,6 +362,6 @@ def _at_least(held_out: np.ndarray, statistics: np.ndarray) -> np.ndarray:
 
 
 def _score(counts: np.ndarray) -> np.ndarray:
-    """Return the smallest of counts (n, k), from one on, plus a fraction that grows with each."""
+    """Return the smallest of counts (n, k), all at least one, plus a fraction that breaks ties."""
     # 64 is far above any mean of logarithms: the fraction stays below one.
     return counts.min(axis=1) + np.log(counts).mean(axis=1) / 64.0

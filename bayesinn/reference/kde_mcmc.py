@@ -135,7 +135,7 @@ def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
         # as they scatter less.
         spread = np.broadcast_to(real.std(axis=1), spread.shape)
     width = spread * (4.0 / ((dimension + 2.0) * count)) ** (1.0 / (dimension + 4.0))
-    # The same for all parameters: kernels of equal points would have an endless density.
+    # The same for all parameters: kernels of equal points would have an infinite density.
     narrowest = np.maximum(_NARROWEST * real.std(axis=1), 1e-12)
     width = np.maximum(width, narrowest)[:, None]
     centre = np.median(made, axis=1, keepdims=True)

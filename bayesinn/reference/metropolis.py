@@ -64,25 +64,26 @@ class Metropolis:
         log_scale = 0.0
         kept: list[np.ndarray] = []
         accepted = 0.0
-        warm_up = max(steps // (2 * _WARM_UP), 5)
-        for step in range(_WARM_UP * warm_up + steps):
-            warming = step < _WARM_UP * warm_up
-            if warming and step and step % warm_up == 0:
+        length = max(steps // (2 * _WARM_UP), 5)
+        for stage in range(_WARM_UP + 1):
+            warming = stage < _WARM_UP
+            # The draws keep the root that the last stage of the warm-up has fitted its scale to.
+            if warming and stage:
                 root = _root(np.concatenate(kept))
-            if step % warm_up == 0 and step <= _WARM_UP * warm_up:
-                kept = []
-            noise = generator.standard_normal(vectors.shape)
-            moved = (vectors + np.exp(log_scale) * noise @ root.T).astype(np.float32)
-            density = self._log_density(moved)
-            taken = np.log(generator.uniform(size=chains)) < density - log_density
-            vectors = np.where(taken[:, None], moved, vectors)
-            log_density = np.where(taken, density, log_density)
-            kept.append(vectors)
-            if warming:
-                rate = 2.0 / np.sqrt(1.0 + step % warm_up)
-                log_scale += rate * (taken.mean() - _TARGET_ACCEPTANCE)
-            else:
-                accepted += taken.mean() / steps
+            kept = []
+            for step in range(length if warming else steps):
+                noise = generator.standard_normal(vectors.shape)
+                moved = (vectors + np.exp(log_scale) * noise @ root.T).astype(np.float32)
+                density = self._log_density(moved)
+                taken = np.log(generator.uniform(size=chains)) < density - log_density
+                vectors = np.where(taken[:, None], moved, vectors)
+                log_density = np.where(taken, density, log_density)
+                kept.append(vectors)
+                if warming:
+                    rate = 2.0 / np.sqrt(1.0 + step)
+                    log_scale += rate * (taken.mean() - _TARGET_ACCEPTANCE)
+                else:
+                    accepted += taken.mean() / steps
         found = np.stack(kept, axis=1)
         values = discrepancy.parameters_of(found.reshape(chains * steps, -1))
         by_chain = {

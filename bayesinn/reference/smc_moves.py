@@ -161,31 +161,29 @@ Step = tuple[tf.Tensor, tf.Tensor]
 
 
 def _coordinates(vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor) -> Step:
-    mask_seed, seed = seeds.split(seed, 2)
+    mask_seed, step_seed = seeds.split(seed, 2)
     share_seed, one_seed, coordinate_seed = seeds.split(mask_seed, 3)
     rows = tf.shape(vector)[0]
     dimension = vector.shape[1]
-    share = tf.gather(tf.constant(_SHARES), _integers((rows,), share_seed, maxval=len(_SHARES)))[
-        :, None
-    ]
+    drawn = _integers((rows,), share_seed, maxval=len(_SHARES))
+    share = tf.gather(tf.constant(_SHARES), drawn)
+    changed = _uniform((rows, dimension), coordinate_seed) < share[:, None]
     # At least one coordinate.
     one = tf.one_hot(_integers((rows,), one_seed, maxval=dimension), dimension)
-    mask = tf.maximum(
-        one, tf.cast(_uniform((rows, dimension), coordinate_seed) < share, tf.float32)
-    )
+    mask = tf.maximum(one, tf.cast(changed, tf.float32))
     count = tf.reduce_sum(mask, axis=1, keepdims=True)
-    return vector + mask * _difference(vector, others, count, proposal, 0, seed), tf.zeros_like(
-        vector[:, 0]
-    )
+    step = _difference(vector, others, count, proposal, 0, step_seed)
+    symmetric = tf.zeros_like(vector[:, 0])
+    return vector + mask * step, symmetric
 
 
 def _differential_evolution(
     vector: tf.Tensor, others: tf.Tensor, proposal: Proposal, seed: tf.Tensor
 ) -> Step:
     count = tf.constant(float(vector.shape[1]))
-    return vector + _difference(vector, others, count, proposal, 1, seed), tf.zeros_like(
-        vector[:, 0]
-    )
+    step = _difference(vector, others, count, proposal, 1, seed)
+    symmetric = tf.zeros_like(vector[:, 0])
+    return vector + step, symmetric
 
 
 def _autoregressive(

@@ -86,18 +86,11 @@ def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
     subject = "Draws to start from"
     events = space.prior.event_shapes
     least = 2 * space.dimension
-    shapes = (
-        {name: np.shape(value) for name, value in draws.items()}
-        if isinstance(draws, Mapping)
-        else {}
-    )
-    count, *others = {shape[:1] for shape in shapes.values()} or {()}
-    if (
-        others
-        or not count
-        or count[0] <= least
-        or shapes != {name: (*count, *event) for name, event in events.items()}
-    ):
+    shapes: dict[str, tuple[int, ...]] = {}
+    if isinstance(draws, Mapping):
+        shapes = {name: np.shape(value) for name, value in draws.items()}
+    rows = next((shape[0] for shape in shapes.values() if shape), 0)
+    if rows <= least or shapes != {name: (rows, *event) for name, event in events.items()}:
         raise InputError(
             subject,
             expected=f"an array (n, *event) for each of {list(events)}, n > {least} draws of one "

@@ -138,7 +138,9 @@ def first_population(
     Return them, the share that has one, and the number drawn.
     """
     kept: list[Population] = []
-    finite = drawn = count = 0
+    finite = 0
+    drawn = 0
+    count = 0
     while count < particles and drawn < _MOST_PRIOR_BATCHES * particles:
         evaluated = evaluate(draw(particles, seeds.fold_in(seed, drawn)), given)
         batch = Population(*(np.asarray(value) for value in evaluated))

@@ -10,29 +10,28 @@ _SMALLEST_LOG_STEP = -100.0
 def next_temperature(
     log_likelihood: np.ndarray, temperature: float, ess: float
 ) -> tuple[float, np.ndarray, float]:
-    """Return the next temperature, the normalised weights, and the log of their mean before."""
+    """Return the next temperature, normalised weights, and the log of their unnormalised mean.
+
+    The effective sample size falls to the share ``ess`` of all particles, if the way is so long.
+    """
     values = log_likelihood.astype(np.float64)
 
-    def log_share(step: float) -> float:
-        return (
-            2.0 * logsumexp(step * values)
-            - logsumexp(2.0 * step * values)
-            - np.log(len(values) * ess)
-        )
+    def log_excess(step: float) -> float:
+        """Return the log of the effective size after a step, relative to the one wanted."""
+        log_size = 2.0 * logsumexp(step * values) - logsumexp(2.0 * step * values)
+        return float(log_size - np.log(len(values) * ess))
 
-    left = step = 1.0 - temperature
-    if log_share(left) < 0.0:
+    def of_log_step(log_step: float) -> float:
+        return log_excess(np.exp(log_step))
+
+    left = 1.0 - temperature
+    step = left
+    if log_excess(left) < 0.0:
         # Steps may be smaller than any absolute tolerance: log likelihoods of single draws may
         # differ by 1e14.
-        step = float(
-            np.exp(
-                brentq(
-                    lambda log_step: log_share(np.exp(log_step)), _SMALLEST_LOG_STEP, np.log(left)
-                )
-            )
-        )
-    total = logsumexp(step * values)
+        step = float(np.exp(brentq(of_log_step, _SMALLEST_LOG_STEP, np.log(left))))
     upper = 1.0 if step == left else temperature + step
+    total = logsumexp(step * values)
     return upper, np.exp(step * values - total), float(total - np.log(len(values)))
 
 

@@ -102,22 +102,21 @@ class BankSource(Source):
         numbers = self._settings.step_numbers(first_epoch)
         busy = np.flatnonzero(numbers >= 0)
         first = int(numbers[busy[0]])
-        step = 0
+        stop = first + len(busy)
+        # Where each step begins, and the end of all: idle steps belong to the step before them.
+        places = np.append(busy, len(numbers))
+        start = 0
         pass_number = 0
         try:
-            while step < first + len(busy):
+            while start < stop:
                 for window in self._windows(pass_number):
-                    start = step
-                    step = step + window.batches
-                    if step <= first or start >= first + len(busy):
-                        continue
-                    # Idle steps belong to the step before them.
-                    begin = busy[max(start, first) - first]
-                    end = busy[step - first] if step < first + len(busy) else len(numbers)
-                    yield (
-                        numbers[begin:end],
-                        self._read(pass_number, window, np.maximum(numbers[begin:end] - start, 0)),
-                    )
+                    end = start + window.batches
+                    if start < stop and end > first:
+                        begin = places[max(start, first) - first]
+                        chosen = numbers[begin : places[min(end, stop) - first]]
+                        batches = np.maximum(chosen - start, 0)
+                        yield chosen, self._read(pass_number, window, batches)
+                    start = end
                 pass_number += 1
         except Exception as error:
             self.error = error

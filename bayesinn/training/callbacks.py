@@ -67,13 +67,15 @@ class History(TrainingCallback):
 def epochs_waited(rows: Sequence[Mapping[str, float | None]]) -> int:
     """Return how many epochs ago the validation loss was best; 0 without validation."""
     losses = [loss for row in rows if (loss := row.get("val_loss")) is not None]
-    return len(losses) - int(np.nanargmin([np.inf, *losses]))
+    # Place 0 stands for the start: no loss beats it if all are NaN. Place k is epoch k.
+    best_epoch = int(np.nanargmin([np.inf, *losses]))
+    return len(losses) - best_epoch
 
 
 class Guard(TrainingCallback):
-    """Stops after the last step, or the first with a bad loss or gradient, or too many failures.
+    """Stops after the last step, at a bad loss or gradient, or at too many failures.
 
-    Such a step, ``bad_step``, has a loss or gradient that is not finite.
+    ``bad_step`` is the step whose loss or gradient was not finite.
 
     The step itself notices, in the graph, and leaves everything as it is from then on. The weights
     before it may be what broke it, so the guard goes back to those of the last call (up to 50

@@ -135,8 +135,7 @@ def prepare_folder(
             expected="a new or empty folder for a new run",
             got="a checkpoint",
             do="continue that run with checkpoint=bi.Checkpoint(folder, resume=True) (--resume on "
-            "the command line), "
-            "or choose another folder",
+            "the command line), or choose another folder",
         )
     if known is not None:
         changes = [

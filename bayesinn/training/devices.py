@@ -29,7 +29,7 @@ class Devices:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
-        #: An empty name stands for where TensorFlow puts things.
+        #: An empty name lets TensorFlow choose the device.
         self.names: Sequence[str] = ("",) if strategy is None else strategy.extended.worker_devices
         self.processes = 1 if strategy is None else strategy.num_replicas_in_sync // len(self.names)
         self.process = 0
@@ -94,8 +94,7 @@ class Devices:
                 expected="the same data, networks, settings, seed and checkpoint in each of them",
                 got="runs that differ",
                 do="start the same script everywhere, on the same versions of all packages, and "
-                "let a checkpoint "
-                "that is resumed be in a folder that all can read",
+                "let a checkpoint that is resumed be in a folder that all can read",
             )
 
     def restate(self, error: Exception) -> Exception:

@@ -26,8 +26,7 @@ class RoundTripMonitor(TrainingCallback):
     ) -> None:
         super().__init__()
         self._chains = reversible_chains(bijection)
-        # Compiled, because layer by layer it would take as long as a short epoch; and as the
-        # training step is.
+        # Compiled, like the training step: layer by layer it would take as long as a short epoch.
         self._errors = tf.function(lambda: round_trip_errors(bijection, *inputs()), autograph=False)
         self._train_functions: dict[tuple[bool, ...], Any] = {}
 

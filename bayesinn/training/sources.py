@@ -29,9 +29,9 @@ from bayesinn.training.trainable import Batch
 class Source(ABC):
     """Gives a dataset of elements, each headed by its step number, and turns one into a batch.
 
-    Before the first step, ``failed_before`` simulations failed, and it took ``seconds_per_step``
-    for each step, without compilation. A ``note`` is for the user. For the ``error`` of a
-    simulator's workers see :meth:`cause`.
+    ``failed_before`` simulations failed before the first step. ``seconds_per_step`` is the time
+    spent before it, shared among all steps, without compilation. A ``note`` is for the user. For
+    the ``error`` of a simulator's workers see :meth:`cause`.
     """
 
     failed_before = 0
@@ -217,7 +217,8 @@ class Mixture(Source):
 
     def check_failures(self, steps: int, failed: int) -> None:
         for source in self._sources:
-            # Those of a bank come from as many simulations that no step has drawn.
+            # Failures before the first step are those of a bank, whose simulations no step has
+            # drawn.
             source.check_failures(steps, failed - self.failed_before)
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:

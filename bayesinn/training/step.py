@@ -25,7 +25,7 @@ from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
 
-# In a batch that is split.
+# Smallest batch that is split.
 _FEWEST_ROWS = 64
 
 

@@ -95,7 +95,7 @@ def train(
     guard = Guard()
     history = History()
     finished = 0
-    # Before Keras gives the elements up, which waits for a batch that is on its way.
+    # It runs before Keras closes the dataset, which would wait for a batch being made.
     end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: source.release())
     own: list[keras.callbacks.Callback] = [guard, history, end]
     if checkpoint is not None:

@@ -37,10 +37,9 @@ HEADINGS = {
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 #: Rows of the project's README: equal networks, two batch sizes, simulations in the loop.
 README_ROWS = (
-    "task == 'step' and settings == 'equal' and size in [64, 512]"
-    " or task == 'first' and quantity in ['ms_per_step', 'beyond_steps_s']"
-    " or task == 'sample' and quantity == '1x10000_s'"
-    " or task == 'accuracy' and settings != 'offline'"
+    "task == 'step' and settings == 'equal' and size in [64, 512] or task == 'first' and quantity "
+    "in ['ms_per_step', 'beyond_steps_s'] or task == 'sample' and quantity == '1x10000_s' or task "
+    "== 'accuracy' and settings != 'offline'"
 )
 KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
 

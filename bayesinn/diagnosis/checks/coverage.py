@@ -10,9 +10,8 @@ CHECK = Check(
     group="calibration",
     place=20,
     run=lambda given: coverage(given.truth, given.draws, seed=given.seed, level=given.level),
-    question="How often central posterior intervals hold the truth. The calibration error is "
-    "the median difference "
-    "of observed and nominal coverage over all nominal ones.",
+    question="How often central posterior intervals hold the truth. The calibration error is the "
+    "median difference of observed and nominal coverage over all nominal ones.",
     figures={"coverage": plots.coverage},
     panels=True,
     tolerances_drawn=True,

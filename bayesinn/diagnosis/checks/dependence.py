@@ -13,9 +13,8 @@ CHECK = Check(
         if len(given.columns) > 1
         else None
     ),
-    question="SBC of the product of each pair of parameters. The error is that of the "
-    "correlation of normal "
-    "scores. If pairs leave the band, a table lists them.",
+    question="SBC of the product of each pair of parameters. The error is that of the correlation "
+    "of normal scores. If pairs leave the band, a table lists them.",
     figures={"dependence": plots.dependence},
     tolerances_drawn=True,
     captions={

@@ -15,15 +15,13 @@ CHECK = Check(
         given.log_likelihood, len(given.columns), seed=given.seed, level=given.level
     ),
     question="Do draws explain the data as well as the true parameters do? SBC of the log "
-    "likelihood, which is "
-    "sensitive to whatever the posterior forgets of the data.",
+    "likelihood, which is sensitive to whatever the posterior forgets of the data.",
     figures={"fit_to_data": plots.ecdf},
     tolerances_drawn=True,
     captions={
-        "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below "
-        "zero throughout: "
-        "truths explain the data better than draws do; above: draws fit the data too closely. "
-        "What is allowed is a number of nats, which stands over the panel."
+        "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below zero "
+        "throughout: truths explain the data better than draws do; above: draws fit the data too "
+        "closely. What is allowed is a number of nats, which stands over the panel."
     },
     meaning="Draws explain the data as well as the true parameters do.",
     remedy="The posterior makes too little of the data, or its joint shape is wrong: train "

@@ -18,8 +18,7 @@ CHECK = Check(
     tolerances_drawn=True,
     captions={
         "latent": "Ranks of the codes, and of their distance from the centre: below zero "
-        "throughout, the posterior "
-        "is too narrow, or its shape is wrong."
+        "throughout, the posterior is too narrow, or its shape is wrong."
     },
     deviations=lambda result: result.deviations[-1:],
     meaning="The flow's latent codes have the distribution they should have.",

@@ -57,24 +57,20 @@ CHECK = Check(
     part=True,
     key="local",
     run=_run,
-    question="A classifier learns to tell latent codes of true parameters from latent draws, "
-    "given the data. At "
-    "the observation it should not be able to. Checks over the prior say how the posterior "
-    "does on average; this "
-    "one says how it does here.",
+    question="A classifier learns to tell latent codes of true parameters from latent draws, given "
+    "the data. At the observation it should not be able to. Checks over the prior say how the "
+    "posterior does on average; this one says how it does here.",
     figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _marginals},
     captions={
         "local_c2st": "How well the classifier tells them apart at the observation. The line "
-        "should lie among the "
-        "values that chance gives.",
-        "local_c2st_marginals": "Where the posterior of the observation is off, according to "
-        "that classifier: "
-        "draws as they are, and weighted. Where the test passes, differences are chance.",
+        "should lie among the values that chance gives.",
+        "local_c2st_marginals": "Where the posterior of the observation is off, according to that "
+        "classifier: draws as they are, and weighted. Where the test passes, differences are "
+        "chance.",
     },
     meaning="The posterior of this observation, as far as a classifier can tell.",
     weights={"classifier": 7.0},
     remedy="Near this observation the posterior is wrong: train for longer, and compare with "
-    "bi.reference at this "
-    "observation before you publish.",
+    "bi.reference at this observation before you publish.",
     reference="Linhart et al. 2023, arXiv:2306.03580",
 )

@@ -43,7 +43,6 @@ CHECK = Check(
     },
     meaning="Calibration on data sets like this observation.",
     remedy="Near this observation the posterior is not calibrated: train for longer, or on a "
-    "narrower prior around "
-    "it.",
+    "narrower prior around it.",
     reference="Säilynoja et al. 2025, arXiv:2502.03279",
 )

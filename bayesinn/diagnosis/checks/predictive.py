@@ -16,10 +16,8 @@ CHECK = Check(
         given.observation.predicted, given.observation.observed, level=given.level
     ),
     question="Do data simulated from the posterior look like the observation? The model can't "
-    "reproduce a "
-    "flagged statistic: the simulator misses something. These p-values are conservative, "
-    "because the data were "
-    "used to infer the parameters too.",
+    "reproduce a flagged statistic: the simulator misses something. These p-values are "
+    "conservative, because the data were used to infer the parameters too.",
     figures={"predictive_checks": plots.predictive_checks},
     captions={
         "predictive_checks": "Each statistic of the simulated data sets, and of the observed "
@@ -30,9 +28,8 @@ CHECK = Check(
     ),
     judge=lambda result: FLAGGED if result.flagged.any() else "",
     weights={"": 0.0},
-    remedy="The model does not make data like these in every respect: see the flagged "
-    "statistics, and extend the "
-    "simulator where they matter.",
+    remedy="The model does not make data like these in every respect: see the flagged statistics, "
+    "and extend the simulator where they matter.",
     reference="Gelman, Meng & Stern 1996, Statistica Sinica 6",
     heads={
         "predictive_median": "Predicted, median",

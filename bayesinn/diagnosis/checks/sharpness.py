@@ -22,11 +22,10 @@ CHECK = Check(
     place=130,
     part=True,
     run=_run,
-    question="How many nats the log density of the truth falls short of the exact "
-    "posterior's, by importance "
-    "weights with the simulator's likelihood; without a likelihood, at least how many, by a "
-    "longer or larger fit. "
-    "Calibration does not see this: a posterior may be calibrated and know less than it could.",
+    question="How many nats the log density of the truth falls short of the exact posterior's, by "
+    "importance weights with the simulator's likelihood; without a likelihood, at least how many, "
+    "by a longer or larger fit. Calibration does not see this: a posterior may be calibrated and "
+    "know less than it could.",
     meaning="The posterior is about as sharp as the data allow.",
     remedy="The posterior could be sharper: train for longer, then give summary network and "
     "flow more units.",

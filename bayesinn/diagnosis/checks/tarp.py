@@ -25,11 +25,9 @@ CHECK = Check(
         seed=given.seed,
         level=given.level,
     ),
-    question="How many draws lie nearer than the truth to a reference point. If that is a "
-    "rough estimate of the "
-    "parameters from the data, as in bi.diagnose, a posterior fails that equals the prior "
-    "although the data say "
-    "more; random points can't tell.",
+    question="How many draws lie nearer than the truth to a reference point. If that is a rough "
+    "estimate of the parameters from the data, as in bi.diagnose, a posterior fails that equals "
+    "the prior although the data say more; random points can't tell.",
     figures={"tarp": partial(plots.ecdf, value="share of draws nearer than the truth")},
     tolerances_drawn=True,
     captions={

@@ -28,8 +28,7 @@ CHECK = Check(
     ),
     weights={"": 4.0},
     meaning="The observation is like the simulations that the network was trained on.",
-    remedy="Look for differences between data and simulator: units, missing or delayed "
-    "counts, preprocessing; then "
-    "widen the prior or extend the simulator. The posterior of this observation is an "
-    "extrapolation.",
+    remedy="Look for differences between data and simulator: units, missing or delayed counts, "
+    "preprocessing; then widen the prior or extend the simulator. The posterior of this "
+    "observation is an extrapolation.",
 )

@@ -109,7 +109,8 @@ class Pilot:
         observables = {}
         for name, value in self.drawn.observables.items():
             rows = max(_FEWEST_ROWS, _MOST_NUMBERS // max(int(np.prod(value.shape[1:])), 1))
-            observables[name] = array = value[:rows].astype(np.float64)
+            array = value[:rows].astype(np.float64)
+            observables[name] = array
             array[~np.isfinite(array)] = np.nan
             if name in self.simulator.lengths:
                 array[padding(array, self.drawn.context[self.simulator.lengths[name]][:rows])] = (
