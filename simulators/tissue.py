@@ -37,6 +37,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_number
 
 from .adding_doubling import DOUBLINGS, reflectance
@@ -92,8 +93,9 @@ class TissueOptions:
 
     Parameters
     ----------
-    camera : "spectrocam8", "ideal27", "gauss_rgb3", "nikon_d5100"
-        Filter wheel of 8 bands, ideal camera of 27, or three colours: idealised or measured.
+    camera : "spectrocam8", "ideal27", "gauss_rgb3", "nikon_d5100", "filter700"
+        Filter wheel of 8 bands, ideal camera of 27, or three colours: idealised or measured. The
+        last is one measured filter of the first, whose single band no "l1" normalisation leaves.
     illumination : "flat", "halogen", "xenon"
     snr : float
         Signal-to-noise ratio of each band.
@@ -133,6 +135,13 @@ class TissueOptions:
         }
         for name, known in choices.items():
             check_choice(f"Option {name!r} of the tissue model", getattr(self, name), known)
+        if self.camera == "filter700" and self.normalisation.startswith("l1"):
+            raise InputError(
+                "Option 'normalisation' of the tissue model",
+                expected="'none' or 'log' for a camera of one band",
+                got=repr(self.normalisation),
+                do="divided by its sum, a single band is always one",
+            )
         for name in ("snr", "c_hb", "step"):
             check_number(f"Option {name!r} of the tissue model", getattr(self, name), above=0.0)
 

@@ -117,10 +117,15 @@ class Framed(Flow):
     def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Seed) -> tf.Tensor:
         z = self.flow.sample(n, condition, seed=seed)
         offset = tf.matmul(z, condition[self.root], transpose_b=True)
-        # A single row is used for all draws. The root has been applied; it would be large.
-        repeats = tf.where(tf.shape(z)[0] == 1, 1, tf.shape(z)[1])
+
+        def repeated_draws(value: tf.Tensor) -> tf.Tensor:
+            # A single row is used for all draws.
+            repeats = tf.where(tf.shape(value)[0] == 1, 1, tf.shape(z)[1])
+            return tf.repeat(value, repeats, axis=0)
+
+        # The root has been applied; it would be large.
         rest = {name: value for name, value in condition.items() if name != self.root}
-        repeated = map_entries(lambda value: tf.repeat(value, repeats, axis=0), rest)
+        repeated = map_entries(repeated_draws, rest)
         x, _ = self.from_offset(tf.reshape(offset, (-1, z.shape[-1])), repeated)
         return tf.reshape(x, tf.shape(z))
 

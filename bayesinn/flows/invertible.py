@@ -73,7 +73,10 @@ class InvertibleFlow(Flow):
     def sample(
         self, n: int | tf.Tensor, condition: Condition | None = None, *, seed: Seed
     ) -> tf.Tensor:
-        rows = 1 if condition is None else tf.shape(next(iter(condition.values())))[0]
+        rows = 1
+        if condition is not None:
+            # An entry may have a single row for all.
+            rows = tf.reduce_max([tf.shape(entry)[0] for entry in tf.nest.flatten(condition)])
         z = self.latent.sample((rows * n, *self.chain.latent_shape), seed)
         x = self.chain.inverse_of_draws(
             tf.reshape(z, (rows, n, *self.chain.latent_shape)), condition

@@ -8,6 +8,9 @@ import tensorflow as tf
 from bayesinn.core.validation import check_integer
 from bayesinn.flows.latents.latent import Seed, check_seed
 
+# The largest number of single precision below one.
+_BELOW_ONE = 1.0 - 2.0**-24
+
 
 def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor:
     """Return grey levels from 0 to ``levels - 1`` as real numbers from 0 to 1, (n, *event).
@@ -26,7 +29,8 @@ def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor
     levels = check_integer("Argument 'levels'", levels, least=2, do="pass 256 for eight bits")
     values = tf.cast(images, tf.float32)
     noise = tf.random.stateless_uniform(tf.shape(values), check_seed(seed), alg="philox")
-    return (values + noise) / levels
+    # Rounded up, a large number would be of the next level.
+    return tf.minimum(values + noise, (values + 1.0) * _BELOW_ONE) / levels
 
 
 def bits_per_dimension(

@@ -24,7 +24,7 @@ from bayesinn.bijections import (
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.mixing import MIXINGS
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_integer
+from bayesinn.core.validation import check_choice, check_integer, check_number
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
@@ -247,6 +247,7 @@ def image(
     TensorShape([5, 3, 8, 8, 1])
     """
     check_integer("Argument 'levels' of a flow", levels, do="start with levels=2")
+    check_number("Argument 'finished' of a flow", finished, least=0, below=1)
     entries = levels * [reads] if isinstance(reads, str) else list(reads)
     if len(entries) != levels:
         raise InputError(

@@ -48,9 +48,14 @@ class MixtureNetwork(keras.layers.Layer):
         """Return events (n, *event) of latent vectors (n, d)."""
         return self.chain.inverse(tf.reshape(z, (-1, *self.chain.latent_shape)))[0]
 
-    def call(self, x: tf.Tensor, labels: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return log densities (n,) of events (n, *event) given their classes (n,)."""
+    def call(self, x: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False) -> Any:
+        """Return log densities (n,) of events (n, *event) given their classes (n,).
+
+        Without classes, it returns what :meth:`encode` does; in training with dropout.
+        """
         z, log_det = self.encode(x)
+        if labels is None:
+            return z, log_det
         return self.latent(z, labels, training=training) + log_det
 
 
@@ -99,7 +104,7 @@ class MixtureModel(Trainable):
         x, labels = self.prepare(batch, seed)
         if self.bottleneck is None:
             return -self.network(x, labels, training=training) - self.log_det
-        z, log_det = self.network.encode(x)
+        z, log_det = self.network(x, training=training)
         joint = self.network.latent.log_probs(z) + self.network.latent.log_weights
         return self.bottleneck.loss(
             joint, log_det + self.log_det, labels, dimension=self.network.dimension

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_type
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.elements import POOLINGS, pool, with_features, with_size
 from bayesinn.summaries.summary import Summary
 
@@ -63,8 +65,12 @@ class DeepSet(Summary):
             "pass for example inner=bi.summaries.DeepSet(16)",
         )
         self.inner = inner
-        if inner is not None:  # which checks the shape of its data itself
+        if inner is not None:
+            _check_inner(inner)
+            # It checks the shape of its data itself.
             self.__dict__["shapes"] = ()
+            self.standardised = inner.standardised
+            self.missing = inner.missing
         check_choice("DeepSet, argument 'pooling'", pooling, POOLINGS)
         self.pooling = pooling
         self.activation = keras.activations.get(activation)
@@ -72,6 +78,17 @@ class DeepSet(Summary):
         self.set_layers = [keras.layers.Dense(count, use_bias=False) for count in hidden]
         layers = [keras.layers.Dense(count, activation=activation) for count in dense]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        if self.inner is not None:
+            self.inner.bind(parameters)
+
+    def initialize(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> None:
+        if self.inner is not None:
+            elements = tf.reshape(x, (-1, *x.shape[2:]))
+            if mask is not None:
+                elements = tf.boolean_mask(elements, tf.reshape(mask, (-1,)))
+            self.inner.initialize(elements)
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         if self.inner is not None:
@@ -87,3 +104,14 @@ class DeepSet(Summary):
                 element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :]
             )
         return pool(h, mask, self.pooling)
+
+
+def _check_inner(inner: Summary) -> None:
+    """Refuse what only a summary of all the data can do."""
+    if inner.trained_first or inner.times is not None:
+        raise InputError(
+            "DeepSet, argument 'inner'",
+            expected="a network of one element, without times of its own or a loss of its own",
+            got=repr(inner),
+            do="pass for example inner=bi.summaries.ConvLSTM(16)",
+        )

@@ -36,6 +36,7 @@ class Noisy(Summary):
         values.
     share : float, share of numbers with a slab error
     spike, slab : float, scales of both errors, in standard deviations of the simulated data
+        Times of steps, which a ``Transformer`` is told, have none.
 
     References
     ----------
@@ -92,7 +93,11 @@ class Noisy(Summary):
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None, training: bool = False) -> Any:
         if training:
-            x += tf.cast(self._errors(tf.shape(x)), x.dtype)
+            errors = tf.cast(self._errors(tf.shape(x)), x.dtype)
+            if self.times is not None:
+                # The first channel has the times, which are known.
+                errors *= tf.constant([0.0] + [1.0] * (x.shape[-1] - 1), x.dtype)
+            x += errors
         return self.summary(x, mask, training)
 
     def _errors(self, shape: tf.Tensor) -> tf.Tensor:

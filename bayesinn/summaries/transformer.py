@@ -34,7 +34,6 @@ class Transformer(SetTransformer):
     ----------
     width, heads, blocks : int, as for :class:`SetTransformer`
     times : str, optional
-        Name of an observable (steps,) with the times of another one's steps, which this network
         Name of an observable (steps,) with the times of another observable's steps: the network
         sees both, ``summary={"t, level": Transformer(times="t")}``. Or name of such a context
         variable: ``summary={"level": Transformer(times="t")}``. If the network is called directly,

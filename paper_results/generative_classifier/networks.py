@@ -39,8 +39,8 @@ class Size:
     levels: Sequence[tuple[int, int]]
     steps: int
     batch_size: int
+    #: Dropout and filters of the softmax classifier. The flows have no dropout.
     dropout: float
-    #: Filters of the softmax classifier.
     filters: Sequence[int]
 
 
@@ -140,7 +140,7 @@ def chain(size: Size) -> Chain:
     for filters, blocks in size.levels:
         links.append(Haar())
         for _ in range(blocks):
-            subnet = Convolutional((filters, filters), dropout=size.dropout)
+            subnet = Convolutional((filters, filters))
             links += [Orthogonal(), Coupling(Affine(clamp=1.0), subnet=subnet)]
     return Chain([*links, DCTPooling()])
 

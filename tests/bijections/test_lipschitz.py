@@ -173,3 +173,11 @@ def test_slopes_are_those_of_the_values(name: str) -> None:
     curvature = outer.gradient(slope, x)
     assert np.isfinite(curvature).all()
     assert np.any(np.abs(curvature) > 0.1)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(3, 48), (3, 128), (5, 16)])
+def test_the_bound_of_wide_convolutions_is_none_too_low(size: int, channels: int) -> None:
+    """Of the identity: all singular values are one, and thousands of eigenvalues are equal."""
+    kernel = np.zeros((size, size, channels, channels), np.float32)
+    kernel[size // 2, size // 2] = np.eye(channels)
+    assert 0.9999 < float(convolution_bound(tf.constant(kernel))) < 1.1

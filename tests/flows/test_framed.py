@@ -83,3 +83,19 @@ def test_a_tensor_is_features() -> None:
     np.testing.assert_array_equal(flow.log_prob(x, {"features": condition}), expected)
     draws = flow.sample(5, condition, seed=SEED)
     np.testing.assert_array_equal(flow.sample(5, {"features": condition}, seed=SEED), draws)
+
+
+def test_a_single_frame_serves_all_events() -> None:
+    flow = Framed(coupling(blocks=1, hidden=(8,)))
+    condition = {
+        "location": tf.constant([[1.0, 2.0, 3.0]]),
+        "features": tf.ones((4, 2)),
+        "root": tf.eye(3, batch_shape=[1]),
+    }
+    assert flow.log_prob(tf.ones((4, 3)), condition).shape == (4,)
+    draws = flow.sample(5, condition, seed=(1, 2))
+    assert draws.shape == (4, 5, 3)
+    each = {
+        name: tf.repeat(value, 4 // value.shape[0], axis=0) for name, value in condition.items()
+    }
+    np.testing.assert_allclose(draws, flow.sample(5, each, seed=(1, 2)), rtol=1e-5)

@@ -40,3 +40,9 @@ def test_dequantised_images_are_uniform_within_their_level() -> None:
     assert rest.mean() == pytest.approx(0.5, abs=0.02)
     with pytest.raises(InputError, match="'levels'"):
         dequantise(IMAGES, 1, seed=(1, 2))
+
+
+def test_rounding_takes_no_number_to_the_next_level() -> None:
+    images = tf.fill((1_000_000,), 255.0)
+    for seed in range(4):
+        assert float(tf.reduce_max(dequantise(images, seed=(1, seed)))) < 1.0

@@ -174,3 +174,19 @@ def test_what_does_not_fit_is_explained(model: LatentMixture) -> None:
     other = images(Reshape()).fit(X, NAMES, steps=1, seed=1, progress=False)
     with pytest.raises(InputError, match=r"(?s)ends with DCTPooling.*Reshape"):
         other.heat_maps(X, "left", "right")
+
+
+def test_dropout_acts_in_training_alone() -> None:
+    x = np.random.default_rng(1).normal(size=(32, 4)).astype(np.float32)
+    labels = np.repeat([0, 1], 16)
+    chain = bi.flows.coupling(blocks=1, hidden=(16,), dropout=0.5).chain
+    mixture = LatentMixture(chain, bottleneck=Bottleneck(1.0))
+    mixture.fit(x, labels, steps=2, batch_size=16, seed=1, progress=False)
+    batch = {"x": tf.constant(x), "labels": tf.constant(labels)}
+    model = mixture.model
+    losses = [
+        model.loss(batch, tf.constant([1, 2]), tf.constant(1.0), training)
+        for training in (False, False, True)
+    ]
+    np.testing.assert_array_equal(losses[0], losses[1])
+    assert np.any(losses[2] != losses[0])

@@ -9,7 +9,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.summaries import Identity, Noisy
+from bayesinn.summaries import Identity, Noisy, Summary
 
 tfd = tfp.distributions
 
@@ -87,3 +87,19 @@ def test_what_it_cannot_wrap() -> None:
 
     with pytest.raises(InputError, match="missing values"):
         bi.AmortizedPosterior(lossy, Noisy(Identity()))
+
+
+def test_times_have_no_errors() -> None:
+    seen = []
+
+    class Looking(Summary):
+        times = "t"
+
+        def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
+            seen.append(x)
+            return x[:, 0]
+
+    x = tf.zeros((50, 8, 3))
+    Noisy(Looking())(x, training=True)
+    assert not np.any(seen[0][..., 0])
+    assert np.all(seen[0][..., 1:] != 0.0)

@@ -353,3 +353,21 @@ def test_induced_attention_trains_in_the_plain_graph() -> None:
     network = SetTransformer(8, width=8, heads=2, blocks=1, inducing_points=2)
     posterior = fit(gaussian, network, steps=2, xla=False)
     assert np.isfinite(posterior.history["loss"]).all()
+
+
+def test_a_deep_set_hands_on_what_its_inner_network_needs() -> None:
+    x = np.random.default_rng(1).normal(size=(40, 5, 6)).astype(np.float32)
+    x[..., 1] = x[..., 0] + 0.1 * x[..., 1]
+    mask = np.arange(5) < np.array([[3], [5]] * 20)
+    summary = DeepSet(4, hidden=(8,), dense=(8,), inner=MLP(3, hidden=(8,), decorrelate=True))
+    summary(x, mask)
+    summary.initialize(tf.constant(np.where(mask[..., None], x, 1e6)), tf.constant(mask))
+    alone = MLP(3, hidden=(8,), decorrelate=True)
+    alone(x[mask])
+    alone.initialize(tf.constant(x[mask]))
+    np.testing.assert_allclose(summary.inner.axes, alone.axes, rtol=1e-4, atol=1e-5)
+    field = DeepSet(inner=PowerSpectrum())
+    assert not field.standardised
+    assert not field.missing
+    with pytest.raises(InputError, match="argument 'inner'"):
+        DeepSet(inner=Transformer(times="t"))
