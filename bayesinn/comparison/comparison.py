@@ -21,7 +21,6 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
-from bayesinn.estimators.estimator import count_weights
 from bayesinn.estimators.loading import SIMULATOR
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS
 from bayesinn.posterior.building import measured_data, new_summaries
@@ -37,6 +36,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
 from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.trainable import count_weights
 
 _SIMULATIONS = 20_000
 

@@ -18,6 +18,7 @@ from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
 from bayesinn.estimators.fitting import Plan, new_model, plan_fit, run_training
+from bayesinn.estimators.starting import check_start
 from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import Length
 from bayesinn.simulation import identity
@@ -29,7 +30,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.train import TrainingResult
-from bayesinn.training.trainable import Trainable
+from bayesinn.training.trainable import Trainable, count_weights
 
 
 class Estimator(Registered, ABC):
@@ -249,24 +250,7 @@ class Estimator(Registered, ABC):
 
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained one of this class, with the same networks and data."""
-        subject = "Argument 'start_from'"
-        expected = f"a trained {type(self).__name__}"
-        do = "load a saved one with bi.load(folder)"
-        check_type(subject, other, type(self), expected, do)
-        ours = {**self.network_configuration(), **self.declared_shapes()}
-        theirs = {**other.network_configuration(), **other.declared_shapes()}
-        for name in ours | theirs:
-            # As text: the order of names is that of the network's inputs and outputs.
-            if repr(ours.get(name)) != repr(theirs.get(name)):
-                raise InputError(
-                    subject,
-                    expected=f"one with the same {name}, in this order: {ours.get(name)}",
-                    got=f"{theirs.get(name)}",
-                    do="start from one of the same networks, parameters and data, or from new "
-                    "weights",
-                )
-        # It raises if there is none.
-        _ = other.model
+        check_start(self, other)
 
     def declared_shapes(self) -> dict[str, Mapping[str, Any]]:
         """Return shapes of parameters, observables and context by name, as a simulator has them."""
@@ -274,10 +258,7 @@ class Estimator(Registered, ABC):
         return {} if simulator is None else {**simulator.shapes, "lengths": simulator.lengths}
 
     def adapt(self, rows: int | None, start: Self | None = None) -> None:
-        """Choose what depends on the number of stored simulations (None: they are always new).
-
-        Or on the checked estimator to start from.
-        """
+        """Choose what depends on the number of stored simulations, if any, or on the start."""
 
     def check_rows(self, model: Any, rows: Arrays) -> None:
         """Refuse impossible rows (n, ...) for training or validation; by default refuse none."""
@@ -416,8 +397,3 @@ class Estimator(Registered, ABC):
     def _subject(self) -> str:
         of = "" if self.simulator is None else f" of {self.simulator.name!r}"
         return f"{type(self).__name__}{of}"
-
-
-def count_weights(model: Trainable) -> int:
-    """Return the number of weights that are trained."""
-    return sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)

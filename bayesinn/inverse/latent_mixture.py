@@ -17,7 +17,7 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_number, check_type
-from bayesinn.estimators.estimator import Estimator, count_weights
+from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
 from bayesinn.inverse.bottleneck import Bottleneck
@@ -28,6 +28,7 @@ from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, stand
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
 from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.trainable import count_weights
 
 _EPOCHS = 30
 _LEARNING_RATE = 2e-3

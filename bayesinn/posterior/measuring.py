@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.compilation import map_tensors
-from bayesinn.estimators.estimator import count_weights
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
@@ -19,6 +18,7 @@ from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of
+from bayesinn.training.trainable import count_weights
 
 
 def describe_model(name: str, model: PosteriorModel, reasons: Mapping[str, str] = {}) -> str:

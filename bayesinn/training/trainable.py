@@ -89,3 +89,8 @@ class Trainable(ABC):
         self.restore(trained.arrays())
         for variable, value in zip(self.network.variables, trained.network.variables, strict=True):
             variable.assign(value)
+
+
+def count_weights(model: Trainable) -> int:
+    """Return the number of weights that are trained."""
+    return sum(int(np.prod(variable.shape)) for variable in model.network.trainable_variables)
