@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -22,16 +23,17 @@ TASKS = (
     "lotka_volterra",
 )
 PUBLISHED = ("NPE", "NLE", "NRE", "best")
+PEERS = ("BayesFlow", "sbi")
+VARIANTS = ("without linear map", "short batches")
 
 
 def accuracy() -> str:
-    """Return C2ST by budget and task: of couplings here, and published methods.
+    """Return C2ST by budget and task: of the default, peers, and published methods.
 
     Where several tasks are measured, their mean follows.
     """
     measured, published = results()
-    others = [name for name in pd.read_csv(HERE / "kinds.csv")["estimator"] if name != "default"]
-    measured = measured[~measured["method"].isin(others)]
+    measured = measured[measured["method"].isin(("default", *PEERS))]
     methods = list(measured["method"].unique())
     table = pd.concat([measured, published]).pivot_table("c2st", ["budget", "task"], "method")
     table = table[[*methods, *PUBLISHED]]
@@ -50,6 +52,24 @@ def accuracy() -> str:
         means = table.loc[[(budget, task) for task in tasks]].mean(skipna=False)
         rows.append([_size(budget), f"mean of {len(tasks)}", *map(_number, means)])
     return markdown(["simulations", "task", *methods, "NPE", "NLE", "NRE", "best published"], rows)
+
+
+def variants() -> str:
+    """Return C2ST and seconds of training of defaults that were given up, beside the default's."""
+    measured, _ = results()
+    columns = ["c2st", "train_seconds"]
+    means = measured.groupby(["method", "budget", "task"])[columns].mean()
+    rows = []
+    for name, budget, task in itertools.product(VARIANTS, _budgets(measured), TASKS):
+        if not {(name, budget, task), ("default", budget, task)} <= set(means.index):
+            continue
+        then = means.loc[(name, budget, task)]
+        now = means.loc[("default", budget, task)]
+        accuracies = [f"{then['c2st']:.3f}", f"{now['c2st']:.3f}"]
+        seconds = [f"{then['train_seconds']:.0f}", f"{now['train_seconds']:.0f}"]
+        rows.append([name, _size(budget), task, *accuracies, *seconds])
+    head = ["variant", "simulations", "task", "its C2ST", "default", "its seconds", "default"]
+    return markdown(head, rows)
 
 
 def kinds() -> str:
