@@ -34,7 +34,7 @@ class ImportancePosterior:
 
     - ``parameters``: dict of name to array (m, *event)
     - ``weights`` (m,): they sum to one
-    - ``effective_size``: number of independent draws that are as precise
+    - ``effective_size``: number of independent draws that are as precise; zero for impossible data
     - ``log_evidence``: log of the prior mean of the likelihood
     """
 
@@ -45,6 +45,13 @@ class ImportancePosterior:
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return equally weighted draws (n, *event), by resampling."""
+        if not len(self.weights):
+            raise InputError(
+                "Draws from an exact posterior",
+                expected="prior draws under which the data have a finite log likelihood",
+                got="none",
+                do="check the data's units and the likelihood's constraints, or weigh more draws",
+            )
         rows = seeds.generator(seed, "reference", 1).choice(
             len(self.weights), size=n, p=self.weights
         )
@@ -84,19 +91,13 @@ def importance(
         highest = max(highest, float(log_weights.max()))
         heavy = log_weights > highest + _LEAST_LOG_WEIGHT
         kept.append((take(parameters, heavy), log_weights[heavy]))
-    if highest == -np.inf:
-        raise InputError(
-            f"Simulator {simulator.name!r} and the data",
-            expected="draws from the prior under which the data have a finite log likelihood",
-            got=f"none among {draws:,}",
-            do="check the data's units and the likelihood's constraints, or pass more draws",
-        )
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
     values = {
         name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names
     }
-    effective_size = float(1.0 / np.sum(weights**2))
+    # No draw has a weight if the data are impossible under all of them.
+    effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
     log_evidence = float(logsumexp(log_sums) - np.log(draws))
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 

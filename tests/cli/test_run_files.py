@@ -122,6 +122,7 @@ def test_figures_of_somebody_else_stay(
     found = SimpleNamespace(
         verdict=table,
         errors=table,
+        grade="within",
         methods="",
         to_dataframe=lambda: table,
         plot=lambda folder: save_all([("recovery", Picture(Figure(), "Empty."))], folder),

@@ -512,5 +512,7 @@ def test_impossible_data_are_refused() -> None:
         prior={"a": tfd.Normal(0.0, 1.0)},
         log_likelihood=lambda parameters, data: np.full(len(parameters["a"]), -np.inf),
     )(lambda parameters, seed: {"y": parameters["a"]})
-    with pytest.raises(InputError, match="none among 200"):
-        importance(never, {"y": 0.0}, draws=200, seed=1)
+    found = importance(never, {"y": 0.0}, draws=200, seed=1)
+    assert found.effective_size == 0.0
+    with pytest.raises(InputError, match="check the data's units"):
+        found.draws(10, seed=1)
