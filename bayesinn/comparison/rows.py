@@ -15,7 +15,7 @@ from bayesinn.estimators.training_data import InMemory, TrainingData, Validation
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
 
-# Of models so often by chance, if arrays have the frequencies that are declared.
+# Smallest p-value of frequencies that may still be those of the weights.
 _LEAST_LIKELY = 1e-6
 
 
@@ -41,20 +41,27 @@ class Rows:
                 got=f"{arrays[MODEL].min()} to {arrays[MODEL].max()}",
                 do="pass what simulate(n, seed) returns",
             )
-        # The classifier learns the frequencies, and Bayes factors leave out the weights.
-        rows = np.bincount(arrays[MODEL].astype(int).ravel(), minlength=count)
-        likely = self.weights > 0.0
-        by_chance = stats.chisquare(rows[likely], rows.sum() * self.weights[likely]).pvalue
-        if rows[~likely].any() or by_chance < _LEAST_LIKELY:
-            shares = ", ".join(f"{share:.3g}" for share in rows / rows.sum())
-            raise InputError(
-                f"{subject}, {MODEL!r}",
-                expected="models as often as their weights say: "
-                + ", ".join(f"{weight:.3g}" for weight in self.weights),
-                got=f"shares {shares} of {len(arrays[MODEL]):,} rows",
-                do="pass weights=[...] with the shares, or as many rows of each as weights say",
-            )
+        self._check_frequencies(arrays[MODEL].astype(int).ravel(), f"{subject}, {MODEL!r}")
         return arrays
+
+    def _check_frequencies(self, models: np.ndarray, subject: str) -> None:
+        """Refuse models (n,) that are not as frequent as their weights say.
+
+        The classifier would learn these frequencies, and Bayes factors divide by the weights.
+        """
+        counts = np.bincount(models, minlength=len(self.weights))
+        if stats.chisquare(counts, len(models) * self.weights).pvalue >= _LEAST_LIKELY:
+            return
+        raise InputError(
+            subject,
+            expected=f"models as often as their weights say: {_listed(self.weights)}",
+            got=f"shares {_listed(counts / len(models))} of {len(models):,} rows",
+            do="pass weights=[...] with the shares, or as many rows of each as weights say",
+        )
+
+
+def _listed(shares: np.ndarray) -> str:
+    return ", ".join(f"{share:.3g}" for share in shares)
 
 
 @training_data.register

@@ -28,7 +28,7 @@ _CITATIONS = (
     "arXiv:2306.03580."
 )
 _TOO_FEW = "undecided: the data sets were too few to tell whether errors are within tolerance"
-_NO_NEWS = "undecided: it is no more than the prior, whose errors are within tolerance"
+_ONLY_PRIOR = "undecided: it is no more than the prior, whose errors are within tolerance"
 _GRADES = {WITHIN: "within tolerance", OUTSIDE: "outside tolerance", UNDECIDED: _TOO_FEW}
 
 
@@ -146,7 +146,7 @@ def _describe_verdict(diagnosis: Verdict | None) -> str:
     only_prior = diagnosis.knows_nothing and not diagnosis.outside and not diagnosis.undecided
     text = (
         f"On {simulations:,} further simulated data sets, with {draws:,} posterior draws each, the "
-        f"posterior was {_NO_NEWS if only_prior else _GRADES[diagnosis.grade]}"
+        f"posterior was {_ONLY_PRIOR if only_prior else _GRADES[diagnosis.grade]}"
     )
     found = [
         f"{finding.check.name}: {finding.found}"

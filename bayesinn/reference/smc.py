@@ -237,7 +237,7 @@ def sample_by_stages(
             _compiled.cache_clear()
         _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
         report.note(note)
-        if target.of_arrays:
+        if target.takes_arrays:
             given = tensors_of(simulator, observation, precise=True)
         before = target.undefined.numpy()
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)

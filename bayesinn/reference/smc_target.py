@@ -37,11 +37,11 @@ class Target:
     """Log prior and log likelihood of unconstrained vectors, given one observation."""
 
     def __init__(
-        self, space: ParameterSpace, log_likelihood: LogLikelihood, *, of_arrays: bool = False
+        self, space: ParameterSpace, log_likelihood: LogLikelihood, *, takes_arrays: bool = False
     ) -> None:
         self.space = space
         #: Whether the likelihood is a function of arrays, which sees data in double precision.
-        self.of_arrays = of_arrays
+        self.takes_arrays = takes_arrays
         self._log_likelihood = log_likelihood
         #: Number of evaluations so far, in the prior's support, whose likelihood was NaN or inf:
         #: a variable, as they are made inside of compiled loops, some of TFP's.
@@ -114,7 +114,7 @@ def compile_target(
     data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     of_tensors = in_graph(function, space.from_vector(vector), data)
     if log_likelihood is None and of_tensors is None:
-        target = Target(space, of_arrays(function), of_arrays=True)
+        target = Target(space, of_arrays(function), takes_arrays=True)
         note = (
             "the simulator's likelihood is a function of arrays; one in the graph, as "
             "log_likelihood=, is faster"

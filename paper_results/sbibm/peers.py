@@ -85,14 +85,10 @@ def train_and_compare(
     drawn = [task.columns(space.from_vector(tf.constant(draws))) for draws in found["draws"]]
     parameters, data = held_out(task, HELD_OUT)
     log_det = space.to_vector(parameters)[1].numpy()
-    exact = np.nan
-    if task.log_posterior is not None:
-        exact = -np.mean(task.log_posterior(parameters, data))
     return {
         **compare(drawn, cases, seed),
         "draw_seconds": np.median(found["draw_seconds"]),
-        **nats(found["log_prob"] + log_det),
-        "exact_nats": exact,
+        **nats(task, found["log_prob"] + log_det, parameters, data),
         "train_seconds": float(found["train_seconds"]),
     }
 

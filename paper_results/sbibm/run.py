@@ -111,10 +111,7 @@ def score(task: Task, posterior: Trained, simulations: int) -> dict[str, float]:
     if posterior.density is None:
         return dict.fromkeys(("nats", "nats_error", "exact_nats"), np.nan)
     parameters, data = held_out(task, simulations)
-    exact = np.nan
-    if task.log_posterior is not None:
-        exact = -np.mean(task.log_posterior(parameters, data))
-    return nats(posterior.log_prob(parameters, data)) | {"exact_nats": exact}
+    return nats(task, posterior.log_prob(parameters, data), parameters, data)
 
 
 def held_out(task: Task, simulations: int) -> tuple[Arrays, Arrays]:
@@ -126,10 +123,13 @@ def held_out(task: Task, simulations: int) -> tuple[Arrays, Arrays]:
     return parameters, data
 
 
-def nats(log_prob: np.ndarray) -> dict[str, float]:
-    """Return the mean of negative log densities (n,), and its standard error."""
+def nats(task: Task, log_prob: np.ndarray, parameters: Arrays, data: Arrays) -> dict[str, float]:
+    """Return the mean of negative log densities (n,), its standard error, and the exact mean."""
+    exact = np.nan
+    if task.log_posterior is not None:
+        exact = -np.mean(task.log_posterior(parameters, data))
     error = log_prob.std() / np.sqrt(len(log_prob))
-    return {"nats": -log_prob.mean(), "nats_error": error}
+    return {"nats": -log_prob.mean(), "nats_error": error, "exact_nats": exact}
 
 
 def exact_cases(task: Task, draws: int) -> list[Case]:
