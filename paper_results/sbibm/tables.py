@@ -68,7 +68,7 @@ def variants() -> str:
         accuracies = [f"{then['c2st']:.3f}", f"{now['c2st']:.3f}"]
         seconds = [f"{then['train_seconds']:.0f}", f"{now['train_seconds']:.0f}"]
         rows.append([name, _size(budget), task, *accuracies, *seconds])
-    head = ["variant", "simulations", "task", "its C2ST", "default", "its seconds", "default"]
+    head = ["variant", "simulations", "task", "C2ST", "of the default", "seconds", "of the default"]
     return markdown(head, rows)
 
 
