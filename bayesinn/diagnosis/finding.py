@@ -140,7 +140,7 @@ class Finding:
         order = self.errors["measure"].drop_duplicates(keep="last")
         largest = self.errors.drop_duplicates("measure").set_index("measure", drop=False).loc[order]
         sizes = map(digits, _sizes(largest))
-        return "; ".join(map(_up_to, largest.itertuples(), sizes))
+        return "; ".join(map(_bounded, largest.itertuples(), sizes))
 
     @cached_property
     def allowed(self) -> str:
@@ -270,11 +270,13 @@ def write_choice(shown: Sequence[str], count: int) -> str:
 
 def _sizes(errors: pd.DataFrame) -> np.ndarray:
     """Return the largest size of each error in its interval; the smallest if there is none."""
-    lower = abs(errors["lower"].to_numpy(float))
+    lower = errors["lower"].to_numpy(float)
     upper = errors["upper"].to_numpy(float)
-    return np.where(np.isfinite(upper), np.maximum(lower, abs(upper)), lower)
+    largest = np.maximum(abs(lower), abs(upper))
+    return np.where(np.isfinite(upper), largest, np.maximum(lower, 0.0))
 
 
-def _up_to(error: Any, size: str) -> str:
+def _bounded(error: Any, size: str) -> str:
+    bound = "at most" if np.isfinite(error.upper) else "at least"
     where = "" if error.column in TOGETHER else f" ({error.column})"
-    return f"{error.measure} at most {size} {error.unit}".rstrip() + where
+    return f"{error.measure} {bound} {size} {error.unit}".rstrip() + where

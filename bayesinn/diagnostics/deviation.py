@@ -16,6 +16,7 @@ from scipy import special, stats
 
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.bands import simultaneous_band
+from bayesinn.diagnostics.blur import Blur, blur
 
 #: Probability that the intervals of all columns of one measure hold.
 CONFIDENCE = 0.95
@@ -156,17 +157,31 @@ def interval_of_mean(values: np.ndarray) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
-def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, Deviation]:
+def shift_and_spread(
+    values: np.ndarray, columns: Columns, draws: int | None = None
+) -> tuple[Deviation, Deviation]:
     """Return how far truths lie from draws, in sd of the draws, and how much wider they spread.
 
-    ``values`` (n, k) are ranks of truths among draws, spread over [0, 1).
+    ``values`` (n, k) are ranks of truths among a number of draws, spread over [0, 1); or exact
+    probabilities, without ``draws``. What ranks among few draws hide of the errors is added (see
+    :mod:`bayesinn.diagnostics.blur`).
     """
+    blurred = None if draws is None else blur(draws)
     scores = normal_scores(values)
     size = len(values)
     words = "draws too high", "draws too low"
-    of_mean = partial(beyond.of_mean, scores)
+    means = interval_of_mean(scores)
+    if blurred is not None:
+        means = Interval(*map(blurred.shift, means))
     shift = Deviation(
-        "shift", "sd", "shift", columns, *interval_of_mean(scores), size, words, beyond=of_mean
+        "shift",
+        "sd",
+        "shift",
+        columns,
+        *means,
+        size,
+        words,
+        beyond=partial(_beyond_shift, scores, blurred),
     )
     centred = scores - scores.mean(axis=0)
     variance = np.mean(centred**2, axis=0)
@@ -176,12 +191,36 @@ def shift_and_spread(values: np.ndarray, columns: Columns) -> tuple[Deviation, D
     error = np.maximum(error, 1.0 / np.sqrt(2.0 * (size - 1)))
     sd = scores.std(axis=0, ddof=1)
     factor = np.exp(_quantile(len(columns), size) * error)
-    ends = Interval(*(100.0 * (end - 1.0) for end in (sd, sd / factor, sd * factor)))
+    sds = Interval(sd, sd / factor, sd * factor)
+    if blurred is not None:
+        sds = Interval(*map(blurred.sd, sds))
+    ends = Interval(*(100.0 * (end - 1.0) for end in sds))
     words = "draws too wide", "draws too narrow"
-    of_spread = partial(beyond.of_spread, sd, error, size)
-    return shift, Deviation(
-        "error of spread", "%", "spread", columns, *ends, size, words, beyond=of_spread
+    spread = Deviation(
+        "error of spread",
+        "%",
+        "spread",
+        columns,
+        *ends,
+        size,
+        words,
+        beyond=partial(_beyond_spread, sd, error, size, blurred),
     )
+    return shift, spread
+
+
+def _beyond_shift(scores: np.ndarray, blurred: Blur | None, tolerance: float) -> np.ndarray:
+    shown = tolerance if blurred is None else blurred.shown_shift(tolerance)
+    return beyond.of_mean(scores, shown)
+
+
+def _beyond_spread(
+    sd: np.ndarray, error: np.ndarray, size: int, blurred: Blur | None, tolerance: float
+) -> np.ndarray:
+    shown = tolerance
+    if blurred is not None:
+        shown = 100.0 * (blurred.shown_sd(1.0 + tolerance / 100.0) - 1.0)
+    return beyond.of_spread(sd, error, size, shown)
 
 
 def of_distribution(

@@ -7,13 +7,16 @@ from scipy import stats
 
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired
-from bayesinn.diagnostics.deviation import interval_of_mean
+from bayesinn.diagnostics.deviation import CONFIDENCE, interval_of_mean
 from bayesinn.diagnostics.tested import Result, sort_columns
 
 #: Number of prior draws for the estimate of entropies: more cost time and add little.
 _MOST_PRIOR_DRAWS = 5_000
 # Draws for each value that count its frequency well enough.
 _REPEATS = 10
+# Parts of the prior draws whose entropies tell how precise it is, and the smallest part.
+_PARTS = 10
+_FEWEST = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,6 +25,7 @@ class InformationResult(Result):
 
     shown = ("information_gain", "standard_error")
     gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
+    prior_error: np.ndarray  #: (k,), standard error of the prior's entropy, which all gains share
     #: (n,), log posterior over prior density of the truths; None without densities
     joint: np.ndarray | None
 
@@ -38,7 +42,8 @@ class InformationResult(Result):
     @property
     def standard_error(self) -> np.ndarray:
         """Standard error (k,) of the mean gain."""
-        return self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
+        own = self.gain.std(axis=0, ddof=1) / np.sqrt(len(self.gain))
+        return np.hypot(own, self.prior_error)
 
     @property
     def ranking(self) -> tuple[str, ...]:
@@ -46,7 +51,9 @@ class InformationResult(Result):
 
     def below(self, nats: float) -> tuple[str, ...]:
         """Return the columns whose gain is below ``nats`` by its interval; all hold at once."""
-        upper = interval_of_mean(self.gain).upper
+        mean, _, upper = interval_of_mean(self.gain)
+        quantile = stats.norm.isf(0.5 * (1.0 - CONFIDENCE) / len(self.columns))
+        upper = mean + np.hypot(upper - mean, quantile * self.prior_error)
         return tuple(name for name, most in zip(self.columns, upper, strict=True) if most < nats)
 
     @property
@@ -89,14 +96,16 @@ def information(
         do="take 200 or more",
     )
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
-    gain = np.stack([_gain(*column) for column in both], axis=-1)
-    return InformationResult(
-        pairs.columns, gain, None if log_ratio is None else np.asarray(log_ratio, dtype=float)
-    )
+    gains, errors = zip(*(_gain(*column) for column in both), strict=True)
+    joint = None if log_ratio is None else np.asarray(log_ratio, dtype=float)
+    return InformationResult(pairs.columns, np.stack(gains, axis=-1), np.array(errors), joint)
 
 
-def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Return the gain (n,) of one column: prior (m,), draws (n, L)."""
+def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the gain (n,) of one column, and the standard error of the prior's entropy.
+
+    The arrays are prior (m,) and draws (n, L).
+    """
     values = np.unique(prior)
     entropy = _discrete_entropy if len(values) < len(prior) // 2 else _entropy
     # Too few draws to count so many integers: each is spread over a unit interval, which keeps the
@@ -106,13 +115,20 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> np.ndarray:
     prior = prior[:_MOST_PRIOR_DRAWS]
     # As many draws from the prior as from the posterior: the bias of the estimate then mostly
     # cancels.
-    number = draws.shape[1]
-    blocks = (
-        prior[: len(prior) // number * number].reshape(-1, number)
-        if len(prior) >= number
-        else prior[None]
-    )
-    return np.asarray(np.mean(entropy(blocks)) - entropy(draws))
+    number = min(draws.shape[1], len(prior))
+    blocks = entropy(_split(prior, number))
+    # A few large blocks don't show how much they vary.
+    smaller = min(number, len(prior) // _PARTS)
+    error = np.inf
+    if smaller >= _FEWEST:
+        parts = entropy(_split(prior, smaller))
+        error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
+    return np.asarray(np.mean(blocks) - entropy(draws)), error
+
+
+def _split(values: np.ndarray, size: int) -> np.ndarray:
+    """Return values (m,) in rows of a size; the rest is left out."""
+    return values[: len(values) // size * size].reshape(-1, size)
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:

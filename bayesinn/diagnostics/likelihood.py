@@ -22,6 +22,8 @@ from bayesinn.diagnostics.uniformity import ranks
 Pair = tuple[np.ndarray, np.ndarray]
 
 _ALL = ("all parameters",)
+# Most nats that a posterior misses at one truth: its density may be zero there.
+_MOST_NATS = 50.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +77,8 @@ class SharpnessResult(Result):
     at_most: np.ndarray
     parameters: int  #: number of parameters
     most: float = np.inf  #: largest value that ``at_least`` can take; inf if there is none
+    left_out: int = 0  #: number of data sets whose likelihood is zero at the truth
+    excluded: int = 0  #: number of truths at which the posterior's density is zero
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -118,10 +122,15 @@ class SharpnessResult(Result):
     def summary(self) -> str:
         found = self.deviations[0]
         if np.isinf(found.upper[0]):
-            return f"at least {found.least[0]:.2g} nats missing"
-        return (
-            f"{found.estimate[0]:.2g} ({found.lower[0]:.2g} to {found.upper[0]:.2g}) nats missing"
-        )
+            text = f"at least {found.least[0]:.2g} nats missing"
+        else:
+            interval = f"{found.lower[0]:.2g} to {found.upper[0]:.2g}"
+            text = f"{found.estimate[0]:.2g} ({interval}) nats missing"
+        if self.excluded:
+            text += f"; the density of {self.excluded:,} truths is zero"
+        if self.left_out:
+            text += f"; without {self.left_out:,} data sets whose likelihood is zero at the truth"
+        return text
 
     @property
     def _heading(self) -> str:
@@ -178,12 +187,23 @@ def sharpness(
     at_most = of_truth - (alone - np.log(draws))
     # Finite also for a truth that the posterior excludes.
     at_least = np.log(draws + 1.0) - np.logaddexp(alone - of_truth, 0.0)
-    return SharpnessResult(_ALL, at_least, at_most, parameters, float(np.log(draws + 1.0)))
+    return SharpnessResult(
+        _ALL,
+        at_least,
+        at_most,
+        parameters,
+        float(np.log(draws + 1.0)),
+        left_out=int(np.sum(~known)),
+        excluded=int(np.sum(np.isneginf(log_prob[0]) & known)),
+    )
 
 
 def compared_sharpness(log_prob: np.ndarray, other: np.ndarray, parameters: int) -> SharpnessResult:
     """Bound the divergence from below by another posterior's log densities (n,) of truths.
 
-    The other posterior is given the same data.
+    The other posterior is given the same data; its densities are finite. A truth whose density is
+    zero counts as 50 nats, which keeps the bound a bound.
     """
-    return SharpnessResult(_ALL, other - log_prob, np.full(len(other), np.inf), parameters)
+    gap = np.minimum(other - log_prob, _MOST_NATS)
+    excluded = int(np.sum(np.isneginf(log_prob)))
+    return SharpnessResult(_ALL, gap, np.full(len(gap), np.inf), parameters, excluded=excluded)

@@ -14,6 +14,8 @@ from bayesinn.core.errors import InputError
 _BINS = 10
 _REPETITIONS = 20
 _SMALLEST = 1e-300
+# Single precision, of many models.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,6 +101,17 @@ def model_calibration(
             expected=f"numbers (n,) from 0 to {count - 1}, and probabilities (n, {count})",
             got=f"shapes {truth.shape} and {probabilities.shape}",
             do="reshape them",
+        )
+    sums_to_one = np.abs(probabilities.sum(axis=1) - 1.0) <= _ROUNDING
+    good = np.all(probabilities >= 0.0, axis=1) & sums_to_one
+    if not good.all():
+        first = int(np.argmin(good))
+        raise InputError(
+            "Model probabilities",
+            expected="numbers from 0 to 1 that sum to one for each data set",
+            got=f"{np.sum(~good):,} of {len(good):,} that don't; the first, {first}: "
+            f"{probabilities[first]}",
+            do="pass what ModelComparison.probabilities returns, or divide by the sums",
         )
     place = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
     member = place[None] == np.arange(_BINS)[:, None, None]

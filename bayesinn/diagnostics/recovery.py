@@ -32,7 +32,9 @@ class RecoveryResult(Result):
     nrmse: np.ndarray
     #: (k,), 1 - median posterior variance / prior variance; 0: nothing learned, 1: all known
     contraction: np.ndarray
-    z_score: np.ndarray  #: (n, k), (posterior mean - truth) / posterior standard deviation
+    #: (n, k), (posterior mean - truth) / posterior standard deviation; infinite where all draws are
+    #: equal and wrong, as of an integer
+    z_score: np.ndarray
 
     @property
     def simulations(self) -> int:
@@ -40,11 +42,22 @@ class RecoveryResult(Result):
 
     @property
     def z_score_mean(self) -> np.ndarray:
-        return np.mean(self.z_score, axis=0)
+        """Array (k,): mean of the finite z-scores."""
+        return np.asarray(self._finite_z_scores.mean(axis=0).filled(np.nan))
 
     @property
     def z_score_sd(self) -> np.ndarray:
-        return np.std(self.z_score, axis=0)
+        """Array (k,): standard deviation of the finite z-scores."""
+        return np.asarray(self._finite_z_scores.std(axis=0).filled(np.nan))
+
+    @property
+    def sure_and_wrong(self) -> np.ndarray:
+        """Array (k,): share of posteriors whose draws are all equal, and not the truth."""
+        return np.mean(np.isinf(self.z_score), axis=0)
+
+    @property
+    def _finite_z_scores(self) -> np.ma.MaskedArray:
+        return np.ma.masked_invalid(self.z_score)
 
     @property
     def ranking(self) -> tuple[str, ...]:
@@ -55,9 +68,16 @@ class RecoveryResult(Result):
         if np.all(np.isnan(self.r_squared)):
             return "truths do not vary: nothing to recover"
         ends = (int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared)))
-        return "R² from " + " to ".join(
+        text = "R² from " + " to ".join(
             f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends
         )
+        worst = int(np.argmax(self.sure_and_wrong))
+        share = self.sure_and_wrong[worst]
+        if share > 0.0:
+            text += (
+                f"; {100 * share:.2g} % of posteriors of {self.columns[worst]} are one wrong value"
+            )
+        return text
 
     @property
     def _heading(self) -> str:
@@ -85,6 +105,10 @@ def recovery(
     point = median - median.mean(axis=0)
     centred = true - true.mean(axis=0)
     variation = _unless_constant(np.sum(centred**2, axis=0), true)
+    # Of draws that are all equal; their mean may be rounded.
+    only = drawn[:, 0]
+    certain = np.where(only == true, 0.0, np.copysign(np.inf, only - true))
+    certain = np.where(variation > 0.0, certain, np.nan)
     return RecoveryResult(
         columns,
         truth=true,
@@ -101,7 +125,7 @@ def recovery(
         ),
         nrmse=_ratio(np.sqrt(np.mean(squared_error, axis=0)), np.ptp(true, axis=0)),
         contraction=1.0 - _ratio(np.median(deviation**2, axis=0), prior_variance),
-        z_score=_ratio(mean - true, deviation),
+        z_score=np.where(deviation > 0.0, _ratio(mean - true, deviation), certain),
     )
 
 

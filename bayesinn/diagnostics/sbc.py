@@ -79,7 +79,7 @@ class SBCResult(UniformityResult):
         """Shift and spread of the draws, and the one-sided coverage error, which sees shape too."""
         words = "draws too high or of another shape", "draws too low or of another shape"
         return (
-            *shift_and_spread(self.values, self.columns),
+            *shift_and_spread(self.values, self.columns, self.draws),
             self._distance(words[::-1], "one-sided coverage error"),
         )
 

@@ -25,7 +25,10 @@ def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None)
     for number, name in enumerate(result.names):
         colour, marker, line = CURVES[number % len(CURVES)]
         share = result.observed[:, number]
-        error = 2.0 * np.sqrt(share * (1.0 - share) / np.maximum(result.counts[:, number], 1))
+        # Not zero where the model made all data sets of a bin, or none: one more of each.
+        size = result.counts[:, number] + 2.0
+        smoothed = (share * result.counts[:, number] + 1.0) / size
+        error = 2.0 * np.sqrt(smoothed * (1.0 - smoothed) / size)
         left.errorbar(
             result.predicted[:, number],
             share,

@@ -137,9 +137,11 @@ def _stacked(
 ) -> Canvas:
     """Draw medians and intervals of contraction and z-score over data sets, a row a parameter."""
     names = [labels.label(result.columns[index]) for index in chosen]
+    # Quantiles between infinite values would be NaN.
+    deviation = np.clip(result.z_score, -2.0 * MOST_DEVIATIONS, 2.0 * MOST_DEVIATIONS)
     sets = [
         [("median, 50 and 90 % of data sets", values, np.median(values, axis=0), BLUE)]
-        for values in (shrunk[:, chosen], result.z_score[:, chosen])
+        for values in (shrunk[:, chosen], deviation[:, chosen])
     ]
     figure, axes = rows(figure, names, sets)
     lowest = np.nanmin(np.quantile(shrunk, 0.05, axis=0), initial=0.0)
@@ -150,14 +152,14 @@ def _stacked(
     axes[0].axvline(0.0, **DASHED)
     for bound in (-1.645, 1.645):
         axes[1].axvline(bound, label="90 % of correct posteriors", **DASHED)
-    widest = np.nanmax(np.abs(np.quantile(result.z_score, [0.05, 0.95], axis=0)))
+    widest = np.nanmax(np.abs(np.quantile(deviation, [0.05, 0.95], axis=0)))
     reach = max(MOST_DEVIATIONS / 2.0, min(MOST_DEVIATIONS, widest))
     axes[1].set(xlim=(-1.05 * reach, 1.05 * reach), xlabel="posterior z-score")
     return legend_below(figure)
 
 
 def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float) -> None:
-    known = np.isfinite(across) & np.isfinite(upwards)
+    known = np.isfinite(across) & ~np.isnan(upwards)
     if not known.any():
         ax.text(
             0.5, 0.5, "does not vary", transform=ax.transAxes, ha="center", va="center", color=GREY

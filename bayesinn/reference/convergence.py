@@ -44,22 +44,33 @@ class Convergence(NamedTuple):
             # Chains and draws last; each element by itself.
             rows = np.moveaxis(value.astype(np.float64), (1, 2), (-2, -1))
             flat = rows.reshape(-1, *rows.shape[-2:])
-            found = [
-                [
-                    az.rhat(row, chain_axis=0, draw_axis=1),
-                    az.ess(row, chain_axis=0, draw_axis=1, method="bulk"),
-                    az.ess(row, chain_axis=0, draw_axis=1, method="tail", prob=_TAILS),
+            # Chains that stand still have no variance to divide by.
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found = [
+                    [
+                        az.rhat(row, chain_axis=0, draw_axis=1),
+                        az.ess(row, chain_axis=0, draw_axis=1, method="bulk"),
+                        az.ess(row, chain_axis=0, draw_axis=1, method="tail", prob=_TAILS),
+                    ]
+                    for row in flat
                 ]
-                for row in flat
-            ]
             values[name] = np.asarray(found, float).T.reshape(len(STATISTICS), *rows.shape[:-2])
         return cls(values, diverged.mean(axis=(1, 2)))
 
     def extremes(self) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the largest R-hat and the smallest effective size of each number, by name."""
-        worst = {name: float(np.nanmax(found)) for name, found in self._columns("r_hat").items()}
+        """Return the largest R-hat and the smallest effective size of each number, by name.
+
+        They are NaN if a chain of any observation has no variance, or a draw that is not finite.
+        """
+        worst = {name: float(np.max(found)) for name, found in self._columns("r_hat").items()}
         sizes = self._columns("ess_bulk")
-        return worst, {name: float(np.nanmin(found)) for name, found in sizes.items()}
+        return worst, {name: float(np.min(found)) for name, found in sizes.items()}
+
+    def extreme(self) -> tuple[float, float]:
+        """Return the largest R-hat and the smallest effective size of all numbers."""
+        worst, fewest = self.extremes()
+        # Not max(), which ignores NaN unless it comes first.
+        return float(np.max(list(worst.values()))), float(np.min(list(fewest.values())))
 
     def warn(self, observations: str) -> None:
         """Warn of chains that disagree, or that hold few independent draws."""

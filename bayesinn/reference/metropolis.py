@@ -91,16 +91,16 @@ class Metropolis:
             for name, value in values.items()
         }
         convergence = Convergence.measure(by_chain, np.zeros((1, chains, steps), bool))
-        worst, fewest = convergence.extremes()
+        r_hat, size = convergence.extreme()
         convergence.warn("the observation")
         return SimulatedPosterior(
             values,
             discrepancy.simulations,
             discrepancy.seconds,
-            min(fewest.values()),
+            size,
             np.zeros(0),
             float(accepted),
-            max(worst.values()),
+            r_hat,
         )
 
     def _log_density(self, vectors: np.ndarray) -> np.ndarray:

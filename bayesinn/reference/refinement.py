@@ -287,9 +287,7 @@ class Refinement:
 
         The size is zero if they don't agree.
         """
-        worst, fewest = Convergence.measure(values, diverged).extremes()
-        r_hat = max(worst.values())
-        size = min(fewest.values())
+        r_hat, size = Convergence.measure(values, diverged).extreme()
         if r_hat <= MOST_R_HAT and size >= FEWEST_DRAWS:
             return size, r_hat
         self.failures.append(f"{name}: R-hat {r_hat:.3g}, {size:.0f} independent draws")

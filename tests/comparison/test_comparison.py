@@ -263,3 +263,17 @@ def test_rows_must_have_the_frequencies_of_the_weights() -> None:
         bi.ModelComparison([narrow, wide]).fit(rows, epochs=1, progress=False)
     weighted = bi.ModelComparison([narrow, wide], weights=[0.1, 0.9])
     weighted.fit(rows, epochs=1, progress=False)
+
+
+def test_what_are_no_probabilities_is_refused() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 2, 100)
+    one = generator.random(100)
+    probabilities = np.stack([one, 1.0 - one], axis=1)
+    with pytest.raises(InputError, match=r"(?s)sum to one.*100 that don't; the first, 0"):
+        bi.diagnostics.model_calibration(truth, 5.0 * probabilities, ["a", "b"])
+    probabilities[3] = np.nan
+    with pytest.raises(
+        InputError, match=r"(?s)sum to one.*1 of 100 that don't; the first, 3: \[nan nan\]"
+    ):
+        bi.diagnostics.model_calibration(truth, probabilities, ["a", "b"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.labels import Labels
@@ -74,6 +75,30 @@ def test_a_lower_bound_is_told_by_its_interval() -> None:
     generator = np.random.default_rng(1)
     found = compared_sharpness(np.zeros(400), 0.03 + generator.normal(size=400), 2)
     assert found.summary == "at least 0 nats missing"
+
+
+def test_an_error_without_upper_bound_is_at_least_its_lower_one() -> None:
+    apart = SharpnessResult(ALL, np.full(1_000, 0.05), np.append(np.full(999, 0.06), np.inf), 2)
+    assert finding(apart, "sharpness").found == "missing sharpness at least 0.05 nats"
+
+
+def test_sharpness_is_not_judged_without_the_likelihood_of_many_data_sets() -> None:
+    generator = np.random.default_rng(1)
+    truth = {"a": generator.normal(size=500)}
+    draws = {"a": generator.normal(size=(500, 100))}
+    density = stats.norm.logpdf(truth["a"]), stats.norm.logpdf(draws["a"])
+    likelihood = np.zeros(500), np.zeros((500, 100))
+    likelihood[0][:6] = -np.inf
+    parts = {"log_prob": density, "prior_log_prob": density}
+    given = Evidence(truth, draws, truth, log_likelihood=likelihood, **parts)
+    told = diagnose_arrays(given).left_out[BY_NAME["sharpness"]]
+    assert told == "the likelihood is zero at 6 of 500 truths"
+
+    larger = density[0].copy()
+    larger[0] = -np.inf
+    given = Evidence(truth, draws, truth, other_log_prob=larger, **parts)
+    told = diagnose_arrays(given).left_out[BY_NAME["sharpness"]]
+    assert told == "the density of the longer or larger fit is not finite at 1 of 500 truths"
 
 
 def test_few_simulations_are_said_to_be_few() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import bayesinn as bi
 from bayesinn.diagnostics import (
     coverage,
     dependence,
@@ -46,6 +47,29 @@ def test_intervals_hold_as_often_as_they_say(columns: int) -> None:
     for measure, times in held.items():
         # Standard error 0.5 %.
         assert times / repetitions == pytest.approx(0.95, abs=0.02), measure
+
+
+@pytest.mark.parametrize("draws", [5, 10, 50])
+def test_few_draws_do_not_make_errors_look_smaller(draws: int) -> None:
+    """Normal posteriors whose mean is off by a tenth of an sd, and whose sd is a tenth too small."""
+    generator = np.random.default_rng(2)
+    truth = generator.normal(size=(40_000, 1))
+    drawn = 0.1 + 0.9 * generator.normal(size=(40_000, draws))
+    result = sbc({"a": truth[:, 0]}, {"a": drawn}, seed=1)
+    shift, spread, _ = result.deviations
+    assert shift.lower[0] < -0.1 / 0.9 < shift.upper[0]
+    assert spread.lower[0] < 100.0 * (1.0 / 0.9 - 1.0) < spread.upper[0]
+    assert "within" not in bi.Tolerances(shift=0.09, spread=8.0).grades(spread)
+
+
+def test_a_correct_posterior_of_few_draws_is_off_by_nothing() -> None:
+    generator = np.random.default_rng(1)
+    for draws in (5, 20):
+        ranks = generator.integers(0, draws + 1, (2_000, 1))
+        values = (ranks + generator.random(ranks.shape)) / (draws + 1)
+        for deviation in shift_and_spread(values, ("a",), draws):
+            assert deviation.least[0] == 0.0
+            assert deviation.p_values(0.0)[0] > 0.01
 
 
 def test_intervals_of_spread_hold_for_heavy_tails() -> None:

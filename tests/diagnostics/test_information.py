@@ -81,3 +81,17 @@ def test_integers_of_many_values() -> None:
     prior = generator.integers(0, 3_000, 5_000)
     gain = information({"count": truth}, {"count": draws}, {"count": prior}).mean[0]
     assert gain == pytest.approx(np.log(2.0), abs=0.03)
+
+
+def test_the_error_of_the_prior_counts() -> None:
+    """Posteriors that are the prior, for twenty sets of draws from a prior with heavy tails."""
+    generator = np.random.default_rng(1)
+    draws = generator.lognormal(sigma=2.0, size=(1_000, 100))
+    found = []
+    for _ in range(20):
+        prior = {"a": generator.lognormal(sigma=2.0, size=5_000)}
+        found.append(information({"a": draws[:, 0]}, {"a": draws}, prior))
+    spread = np.std([one.mean[0] for one in found], ddof=1)
+    # The spread of twenty has an error of a sixth.
+    assert np.mean([one.standard_error[0] for one in found]) == pytest.approx(spread, rel=0.4)
+    assert all(one.below(0.2) == ("a",) for one in found)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness
+import bayesinn as bi
+from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
 
 
 def test_the_estimate_lies_in_the_middle_of_two_bounds() -> None:
@@ -27,3 +28,22 @@ def test_another_posterior_bounds_it_from_below_alone() -> None:
     assert found.estimate[0] == pytest.approx(0.3)
     assert np.isinf(found.upper[0])
     assert found.one_sided
+
+
+def test_a_truth_that_the_posterior_excludes_counts_for_much_but_not_for_all() -> None:
+    densities = np.random.default_rng(1).normal(size=10_000)
+    own = densities.copy()
+    own[:50] = -np.inf
+    result = compared_sharpness(own, densities, 1)
+    (found,) = result.deviations
+    assert found.estimate[0] == pytest.approx(50 * 50.0 / 10_000)
+    assert bi.Tolerances().grades(found) == ["outside"]
+    assert "the density of 50 truths is zero" in result.summary
+
+
+def test_data_sets_without_a_likelihood_are_counted() -> None:
+    generator = np.random.default_rng(1)
+    prior = np.zeros(500), np.zeros((500, 20))
+    likelihood = generator.normal(size=500), generator.normal(size=(500, 20))
+    likelihood[0][:3] = -np.inf
+    assert "without 3 data sets" in sharpness(likelihood, prior, prior, 1).summary

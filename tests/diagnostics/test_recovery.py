@@ -68,6 +68,19 @@ def test_constant_parameter_gives_nan_without_warnings(value: float) -> None:
     assert result.summary == "truths do not vary: nothing to recover"
 
 
+def test_a_single_wrong_value_is_infinitely_far_off() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 3, 1_000)
+    draws = generator.integers(0, 3, (1_000, 20))
+    draws[:500] = (truth[:500, None] + (np.arange(500) < 160)[:, None]) % 3
+    result = recovery({"k": truth}, {"k": draws}, {"k": truth})
+    assert result.sure_and_wrong[0] == pytest.approx(0.16)
+    assert np.isfinite(result.z_score_mean[0])
+    assert np.isfinite(result.z_score_sd[0])
+    assert np.all(result.z_score[160:500, 0] == 0.0)
+    assert "16 % of posteriors of k are one wrong value" in result.summary
+
+
 def test_vector_parameters_and_table() -> None:
     truth, draws, prior = normal(event=(3,))
     table = recovery(truth, draws, prior).to_dataframe()

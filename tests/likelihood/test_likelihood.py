@@ -256,6 +256,17 @@ def test_chains_that_disagree_are_warned_of() -> None:
         found.warn("'model'")
 
 
+def test_chains_that_stand_still_have_not_converged() -> None:
+    generator = np.random.default_rng(1)
+    moving = generator.normal(size=(2, 4, 250))
+    still = moving.copy()
+    still[1] = 3.0
+    found = Convergence.measure({"moving": moving, "still": still}, np.zeros((2, 4, 250), bool))
+    assert np.isnan(found.extreme()[0])
+    with pytest.warns(UserWarning, match=r"have not converged: R-hat of still nan"):
+        found.warn("'model'")
+
+
 class Matches(keras.layers.Layer):
     """Knows which data belong to which parameters: they are equal."""
 

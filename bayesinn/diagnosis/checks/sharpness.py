@@ -1,17 +1,32 @@
 """Sharpness: how many nats the posterior misses that the data could give."""
 
+import numpy as np
+
 from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.evidence import Evidence, optional
+from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, optional
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
+
+# Share of data sets that may be left out because their likelihood is zero at the truth.
+_MOST_LEFT_OUT = 0.01
 
 
 def _run(given: Evidence) -> SharpnessResult:
     own = given.log_prob
     exact = optional(lambda: (given.log_likelihood, given.prior_log_prob))
     if exact is None:
-        return compared_sharpness(own[0], given.other_log_prob, len(given.columns))
+        other = given.other_log_prob
+        unknown = int(np.sum(~np.isfinite(other)))
+        if unknown:
+            raise MissingEvidence(
+                f"the density of the longer or larger fit is not finite at {unknown:,} of "
+                f"{len(other):,} truths"
+            )
+        return compared_sharpness(own[0], other, len(given.columns))
     likelihood, prior = exact
     size = len(likelihood[0])
+    impossible = int(np.sum(np.isneginf(likelihood[0])))
+    if impossible > _MOST_LEFT_OUT * size:
+        raise MissingEvidence(f"the likelihood is zero at {impossible:,} of {size:,} truths")
     first = (prior[0][:size], prior[1][:size]), (own[0][:size], own[1][:size])
     return sharpness(likelihood, *first, len(given.columns))
 
