@@ -18,6 +18,7 @@ from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
@@ -279,6 +280,7 @@ class ModelComparison(Summarised):
         networks = new_summaries(self.declares, self.summaries)
         return ComparisonModel(data, PosteriorNetwork(networks, clone(self.flow)))
 
+    @full_precision()
     def _log_probs(self, features: np.ndarray) -> np.ndarray:
         flow = self.model.network.flow
         assert isinstance(flow, ModelFlow)

@@ -236,6 +236,8 @@ class Estimator(Registered, ABC):
 
     def _record(self, result: TrainingResult, plan: Plan, rows: Arrays, start: Self | None) -> None:
         """Take what is to be known of a training."""
+        # First: an estimator may start from itself.
+        steps_before = None if start is None else start.steps_done + start.steps_before
         self._rows = {
             name: {"shape": list(value.shape[1:]), "dtype": str(value.dtype)}
             for name, value in rows.items()
@@ -244,8 +246,8 @@ class Estimator(Registered, ABC):
         if self.simulator is None:
             self.history = self.history.drop(columns="failed_simulations", errors="ignore")
         self.training = result.record
-        if start is not None:
-            self.training["steps_before"] = start.steps_done + start.steps_before
+        if steps_before is not None:
+            self.training["steps_before"] = steps_before
         self.identity = plan.simulator_record
 
     def check_start(self, other: Any) -> None:

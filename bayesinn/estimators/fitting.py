@@ -15,6 +15,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import released_graphs
 from bayesinn.core.configuration import building
+from bayesinn.core.warning import warn
 from bayesinn.estimators.training_data import (
     PILOT_SIMULATIONS,
     Length,
@@ -29,7 +30,7 @@ from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import ArraySource, fingerprint
-from bayesinn.training.checkpoint import has_ended, prepare_folder
+from bayesinn.training.checkpoint import has_ended, prepare_folder, restore_scalings
 from bayesinn.training.devices import Devices
 from bayesinn.training.drawn_simulations import check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
@@ -45,6 +46,7 @@ class Fittable(Protocol):
     """The part of an estimator that fitting asks for."""
 
     simulator: Simulator | None
+    training: dict[str, Any]
 
     def adapt(self, rows: int | None, start: Any = None) -> None: ...
 
@@ -116,6 +118,8 @@ def plan_fit(
     refuse_ignored(data, validation, optimization)
     given = training_data(data, simulator, validation, seed)
     estimator.adapt(given.rows, start)
+    if start is not None and given.held_out is not None and not isinstance(validation, Mapping):
+        _warn_of_other_split(start, given.held_out)
     if start is not None:
         # The start must not be trained again on its own simulations. The split comes first, with
         # the user's seed: what was held out then must be held out now.
@@ -156,6 +160,18 @@ def plan_fit(
         devices,
         simulator_record,
         ends_at,
+    )
+
+
+def _warn_of_other_split(start: Fittable, held_out: Arrays) -> None:
+    """Warn where rows that are held out now may be among those that the start was trained on."""
+    before = start.training.get("held_out")
+    if before is None or before == fingerprint(held_out):
+        return
+    warn(
+        "Other rows are held out than in the training that this one starts from. If the "
+        "simulations are the same, it has seen them, and the validation loss is too low: pass the "
+        "same rows and seed, or validation={...}, simulations of their own."
     )
 
 
@@ -208,6 +224,8 @@ def run_training(
         write=plan.devices.chief,
         simulator=estimator.simulator,
     )
+    if checkpoint is not None and resumes:
+        restore_scalings(checkpoint.folder, model)
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     estimator.prepare(model, rows)

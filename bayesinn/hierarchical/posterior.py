@@ -26,7 +26,7 @@ from bayesinn.hierarchical.network import SetNetwork
 from bayesinn.hierarchical.simulation import set_simulator
 from bayesinn.hierarchical.space import SetSpace
 from bayesinn.posterior.building import new_summaries
-from bayesinn.posterior.defaults import choose_flow, choose_summaries, refuse_trained_first
+from bayesinn.posterior.defaults import choose_flow, recommended_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.given import TrainedGiven, require_draws
@@ -126,7 +126,7 @@ class HierarchicalPosterior(TrainedPosterior):
         self.population = DeepSet(32) if population is None else population
         do = "pass for example bi.summaries.DeepSet(32)"
         check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
-        summaries = choose_summaries(simulator, summary).networks
+        summaries = recommended_summaries(simulator, summary)
         refuse_trained_first(summaries)
         chosen = choose_flow(flow, layout_of(simulator.prior).dimension)
         stages = TwoStages(chosen, self.levels.shared)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from bayesinn.bijections import Bijection
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
+from bayesinn.core.precision import full_precision
 from bayesinn.inverse.bottleneck import Bottleneck
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.labelled_data import check_events
@@ -127,6 +128,7 @@ class MixtureModel(Trainable):
         """Log determinant of the map to standardised vectors."""
         return -float(np.log(self.scaling.scale.astype(np.float64)).sum())
 
+    @full_precision()
     def class_log_probs(self, x: Any) -> np.ndarray:
         """Return log densities of raw events (n, *event) under every class, (n, k), float64."""
 
@@ -141,10 +143,12 @@ class MixtureModel(Trainable):
         """Return log densities of raw events (n, *event) and classes together, (n, k), float64."""
         return self.class_log_probs(x) + self.network.latent.log_weights.numpy().astype(np.float64)
 
+    @full_precision()
     def encode(self, x: Any) -> np.ndarray:
         """Return latent vectors (n, d) of raw events."""
         return _in_pieces(self._codes, self._standardised(x))
 
+    @full_precision()
     def decode(self, z: Any) -> np.ndarray:
         """Return raw events (n, *event) of latent vectors (n, d)."""
         z = check_events(z, (self.network.dimension,), "Argument 'z'")

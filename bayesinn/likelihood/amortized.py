@@ -126,6 +126,10 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         context = DataSpace.fit(pilot, (), self.simulator.context_names, {})
         return self._model_of(data, context, seed)
 
+    def check_rows(self, model: LikelihoodModel, rows: Arrays) -> None:
+        """Refuse parameters outside the prior's support, which the prior can't have drawn."""
+        model.parameters.refuse_outside(rows)
+
     def log_prob(self, data: Mapping[str, Any], parameters: Mapping[str, Any]) -> np.ndarray:
         """Return log densities of data given parameters, in nats on the data's own scale.
 

@@ -17,6 +17,7 @@ from bayesinn.likelihood.posterior import LikelihoodPosterior
 from bayesinn.likelihood.score import Score
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.support import support_of
 from bayesinn.simulation.trials import derived_simulator
 from bayesinn.spaces.observations import axes
 from bayesinn.spaces.parameters import ParameterSpace
@@ -116,6 +117,15 @@ def _check_prior(prior: Prior, space: ParameterSpace) -> None:
             do="name the parameters as the simulator does",
         )
     draws = prior.sample(_CHECKED_DRAWS, seeds.tensor_seed(0, "prior"))
+    laws = {name: prior.distribution(name, draws) for name in prior.names}
+    integers = [name for name, law in laws.items() if support_of(name, law).discrete]
+    if integers:
+        raise InputError(
+            subject,
+            expected="continuous parameters, which chains can move in",
+            got=f"integers: {integers}",
+            do="give them continuous distributions",
+        )
     share = float(tf.reduce_mean(tf.cast(space.possible(draws), tf.float32)))
     if share < 1.0:
         raise InputError(

@@ -15,10 +15,11 @@ from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.ratio_flow import RatioFlow
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.building import measured_model
-from bayesinn.posterior.defaults import choose_summaries
+from bayesinn.posterior.defaults import recommended_summaries
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.summarised import Summarised
+from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_parameters
@@ -66,7 +67,8 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         classifier = RatioFlow() if classifier is None else classifier
         do = "pass one, or leave it out"
         check_type("Argument 'classifier'", classifier, RatioFlow, "a RatioFlow", do)
-        super().__init__(simulator, choose_summaries(simulator, summary).networks, classifier)
+        self._score: RatioScore | None = None
+        super().__init__(simulator, recommended_summaries(simulator, summary), classifier)
 
     @classmethod
     def from_configuration(
@@ -92,7 +94,13 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         return result if observations.batched else result[0]
 
     def score(self) -> RatioScore:
-        return RatioScore(self.evaluator)
+        if self._score is None:
+            self._score = RatioScore(self.evaluator)
+        return self._score
+
+    def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
+        super().adopt_parts(evaluator, reference)
+        self._score = None
 
 
 class RatioScore(Score):

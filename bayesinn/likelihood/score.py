@@ -99,7 +99,8 @@ class Score(ABC):
                 name: value + 0.5 * (name in self.parameters.discrete)
                 for name, value in values.items()
             }
-            terms = self._terms(self.parameters.to_vector(middle)[0], rows)
+            vector = self.parameters.to_vector(middle)[0]
+            terms = self._terms(self.parameters.within_reach(vector), rows)
             terms = tf.where(self.parameters.possible(values), terms, -np.inf)
             parts.append(np.reshape(terms, (-1, draws)))
         return np.concatenate(parts)
@@ -108,7 +109,8 @@ class Score(ABC):
         self, parameters: Mapping[str, tf.Tensor], encoded: Mapping[str, tf.Tensor]
     ) -> tf.Tensor:
         """Return :meth:`total` of parameters (n k, *event)."""
-        return self.total(self.parameters.to_vector(parameters)[0], encoded)
+        vector = self.parameters.to_vector(parameters)[0]
+        return self.total(self.parameters.within_reach(vector), encoded)
 
 
 def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:

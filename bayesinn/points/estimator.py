@@ -19,7 +19,7 @@ from bayesinn.points.model import PointFlow, PointModel
 from bayesinn.points.results import calibration_table, estimates_tree
 from bayesinn.points.vector import ParameterVector
 from bayesinn.posterior.building import build_model, measured_model
-from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
+from bayesinn.posterior.defaults import recommended_summaries, refuse_trained_first
 from bayesinn.posterior.saved import saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
@@ -81,11 +81,7 @@ class PointEstimator(Summarised):
         example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
         check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
         flow = PointFlow(_check_estimates(estimates), hidden)
-        own = simulator.recommended.summary if summary is None else summary
-        summaries = choose_summaries(simulator, own).networks
-        if summary is None and any(network.trained_first for network in summaries.values()):
-            # Recommended only for posteriors.
-            summaries = choose_summaries(simulator, None).networks
+        summaries = recommended_summaries(simulator, summary)
         refuse_trained_first(summaries)
         super().__init__(simulator, summaries, flow)
 

@@ -17,6 +17,8 @@ from bayesinn.simulation.support import support_of
 from bayesinn.spaces.data import Scaling
 
 Scalings = Mapping[str, Scaling]
+# Ends of supports that depend on other parameters are those at so many draws.
+_PILOT_DRAWS = 1_000
 
 
 class Bounds(NamedTuple):
@@ -37,8 +39,8 @@ class ParameterVector:
         self.shapes = dict(prior.event_shapes)
         self.plain = plain
         self.squeezed = squeezed
-        pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
-        self._bounds = {name: _bounds(prior, name, pair) for name in self.shapes}
+        draws = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot"))
+        self._bounds = {name: _bounds(prior, name, draws) for name in self.shapes}
 
     @classmethod
     def fit(cls, prior: Prior, rows: Mapping[str, np.ndarray]) -> ParameterVector:
@@ -136,11 +138,19 @@ class ParameterVector:
         }
 
 
-def _bounds(prior: Prior, name: str, pair: Values) -> Bounds:
-    """Return the ends of a support, given two draws; infinite where they depend on others."""
-    support = support_of(name, prior.distribution(name, pair))
-    if prior.needs[name] or support.ends is None:
+def _bounds(prior: Prior, name: str, draws: Values) -> Bounds:
+    """Return the ends of a support, infinite where it has none.
+
+    Ends that depend on other parameters are the widest of those at prior draws.
+    """
+    support = support_of(name, prior.distribution(name, draws))
+    if support.is_simplex:
+        return Bounds(0.0, 1.0, support.discrete)
+    if support.ends is None:
         return Bounds(-np.inf, np.inf, support.discrete)
     low, high = (np.asarray(end, np.float64) for end in support.ends)
+    if low.ndim > len(prior.event_shapes[name]):
+        low = low.min(axis=0)
+        high = high.max(axis=0)
     # An integer stands for the unit interval above it.
     return Bounds(low, np.floor(high - 0.5) if support.discrete else high, support.discrete)

@@ -24,8 +24,17 @@ NODE = np.dtype(
 )
 
 
+def is_learnable(numbers: int) -> bool:
+    """Tell whether trees learn from so many numbers a row: some, and not too many."""
+    return 0 < numbers <= _MOST_NUMBERS
+
+
 def damaged_copies(
-    data: Arrays, observables: Collection[str], series: Collection[str], lengths: Mapping[str, str]
+    data: Arrays,
+    observables: Collection[str],
+    series: Collection[str],
+    lengths: Mapping[str, str],
+    kinds: Collection[str] = KINDS,
 ) -> dict[str, Arrays]:
     """Return copies of raw data by kind of damage.
 
@@ -35,8 +44,12 @@ def damaged_copies(
     of a row, or all observables.
     """
     generator = np.random.default_rng(0)
-    copies = {"scale": _rescaled(data, observables, lengths, generator)}
+    copies = {}
+    if "scale" in kinds:
+        copies["scale"] = _rescaled(data, observables, lengths, generator)
     for kind, damage in (("order", _shuffle), ("gap", _empty)):
+        if kind not in kinds:
+            continue
         copy = {name: np.asarray(value) for name, value in data.items()}
         for name in series:
             values = copy[name]
@@ -115,7 +128,7 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     There are no trees if there is nothing to learn from, or too much. See Friedman (2002),
     Stochastic gradient boosting, Computational Statistics and Data Analysis 38.
     """
-    if min(len(intact), len(damaged)) < 2 or not 0 < intact.shape[1] <= _MOST_NUMBERS:
+    if min(len(intact), len(damaged)) < 2 or not is_learnable(intact.shape[1]):
         return np.zeros((0, 0), NODE)
     from sklearn.ensemble import GradientBoostingClassifier
 

@@ -104,6 +104,21 @@ def choose_summaries(
     return Choice(ordered, defaults.reasons)
 
 
+def recommended_summaries(
+    simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
+) -> dict[str, Summary]:
+    """Return the user's summary networks, else those that the simulator recommends, else defaults.
+
+    Networks with a part that is trained first are recommended to posteriors alone.
+    """
+    if summary is not None:
+        return choose_summaries(simulator, summary).networks
+    networks = choose_summaries(simulator, simulator.recommended.summary).networks
+    if any(network.trained_first for network in networks.values()):
+        networks = choose_summaries(simulator, None).networks
+    return networks
+
+
 def _check_form(summary: Any) -> None:
     """Refuse what is no dict of networks, such as a class or a name."""
     if isinstance(summary, Mapping) and all(

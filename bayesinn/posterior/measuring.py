@@ -13,7 +13,8 @@ from bayesinn.estimators.training_data import PILOT_SIMULATIONS
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.typicality import Reference, grow_trees
+from bayesinn.posterior.typicality import Reference, grow_trees, learnable_damage
+from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
@@ -80,7 +81,10 @@ def compared_rows(model: PosteriorModel, rows: Arrays) -> Compared:
 def detect_damage(space: DataSpace, compared: Compared) -> list[np.ndarray]:
     """Train trees that detect damaged data; nothing of it depends on the networks."""
     data = compared.data
-    copies = damaged_copies(data, space.observables, compared.series, compared.counts)
+    first = _standardised(space, take(data, slice(2)))
+    # Copies of many images would not fit into memory, and nothing is learned of them.
+    kinds = learnable_damage(first, compared.pooled, compared.series)
+    copies = damaged_copies(data, space.observables, compared.series, compared.counts, kinds)
     inputs = _standardised(space, data)
     damaged = {kind: _standardised(space, copy) for kind, copy in copies.items()}
     return grow_trees(inputs, damaged, compared.pooled, compared.series)

@@ -9,12 +9,13 @@ import numpy as np
 
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core.background import Background
-from bayesinn.core.errors import InputError
 from bayesinn.core.storage import SavedModel
+from bayesinn.core.warning import warn
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior import moved
+from bayesinn.posterior.damage import KINDS, NODE
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.measuring import (
     Compared,
@@ -102,20 +103,7 @@ class Summarised(Estimator):
         return {**self.model.arrays(), **reference}
 
     def check_rows(self, model: PosteriorModel, rows: Arrays) -> None:
-        """Refuse parameters outside the prior's support, which the prior can't have drawn.
-
-        They would silently be moved to its edge.
-        """
-        space = model.parameters
-        outside = ~space.possible(rows).numpy()
-        if outside.any():
-            culprit = {name: rows[name][np.argmax(outside)].tolist() for name in space.names}
-            raise InputError(
-                "Training data",
-                expected="parameters inside the prior's support",
-                got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}",
-                do="drop those rows, or widen the prior to the one they were drawn from",
-            )
+        model.parameters.refuse_outside(rows)
 
     def describe_training(self, model: PosteriorModel) -> str:
         return describe_model(self.declares.name, model)
@@ -134,7 +122,15 @@ class Summarised(Estimator):
         evaluator = Evaluator(model)
         compared = self.compared_rows(model, rows)
         assert self._detectors is not None
-        detectors = self._detectors.result()
+        try:
+            detectors = self._detectors.result()
+        except Exception as error:
+            # What has been trained is worth more.
+            warn(
+                f"Damaged data will be harder to detect: the training of detectors failed "
+                f"({type(error).__name__}: {error}). The posterior is not affected."
+            )
+            detectors = [np.zeros((0, 0), NODE) for _ in KINDS]
         self._detectors = None
         self.adopt_parts(evaluator, measure_reference(evaluator, compared, detectors))
 

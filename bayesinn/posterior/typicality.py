@@ -252,6 +252,17 @@ class Reference:
         return np.nan_to_num(np.stack(known, axis=1), nan=np.inf, posinf=np.inf)
 
 
+def learnable_damage(
+    inputs: Mapping[str, np.ndarray], pooled: Collection[str], series: Collection[str]
+) -> list[str]:
+    """Return the kinds of damage of inputs (n, ...) that trees can learn to detect."""
+    judged = _judged(inputs, _flags(inputs, pooled), _flags(inputs, series))
+    sizes = [rows.shape[1] for rows in judged]
+    return [
+        kind for kind, size in zip(damage.KINDS, sizes, strict=True) if damage.is_learnable(size)
+    ]
+
+
 def grow_trees(
     inputs: Mapping[str, np.ndarray],
     damaged: Mapping[str, Mapping[str, np.ndarray]],
@@ -260,14 +271,19 @@ def grow_trees(
 ) -> list[np.ndarray]:
     """Train trees to detect each kind of damage, on the first half of inputs (n, ...).
 
-    ``damaged`` has a copy of the inputs for each kind.
+    ``damaged`` has a copy of the inputs for each kind that is to be detected.
     """
+    if not damaged:
+        return [np.zeros((0, 0), damage.NODE) for _ in damage.KINDS]
     flags = _flags(inputs, pooled)
     ordered = _flags(inputs, series)
     intact = _judged(inputs, flags, ordered)
     half = _first_half(len(intact[0]))
     trees = []
     for number, kind in enumerate(damage.KINDS):
+        if kind not in damaged:
+            trees.append(np.zeros((0, 0), damage.NODE))
+            continue
         copy = _judged(damaged[kind], flags, ordered)
         trees.append(damage.grow(intact[number][:half], copy[number][:half]))
     return trees

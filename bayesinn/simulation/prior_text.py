@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from bayesinn.core import seeds
 from bayesinn.simulation.prior import Prior
 
 tfd = tfp.distributions
@@ -19,6 +20,8 @@ _FIRST_NUMBERS = 8
 _NUMBER = re.compile(r"(?<![A-Za-z_])[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf|nan)(?![A-Za-z_])")
 _DEPTH = 10
 _FUNCTION = "function of "
+# Draws at which distributions that depend on other variables are compared.
+_COMPARED_DRAWS = 4
 
 
 def prior_text(prior: Prior) -> str:
@@ -85,8 +88,20 @@ def same_text(one: str, other: str) -> bool:
 
 
 def same_laws(*priors: Prior) -> bool:
-    """Tell whether variables have the same distributions in all priors, as far as texts say."""
-    texts = [sorted(entry_texts(prior, {}).items()) for prior in priors]
+    """Tell whether variables have the same distributions in all priors, as far as texts say.
+
+    Distributions that depend on other variables are compared given a few draws of these.
+    """
+    if not priors:
+        return True
+    first = priors[0]
+    if any(prior.event_shapes != first.event_shapes for prior in priors):
+        return False
+    if any(prior.needs != first.needs for prior in priors):
+        return False
+    drawn = first.sample(_COMPARED_DRAWS, seeds.tensor_seed(0, "prior"))
+    values = {name: value.numpy() for name, value in drawn.items()}
+    texts = [sorted(entry_texts(prior, values).items()) for prior in priors]
     return all(same_text(str(texts[0]), str(other)) for other in texts[1:])
 
 

@@ -23,6 +23,8 @@ from bayesinn.simulation.installed import (
 from bayesinn.simulation.simulator import Simulator, declared_simulators
 
 _registered: dict[str, Simulator] = {}
+# When files that were run had been written, by the names of their modules.
+_written: dict[str, int] = {}
 #: The file that is being run to find a simulator in it.
 _loading: ContextVar[Path | None] = ContextVar("loading", default=None)
 
@@ -157,7 +159,10 @@ def _imported(module: str, attribute: str) -> Simulator | None:
 def _import_file(path: Path) -> Any:
     name = path.stem
     loaded = sys.modules.get(name)
-    if loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve()):
+    own = loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve())
+    written = path.stat().st_mtime_ns if path.is_file() else None
+    # A file that was edited since is run anew; one that the program has imported itself is not.
+    if own and _written.get(name, written) == written:
         return loaded
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
@@ -165,7 +170,7 @@ def _import_file(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     # Known by its name while it lives, so that its functions can be pickled; never in place of
     # another module, but then by its path, so that programs in it know where they are.
-    known = name if loaded is None else str(path.resolve())
+    known = name if loaded is None or own else str(path.resolve())
     sys.modules[known] = module
     token = _loading.set(path)
     try:
@@ -182,4 +187,6 @@ def _import_file(path: Path) -> Any:
         ) from error
     finally:
         _loading.reset(token)
+    if written is not None:
+        _written[known] = written
     return module

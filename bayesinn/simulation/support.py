@@ -51,6 +51,18 @@ class Support(NamedTuple):
         return (value >= low - rounding * tf.abs(low)) & (value <= high + rounding * tf.abs(high))
 
     @property
+    def closed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Whether the support ends where unconstrained values become -inf, and where inf.
+
+        Arrays of elements, or numbers for all.
+        """
+        if self.ends is None:
+            return np.array(self.is_simplex), np.array(self.is_simplex)
+        infinity = tf.constant(np.inf, tf.float32)
+        ends = self.bijector.forward(-infinity), self.bijector.forward(infinity)
+        return np.isfinite(ends[0]), np.isfinite(ends[1])
+
+    @property
     def family(self) -> tuple[type, ...] | None:
         """Kind of the map of single numbers, for :func:`together` to join; None for other maps."""
         kinds = tuple(type(part) for part in _parts(self.bijector))

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.padding import without_padding
-from bayesinn.simulation.prior import Entry
+from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator, simulator as declare
 
 tfd = tfp.distributions
@@ -49,6 +49,10 @@ def derived_simulator(
     laws = simulator.prior.entries if prior is None else prior
     if prior is not None:
         name += ", another prior"
+        dtypes = simulator.prior.dtypes
+        # Such as of NumPy's numbers, in double precision.
+        if Prior(prior).dtypes != dtypes:
+            function = _take_types(function, dtypes, simulator.in_graph)
     # The first axis of data is that of trials; coordinates have names of their own.
     places = {} if trials is not None else simulator.labels.coordinates
     known = {key for kind in simulator.shapes.values() for key in kind}
@@ -79,6 +83,21 @@ def derived_simulator(
         missing=missing_option(simulator.missing),
         **options,
     )(function)
+
+
+def _take_types(
+    function: Callable[..., dict[str, Any]], dtypes: Mapping[str, Any], in_graph: bool
+) -> Callable[..., dict[str, Any]]:
+    """Return a forward model whose parameters are cast to types before it gets them."""
+
+    def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
+        typed = {
+            name: tf.cast(value, dtypes[name]) if in_graph else np.asarray(value, dtypes[name])
+            for name, value in parameters.items()
+        }
+        return function(typed, *others)
+
+    return simulate
 
 
 def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:

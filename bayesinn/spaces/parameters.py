@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.support import Support, support_of, surface_correction, together
 
@@ -74,6 +74,7 @@ class ParameterSpace:
         )
         self._lowest = np.min(fixed, axis=0)
         self._highest = np.max(fixed, axis=0)
+        self._closed = self._closed_sides(supports, shapes)
         # In single precision, squares of large numbers overflow, and those of small ones vanish.
         precise = raw.astype(np.float64)
         self.mean = np.mean(precise, axis=0).astype(np.float32)
@@ -100,6 +101,33 @@ class ParameterSpace:
     def reach(self) -> np.ndarray:
         """Twice the largest distance from zero of 8,192 prior draws, for each vector element."""
         return 2.0 * np.maximum(self._highest - self.mean, self.mean - self._lowest) / self.scale
+
+    def within_reach(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return vectors (n, dimension), moved to where draws are on sides on which supports end.
+
+        At the end of a support, unconstrained values are infinite. Beyond those of 8,192 prior
+        draws, no network has seen any, and parameters differ by nothing that matters.
+        """
+        low, high = self._closed
+        lowest = np.where(low, (self._lowest - self.mean) / self.scale, -np.inf)
+        highest = np.where(high, (self._highest - self.mean) / self.scale, np.inf)
+        return tf.clip_by_value(vector, lowest.astype(np.float32), highest.astype(np.float32))
+
+    def _closed_sides(
+        self, supports: Mapping[str, Support], shapes: Mapping[str, tf.TensorShape]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each vector element whether a support ends at its low, and at its high side.
+
+        ``shapes`` are those of unconstrained events.
+        """
+        sides = np.zeros((2, self.dimension), bool)
+        for name, support in supports.items():
+            shape = tuple(shapes[name])
+            for side, closed in zip(sides, support.closed, strict=True):
+                # Ends that depend on other parameters are those of each draw.
+                ends = np.any(closed, axis=0) if closed.ndim > len(shape) else closed
+                side[self._places[name]] = np.broadcast_to(ends, shape).ravel()
+        return sides[0], sides[1]
 
     def _pilot_vectors(self, pilot: Values, seed: int) -> np.ndarray:
         """Return the vectors (n, dimension) of prior draws, not yet standardised, and finite."""
@@ -223,6 +251,22 @@ class ParameterSpace:
                 value == tf.floor(value), axis=tuple(range(1, value.shape.rank))
             )
         return inside
+
+    def refuse_outside(self, rows: Mapping[str, np.ndarray]) -> None:
+        """Refuse training rows outside the prior's support, which the prior can't have drawn.
+
+        They would silently be moved to its edge.
+        """
+        outside = ~self.possible(rows).numpy()
+        if not outside.any():
+            return
+        culprit = {name: rows[name][np.argmax(outside)].tolist() for name in self.names}
+        raise InputError(
+            "Training data",
+            expected="parameters inside the prior's support",
+            got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}",
+            do="drop those rows, or widen the prior to the one they were drawn from",
+        )
 
     def _is_line_of_images(self, name: str) -> bool:
         support = self._fixed[name]

@@ -31,6 +31,7 @@ from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
 from bayesinn.training.drawn_simulations import RUN, forget, has_drawn, run_of
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
+from bayesinn.training.trainable import Trainable
 
 _SECONDS_BETWEEN_WRITES = 10.0
 _ANEW = "train again in another folder; if that file is one of an earlier run, you may delete it"
@@ -94,6 +95,8 @@ class CheckpointWriter(TrainingCallback):
             f"best/{number:05d}": np.asarray(value)
             for number, value in enumerate(self._history.best or [])
         }
+        scalings = self.model.problem.arrays()
+        arrays |= {f"scalings/{name}": np.asarray(value) for name, value in scalings.items()}
         if self._simulator_record is not None:
             # Attributes have no room for it.
             arrays["simulator"] = np.frombuffer(
@@ -195,6 +198,20 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
         return None
     with _state(folder) as file:
         return dict(json.loads(file.attrs["identity"]))
+
+
+def restore_scalings(folder: Path, model: Trainable) -> None:
+    """Give a model the scalings that a run began with.
+
+    They are measured on draws, which may differ from machine to machine, and by the number of
+    threads.
+    """
+    with _state(folder) as file:
+        if "scalings" not in file:
+            return
+        for name, array in model.arrays().items():
+            kind = str(array.dtype)
+            array[...] = read_array(file, f"scalings/{name}", array.shape, kind, finite=False)
 
 
 def _check_simulator(folder: Path, simulator: Simulator) -> None:

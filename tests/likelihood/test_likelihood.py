@@ -282,3 +282,35 @@ def test_ratios_of_few_rows_are_judged_by_other_rows_only(rows: int) -> None:
     values = tf.range(float(rows))[:, None]
     # A perfect classifier loses nothing.
     np.testing.assert_allclose(flow.loss(values, values), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["likelihood", "ratio"])
+def test_the_edge_of_a_prior_is_like_what_is_near_it(trained, kind: str) -> None:
+    """Unconstrained values at an edge are infinite, where no network has learned anything."""
+    found = trained[kind]
+    density = found.log_prob if kind == "likelihood" else found.log_ratio
+    shift = np.array([-1.999, -1.999999, -2.0, 1.999, 2.0], np.float32)
+    data = {"x": np.array([0.1, 7.0]), "count": 4.0, "noise": 1.0}
+    values = density(data, {"rate": np.full(5, 4.0), "shift": shift})
+    assert values[1:3] == pytest.approx(values[0], abs=0.3)
+    assert values[4] == pytest.approx(values[3], abs=0.3)
+
+
+def test_rows_outside_the_prior_are_refused() -> None:
+    rows = counted.sample(200, seed=1)
+    rows["shift"] = np.append(np.full(5, 3.0, np.float32), rows["shift"][5:])
+    with pytest.raises(InputError, match=r"(?s)inside the prior's support.*5 of"):
+        likelihood().fit(rows, epochs=1, validation=None, progress=False)
+
+
+def test_another_prior_may_have_double_precision_and_no_integers(trained) -> None:
+    shift = tfd.Uniform(-1.0, 1.0)
+    double = {"rate": tfd.Gamma(np.float64(4.0), np.float64(1.0)), "shift": shift}
+    posterior = trained["likelihood"].posterior(prior=double)
+    assert posterior.simulator.sample(5, seed=1)["rate"].shape == (5,)
+    with pytest.raises(InputError, match=r"(?s)continuous parameters.*\['rate'\]"):
+        trained["likelihood"].posterior(prior={"rate": tfd.Poisson(4.0), "shift": shift})
+
+
+def test_ratios_are_traced_once(trained) -> None:
+    assert trained["ratio"].score() is trained["ratio"].score()

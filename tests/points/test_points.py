@@ -15,6 +15,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.points import Mean, Moments, Quantiles
 from bayesinn.points.vector import ParameterVector
+from bayesinn.simulation.prior import Prior
 from bayesinn.simulators.linear import posterior_moments
 
 tfd = tfp.distributions
@@ -245,3 +246,21 @@ def test_posteriors_far_narrower_than_the_prior_are_not_too_wide() -> None:
     outputs = np.array([[0.0, -8.0]], np.float32)
     root = Moments()._law(tf.constant(outputs))[1]
     assert 1.0 / float(root[0, 0, 0]) == pytest.approx(np.exp(-8.0), rel=0.2)
+
+
+def test_estimates_stay_inside_supports_that_depend_on_other_parameters() -> None:
+    prior = Prior(
+        {
+            "m": tfd.Uniform(0.0, 1.0),
+            "above": lambda m: tfd.HalfNormal(m + 0.1),
+            "between": lambda m: tfd.Uniform(0.0 * m, 1.0 + 0.0 * m),
+            "shares": tfd.Dirichlet([1.0, 1.0, 1.0]),
+        }
+    )
+    rows = {name: value.numpy() for name, value in prior.sample(500, tf.constant([1, 2])).items()}
+    vector = ParameterVector.fit(prior, rows)
+    far = np.full((2, 6), 50.0)
+    far[0] = -50.0
+    for name, value in vector.from_plain(far).items():
+        assert np.all(value >= 0.0), name
+        assert name == "above" or np.all(value <= 1.0), name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -140,3 +142,35 @@ def test_what_was_held_out_stays_held_out(trained: bi.AmortizedPosterior) -> Non
     )
     # 0, seeds 1 to 3
     np.testing.assert_allclose(again.history["val_loss"], first.history["val_loss"], rtol=1e-6)
+
+
+def test_started_from_itself_it_knows_all_steps_before() -> None:
+    posterior = untrained(measurement(0.0))
+    options = {"batch_size": 32, "seed": 1, "progress": False}
+    posterior.fit(steps=6, **options)
+    posterior.fit(steps=2, start_from=posterior, **options)
+    assert posterior.training["steps_before"] == 6
+
+
+def test_another_split_of_the_same_rows_is_warned_of() -> None:
+    simulator = measurement(0.0)
+    rows = simulator.sample(200, seed=1)
+    options = {"epochs": 1, "batch_size": 32, "progress": False}
+    first = untrained(simulator).fit(rows, seed=1, **options)
+    with pytest.warns(UserWarning, match="Other rows are held out"):
+        untrained(simulator).fit(rows, seed=2, start_from=first, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        untrained(simulator).fit(rows, seed=1, start_from=first, **options)
+
+
+def test_detectors_that_fail_do_not_cost_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(space: object, compared: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(summarised, "detect_damage", fail)
+    posterior = untrained(measurement(0.0))
+    with pytest.warns(UserWarning, match="harder to detect.*no room"):
+        posterior.fit(steps=2, batch_size=32, seed=1, progress=False)
+    assert posterior.trained
+    assert posterior.sample({"data": np.zeros(3)}, draws=5).p_value > 0.0

@@ -26,7 +26,7 @@ from bayesinn.simulation.bank import store as bank_store
 from bayesinn.simulation.bank.identity import bank_attributes
 from bayesinn.simulation.identity_rows import once
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.prior_text import entry_texts, prior_text
+from bayesinn.simulation.prior_text import entry_texts, prior_text, same_laws
 from bayesinn.simulators.linear import linear
 from bayesinn.training.checkpoint import prepare_folder
 from bayesinn.training.settings import TrainingSettings
@@ -765,3 +765,11 @@ def test_priors_are_written_with_all_their_numbers() -> None:
     assert "Categorical(probs=[0.5, 0.5])" in text
     at = entry_texts(prior, {"a": np.array([[1.0, 2.0]], np.float32)})["b"]
     assert at == "function of a, at some draws Normal(loc=[[1.0, 2.0]], scale=1.0)"
+
+
+def test_laws_that_depend_on_others_are_compared_at_draws() -> None:
+    def prior(sd: float) -> Prior:
+        return Prior({"m": tfd.Normal(0.0, 1.0), "x": lambda m: tfd.Normal(m, sd)})
+
+    assert same_laws(prior(1.0), prior(1.0))
+    assert not same_laws(prior(1.0), prior(100.0))

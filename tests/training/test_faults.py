@@ -22,6 +22,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
 from bayesinn.core.storage import lock_folder
+from bayesinn.estimators import fitting
 from bayesinn.training.checkpoint import CheckpointWriter
 from bayesinn.training.sources import WorkerSource
 from tests.conftest import ROOT
@@ -430,3 +431,26 @@ def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.Monk
     # While a bar is alive, rich has its own file in place of the terminal.
     assert sys.stdout is terminal
     assert terminal.getvalue().count("\x1b[?25l") == terminal.getvalue().count("\x1b[?25h")
+
+
+def test_a_resumed_run_has_the_scalings_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Draws of some laws differ by machine and number of threads, so that scalings would, too."""
+    simulator = bi.get("linear")
+    options = {"steps": 4, "epochs": 2, "batch_size": 32, "seed": 1, "progress": False}
+
+    def fit(resume: bool) -> bi.AmortizedPosterior:
+        posterior = bi.AmortizedPosterior(simulator, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+        return posterior.fit(checkpoint=bi.Checkpoint(tmp_path / "run", resume=resume), **options)
+
+    first = fit(resume=False)
+    draw_pilot = fitting.draw_pilot
+
+    def draw_others(*arguments: object) -> dict[str, np.ndarray]:
+        return {name: 1.5 * value for name, value in draw_pilot(*arguments).items()}
+
+    monkeypatch.setattr(fitting, "draw_pilot", draw_others)
+    again = fit(resume=True)
+    for name, array in first.model.arrays().items():
+        np.testing.assert_array_equal(again.model.arrays()[name], array, name)

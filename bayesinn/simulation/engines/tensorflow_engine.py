@@ -15,6 +15,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.core.precision import full_precision
+from bayesinn.simulation.engines.constants import constants_of
 from bayesinn.simulation.engines.culprit import explain_operation, find_culprit, line_in
 from bayesinn.simulation.engines.engine import Engine, tensor_state
 from bayesinn.simulation.engines.failures import spare_rows
@@ -44,10 +45,18 @@ class TensorFlowEngine(Engine):
 
     def _prepare(self, autograph: bool) -> None:
         self.autograph = autograph
+        self._constants = constants_of(self.declared.function)
+        # Of the trace before.
+        self.__dict__.pop("_specs", None)
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
         # Traced once, for specs and for the body of the loop: a large prior takes seconds.
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
         self._compiled_forward = AnyRows(self.forward, leading=(1, 1, 0), autograph=autograph)
+
+    def _forget_old_constants(self) -> None:
+        """Trace anew what was traced with other constants, as in another cell of a notebook."""
+        if constants_of(self.declared.function) != self._constants:
+            self._prepare(self.autograph)
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         return type(self)(declared, self.autograph)
@@ -57,6 +66,7 @@ class TensorFlowEngine(Engine):
 
     @full_precision()
     def _sample(self, n: int, entropy: list[int]) -> Simulations:
+        self._forget_old_constants()
         seed = tf.constant(tensor_state(entropy))
         try:
             return self._compiled_draw(n, seed).numpy()
@@ -70,6 +80,7 @@ class TensorFlowEngine(Engine):
     def simulate(
         self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
     ) -> Outcome:
+        self._forget_old_constants()
         seed = tf.constant(tensor_state(entropy))
         begun = time.process_time()
         try:
