@@ -97,7 +97,7 @@ def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
         # Rows of the population have no name in the column of members.
         table = pd.concat([pd.concat({"": population}, names=[axis, "parameter"]), each])
         run.save_answer(posterior, tree, table)
-    text = group_text(tree, population, each, axis)
+    text = group_text(tree, population, each)
     return f"{text}\nsaved {run.folder}/posterior.nc, posterior.csv"
 
 

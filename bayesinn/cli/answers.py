@@ -47,9 +47,7 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
     return text + warning * (p_value < FLAG_LEVEL)
 
 
-def group_text(
-    tree: xarray.DataTree, population: pd.DataFrame, members: pd.DataFrame, axis: str
-) -> str:
+def group_text(tree: xarray.DataTree, population: pd.DataFrame, members: pd.DataFrame) -> str:
     """Write a hierarchical posterior for the terminal: its population, then a row a member."""
     p_value = float(tree["sample_stats"]["out_of_distribution_p"])
     each = row_per_observation(write_posterior(members).drop(columns="unit"))

@@ -15,7 +15,7 @@ from bayesinn.cli.glance import RunGlance, look_at
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnosis.around import check_one
+from bayesinn.diagnosis.around import check_unbatched
 from bayesinn.diagnosis.gather import held_out_rows, simulate
 from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
@@ -196,7 +196,7 @@ def compare_runs(
     draws: dict[str, Mapping[str, np.ndarray]] = {}
     tables = None
     if observed is not None:
-        check_one(simulator, observed)
+        check_unbatched(simulator, observed)
         draws = {
             name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
             for name, posterior in posteriors.items()

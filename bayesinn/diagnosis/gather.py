@@ -11,7 +11,7 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnosis.around import (
-    check_one,
+    check_unbatched,
     compare_members,
     flatten,
     observe,
@@ -58,7 +58,7 @@ def gather(
     likelihood = simulator.log_likelihood
     observed = simulator.observed if observed is None else observed
     # before anything is simulated
-    observation = None if observed is None else check_one(simulator, observed)
+    observation = None if observed is None else check_unbatched(simulator, observed)
     if held_out is None:
         stage(f"simulating {simulations:,} data sets")
     fresh = held_out or simulate(simulator, simulations, seed, "diagnosis")

@@ -13,7 +13,7 @@ from bayesinn.core.validation import check_flag, check_path, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.joined import Joined
 from bayesinn.simulation import identity
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 
@@ -41,7 +41,7 @@ _TRAINED = {
 }
 
 
-@once()
+@remembering()
 def load(
     folder: str | Path,
     simulator: Simulator | Sequence[Simulator] | None = None,

@@ -11,7 +11,6 @@ import pandas as pd
 import xarray
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
@@ -19,11 +18,11 @@ from bayesinn.estimators.training_data import refuse_ignored
 from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.guidance.round_files import RoundFiles
 from bayesinn.guidance.truncation import Truncation
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior_agreement import PriorWarning
 from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.simulation.simulator import Arrays
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_observations, refuse_batch
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Optimization
 
@@ -88,7 +87,7 @@ class TruncatedRounds:
         )
 
 
-@once()
+@remembering()
 def truncated_rounds(
     posterior: FittedPosterior,
     observation: Mapping[str, Any],
@@ -177,13 +176,7 @@ def truncated_rounds(
     simulator = posterior.simulator
     checked = check_observations(simulator, observation)
     refuse_ignored(checked.arrays, None, optimization)
-    if checked.batched:
-        raise InputError(
-            "Argument 'observation'",
-            expected="one observation, without batch axis",
-            got=f"a batch of {checked.count}",
-            do="call it for each of them",
-        )
+    refuse_batch(checked, "Argument 'observation'", "call it for each of them")
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
     files = RoundFiles(place, check_simulator)
     settings = {

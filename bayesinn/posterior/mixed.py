@@ -11,7 +11,7 @@ from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
 from bayesinn.posterior.disagreement import DISAGREEMENT, share_between
 from bayesinn.posterior.given import Given
-from bayesinn.posterior.mode import Summits
+from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 
@@ -58,8 +58,8 @@ class Mixed(Given):
         )
 
     @property
-    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
-        known = [part for member in self._members if (part := member.summits) is not None]
+    def mode_finder(self) -> tuple[ModeFinder, Sequence[Condition]] | None:
+        known = [part for member in self._members if (part := member.mode_finder) is not None]
         if len(known) < len(self._members):
             return None
         models = [model for own, _ in known for model in own.models]
@@ -68,7 +68,7 @@ class Mixed(Given):
             for (own, _), share in zip(known, self._weights, strict=True)
             for weight in own.weights
         ]
-        return Summits(models, weights), [one for _, own in known for one in own]
+        return ModeFinder(models, weights), [one for _, own in known for one in own]
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         if stream != "draws":

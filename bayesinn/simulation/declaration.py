@@ -177,7 +177,7 @@ def _unlikely(distribution: tfd.Distribution, draws: tf.Tensor) -> tuple[str, st
 
 def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None:
     """Return the fault of a prior whose draws don't come back from unconstrained numbers."""
-    value = support.inside(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
+    value = support.clip(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
     # As an array, or the bijector would remember what it came from.
     free = support.bijector.inverse(value).numpy()
     log_det = support.bijector.inverse_log_det_jacobian(

@@ -28,7 +28,7 @@ from bayesinn.core.manifest import check_entry, reraise_as
 from bayesinn.core.warning import warn
 from bayesinn.simulation import identity_rows
 from bayesinn.simulation.engines.program import Program
-from bayesinn.simulation.identity_rows import Rows, once, plain, remember, unplain
+from bayesinn.simulation.identity_rows import Rows, plain, remember, remembering, unplain
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import array_text, entry_texts, same_text
 from bayesinn.simulation.quantiles import check_quantiles
@@ -86,7 +86,7 @@ class _Known(NamedTuple):
     rows: Rows | None
 
 
-@once()
+@remembering()
 def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
     """Return what is kept of a simulator, in plain values; with rows if they are ``simulated``."""
     shapes = _shapes(simulator)
@@ -110,7 +110,7 @@ def fingerprint(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-@once()
+@remembering()
 def check(
     kept: Mapping[str, Any],
     simulator: Simulator,

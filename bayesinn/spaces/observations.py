@@ -94,6 +94,17 @@ def check_one_observation(simulator: Simulator, data: Mapping[str, Any]) -> Obse
     return checked
 
 
+def refuse_batch(observations: Observations, subject: str, do: str) -> None:
+    """Refuse data with a batch axis, where one observation is asked about."""
+    if observations.batched:
+        raise InputError(
+            subject,
+            expected="one observation, without batch axis",
+            got=f"{observations.count} observations",
+            do=do,
+        )
+
+
 def _fill_ragged(
     simulator: Simulator, data: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Any]:
