@@ -21,7 +21,7 @@ from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
 _SUBJECT = "Runs to compare"
@@ -211,7 +211,7 @@ def compare_runs(
         tables,
         histories,
         draws,
-        len(next(iter(rows.parameters.values()))),
+        count_rows(rows.parameters),
         simulator.labels,
         all(posterior.nats for posterior in posteriors.values()),
     )

@@ -174,7 +174,7 @@ class Run:
         with self.answering(posterior, simulator, data) as observation:
             if observation.batched:
                 return self._infer_many(posterior, observation, data, draws, seed, exact, refined)
-            data = {name: value[0] for name, value in observation.arrays.items()}
+            data = observation.row()
             infer = functools.partial(refine, posterior) if refined else posterior.infer
             tree = infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
             reference = exact_draws(simulator, data, seed=seed) if exact else None

@@ -130,11 +130,8 @@ class ModelComparison(Summarised):
             drawn = simulator.draw(int(count), seed, f"{stream} of model {number}")
             checks.check_finite(simulator, drawn)
             model = np.full(count, number, np.int32)
-            types = simulator.observable_types
-            observables = {
-                name: value.astype(types[name]) for name, value in drawn.observables.items()
-            }
-            parts.append({**observables, **drawn.context, MODEL: model})
+            typed = drawn.cast(simulator.observable_types)
+            parts.append({**typed.observables, **typed.context, MODEL: model})
         order = generator.permutation(n)
         # In a type for the numbers of all models: one may count what another measures.
         return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}

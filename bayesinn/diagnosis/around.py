@@ -84,8 +84,7 @@ def observe(
         row = typical.row(0)
         if not row.out_of_distribution:
             return row
-        one = {name: value[0] for name, value in observation.arrays.items()}
-        return row._replace(reason=explain_one(posterior, one))
+        return row._replace(reason=explain_one(posterior, observation.row()))
 
     @cache
     def propose() -> Arrays:

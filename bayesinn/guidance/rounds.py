@@ -21,6 +21,7 @@ from bayesinn.guidance.truncation import Truncation
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior_agreement import PriorWarning
 from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations, refuse_batch
 from bayesinn.training.arrays import fingerprint
@@ -187,7 +188,7 @@ def truncated_rounds(
         "steps": steps,
         "optimization": {name: getattr(optimization, name) for name in _DECIDING},
     }
-    one = {name: value[0] for name, value in checked.arrays.items()}
+    one = checked.row()
     truncation = Truncation(simulator, one)
     rows = []
     known = None
@@ -205,7 +206,7 @@ def truncated_rounds(
             )
             fresh, failed = _simulated(files, truncation, number, simulations, seed)
             known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
-            used = len(next(iter(known.values())))
+            used = count_rows(known)
             share = truncation.share
             rows.append(
                 {"simulations": simulations, "share": share, "failed": failed, "used": used}

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.labels import split_events
 from bayesinn.core.storage import SavedModel
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Arrays
@@ -101,12 +102,7 @@ class ParameterVector:
 
     def split(self, flat: np.ndarray) -> Arrays:
         """Return numbers (..., d) by parameter, (..., *event)."""
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])[:-1]
-        parts = np.split(flat, ends, axis=-1)
-        return {
-            name: part.reshape(*flat.shape[:-1], *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return split_events(flat, self.shapes)
 
     def arrays(self) -> Arrays:
         """Return what must be saved, by name."""

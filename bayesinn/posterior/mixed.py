@@ -13,6 +13,7 @@ from bayesinn.posterior.disagreement import DISAGREEMENT, share_between
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.typicality import Typicality
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Draws of each member, below which chance may look like disagreement.
@@ -73,7 +74,7 @@ class Mixed(Given):
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         if stream != "draws":
             seed = seeds.integer_seed(seed, stream)
-        count = len(next(iter(self._data.values())))
+        count = count_rows(self._data)
         chosen = seeds.generator(seed, "ensemble").choice(
             len(self._weights), size=(count, draws), p=self._weights
         )

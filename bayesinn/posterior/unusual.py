@@ -46,8 +46,7 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
         )
     texts = [""] * observations.count
     for row in np.flatnonzero(np.asarray(given.p_value) < FLAG_LEVEL):
-        one = {name: value[row] for name, value in observations.arrays.items()}
-        texts[row] = explain_one(posterior, one)
+        texts[row] = explain_one(posterior, observations.row(row))
     return texts
 
 

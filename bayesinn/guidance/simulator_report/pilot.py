@@ -17,7 +17,7 @@ from bayesinn.core.labels import columns
 from bayesinn.core.masks import padding
 from bayesinn.core.progress import Progress, duration
 from bayesinn.diagnosis.report import Figure
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
 # 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first
@@ -91,7 +91,7 @@ class Pilot:
     raw: Simulator
 
     def __len__(self) -> int:
-        return len(next(iter(self.drawn.parameters.values())))
+        return count_rows(self.drawn.parameters)
 
     def only(self, rows: np.ndarray) -> Self:
         """Return the simulations that are marked in a boolean array (n,)."""

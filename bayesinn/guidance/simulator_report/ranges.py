@@ -166,10 +166,9 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
 
 def _lost(pilot: Pilot) -> Iterator[Advice]:
     """Say of what single precision keeps few digits; constants have a check of their own."""
-    drawn = pilot.drawn
-    types = pilot.simulator.observable_types
     # As training has them; infinity is another finding.
-    observables = {name: value.astype(types[name]) for name, value in drawn.observables.items()}
+    drawn = pilot.drawn.cast(pilot.simulator.observable_types)
+    observables = drawn.observables
     held = {name: value for name, value in observables.items() if finite(value, missing=True).all()}
     for loss in lost_digits(pilot.simulator, {**drawn.parameters, **drawn.context, **held}):
         if not loss.constant:

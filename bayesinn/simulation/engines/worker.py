@@ -19,7 +19,7 @@ import numpy as np
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.engines.outcome import Failure, Outcome
 from bayesinn.simulation.engines.processes import end_programs
-from bayesinn.simulation.simulations import Arrays, take
+from bayesinn.simulation.simulations import Arrays, count_rows, take
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -59,7 +59,7 @@ def run_block(
     If ``batched``, in one call with the generator of the first row. Where it fails, each row is
     called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
-    rows = len(next(iter(parameters.values())))
+    rows = count_rows(parameters)
     whole = None
     parameters = _in_double_precision(parameters)
     context = _in_double_precision(context)
