@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -316,20 +316,8 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
     data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
     measured = data & first.labels.units.keys() & other.labels.units.keys()
     placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
-    expected, got = (
-        {
-            "observables": list(part.shapes["observables"].items()),
-            "context": list(part.shapes["context"].items()),
-            "lengths": part.lengths,
-            # The share of lost values alone would tell models apart.
-            "missing values": part.missing,
-            "units": {name: part.labels.units[name] for name in sorted(measured)},
-            "coordinates": {
-                name: part.labels.coordinates[name].values.tolist() for name in sorted(placed)
-            },
-        }
-        for part in (first, other)
-    )
+    expected = _declared(first, measured, placed)
+    got = _declared(other, measured, placed)
     for kind, value in expected.items():
         if got[kind] != value:
             raise InputError(
@@ -348,3 +336,22 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
             got=f"{laws[1]} in {other.name!r}",
             do="declare the same context={...} with each simulator",
         )
+
+
+def _declared(
+    simulator: Simulator, measured: Collection[str], placed: Collection[str]
+) -> dict[str, Any]:
+    """Return what all models must declare alike, by kind.
+
+    Units and coordinates are those of the variables that both models declare them for.
+    """
+    labels = simulator.labels
+    return {
+        "observables": list(simulator.shapes["observables"].items()),
+        "context": list(simulator.shapes["context"].items()),
+        "lengths": simulator.lengths,
+        # The share of lost values alone would tell models apart.
+        "missing values": simulator.missing,
+        "units": {name: labels.units[name] for name in sorted(measured)},
+        "coordinates": {name: labels.coordinates[name].values.tolist() for name in sorted(placed)},
+    }

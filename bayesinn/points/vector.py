@@ -106,16 +106,14 @@ class ParameterVector:
 
     def arrays(self) -> Arrays:
         """Return what must be saved, by name."""
-        return {
-            f"points/{kind}/{name}/{part}": value
-            for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed))
-            for name, scaling in scalings.items()
-            for part, value in (
-                ("compress", np.asarray(scaling.compress or 0.0)),
-                ("mean", scaling.mean),
-                ("scale", scaling.scale),
-            )
-        }
+        arrays: Arrays = {}
+        for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed)):
+            for name, scaling in scalings.items():
+                place = f"points/{kind}/{name}"
+                arrays[f"{place}/compress"] = np.asarray(scaling.compress or 0.0)
+                arrays[f"{place}/mean"] = scaling.mean
+                arrays[f"{place}/scale"] = scaling.scale
+        return arrays
 
     def _invert(self, vector: np.ndarray, scalings: Scalings) -> Arrays:
         ends = np.cumsum([len(scaling.mean) for scaling in scalings.values()])[:-1]

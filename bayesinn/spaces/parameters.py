@@ -4,7 +4,7 @@ No draw leaves the support.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -261,14 +261,19 @@ class ParameterSpace:
         """
         # Single numbers of one family whose prior depends on nothing, side by side; then all others
         # alone.
-        families: dict[Any, list[str]] = {None: []}
+        families: dict[tuple[type, ...], list[str]] = {}
+        alone: list[str] = []
         for name in names:
-            alone = name in self._fixed and self.event_shapes[name] == ()
-            families.setdefault(self._fixed[name].family if alone else None, []).append(name)
-        others = families.pop(None)
+            family = None
+            if name in self._fixed and self.event_shapes[name] == ():
+                family = self._fixed[name].family
+            if family is None:
+                alone.append(name)
+            else:
+                families.setdefault(family, []).append(name)
         for members in families.values():
             yield members, together([self._fixed[name] for name in members]), True
-        for name in others:
+        for name in alone:
             yield [name], self._support(name, given), False
 
     def _support(self, name: str, given: Values) -> Support:
