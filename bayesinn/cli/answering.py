@@ -58,7 +58,7 @@ def answer(posterior: Any, run: Run, question: Question) -> str:
     text = f"{answer_text(tree, table, exact)}\n{refinement_text(tree)}"
     text += unusual_text(posterior, observation, tree, table)
     text += f"saved {run.folder}/posterior.nc, posterior.csv"
-    text += ", observations.csv" * several + " and figures"
+    text += ", observations.csv and figures" if several else " and figures"
     if question.predictive and not several and not posterior.simulator.simulates:
         text += "\nnote: no predictive figures, as there is no function to simulate with"
     return text

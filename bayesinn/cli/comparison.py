@@ -87,8 +87,8 @@ class RunComparison:
     def _note(self) -> str:
         return (
             f"Held-out nats: the mean log density of the true parameters of {self.data_sets:,} "
-            f"data sets of the first run's prior, the same for all. Higher is sharper and better; "
-            f"a gain of less than twice its error says nothing."
+            "data sets of the first run's prior, the same for all. Higher is sharper and better; "
+            "a gain of less than twice its error says nothing."
         )
 
     @property

@@ -201,7 +201,7 @@ class Verdict:
             return ""
         return (
             f"The posterior knows nothing about {write_list(self.unlearnt)}: it is about as wide "
-            f"as the prior."
+            "as the prior."
         )
 
 

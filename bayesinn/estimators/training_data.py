@@ -306,7 +306,7 @@ def _checked(
         raise InputError(
             subject,
             expected="finite numbers, in arrays with as many rows each",
-            got=f"shapes {shapes}" + ", with NaN or infinity" * (not finite),
+            got=f"shapes {shapes}" if finite else f"shapes {shapes}, with NaN or infinity",
             do="reshape them, or drop rows",
         )
     expected = {name: value.shape[1:] for name, value in (like or arrays).items()}

@@ -82,7 +82,7 @@ class TruncatedRounds:
         last = self.rounds.iloc[-1]
         return (
             f"Posterior of one observation of {name!r}, not amortized: for other data its answers "
-            f"are wrong\n"
+            "are wrong\n"
             f"  {len(self.rounds)} rounds, {self.rounds['simulations'].sum():,.0f} simulations; "
             f"the last from {last['share']:.2g} of the prior, fitted to {last['used']:,.0f}"
         )

@@ -30,7 +30,7 @@ def estimates_tree(
         variables = {}
         # A variable may not have the name of an axis.
         axes = {
-            name + "_" * (name in result.values): list(places)
+            f"{name}_" if name in result.values else name: list(places)
             for name, places in result.axes.items()
         }
         for name, value in result.values.items():

@@ -148,7 +148,7 @@ class Evaluator:
             raise InputError(
                 "log_prob with integer parameters",
                 expected=f"at most {_MOST_DISCRETE} integers, over whose intervals the density can "
-                f"be integrated",
+                "be integrated",
                 got=f"{count}",
                 do="use sample(), which has no such limit",
             )

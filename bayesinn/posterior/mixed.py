@@ -129,6 +129,6 @@ class Mixed(Given):
         return (
             f"The members of the ensemble disagree {where}: of the variance of {worst!r}, "
             f"{100 * shares[worst].max():.0f} % lies between them. They have not learned the "
-            f"posterior there. Train them for longer, or on more simulations, and look at "
-            f"disagreement(data)."
+            "posterior there. Train them for longer, or on more simulations, and look at "
+            "disagreement(data)."
         )

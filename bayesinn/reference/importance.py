@@ -176,8 +176,8 @@ def exact_draws(
             return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
         warn(
             f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighted by the "
-            f"likelihood, fewer "
+            "likelihood, fewer "
             f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
-            f"but can draw from it.",
+            "but can draw from it.",
         )
     return None

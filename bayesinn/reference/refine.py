@@ -172,7 +172,7 @@ def refine(
     if notes:
         warn(
             f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
-            f"more proposals.",
+            "more proposals.",
         )
     warn_of_undefined(
         simulator.name,

@@ -201,7 +201,7 @@ def tempered_smc(
     if posterior.rounding > MOST_ROUNDING:
         warn(
             f"Log likelihoods are rounded to steps of {posterior.rounding:.2g} in single "
-            f"precision: the posterior is wrong. Leave constants out of the likelihood.",
+            "precision: the posterior is wrong. Leave constants out of the likelihood.",
         )
     return posterior
 

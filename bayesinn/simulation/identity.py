@@ -99,7 +99,7 @@ def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
         rows = identity_rows.first_rows(simulator, *_parts(simulator, draws))
         identity["rows"] = identity_rows.written(rows)
         if rows.repeatable is False:
-            _say(simulator)
+            _warn_once(simulator)
     return {**shapes, "identity": identity}
 
 
@@ -171,7 +171,7 @@ def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
     if known.rows is None:
         return
     if known.rows.repeatable is False:
-        _say(simulator)
+        _warn_once(simulator)
         return
     given = _parts(simulator, take(known.draws, slice(known.rows.n)))
     again = identity_rows.again(simulator, *given)
@@ -180,7 +180,7 @@ def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
         return
     # Of a single row that took long, nobody knows yet.
     if known.rows.repeatable is None and not identity_rows.repeats(simulator, *given):
-        _say(simulator)
+        _warn_once(simulator)
     else:
         yield f"simulated again, {got}"
 
@@ -296,7 +296,7 @@ def _string(text: Any) -> str:
     return text
 
 
-def _say(simulator: Simulator) -> None:
+def _warn_once(simulator: Simulator) -> None:
     """Warn, once, of a simulator that can't be told from another by its rows."""
     if simulator in _said:
         return

@@ -123,8 +123,9 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
             most = max(1.0, _MOST_FLIPS * differ.size)
         if differ.sum() > most:
             row, column = np.argwhere(differ)[0]
-            element = f", element {column}," * (1 < before.shape[1] < _MOST_COLUMNS)
-            what = f"row {kept[row]} of {name!r}{element}"
+            what = f"row {kept[row]} of {name!r}"
+            if 1 < before.shape[1] < _MOST_COLUMNS:
+                what += f", element {column},"
             change = f"{after[row, column]:.6g} in place of {before[row, column]:.6g}"
             return f"{what} differs ({change})"
     return None

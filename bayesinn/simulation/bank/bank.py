@@ -227,7 +227,7 @@ class Bank:
         if failed := self.failed:
             state += (
                 f"; {failed:,} failed, {100 * failed / (failed + self._kept):.1f} %, and "
-                f"were drawn again"
+                "were drawn again"
             )
         state += "" if self.proposal is None else ", from a proposal in place of the prior"
         lines = [

@@ -197,7 +197,7 @@ class PythonEngine(Engine):
             )
             text = (
                 f"a worker process that ended twice: {reason}: too little memory, or compiled "
-                f"code that crashes"
+                "code that crashes"
             )
             if self.declared.time_limit is not None and "EXIT(1)" in reason:
                 text += f", or that goes on after the time limit of {self.declared.time_limit:g} s"

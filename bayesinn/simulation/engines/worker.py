@@ -136,7 +136,9 @@ def describe_call(
     parameters: dict[str, Any], context: dict[str, Any], generator: Sequence[int] = ()
 ) -> str:
     """Write what a simulation was called with, so that it can be called again."""
-    text = f"parameters {parameters}" + f", context {context}" * bool(context)
+    text = f"parameters {parameters}"
+    if context:
+        text += f", context {context}"
     text = text if len(text) < _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."
     return f"{text}, generator numpy.random.default_rng({list(generator)})" if generator else text
 
