@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bayesinn.simulators.bisection import bisect
+
 Parameters = Mapping[str, tf.Tensor]
 
 _HALVINGS = 26
@@ -71,13 +73,10 @@ def growth_of(transmission: tf.Tensor, parameters: Parameters) -> tf.Tensor:
     )
     high = (1.0 + parameters["beta"]) * transmission
 
-    # A loop: unrolled, XLA would compile it to much larger code.
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle = 0.5 * (low + high)
-        below = transmission_of(middle, parameters) < transmission
-        return tf.where(below, middle, low), tf.where(below, high, middle)
+    def is_below(growth: tf.Tensor) -> tf.Tensor:
+        return transmission_of(growth, parameters) < transmission
 
-    low, high = tf.while_loop(lambda *_: True, halve, (low, high), maximum_iterations=_HALVINGS)
+    low, high = bisect(low, high, is_below, _HALVINGS)
     return 0.5 * (low + high)
 
 

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.simulators.bisection import bisect
 
 tfd = tfp.distributions
 
@@ -54,13 +55,7 @@ def standard_normal(parameters: Mapping[str, tf.Tensor], x: tf.Tensor) -> tf.Ten
     """Return the z (n, m) that belong to x (n, m), or the furthest; with gradients."""
     low = tf.fill(tf.shape(x), tf.constant(-_FURTHEST, x.dtype))
     high = -low
-
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle = 0.5 * (low + high)
-        below = quantile(parameters, middle) < x
-        return tf.where(below, middle, low), tf.where(below, high, middle)
-
-    low, high = tf.while_loop(lambda *_: True, halve, (low, high), maximum_iterations=_BISECTIONS)
+    low, high = bisect(low, high, lambda z: quantile(parameters, z) < x, _BISECTIONS)
     z = tf.stop_gradient(0.5 * (low + high))
     # A step of Newton's method, of nearly no length, carries the derivatives by parameters.
     slope = tf.stop_gradient(tf.exp(log_slope(parameters, z)))

@@ -26,6 +26,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.simulators.bisection import bisect
 
 tfd = tfp.distributions
 
@@ -60,13 +61,7 @@ def flight(parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
     # The top of the flight is before it.
     low = MASS / DRAG * tf.math.log1p(DRAG * up / (MASS * GRAVITY))
     high = tf.fill(tf.shape(low), tf.constant(LONGEST, low.dtype))
-
-    def halve(low: tf.Tensor, high: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle = 0.5 * (low + high)
-        flies = position(parameters, middle)[1] > 0.0
-        return tf.where(flies, middle, low), tf.where(flies, high, middle)
-
-    low, high = tf.while_loop(lambda *_: True, halve, (low, high), maximum_iterations=_BISECTIONS)
+    low, high = bisect(low, high, lambda time: position(parameters, time)[1] > 0.0, _BISECTIONS)
     return 0.5 * (low + high)
 
 

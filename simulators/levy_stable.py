@@ -18,13 +18,14 @@ likelihood in Peters, Sisson and Fan (2012), Computational Statistics and Data A
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.simulators.bisection import bisect
 
 tfd = tfp.distributions
 
@@ -128,24 +129,17 @@ class Integrand(NamedTuple):
     def peak(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the place of the peak, and how far away 1 / e of it is left; no derivatives."""
         low = tf.fill(tf.shape(self.distance), tf.cast(-_FURTHEST, self.distance.dtype))
-        mode = bisect(low, -low, self.rises)
+        _, mode = bisect(low, -low, self.rises, _BISECTIONS)
         least = self.log(mode) - 1.0
-        right = bisect(mode, -low, lambda s: self.log(s) > least) - mode
-        left = mode - bisect(mode, low, lambda s: self.log(s) > least)
+
+        def is_high(s: tf.Tensor) -> tf.Tensor:
+            return self.log(s) > least
+
+        right = bisect(mode, -low, is_high, _BISECTIONS)[1] - mode
+        left = mode - bisect(mode, low, is_high, _BISECTIONS)[1]
         # Rounding hides the width of a peak that is immensely low.
         width = tf.maximum(tf.minimum(left, right), 1e-10)
         return tf.stop_gradient(mode), tf.stop_gradient(width)
-
-
-def bisect(start: tf.Tensor, end: tf.Tensor, holds: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Return where (n, m) a condition ceases to hold, between start and end, by bisection."""
-
-    def halve(start: tf.Tensor, end: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        middle = 0.5 * (start + end)
-        still = holds(middle)
-        return tf.where(still, middle, start), tf.where(still, end, middle)
-
-    return tf.while_loop(lambda *_: True, halve, (start, end), maximum_iterations=_BISECTIONS)[1]
 
 
 def log_density(z: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:

@@ -442,10 +442,11 @@ def _split_axes(
     values = [value[(None,) * (rank - value.shape.rank)] for value in values]
     whole = functools.reduce(tf.broadcast_dynamic_shape, [tf.shape(value) for value in values])
     layers = max(value.shape[-1] for value in values)
-    alone = [
-        axis for axis in range(rank - 1) if all(value.shape[axis] == 1 for value in values[1:])
-    ]
-    alone = [axis for axis in alone if values[0].shape[axis] != 1]
+    alone = []
+    for axis in range(rank - 1):
+        shared = all(value.shape[axis] == 1 for value in values[1:])
+        if shared and values[0].shape[axis] != 1:
+            alone.append(axis)
     order = [*(axis for axis in range(rank - 1) if axis not in alone), *alone]
     mu_a = tf.transpose(tf.broadcast_to(values[0], whole), [*order, rank - 1])
     mu_a = tf.reshape(mu_a, (-1, math.prod(values[0].shape[axis] for axis in alone), layers))

@@ -62,8 +62,8 @@ def warn_of_unread(returned: Iterable[str], read: Collection[str], summary: str)
     if unread:
         warn(
             f"{summary} returns {', '.join(map(repr, unread))}, which no flow, bijection or "
-            f"summary reads. Use a flow that does, such as bi.flows.Framed(flow) for 'location' "
-            f"and 'root', or another summary.",
+            "summary reads. Use a flow that does, such as bi.flows.Framed(flow) for 'location' "
+            "and 'root', or another summary.",
         )
 
 

@@ -58,7 +58,7 @@ def answer(posterior: Any, run: Run, question: Question) -> str:
     text = f"{answer_text(tree, table, exact)}\n{refinement_text(tree)}"
     text += unusual_text(posterior, observation, tree, table)
     text += f"saved {run.folder}/posterior.nc, posterior.csv"
-    text += ", observations.csv" * several + " and figures"
+    text += ", observations.csv and figures" if several else " and figures"
     if question.predictive and not several and not posterior.simulator.simulates:
         text += "\nnote: no predictive figures, as there is no function to simulate with"
     return text
@@ -97,7 +97,7 @@ def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
         # Rows of the population have no name in the column of members.
         table = pd.concat([pd.concat({"": population}, names=[axis, "parameter"]), each])
         run.save_answer(posterior, tree, table)
-    text = group_text(tree, population, each, axis)
+    text = group_text(tree, population, each)
     return f"{text}\nsaved {run.folder}/posterior.nc, posterior.csv"
 
 

@@ -43,21 +43,21 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
             "\nnote: no exact posterior, which needs a simulator with a log likelihood and "
             "few parameters"
         )
-    warning = "\nWARNING: it is out of distribution, the posterior is an extrapolation"
-    return text + warning * (p_value < FLAG_LEVEL)
+    if p_value < FLAG_LEVEL:
+        text += "\nWARNING: it is out of distribution, the posterior is an extrapolation"
+    return text
 
 
-def group_text(
-    tree: xarray.DataTree, population: pd.DataFrame, members: pd.DataFrame, axis: str
-) -> str:
+def group_text(tree: xarray.DataTree, population: pd.DataFrame, members: pd.DataFrame) -> str:
     """Write a hierarchical posterior for the terminal: its population, then a row a member."""
     p_value = float(tree["sample_stats"]["out_of_distribution_p"])
     each = row_per_observation(write_posterior(members).drop(columns="unit"))
     text = f"{fit_to_terminal(write_posterior(population))}\n\n"
     text += f"{fit_to_terminal(each, _MOST_ROWS)}\n"
     text += f"how typical the data of all are of the simulations: p = {p_value:.2g}"
-    warning = "\nWARNING: they are out of distribution, the posterior is an extrapolation"
-    return text + warning * (p_value < FLAG_LEVEL)
+    if p_value < FLAG_LEVEL:
+        text += "\nWARNING: they are out of distribution, the posterior is an extrapolation"
+    return text
 
 
 def fit_to_terminal(table: pd.DataFrame, most_rows: int | None = None) -> str:
@@ -124,8 +124,10 @@ def unusual_text(
         for name, reason in zip(names, reasons, strict=True)
         if reason
     ]
-    more = [f"... and {len(lines) - _MOST_REASONS} more"] * (len(lines) > _MOST_REASONS)
-    return "".join(f"  {line}\n" for line in [*lines[:_MOST_REASONS], *more])
+    shown = lines[:_MOST_REASONS]
+    if len(lines) > _MOST_REASONS:
+        shown.append(f"... and {len(lines) - _MOST_REASONS} more")
+    return "".join(f"  {line}\n" for line in shown)
 
 
 def open_answer(file: Path) -> Any:

@@ -13,7 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.distribution_text import read_distribution
 from bayesinn.simulation.from_arrays import from_arrays
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 #: Name in a run folder of rows that its posterior was not trained on.
@@ -103,7 +103,7 @@ def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     What a row holds decides where it goes, not its place or the seed of the training. So a
     posterior that is trained longer, or on more rows, has not seen the rows to diagnose on.
     """
-    rows = len(next(iter(arrays.values())))
+    rows = count_rows(arrays)
     places = np.array([_place(arrays, row) for row in range(rows)])
     # One at least is on either side.
     ordered = np.sort(places)

@@ -15,13 +15,13 @@ from bayesinn.cli.glance import RunGlance, look_at
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnosis.around import check_one
+from bayesinn.diagnosis.around import check_unbatched
 from bayesinn.diagnosis.gather import held_out_rows, simulate
 from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
 _SUBJECT = "Runs to compare"
@@ -87,8 +87,8 @@ class RunComparison:
     def _note(self) -> str:
         return (
             f"Held-out nats: the mean log density of the true parameters of {self.data_sets:,} "
-            f"data sets of the first run's prior, the same for all. Higher is sharper and better; "
-            f"a gain of less than twice its error says nothing."
+            "data sets of the first run's prior, the same for all. Higher is sharper and better; "
+            "a gain of less than twice its error says nothing."
         )
 
     @property
@@ -196,7 +196,7 @@ def compare_runs(
     draws: dict[str, Mapping[str, np.ndarray]] = {}
     tables = None
     if observed is not None:
-        check_one(simulator, observed)
+        check_unbatched(simulator, observed)
         draws = {
             name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
             for name, posterior in posteriors.items()
@@ -211,7 +211,7 @@ def compare_runs(
         tables,
         histories,
         draws,
-        len(next(iter(rows.parameters.values()))),
+        count_rows(rows.parameters),
         simulator.labels,
         all(posterior.nats for posterior in posteriors.values()),
     )

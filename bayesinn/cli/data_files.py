@@ -95,7 +95,7 @@ def read_data(
             data = (
                 _plain(table)
                 if simulator is None
-                else _tidy(table, simulator, context or {}, by, note)
+                else _read_variables(table, simulator, context or {}, by, note)
             )
         elif kind == ".json":
             text = path.read_text(encoding="utf-8")
@@ -178,13 +178,14 @@ def _plain(table: Table) -> FileData:
     )
 
 
-def _tidy(
+def _read_variables(
     table: Table,
     simulator: Simulator,
     context: Mapping[str, Any],
     by: str | None,
     note: Callable[[str], None],
 ) -> FileData:
+    """Return the simulator's variables from a table; note the columns that are not used."""
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
     if "value" not in shapes:
         own = by or next((name for name in _IDS if name in table.names), None)
@@ -254,7 +255,7 @@ def _several(table: Table, extra: list[str]) -> str:
         if 1 < len(set(groups)) < len(groups) and "" not in groups:
             return (
                 f"column {name!r} tells several observations apart? bayesinn infer --by {name} "
-                f"answers them all; other commands look at one, in a file of its own"
+                "answers them all; other commands look at one, in a file of its own"
             )
     return ""
 
@@ -271,13 +272,10 @@ def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
         expected = f"columns {channels[0]} to {channels[-1]}" if shape else f"one column {name!r}"
         do = "write one column for each channel, or one column and a row for each step"
         absent = ", ".join(column for column in channels if column not in indexed)
-        raise table.fault(
-            1,
-            [name, *indexed][-1],
-            expected=expected,
-            got=(f"{len(indexed)} such columns" + f" without {absent[:100]}" * bool(absent)),
-            do=do,
-        )
+        got = f"{len(indexed)} such columns"
+        if absent:
+            got += f" without {absent[:100]}"
+        raise table.fault(1, [name, *indexed][-1], expected=expected, got=got, do=do)
     return channels if indexed else []
 
 
@@ -342,7 +340,7 @@ def _read_variable(
         raise table.fault(
             lines[len(values) - 1],
             found[0],
-            expected=(f"{steps} rows" + ", or fewer" * varies),
+            expected=f"{steps} rows, or fewer" if varies else f"{steps} rows",
             got=f"{len(values)}",
             do=several or "write a row for each step; several observations need a column 'id'",
         )

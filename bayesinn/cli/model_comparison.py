@@ -63,7 +63,7 @@ def compare_models(
     if flagged:
         lines.append(
             f"WARNING: {flagged} of {len(p_values)} are out of distribution: no model makes such "
-            f"data, and their probabilities mean nothing"
+            "data, and their probabilities mean nothing"
         )
     if folder is not None:
         lines.append(f"saved {comparison.save(folder)}")

@@ -333,8 +333,10 @@ def check_bank(name: str | None, bank: str | None, prior: list[str]) -> None:
     if prior and (bank is None or not bank.lower().endswith((".npz", ".npy"))):
         raise typer.BadParameter("--prior needs arrays to train on: --bank FILE.npz")
     if name is None and not prior:
-        hint = " or the prior of your arrays: --prior 'rate=LogNormal(-0.9, 0.5)'" * bool(bank)
-        raise typer.BadParameter(f"Missing argument 'NAME':{hint or ' see bayesinn list'}")
+        hint = "see bayesinn list"
+        if bank:
+            hint = "or the prior of your arrays: --prior 'rate=LogNormal(-0.9, 0.5)'"
+        raise typer.BadParameter(f"Missing argument 'NAME': {hint}")
     for part in bank.split(",") if bank else ():
         if part.lower().endswith((".npz", ".npy")) and not Path(part).expanduser().is_file():
             raise InputError(

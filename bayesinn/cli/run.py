@@ -54,11 +54,11 @@ from bayesinn.diagnosis.verdict import Again
 from bayesinn.estimators.loading import load
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.draws import finite_predictions
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
 
 #: Parameters of which the posteriors of many observations are drawn, at most.
 _MOST_PANELS = 40
@@ -106,13 +106,9 @@ class Run:
         if data is None:
             return None
         observations = check_observations(simulator, data)
-        if observations.batched and not many:
-            raise InputError(
-                "Data for a run",
-                expected="one observation",
-                got=f"{observations.count}",
-                do="give one; 'bayesinn infer' answers them all, once the posterior is trained",
-            )
+        if not many:
+            do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
+            refuse_batch(observations, "Data for a run", do)
         file = self.folder / "posterior.nc"
         if answers and file.exists():
             own = (self.folder / "posterior" / "manifest.json").is_file()
@@ -178,7 +174,7 @@ class Run:
         with self.answering(posterior, simulator, data) as observation:
             if observation.batched:
                 return self._infer_many(posterior, observation, data, draws, seed, exact, refined)
-            data = {name: value[0] for name, value in observation.arrays.items()}
+            data = observation.row()
             infer = functools.partial(refine, posterior) if refined else posterior.infer
             tree = infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
             reference = exact_draws(simulator, data, seed=seed) if exact else None
@@ -251,7 +247,9 @@ class Run:
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
     ) -> None:
-        replicated = simulated(predicted, observed, simulator.on_nonfinite) if predicted else None
+        replicated = None
+        if predicted:
+            replicated = finite_predictions(predicted, observed, simulator.on_nonfinite)
         if predicted and replicated is None:
             # Far out of distribution simulations may overflow; the posterior is returned all the
             # same.

@@ -215,7 +215,7 @@ def _start(
                 expected=f"its own number of steps, {state['steps']:,}",
                 got=f"{steps:,}",
                 do=(
-                    f"train its posterior longer, without --resume: bayesinn train NAME --output "
+                    "train its posterior longer, without --resume: bayesinn train NAME --output "
                     f"RUN --steps {steps}"
                 ),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -131,11 +131,8 @@ class ModelComparison(Summarised):
             drawn = simulator.draw(int(count), seed, f"{stream} of model {number}")
             checks.check_finite(simulator, drawn)
             model = np.full(count, number, np.int32)
-            types = simulator.observable_types
-            observables = {
-                name: value.astype(types[name]) for name, value in drawn.observables.items()
-            }
-            parts.append({**observables, **drawn.context, MODEL: model})
+            typed = drawn.cast(simulator.observable_types)
+            parts.append({**typed.observables, **typed.context, MODEL: model})
         order = generator.permutation(n)
         # In a type for the numbers of all models: one may count what another measures.
         return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
@@ -321,20 +318,8 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
     data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
     measured = data & first.labels.units.keys() & other.labels.units.keys()
     placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
-    expected, got = (
-        {
-            "observables": list(part.shapes["observables"].items()),
-            "context": list(part.shapes["context"].items()),
-            "lengths": part.lengths,
-            # The share of lost values alone would tell models apart.
-            "missing values": part.missing,
-            "units": {name: part.labels.units[name] for name in sorted(measured)},
-            "coordinates": {
-                name: part.labels.coordinates[name].values.tolist() for name in sorted(placed)
-            },
-        }
-        for part in (first, other)
-    )
+    expected = _declared(first, measured, placed)
+    got = _declared(other, measured, placed)
     for kind, value in expected.items():
         if got[kind] != value:
             raise InputError(
@@ -353,3 +338,22 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
             got=f"{laws[1]} in {other.name!r}",
             do="declare the same context={...} with each simulator",
         )
+
+
+def _declared(
+    simulator: Simulator, measured: Collection[str], placed: Collection[str]
+) -> dict[str, Any]:
+    """Return what all models must declare alike, by kind.
+
+    Units and coordinates are those of the variables that both models declare them for.
+    """
+    labels = simulator.labels
+    return {
+        "observables": list(simulator.shapes["observables"].items()),
+        "context": list(simulator.shapes["context"].items()),
+        "lengths": simulator.lengths,
+        # The share of lost values alone would tell models apart.
+        "missing values": simulator.missing,
+        "units": {name: labels.units[name] for name in sorted(measured)},
+        "coordinates": {name: labels.coordinates[name].values.tolist() for name in sorted(placed)},
+    }

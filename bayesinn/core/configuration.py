@@ -40,7 +40,8 @@ _UNSAFE = {
     "StringLookup",
     "TFSMLayer",
     "TextVectorization",
-} | {"TorchModuleWrapper"}
+    "TorchModuleWrapper",
+}
 
 _registry: dict[str, type] = {}
 
@@ -227,29 +228,34 @@ def _rooms() -> set[str]:
 
 def _refused_class(configuration: Any) -> str | None:
     """Return the first class in a Keras configuration that may not be built; None if all may."""
-    parts = configuration
     if isinstance(configuration, dict):
+        if "class_name" in configuration and not _may_be_built(configuration):
+            return f"{configuration.get('module')}.{configuration['class_name']}"
         parts = list(configuration.values())
-        if "class_name" in configuration:
-            module, name = (str(configuration.get(key)) for key in ("module", "class_name"))
-            base = _KERAS.get(module)
-            kind = (
-                getattr(getattr(keras, module.removeprefix("keras.")), name, None) if base else None
-            )
-            known = (
-                isinstance(kind, type)
-                and base is not None
-                and issubclass(kind, base)
-                and name not in _UNSAFE
-            )
-            known = known or (module, name) == ("keras", "DTypePolicy")
-            if not known or configuration.get("registered_name") not in (None, name):
-                return f"{module}.{name}"
-    return (
-        next(filter(None, map(_refused_class, parts)), None)
-        if isinstance(parts, list | tuple)
-        else None
-    )
+    elif isinstance(configuration, list | tuple):
+        parts = list(configuration)
+    else:
+        return None
+    for part in parts:
+        refused = _refused_class(part)
+        if refused is not None:
+            return refused
+    return None
+
+
+def _may_be_built(configuration: dict[str, Any]) -> bool:
+    """Tell whether a configuration names a class of Keras' own that runs no code."""
+    module = str(configuration.get("module"))
+    name = str(configuration["class_name"])
+    if configuration.get("registered_name") not in (None, name):
+        return False
+    if (module, name) == ("keras", "DTypePolicy"):
+        return True
+    base = _KERAS.get(module)
+    if base is None or name in _UNSAFE:
+        return False
+    kind = getattr(getattr(keras, module.removeprefix("keras.")), name, None)
+    return isinstance(kind, type) and issubclass(kind, base)
 
 
 def _unknown_class(name: str) -> SavedPosteriorError:

@@ -4,6 +4,7 @@ Tables and figures show one number at a time, so a vector parameter ``beta`` of 
 appears as the columns ``beta[0]``, ``beta[1]``, ``beta[2]``.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -108,3 +109,17 @@ def columns(values: Mapping[str, np.ndarray], batch_ndim: int) -> dict[str, np.n
             column = f"{name}[{','.join(map(str, index))}]" if event else name
             split[column] = value[(..., *index)]
     return split
+
+
+def split_events(flat: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Split numbers side by side (*batch, d) into named arrays (*batch, *event).
+
+    >>> split_events(np.zeros((5, 3)), {"rate": (), "beta": (2,)})["beta"].shape
+    (5, 2)
+    """
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
+    parts = np.split(flat, ends, axis=-1)
+    return {
+        name: part.reshape(*flat.shape[:-1], *shape)
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }

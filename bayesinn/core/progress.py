@@ -126,8 +126,8 @@ class Progress(AbstractContextManager["Progress"]):
                 BarColumn(bar_width=20),
                 TextColumn("{task.fields[counted]}"),
                 TextColumn("{task.fields[text]}"),
+                TextColumn("{task.fields[left]}"),
             ]
-            columns.append(TextColumn("{task.fields[left]}"))
             self._bar = Bar(*columns, console=Console(file=sys.stdout), transient=True)
             self._task = self._bar.add_task(
                 self.task, total=self.total, text="", counted="", left=""

@@ -259,23 +259,34 @@ def _tidy(folder: Path) -> None:
     """Give the manifest's weights their final name, then remove what interrupted saves left."""
     # What fails here is done by the next save; the manifest's weights are found under both names.
     with contextlib.suppress(SavedPosteriorError, ValueError, OSError):
-        manifest = (
-            read_manifest(folder) if os.path.lexists(folder / "manifest.json") else {"format": None}
-        )
-        if manifest["format"] == FORMAT and "place" in manifest:
-            (folder / "weights.h5").unlink(missing_ok=True)
-        elif (
-            manifest["format"] == FORMAT
-            and (staged := folder / _staged(manifest.get("fingerprint"))).is_file()
-        ):
-            staged.replace(folder / "weights.h5")
-            sync(folder)
+        manifest: dict[str, Any] = {}
+        if os.path.lexists(folder / "manifest.json"):
+            manifest = read_manifest(folder)
+        if manifest.get("format") == FORMAT:
+            _finish(folder, manifest)
         for file in folder.iterdir():
-            # Only what a save has written, which its name tells.
-            if (name := _STAGED.fullmatch(file.name)) and _begins(file, name[1]):
-                file.unlink()
-            if _MEMBERS.fullmatch(file.name) and file.name != manifest.get("place"):
-                _remove_members(file)
+            _remove_unfinished(file, manifest.get("place"))
+
+
+def _finish(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Remove weights in favour of members, or give new weights their final name."""
+    weights = folder / "weights.h5"
+    if "place" in manifest:
+        weights.unlink(missing_ok=True)
+        return
+    staged = folder / _staged(manifest.get("fingerprint"))
+    if staged.is_file():
+        staged.replace(weights)
+        sync(folder)
+
+
+def _remove_unfinished(file: Path, place: str | None) -> None:
+    """Remove what a save has written, which its name tells, but not the members at ``place``."""
+    staged = _STAGED.fullmatch(file.name)
+    if staged is not None and _begins(file, staged[1]):
+        file.unlink()
+    elif _MEMBERS.fullmatch(file.name) and file.name != place:
+        _remove_members(file)
 
 
 def _remove_members(folder: Path) -> None:

@@ -147,11 +147,13 @@ def check_arguments(
             case "int":
                 check_integer(subject, value, least)
             case "float":
+                is_share = name == "dropout"
                 check_number(
                     subject,
                     value,
+                    least=0.0 if is_share else -math.inf,
+                    below=1.0 if is_share else math.inf,
                     do=f"pass for example {default!r}",
-                    **{"least": 0.0, "below": 1.0} if name == "dropout" else {},
                 )
             case "bool":
                 check_flag(subject, value)

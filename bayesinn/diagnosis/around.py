@@ -7,11 +7,10 @@ from functools import cache
 import numpy as np
 
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.evidence import MissingEvidence, Observation
 from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.predictive_statistics import default_statistics
-from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.draws import finite_predictions
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.inference_data import mask_padding, predict
 from bayesinn.posterior.posterior import Posterior
@@ -20,7 +19,7 @@ from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
 
 # Predictive draws: enough to flag one of 40 statistics or more at the level, as long as they fit
 # into memory.
@@ -50,16 +49,14 @@ def require_function(simulator: Simulator) -> None:
         raise MissingEvidence("there is no function to simulate with")
 
 
-def check_one(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
-    """Return a checked observation; several are refused."""
+def check_unbatched(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
+    """Return a checked observation without batch axis; others are refused."""
     observation = check_observations(simulator, observed)
-    if observation.batched:
-        raise InputError(
-            "Observation to diagnose",
-            expected="one observation, without batch axis",
-            got=f"{observation.count} observations",
-            do="take one of them: {name: value[0] for name, value in data.items()}",
-        )
+    refuse_batch(
+        observation,
+        "Observation to diagnose",
+        "take one of them: {name: value[0] for name, value in data.items()}",
+    )
     return observation
 
 
@@ -87,8 +84,7 @@ def observe(
         row = typical.row(0)
         if not row.out_of_distribution:
             return row
-        one = {name: value[0] for name, value in observation.arrays.items()}
-        return row._replace(reason=explain_one(posterior, one))
+        return row._replace(reason=explain_one(posterior, observation.row()))
 
     @cache
     def propose() -> Arrays:
@@ -101,7 +97,7 @@ def observe(
         require_function(simulator)
         predicted = predict(simulator, observation, propose(), seed)
         first = map_tensors(lambda value: value[0], predicted)
-        finite = simulated(first, seen, simulator.on_nonfinite)
+        finite = finite_predictions(first, seen, simulator.on_nonfinite)
         if finite is None:
             raise MissingEvidence(
                 "data simulated from the posterior are not finite where the observation is"

@@ -24,7 +24,7 @@ from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.spaces.observations import check_observations
 
 # Classifiers and trees learn nothing from fewer.
@@ -188,7 +188,7 @@ def _with_descriptions(
 def _count_data_sets(held_out: Simulations | None, simulations: int | None) -> int | None:
     """Return the number of data sets, checked; None where it is to be found out."""
     if held_out is not None:
-        rows = len(next(iter(held_out.parameters.values())))
+        rows = count_rows(held_out.parameters)
         return check_integer("Rows of argument 'data'", rows, _FEWEST, do="hold out more rows")
     if simulations is None:
         return None

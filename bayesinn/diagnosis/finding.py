@@ -134,7 +134,10 @@ class Finding:
         """One line for the verdict: what is outside, by how much, or how large errors may be."""
         outside = list(self.graded(OUTSIDE)["text"])
         if outside:
-            return "; ".join([*outside[:_MOST_SAID], *["..."] * (len(outside) > _MOST_SAID)])
+            said = outside[:_MOST_SAID]
+            if len(outside) > _MOST_SAID:
+                said.append("...")
+            return "; ".join(said)
         if self.grade not in (WITHIN, UNDECIDED) or self.errors.empty:
             return str(self.result.summary)
         order = self.errors["measure"].drop_duplicates(keep="last")

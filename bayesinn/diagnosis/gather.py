@@ -9,9 +9,9 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import columns
+from bayesinn.core.labels import columns, split_events
 from bayesinn.diagnosis.around import (
-    check_one,
+    check_unbatched,
     compare_members,
     flatten,
     observe,
@@ -58,7 +58,7 @@ def gather(
     likelihood = simulator.log_likelihood
     observed = simulator.observed if observed is None else observed
     # before anything is simulated
-    observation = None if observed is None else check_one(simulator, observed)
+    observation = None if observed is None else check_unbatched(simulator, observed)
     if held_out is None:
         stage(f"simulating {simulations:,} data sets")
     fresh = held_out or simulate(simulator, simulations, seed, "diagnosis")
@@ -96,13 +96,14 @@ def gather(
         return pair
 
     def estimate() -> Arrays:
+        shapes = {name: value.shape[1:] for name, value in truth.items()}
         if held_out is not None:
-            return _events(_cross_fit(given.inputs, truth, seed), truth)
+            return split_events(_cross_fit(given.inputs, truth, seed), shapes)
         stage(f"simulating {part:,} data sets to estimate reference points from")
         others = simulate(simulator, part, seed, "estimates")
         learnt = posterior.given({**others.observables, **others.context}).inputs
         known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
-        return _events(reference_points(learnt, known, given.inputs, seed=seed), truth)
+        return split_events(reference_points(learnt, known, given.inputs, seed=seed), shapes)
 
     def gather_around(observation: Observations) -> Observation:
         stage("sampling around the observation")
@@ -164,16 +165,6 @@ def _cross_fit(inputs: np.ndarray, truth: Arrays, seed: int) -> np.ndarray:
         for own, other in (halves, halves[::-1])
     ]
     return np.concatenate(points)
-
-
-def _events(values: np.ndarray, like: Arrays) -> dict[str, np.ndarray]:
-    """Return columns (n, k) as a dict of name to array (n, *event)."""
-    ends = np.cumsum([int(np.prod(value.shape[1:], dtype=int)) for value in like.values()])[:-1]
-    parts = np.split(values, ends, axis=1)
-    return {
-        name: part.reshape(value.shape)
-        for (name, value), part in zip(like.items(), parts, strict=True)
-    }
 
 
 def evaluate(

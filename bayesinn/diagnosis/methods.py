@@ -56,7 +56,7 @@ def methods_text(posterior: Posterior, diagnosis: Verdict | None = None) -> str:
     used = ", ".join(f"{name} {metadata.version(key)}" for name, key in _PACKAGES.items())
     sentences = [
         _describe_model(posterior.simulator),
-        f"Its posterior was estimated by amortized simulation-based inference with bayesinn "
+        "Its posterior was estimated by amortized simulation-based inference with bayesinn "
         f"{__version__} ({used}, Python {platform.python_version()}).",
         *describe_fit(posterior),
         _describe_verdict(diagnosis),

@@ -70,7 +70,7 @@ def _write_typicality(typicality: Typicality) -> str:
     odd = typicality.out_of_distribution
     text = (
         f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
-        f"was trained on "
+        "was trained on "
     )
     if typicality.undecided:
         text = "Too few simulations to tell whether the observation is like them "
@@ -78,7 +78,7 @@ def _write_typicality(typicality: Typicality) -> str:
     if odd:
         text += (
             f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
-            f"trusted"
+            "trusted"
         )
     reason = typicality.reason
     return f"{text}. {reason[:1].upper()}{reason[1:]}{'.' if reason else ''}".rstrip()

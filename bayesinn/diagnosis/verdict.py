@@ -15,8 +15,8 @@ from bayesinn.diagnostics.deviation import CONFIDENCE
 Again = Callable[[str, int], str]
 
 
-def take(name: str, value: int) -> str:
-    """Write a number if nothing is known about the call."""
+def name_number(name: str, value: int) -> str:
+    """Name a number, where the call or command that diagnosed is not known."""
     return f"take {value:,} {name}"
 
 
@@ -28,7 +28,9 @@ class Verdict:
     parameters: tuple[str, ...]  #: names of their columns
     tolerances: Tolerances
     size: tuple[int, int]  #: numbers of data sets and of posterior draws for each
-    again: Again = take  #: writes the call or command that diagnoses anew with another number
+    again: Again = (
+        name_number  #: writes the call or command that diagnoses anew with another number
+    )
 
     @cached_property
     def outside(self) -> tuple[str, ...]:
@@ -42,7 +44,7 @@ class Verdict:
 
     @property
     def decides(self) -> str:
-        """The call or command that would decide the undecided checks; empty if there are none."""
+        """The undecided checks, and what would decide them; empty if there are none."""
         if not self.undecided or (self.knows_nothing and not self.outside):
             return ""
         judged = sum(bool(finding.grade) for finding in self.findings)
@@ -105,7 +107,7 @@ class Verdict:
     def trusted(self) -> list[str]:
         """What can be trusted."""
         sure = (finding for finding in self.findings if finding.grade == WITHIN)
-        return _distinct(finding.meaning for finding in sure if self._alone(finding))
+        return _distinct(finding.meaning for finding in sure if self._stands_alone(finding))
 
     @property
     def doubtful(self) -> list[str]:
@@ -116,15 +118,15 @@ class Verdict:
     @property
     def actions(self) -> list[str]:
         """What to do, in this order."""
-        remedies = [finding.check.remedy for finding in self._wrong if self._alone(finding)]
+        remedies = [finding.check.remedy for finding in self._wrong if self._stands_alone(finding)]
         return _distinct([*remedies, self._what_decides if self.decides else ""])
 
     @property
     def _wrong(self) -> list[Finding]:
         return [finding for finding in self.findings if finding.grade in (OUTSIDE, FLAGGED)]
 
-    def _alone(self, finding: Finding) -> bool:
-        """Whether no check that this one relies on is outside; else only its remedy counts."""
+    def _stands_alone(self, finding: Finding) -> bool:
+        """Tell whether no check that this one relies on is outside; else only its remedy counts."""
         return set(self.outside).isdisjoint(finding.check.relies_on)
 
     @property
@@ -199,7 +201,7 @@ class Verdict:
             return ""
         return (
             f"The posterior knows nothing about {write_list(self.unlearnt)}: it is about as wide "
-            f"as the prior."
+            "as the prior."
         )
 
 

@@ -74,7 +74,7 @@ class Comparison(Tested):
             error = 1.0 / np.sqrt(2.0 * self.c2st_draws)
             joint = (
                 f"C2ST {self.c2st:.3f} (same law: 0.5 +- {error:.2g}), {self.c2st_draws} "
-                f"draws of each\n"
+                "draws of each\n"
             )
         return (
             f"Comparison {self._verdict}: {self.draws} draws, {self.reference} of the reference, "

@@ -64,7 +64,7 @@ class Advice:
             interval = "" if np.isnan(gain.nats) else f": {gain.lower:.2g} to {gain.upper:.2g}"
             text = (
                 f"What twice as many simulations would gain can't be told{interval}; pass more "
-                f"repeats or more data"
+                "repeats or more data"
             )
         elif gain.lower <= 0.0:
             text = f"Twice as many simulations would gain at most {gain.upper:.2g} nats"

@@ -70,7 +70,7 @@ class MMDResult(KernelTest):
     def summary(self) -> str:
         part = (
             f", {self.used[0]} and {self.used[1]} of {self.given[0]} and {self.given[1]} "
-            f"points used"
+            "points used"
         )
         return super().summary + part * self.subsampled
 

@@ -23,7 +23,7 @@ class PosteriorSBCResult(UniformityResult):
     def summary(self) -> str:
         return (
             f"{super().summary}; weights leave {np.median(self.effective):.2g} proposals of a "
-            f"data set"
+            "data set"
         )
 
 

@@ -24,7 +24,7 @@ from bayesinn.estimators.training_data import Length
 from bayesinn.simulation import identity
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.from_arrays import written_declaration
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint
@@ -133,7 +133,7 @@ class Estimator(Registered, ABC):
         """Return a new, untrained estimator of the same simulator and configuration."""
         return self.from_configuration(self.simulator, self.configuration())
 
-    @once()
+    @remembering()
     def fit(
         self,
         data: Mapping[str, Any] | Bank | Stream | None = None,
@@ -279,7 +279,7 @@ class Estimator(Registered, ABC):
         """Take a trained model; measure on training rows (n, ...) all else that answers need."""
         self._model = model
 
-    @once()
+    @remembering()
     def save(self, folder: str | Path) -> Path:
         """Write the estimator into a folder for :func:`bayesinn.load`, and return the folder.
 

@@ -11,7 +11,7 @@ from bayesinn.core.configuration import Registered, public_name
 from bayesinn.core.storage import write_members
 from bayesinn.core.validation import check_type
 from bayesinn.estimators.estimator import Estimator
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 
 
 class Joined(Registered, ABC):
@@ -39,7 +39,7 @@ class Joined(Registered, ABC):
     def from_members(cls, members: Sequence[Any], entries: Mapping[str, Any]) -> Self:
         """Return the combination that a manifest describes, with its loaded members."""
 
-    @once()
+    @remembering()
     def save(self, folder: str | Path) -> Path:
         """Write all members into a folder for :func:`bayesinn.load`, and return the folder.
 

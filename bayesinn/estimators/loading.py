@@ -13,7 +13,7 @@ from bayesinn.core.validation import check_flag, check_path, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.joined import Joined
 from bayesinn.simulation import identity
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 
@@ -41,7 +41,7 @@ _TRAINED = {
 }
 
 
-@once()
+@remembering()
 def load(
     folder: str | Path,
     simulator: Simulator | Sequence[Simulator] | None = None,
@@ -73,15 +73,7 @@ def load(
     """
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)
-    given = simulator if isinstance(simulator, list | tuple) else [simulator]
-    for one in given if simulator is not None else []:
-        check_type(
-            "Argument 'simulator'",
-            one,
-            Simulator,
-            "a Simulator",
-            "pass what @bi.simulator decorates",
-        )
+    given = _given(simulator)
     place = check_path("Argument 'folder'", folder, "posterior")
     if read_manifest(place).get("kind") == Joined.kind:
         return _load_members(place, simulator, trust_source, check_simulator)
@@ -90,7 +82,7 @@ def load(
     simulated = kind.simulated or "simulator" in saved.entries
     _check(saved, {**kind.schema, **(_SIMULATED if simulated else {})})
     entries = saved.entries.get("models", [saved.entries] if simulated else [])
-    if simulator is not None and entries and len(given) != len(entries):
+    if given is not None and entries and len(given) != len(entries):
         raise InputError(
             "Argument 'simulator'",
             expected=f"{len(entries)} simulators, as this folder has",
@@ -98,14 +90,23 @@ def load(
             do="pass a list of them, or leave them out",
         )
     found = []
-    for part, own in zip(
-        entries, given if simulator is not None else [None] * len(entries), strict=False
-    ):
-        known = own or find(part["simulator"], trust_source)
+    for number, part in enumerate(entries):
+        known = find(part["simulator"], trust_source) if given is None else given[number]
         identity.check(part, known, _OWNER, check_simulator)
         found.append(known)
     simulators = tuple(found) if "models" in saved.entries else next(iter(found), None)
     return _restored(kind, saved, simulators)
+
+
+def _given(simulator: Simulator | Sequence[Simulator] | None) -> list[Simulator] | None:
+    """Return the simulators that a user passed, checked; None if there are none."""
+    if simulator is None:
+        return None
+    given: list[Any] = list(simulator) if isinstance(simulator, list | tuple) else [simulator]
+    do = "pass what @bi.simulator decorates"
+    for one in given:
+        check_type("Argument 'simulator'", one, Simulator, "a Simulator", do)
+    return given
 
 
 def _load_members(folder: Path, *options: Any) -> Joined:

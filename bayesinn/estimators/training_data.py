@@ -18,7 +18,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.simulation import checks
 from bayesinn.simulation.recommended import Recommended
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import fingerprint, split
 from bayesinn.training.precomputation import offline_source, precomputed
@@ -148,7 +148,7 @@ class InMemory(TrainingData):
         self, simulator: Simulator | None, arrays: Arrays, validation: Validation, seed: int
     ) -> None:
         super().__init__(Recommended() if simulator is None else simulator.recommended)
-        rows = len(next(iter(arrays.values())))
+        rows = count_rows(arrays)
         share = 0.0 if isinstance(validation, Mapping) else check_share(validation, rows)
         # In random order: scalings are measured on the first rows.
         kept, apart = split(rows, share, seed)
@@ -158,12 +158,12 @@ class InMemory(TrainingData):
         else:
             self.held_out = take(arrays, apart) if len(apart) else None
         self.pilot = self._arrays
-        self.rows = len(next(iter(self._arrays.values())))
+        self.rows = count_rows(self._arrays)
         self.fingerprint = fingerprint(self._arrays)
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         steps, epochs, batch_size = length
-        rows = len(next(iter(self._arrays.values())))
+        rows = count_rows(self._arrays)
         many = rows >= _MANY_ROWS
         if batch_size is None:
             batch_size = min(
@@ -240,11 +240,7 @@ def draw_pilot(simulator: Simulator, seed: int, most: int = PILOT_SIMULATIONS) -
     simulations = simulator.draw(count, seed, "pilot")
     checks.check_finite(simulator, simulations)
     # As training sees them.
-    types = simulator.observable_types
-    observables = {
-        name: value.astype(types[name]) for name, value in simulations.observables.items()
-    }
-    return {**simulations.flat(), **observables}
+    return simulations.cast(simulator.observable_types).flat()
 
 
 def refuse_ignored(data: Any, validation: Validation, optimization: Optimization) -> None:
@@ -310,7 +306,7 @@ def _checked(
         raise InputError(
             subject,
             expected="finite numbers, in arrays with as many rows each",
-            got=f"shapes {shapes}" + ", with NaN or infinity" * (not finite),
+            got=f"shapes {shapes}" if finite else f"shapes {shapes}, with NaN or infinity",
             do="reshape them, or drop rows",
         )
     expected = {name: value.shape[1:] for name, value in (like or arrays).items()}

@@ -12,7 +12,7 @@ from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.learning_curve import Advice, learning_curve
 from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.simulation.bank import Bank, read_simulations
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.training.settings import Optimization
 
 _HELD_OUT = 0.1
@@ -78,7 +78,7 @@ def advise(
     simulator = posterior.simulator
     seed = seeds.check_seed(seed)
     arrays = read_simulations(data, simulator, "Simulations")
-    rows = len(next(iter(arrays.values())))
+    rows = count_rows(arrays)
     order = seeds.generator(seed, "learning curve").permutation(rows)
     apart = round(min(max(_HELD_OUT * rows, _FEWEST_HELD_OUT), _MOST_HELD_OUT * rows))
     held_out, rest = (take(arrays, part) for part in (order[:apart], order[apart:]))

@@ -11,7 +11,6 @@ import pandas as pd
 import xarray
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
@@ -19,11 +18,12 @@ from bayesinn.estimators.training_data import refuse_ignored
 from bayesinn.guidance.fitted import FittedPosterior, check_fitted
 from bayesinn.guidance.round_files import RoundFiles
 from bayesinn.guidance.truncation import Truncation
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior_agreement import PriorWarning
 from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_observations, refuse_batch
 from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Optimization
 
@@ -82,13 +82,13 @@ class TruncatedRounds:
         last = self.rounds.iloc[-1]
         return (
             f"Posterior of one observation of {name!r}, not amortized: for other data its answers "
-            f"are wrong\n"
+            "are wrong\n"
             f"  {len(self.rounds)} rounds, {self.rounds['simulations'].sum():,.0f} simulations; "
             f"the last from {last['share']:.2g} of the prior, fitted to {last['used']:,.0f}"
         )
 
 
-@once()
+@remembering()
 def truncated_rounds(
     posterior: FittedPosterior,
     observation: Mapping[str, Any],
@@ -177,13 +177,7 @@ def truncated_rounds(
     simulator = posterior.simulator
     checked = check_observations(simulator, observation)
     refuse_ignored(checked.arrays, None, optimization)
-    if checked.batched:
-        raise InputError(
-            "Argument 'observation'",
-            expected="one observation, without batch axis",
-            got=f"a batch of {checked.count}",
-            do="call it for each of them",
-        )
+    refuse_batch(checked, "Argument 'observation'", "call it for each of them")
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")
     files = RoundFiles(place, check_simulator)
     settings = {
@@ -194,7 +188,7 @@ def truncated_rounds(
         "steps": steps,
         "optimization": {name: getattr(optimization, name) for name in _DECIDING},
     }
-    one = {name: value[0] for name, value in checked.arrays.items()}
+    one = checked.row()
     truncation = Truncation(simulator, one)
     rows = []
     known = None
@@ -212,7 +206,7 @@ def truncated_rounds(
             )
             fresh, failed = _simulated(files, truncation, number, simulations, seed)
             known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
-            used = len(next(iter(known.values())))
+            used = count_rows(known)
             share = truncation.share
             rows.append(
                 {"simulations": simulations, "share": share, "failed": failed, "used": used}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and
@@ -77,7 +77,7 @@ class Truncation:
 
     def contains(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Tell which parameters (n, *event) lie inside, (n,)."""
-        rows = np.arange(len(next(iter(parameters.values()))))
+        rows = np.arange(count_rows(parameters))
         inside = np.zeros(len(rows), bool)
         for part in self.parts:
             if len(rows):

@@ -32,7 +32,7 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.given import TrainedGiven, require_draws
 from bayesinn.posterior.measuring import Compared, describe_model
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.saved import SCHEMA, two_data_sets
+from bayesinn.posterior.saved import SCHEMA, restore_parameters, two_data_sets
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
@@ -265,12 +265,9 @@ class HierarchicalPosterior(TrainedPosterior):
 
     def restore(self, saved: SavedModel) -> PosteriorModel:
         model = self._model_of(SetSpace.saved(saved, self.person, self.levels, self.summaries), 0)
-        dimension = (model.parameters.dimension,)
-        model.parameters.restore(
-            {name: saved.array(name, dimension) for name in model.parameters.arrays()}
-        )
+        restore_parameters(saved, model.parameters)
         inputs = model.data.to_network(two_data_sets(self.simulator))
-        model.network.build_weights(tf.zeros((2, *dimension)), *inputs)
+        model.network.build_weights(tf.zeros((2, model.parameters.dimension)), *inputs)
         return model
 
     def _model_of(self, data: SetSpace, seed: int) -> PosteriorModel:

@@ -24,7 +24,7 @@ from bayesinn.inverse.bottleneck import Bottleneck
 from bayesinn.inverse.class_normal import ClassNormal
 from bayesinn.inverse.heat_maps import gap_maps
 from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
-from bayesinn.inverse.mixture_network import MixtureModel, MixtureNetwork, standardisation
+from bayesinn.inverse.mixture_network import LatentMixtureNetwork, MixtureModel, standardisation
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
 from bayesinn.training.settings import Checkpoint, Optimization
@@ -320,7 +320,7 @@ class LatentMixture(Estimator):
 
     def _new_model(self, classes: int, scaling: Scaling) -> MixtureModel:
         chain = clone(self.chain)
-        network = MixtureNetwork(chain, clone(self.latent), classes, scaling.mean.shape)
+        network = LatentMixtureNetwork(chain, clone(self.latent), classes, scaling.mean.shape)
         return MixtureModel(network, scaling, self.noise, self.quantum, self.bottleneck)
 
     @property

@@ -23,7 +23,7 @@ from bayesinn.training.trainable import Batch, Trainable
 _ROWS_AT_ONCE = 1024
 
 
-class MixtureNetwork(keras.layers.Layer):
+class LatentMixtureNetwork(keras.layers.Layer):
     """The density log p(x | class): a bijection and a class-conditional latent, with weights.
 
     Latent events that are images are laid flat.
@@ -63,11 +63,11 @@ class MixtureNetwork(keras.layers.Layer):
 class MixtureModel(Trainable):
     """Standardisation and network of a :class:`~bayesinn.inverse.LatentMixture`."""
 
-    network: MixtureNetwork
+    network: LatentMixtureNetwork
 
     def __init__(
         self,
-        network: MixtureNetwork,
+        network: LatentMixtureNetwork,
         scaling: Scaling,
         noise: float,
         quantum: float,

@@ -16,6 +16,7 @@ from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Identity
@@ -172,7 +173,7 @@ class SplitLatent(AmortizedPosterior):
         The observables of the condition are zero, and not used.
         """
         arrays = checks.check_inputs(self.simulator, parameters, context)
-        rows = len(next(iter(arrays.values())))
+        rows = count_rows(arrays)
         data = {
             name: np.zeros((rows, *shape), np.float32)
             for name, shape in self.simulator.observable_shapes.items()

@@ -23,11 +23,12 @@ from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.model import LikelihoodModel
 from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
+from bayesinn.posterior.saved import restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import check_observations, check_parameters
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -212,23 +213,18 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
             name: saved.array(f"data/{name}", size, kinds.get(name, np.dtype(np.float64)))
             for name in names_of_frame()
         }
-        scalings = {}
-        for name, shape in simulator.shapes["context"].items():
-            exact = f"context/data/{name}/exact_mean" in saved.file
-            kind = np.float64 if exact else np.float32
-            place = f"context/data/{name}"
-            mean = saved.array(f"{place}/{'exact_' * exact}mean", shape[-1:], kind)
-            scale = saved.array(f"{place}/scale", shape[-1:])
-            scalings[name] = Scaling(saved.entries["compression"][name], mean, scale)
+        scalings = {
+            name: saved_scaling(saved, "context/data", name, shape[-1:])
+            for name, shape in simulator.shapes["context"].items()
+        }
         context = DataSpace(scalings, (), simulator.context_names, {})
         data = DataVector(simulator.observable_shapes, Frame(**frame))
         model = self._model_of(data, context, seed=0)
-        dimension = (model.parameters.dimension,)
-        model.parameters.restore(
-            {name: saved.array(name, dimension) for name in model.parameters.arrays()}
-        )
+        restore_parameters(saved, model.parameters)
         ones = {name: tf.ones((2, *shape)) for name, shape in simulator.shapes["context"].items()}
-        condition = model.condition(tf.zeros((2, *dimension)), model.context_features(ones))
+        condition = model.condition(
+            tf.zeros((2, model.parameters.dimension)), model.context_features(ones)
+        )
         model.network(tf.zeros((2, data.dimension)), condition, seed=tf.zeros((2,), tf.int32))
         return model
 

@@ -96,11 +96,14 @@ class LikelihoodEstimator(Estimator):
             for name, shape in self.simulator.observable_shapes.items()
             if name in observed and axes(observed[name]) > len(shape)
         }
-        if len({*counts.values(), *([trials] if counts and trials is not None else [])}) > 1:
+        numbers = set(counts.values())
+        if counts and trials is not None:
+            numbers.add(trials)
+        if len(numbers) > 1:
             raise InputError(
                 "Argument 'observed'",
                 expected="the same number of trials of each observable",
-                got=f"{counts}" + f", trials={trials}" * (trials is not None),
+                got=f"{counts}" if trials is None else f"{counts}, trials={trials}",
                 do="count them",
             )
         return next(iter(counts.values()), trials)

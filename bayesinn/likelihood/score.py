@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.precision import full_precision
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -85,7 +86,7 @@ class Score(ABC):
         draws = next(iter(parameters.values())).shape[1]
         size = max(1, _ROWS_PER_CALL // (draws * self.points))
         parts = []
-        for start in range(0, len(next(iter(parameters.values()))), size):
+        for start in range(0, count_rows(parameters), size):
             chosen = slice(start, start + size)
             values = {
                 name: tf.constant(value[chosen].reshape(-1, *value.shape[2:]), tf.float32)

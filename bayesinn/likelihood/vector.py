@@ -12,6 +12,7 @@ from scipy.stats import qmc
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import split_events
 from bayesinn.simulation.digits import are_whole
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
@@ -136,12 +137,7 @@ class DataVector:
         squeezed[:, heavy] = compress[heavy] * np.sinh(squeezed[:, heavy])
         values[:, self._kept] = squeezed
         values = np.where(frame.whole, np.floor(values), values)
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])[:-1]
-        parts = np.split(values, ends, axis=1)
-        return {
-            name: part.reshape(-1, *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return split_events(values, self.shapes)
 
     def arrays(self) -> Arrays:
         """Return what must be saved, by name."""

@@ -105,8 +105,12 @@ def _ecdfs(errors: pd.DataFrame, points: np.ndarray) -> tuple[str, np.ndarray]:
     tolerances = errors.drop_duplicates("measure").set_index("measure")["tolerance"]
     shift = tolerances.get("shift", 0.0)
     spread = tolerances.get("error of spread", 0.0) / 100.0
-    parts = [f"shift {shift:g} sd" * bool(shift), f"spread {100 * spread:g} %" * bool(spread)]
-    written = ", ".join(filter(None, parts))
+    parts = []
+    if shift:
+        parts.append(f"shift {shift:g} sd")
+    if spread:
+        parts.append(f"spread {100 * spread:g} %")
+    written = ", ".join(parts)
     score = special.ndtri(points)
     curves = [
         special.ndtr((score - mean) / sd)

@@ -149,7 +149,7 @@ class Panels:
         """Label the outer panels' axes, add the legend and return the figure."""
         points = min(self.points, 10.0)
         left_out = len(self._columns) - len(self._chosen)
-        heading = f"{left_out} more are not drawn" * bool(left_out)
+        heading = f"{left_out} more are not drawn" if left_out else ""
         for index in self._lowest if across else ():
             self.axes[index].set_xlabel(wrapped(across, self._room, points), fontsize=points)
         if self.stacked:

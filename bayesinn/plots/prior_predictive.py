@@ -58,7 +58,7 @@ def prior_predictive(
     if known < 2 or real.shape != shape:
         raise InputError(
             f"prior predictive of {name!r}",
-            expected=f"two or more simulations with finite values; observed: the shape of one "
+            expected="two or more simulations with finite values; observed: the shape of one "
             f"simulation, {shape}",
             got=f"shape {values.shape} with {known} such simulations; observed: {real.shape}",
             do="simulate more, mend the simulator, or pad the observation with NaN where it is "

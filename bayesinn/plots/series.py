@@ -45,7 +45,7 @@ def places(
         )
     if np.issubdtype(found.dtype, np.datetime64):
         first, last = (str(end.astype("datetime64[D]")) for end in (found[0], found[-1]))
-        text = f"{text}, {first}" + f" to {last}" * (first != last)
+        text += f", {first}" if first == last else f", {first} to {last}"
     return found, text
 
 

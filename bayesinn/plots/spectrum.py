@@ -33,7 +33,7 @@ def spectrum(
         raise InputError(
             "Argument 'values'",
             expected=f"one to {len(CURVES)} spectra, each an array of shape (d,) of positive "
-            f"standard deviations",
+            "standard deviations",
             got=f"shapes {[np.shape(value) for value in named.values()]}, from smallest to largest "
             f"{ends}",
             do="pass Spectrum.of(model.latent_scales).values",

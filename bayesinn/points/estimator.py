@@ -20,7 +20,7 @@ from bayesinn.points.results import calibration_table, estimates_tree
 from bayesinn.points.vector import ParameterVector
 from bayesinn.posterior.building import build_model, measured_model
 from bayesinn.posterior.defaults import recommended_summaries, refuse_trained_first
-from bayesinn.posterior.saved import saved_data, two_data_sets
+from bayesinn.posterior.saved import restore_parameters, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
@@ -179,10 +179,7 @@ class PointEstimator(Summarised):
         data = saved_data(saved, simulator, self.summaries)
         parts = build_model(simulator, self.summaries, self.flow, data, 0)
         model = PointModel(ParameterVector.saved(simulator.prior, saved), parts)
-        size = (model.parameters.dimension,)
-        model.parameters.restore(
-            {name: saved.array(name, size) for name in model.parameters.arrays()}
-        )
+        restore_parameters(saved, model.parameters)
         events = tf.zeros((2, 2 * len(model.vector.scale)))
         model.network.build_weights(events, *data.to_network(two_data_sets(simulator)))
         return model

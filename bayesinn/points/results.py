@@ -30,7 +30,7 @@ def estimates_tree(
         variables = {}
         # A variable may not have the name of an axis.
         axes = {
-            name + "_" * (name in result.values): list(places)
+            f"{name}_" if name in result.values else name: list(places)
             for name, places in result.axes.items()
         }
         for name, value in result.values.items():
@@ -62,7 +62,7 @@ def calibration_table(results: Mapping[str, Result], truth: Arrays) -> pd.DataFr
         table["explained"] = {
             name: 1.0 - np.mean(value**2) / np.var(known[name]) for name, value in residual.items()
         }
-    if "standard_deviation" in results:
+    if {"mean", "standard_deviation"} <= results.keys():
         sd = columns(results["standard_deviation"].values, 1)
         table["z_mean"] = {name: np.mean(value / sd[name]) for name, value in residual.items()}
         table["z_sd"] = {name: np.std(value / sd[name]) for name, value in residual.items()}

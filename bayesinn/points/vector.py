@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.labels import split_events
 from bayesinn.core.storage import SavedModel
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Arrays
@@ -103,25 +104,18 @@ class ParameterVector:
 
     def split(self, flat: np.ndarray) -> Arrays:
         """Return numbers (..., d) by parameter, (..., *event)."""
-        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])[:-1]
-        parts = np.split(flat, ends, axis=-1)
-        return {
-            name: part.reshape(*flat.shape[:-1], *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        return split_events(flat, self.shapes)
 
     def arrays(self) -> Arrays:
         """Return what must be saved, by name."""
-        return {
-            f"points/{kind}/{name}/{part}": value
-            for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed))
-            for name, scaling in scalings.items()
-            for part, value in (
-                ("compress", np.asarray(scaling.compress or 0.0)),
-                ("mean", scaling.mean),
-                ("scale", scaling.scale),
-            )
-        }
+        arrays: Arrays = {}
+        for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed)):
+            for name, scaling in scalings.items():
+                place = f"points/{kind}/{name}"
+                arrays[f"{place}/compress"] = np.asarray(scaling.compress or 0.0)
+                arrays[f"{place}/mean"] = scaling.mean
+                arrays[f"{place}/scale"] = scaling.scale
+        return arrays
 
     def _invert(self, vector: np.ndarray, scalings: Scalings) -> Arrays:
         ends = np.cumsum([len(scaling.mean) for scaling in scalings.values()])[:-1]

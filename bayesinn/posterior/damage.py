@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from bayesinn.core.masks import padding
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays
 
 #: The kinds of damage, each with a detector of its own: one for all would see each kind less well.
@@ -85,7 +86,7 @@ def _rescaled(
     lengths: Mapping[str, str],
     generator: np.random.Generator,
 ) -> Arrays:
-    rows = len(next(iter(data.values())))
+    rows = count_rows(data)
     names = [name for name in data if name not in lengths.values()]
     chosen = generator.integers(len(names) + 1, size=rows)
     factor = generator.choice(_FACTORS, rows)

@@ -8,10 +8,10 @@ import numpy as np
 FLAG_LEVEL = 0.01
 
 
-def simulated(
+def finite_predictions(
     predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
 ) -> dict[str, np.ndarray] | None:
-    """Return finite data (draws, ...) simulated from posterior draws; None if faulty or too few.
+    """Return the predicted data (draws, ...) that are finite; None if faulty or too few.
 
     Fewer than two are too few. Observed data (...) are NaN where there is padding. ``on_nonfinite``
     is the simulator's policy. With "redraw" the prior excludes what the simulator can't simulate;

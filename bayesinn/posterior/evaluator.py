@@ -14,7 +14,7 @@ from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.flows import Flow
-from bayesinn.posterior.mode import Summits
+from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.parameters import ParameterSpace
@@ -43,8 +43,7 @@ class Evaluator:
         self._sample = AnyRows(self._sample_graph, leading=(1, 0, 0))
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
-        #: Where densities are highest.
-        self.summits = Summits([model], [1.0])
+        self.mode_finder = ModeFinder([model], [1.0])
 
     @property
     def density(self) -> str | None:
@@ -149,7 +148,7 @@ class Evaluator:
             raise InputError(
                 "log_prob with integer parameters",
                 expected=f"at most {_MOST_DISCRETE} integers, over whose intervals the density can "
-                f"be integrated",
+                "be integrated",
                 got=f"{count}",
                 do="use sample(), which has no such limit",
             )

@@ -15,7 +15,7 @@ from bayesinn.posterior.disagreement import share_between
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import mask_padding
-from bayesinn.posterior.mode import Summits
+from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
@@ -68,8 +68,8 @@ class Given:
         return None
 
     @property
-    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
-        """What finds the highest density, with its conditions; None without gradients."""
+    def mode_finder(self) -> tuple[ModeFinder, Sequence[Condition]] | None:
+        """What finds the mode, with its conditions; None without gradients."""
         return None
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
@@ -158,11 +158,11 @@ class TrainedGiven(Given):
         return self._reference.compare(compared, self._inputs)
 
     @property
-    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
+    def mode_finder(self) -> tuple[ModeFinder, Sequence[Condition]] | None:
         evaluator = self._evaluator
         if evaluator.density != "exact" or evaluator.model.parameters.discrete:
             return None
-        return evaluator.summits, [self._condition]
+        return evaluator.mode_finder, [self._condition]
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         require_draws(self._simulator, self._evaluator.model.network.flow)

@@ -27,19 +27,20 @@ def describe_model(name: str, model: PosteriorModel, reasons: Mapping[str, str] 
     count = model.parameters.dimension
     lines = [f"{name}: {count} unconstrained parameter{'s' * (count != 1)}"]
     summaries = model.network.summaries
-    networks = {name: key for key in summaries for name in observables_of(key)}
+    keys = {observable: key for key in summaries for observable in observables_of(key)}
     for variable, scaling in model.data.scalings.items():
-        key = networks.get(variable)
-        network = "context" if key is None else f"network of {key}"
-        if key == variable:
+        key = keys.get(variable)
+        if key is None:
+            network = "context"
+        elif key == variable:
             network = f"{summaries[key]!r}{_because(reasons.get(key))}"
+        else:
+            network = f"network of {key}"
         seen = "as simulated" if variable in model.data.raw else str(scaling)
         lines.append(f"  {variable}: {seen}; {network}")
-    lines += [
-        f"  {key}: {summary!r}{_because(reasons.get(key))}"
-        for key, summary in summaries.items()
-        if key not in networks
-    ]
+    for key, summary in summaries.items():
+        if key not in keys:
+            lines.append(f"  {key}: {summary!r}{_because(reasons.get(key))}")
     several = f"{len(model.members)} networks; " if len(model.members) > 1 else ""
     flow = model.members[0].flow
     lines.append(f"  flow: {flow!r}; {several}{count_weights(model):,} weights in all")

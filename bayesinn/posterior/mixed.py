@@ -11,8 +11,9 @@ from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
 from bayesinn.posterior.disagreement import DISAGREEMENT, share_between
 from bayesinn.posterior.given import Given
-from bayesinn.posterior.mode import Summits
+from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.typicality import Typicality
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Draws of each member, below which chance may look like disagreement.
@@ -58,8 +59,8 @@ class Mixed(Given):
         )
 
     @property
-    def summits(self) -> tuple[Summits, Sequence[Condition]] | None:
-        known = [part for member in self._members if (part := member.summits) is not None]
+    def mode_finder(self) -> tuple[ModeFinder, Sequence[Condition]] | None:
+        known = [part for member in self._members if (part := member.mode_finder) is not None]
         if len(known) < len(self._members):
             return None
         models = [model for own, _ in known for model in own.models]
@@ -68,12 +69,12 @@ class Mixed(Given):
             for (own, _), share in zip(known, self._weights, strict=True)
             for weight in own.weights
         ]
-        return Summits(models, weights), [one for _, own in known for one in own]
+        return ModeFinder(models, weights), [one for _, own in known for one in own]
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         if stream != "draws":
             seed = seeds.integer_seed(seed, stream)
-        count = len(next(iter(self._data.values())))
+        count = count_rows(self._data)
         chosen = seeds.generator(seed, "ensemble").choice(
             len(self._weights), size=(count, draws), p=self._weights
         )
@@ -128,6 +129,6 @@ class Mixed(Given):
         return (
             f"The members of the ensemble disagree {where}: of the variance of {worst!r}, "
             f"{100 * shares[worst].max():.0f} % lies between them. They have not learned the "
-            f"posterior there. Train them for longer, or on more simulations, and look at "
-            f"disagreement(data)."
+            "posterior there. Train them for longer, or on more simulations, and look at "
+            "disagreement(data)."
         )

@@ -1,4 +1,4 @@
-"""The highest point of a posterior's density, uphill from its best draws."""
+"""The mode of a posterior's density, uphill from its best draws."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _INDEPENDENT = 0.1
 _ROWS_PER_CALL = 20_000
 
 
-class Summits:
-    """Finds where the mixture of the densities of models is highest; compiled once.
+class ModeFinder:
+    """Find the mode of the mixture of the densities of models; compiled once.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ class Posterior(Protocol):
         count = check_integer("Argument 'draws'", draws, 2, do="pass draws=1000")
         observations = check_observations(self.simulator, data)
         given = self.given(observations)
-        if (known := given.summits) is None:
+        if (known := given.mode_finder) is None:
             raise InputError(
                 f"map of {self!r}",
                 expected="a trained posterior of continuous parameters, whose density costs little",
@@ -129,8 +129,8 @@ class Posterior(Protocol):
                 do="take means or quantiles of draws, or train with a flow such as "
                 "bi.flows.coupling()",
             )
-        summits, conditions = known
-        values = summits.find(given.sample(count, seed), given.log_prob, conditions)
+        finder, conditions = known
+        values = finder.find(given.sample(count, seed), given.log_prob, conditions)
         return answer(values, given.typicality, observations.batched)
 
     def infer(

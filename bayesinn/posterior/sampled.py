@@ -105,10 +105,13 @@ class SampledPosterior(Posterior):
         density = np.asarray(self._log_prob(values, observations.arrays), float)
         count = len(next(iter(values.values()))[0])
         if density.shape != (observations.count, count) or np.isnan(density).any():
+            got = f"shape {density.shape}"
+            if np.isnan(density).any():
+                got += ", with NaN"
             raise InputError(
                 "Densities of a posterior",
                 expected=f"numbers of shape {(observations.count, count)}",
-                got=f"shape {density.shape}" + ", with NaN" * bool(np.isnan(density).any()),
+                got=got,
                 do="return one for each draw",
             )
         return density.reshape(shape) if observations.batched else density.reshape(shape)[0]

@@ -12,6 +12,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import scaled_alike, seen_raw
 
@@ -61,19 +62,38 @@ def saved_data(
     scalings = {}
     one_scale = {*simulator.lengths, *scaled_alike(summaries)}
     for name, shape in shapes.items():
-        compress = saved.entries["compression"][name]
-        if compress is not None and not 0.0 < compress < float("inf"):
-            raise ValueError(f"compression {compress!r} of {name!r}")
         # One number for each channel, or for all steps of a series of varying length.
         own = () if name in one_scale and len(shape) == 1 else shape[-1:]
-        exact = f"data/{name}/exact_mean" in saved.file
-        kind = np.float64 if exact else np.float32
-        mean = saved.array(f"data/{name}/{'exact_' * exact}mean", own, kind)
-        scalings[name] = Scaling(compress, mean, saved.array(f"data/{name}/scale", own))
+        scalings[name] = saved_scaling(saved, "data", name, own)
     names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
     missing = simulator.missing is not None
     gaps = left_out(simulator, summaries)
     return DataSpace(scalings, *names, seen_raw(summaries), missing, gaps)
+
+
+def saved_scaling(saved: SavedModel, group: str, name: str, shape: tuple[int, ...]) -> Scaling:
+    """Return the scaling of a variable, with mean and scale of a shape in a group of the file.
+
+    A ValueError refuses a compression that no scaling has.
+    """
+    compress = saved.entries["compression"][name]
+    if compress is not None and not 0.0 < compress < float("inf"):
+        raise ValueError(f"compression {compress!r} of {name!r}")
+    place = f"{group}/{name}"
+    # In double precision where single precision would rob data of digits.
+    exact = f"{place}/exact_mean" in saved.file
+    mean = saved.array(
+        f"{place}/exact_mean" if exact else f"{place}/mean",
+        shape,
+        np.float64 if exact else np.float32,
+    )
+    return Scaling(compress, mean, saved.array(f"{place}/scale", shape))
+
+
+def restore_parameters(saved: SavedModel, space: ParameterSpace) -> None:
+    """Give a space of parameters the moments that were saved."""
+    shape = (space.dimension,)
+    space.restore({name: saved.array(name, shape) for name in space.arrays()})
 
 
 def saved_model(
@@ -83,12 +103,9 @@ def saved_model(
     data = saved_data(saved, simulator, summaries)
     networks = saved.entries["network"].get("networks", 1)
     model = build_model(simulator, summaries, flow, data, 0, networks)
-    dimension = (model.parameters.dimension,)
-    model.parameters.restore(
-        {name: saved.array(name, dimension) for name in model.parameters.arrays()}
-    )
+    restore_parameters(saved, model.parameters)
     inputs = model.data.to_network(two_data_sets(simulator))
-    model.network.build_weights(tf.zeros((2, *dimension)), *inputs)
+    model.network.build_weights(tf.zeros((2, model.parameters.dimension)), *inputs)
     return model
 
 

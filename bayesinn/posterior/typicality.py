@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.posterior import damage
 from bayesinn.posterior.draws import FLAG_LEVEL
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 
 #: Statistics, in the order of the columns of ``Reference.held_out``: in what an observation is
 #: unusual, for readers who don't know them.
@@ -317,7 +317,7 @@ def _judged(
 ) -> list[np.ndarray]:
     """Return what trees of each kind of damage see, (n, d): series side by side, or all inputs."""
     names = [name for name, flag in zip(sorted(inputs), series, strict=True) if flag]
-    empty = np.zeros((len(next(iter(inputs.values()))), 0), np.float32)
+    empty = np.zeros((count_rows(inputs), 0), np.float32)
     ordered = np.concatenate([empty, *(_rows(inputs[name]) for name in names)], axis=1)
     return [ordered, ordered, _flat(inputs, pooled)]
 

@@ -46,22 +46,13 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
         )
     texts = [""] * observations.count
     for row in np.flatnonzero(np.asarray(given.p_value) < FLAG_LEVEL):
-        one = {name: value[row] for name, value in observations.arrays.items()}
-        texts[row] = explain_one(posterior, one)
+        texts[row] = explain_one(posterior, observations.row(row))
     return texts
 
 
 def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     """Say which factor would make a checked observation (...) typical that is not."""
-    every = list(posterior.simulator.observable_shapes)
-    sets = [[name] for name in every] + [every] * (len(every) > 1)
-    tried = [
-        (names, factor)
-        for each in FACTORS
-        for names in sets
-        for factor in (1.0 / each, each)
-        if all(_fits(one[name] * factor) for name in names)
-    ]
+    tried = _changes(list(posterior.simulator.observable_shapes), one)
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])
         for name, value in one.items()
@@ -82,6 +73,25 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
         f"{what} {change} would be typical (p = {p_values[first]:.2g}): look at "
         f"{'its unit' if len(names) == 1 else 'their units'}{told}"
     )
+
+
+def _changes(
+    observables: list[str], one: Mapping[str, np.ndarray]
+) -> list[tuple[list[str], float]]:
+    """Return sets of observables, each with a factor, in the order in which they are tried.
+
+    Factors that lead out of single precision are left out.
+    """
+    sets = [[name] for name in observables]
+    if len(observables) > 1:
+        sets.append(observables)
+    changes = []
+    for ratio in FACTORS:
+        for names in sets:
+            for factor in (1.0 / ratio, ratio):
+                if all(_fits(one[name] * factor) for name in names):
+                    changes.append((names, factor))
+    return changes
 
 
 def _fits(values: np.ndarray) -> bool:

@@ -84,8 +84,8 @@ class Convergence(NamedTuple):
         warn(
             f"Chains of the posterior of {observations} have not converged: {', '.join(found)}; "
             f"expected R-hat up to {MOST_R_HAT}, {FEWEST_DRAWS:.0f} draws. Ask for more draws; "
-            f"chains that stay in modes of their own, whose weights are then unknown, don't "
-            f"converge.",
+            "chains that stay in modes of their own, whose weights are then unknown, don't "
+            "converge.",
         )
 
     def _columns(self, statistic: str) -> dict[str, np.ndarray]:

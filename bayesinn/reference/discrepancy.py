@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.warning import warn
 from bayesinn.reference.smc_target import Target
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
@@ -99,7 +99,7 @@ class Discrepancy:
 
     def simulate(self, parameters: Arrays) -> Arrays:
         """Return observables and context (n, ...) simulated with parameters (n, *event)."""
-        count = len(next(iter(parameters.values())))
+        count = count_rows(parameters)
         # No simulation has the seed of another.
         own = seeds.integer_seed(self.seed, "abc simulations", self.simulations)
         self.simulations += count
@@ -111,7 +111,7 @@ class Discrepancy:
 
         Infinite numbers are failures, too.
         """
-        count = len(next(iter(parameters.values())))
+        count = count_rows(parameters)
         found = self._summarised(self.simulate(parameters), count)
         return np.where(np.isfinite(found), found, np.nan)
 

@@ -16,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.core.warning import warn
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
@@ -67,9 +67,7 @@ def importance(
     """
     check_integer("Argument 'draws'", draws)
     log_likelihood = likelihood_of(simulator)
-    observation = {
-        name: value[0] for name, value in check_one_observation(simulator, data).arrays.items()
-    }
+    observation = check_one_observation(simulator, data).row()
     prior_seed = seeds.tensor_seed(seed, "reference")
     sample = tf.function(simulator.prior.sample, autograph=False)
     kept: list[tuple[Arrays, np.ndarray]] = []
@@ -110,7 +108,7 @@ def check_log_likelihood(
     NaN is refused; if ``nan``, it means impossible, -inf.
     """
     values = np.asarray(found, np.float64)
-    count = len(next(iter(parameters.values())))
+    count = count_rows(parameters)
     if values.shape != (count,):
         raise InputError(
             subject,
@@ -178,8 +176,8 @@ def exact_draws(
             return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
         warn(
             f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighted by the "
-            f"likelihood, fewer "
+            "likelihood, fewer "
             f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
-            f"but can draw from it.",
+            "but can draw from it.",
         )
     return None

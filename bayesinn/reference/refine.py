@@ -148,7 +148,7 @@ def refine(
     log_amortized = given.log_prob(amortized)
     shared = (time.monotonic() - started) / observations.count
     trial = {name: value[0, :_TRIAL_DRAWS] for name, value in amortized.items()}
-    first = {name: value[0] for name, value in observations.arrays.items()}
+    first = observations.row()
     while density.outdated(trial, first):
         _exact_density.cache_clear()
         density = _exact_density(simulator, function)
@@ -159,7 +159,7 @@ def refine(
     for row in range(observations.count):
         started = time.monotonic()
         which = f"observation {row}" if observations.batched else "the observation"
-        one = {name: value[row] for name, value in observations.arrays.items()}
+        one = observations.row(row)
         start = {name: value[row] for name, value in amortized.items()}
         refinement = Refinement(posterior, density, one, which, progress, most_rounds)
         own = seeds.integer_seed(seed, "refine", row)
@@ -172,7 +172,7 @@ def refine(
     if notes:
         warn(
             f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
-            f"more proposals.",
+            "more proposals.",
         )
     warn_of_undefined(
         simulator.name,

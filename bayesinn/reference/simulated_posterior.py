@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays
 
 
@@ -39,13 +39,13 @@ class SimulatedPosterior:
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; none is repeated if there are enough."""
-        count = len(next(iter(self.parameters.values())))
+        count = count_rows(self.parameters)
         rows = seeds.generator(seed, "simulated posterior").choice(count, n, replace=n > count)
         return take(self.parameters, rows)
 
     def __repr__(self) -> str:
         lines = [
-            f"SimulatedPosterior of {len(next(iter(self.parameters.values()))):,} draws",
+            f"SimulatedPosterior of {count_rows(self.parameters):,} draws",
             f"  simulations:    {self.simulations:,} in {self.seconds:.1f} s",
             f"  effective size: {self.effective_size:,.0f}",
             f"  accepted:       {100 * self.acceptance:.1f} %",

@@ -31,7 +31,7 @@ from bayesinn.reference.smc_target import (
     warn_of_undefined,
 )
 from bayesinn.reference.tempering import mean_correlation, next_temperature, systematic
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
@@ -77,7 +77,7 @@ class SMCPosterior:
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
-        particles = len(next(iter(self.parameters.values())))
+        particles = count_rows(self.parameters)
         rows = seeds.generator(seed, "reference", 2).choice(
             particles, size=n, replace=n > particles
         )
@@ -85,7 +85,7 @@ class SMCPosterior:
 
     def __repr__(self) -> str:
         return (
-            f"SMCPosterior of {len(next(iter(self.parameters.values()))):,} particles\n"
+            f"SMCPosterior of {count_rows(self.parameters):,} particles\n"
             f"  log evidence: {self.log_evidence:.2f}\n"
             f"  stages:       {len(self.temperatures)}, {self.moves.sum():,} moves, "
             f"{self.evaluations:,} evaluations\n"
@@ -201,7 +201,7 @@ def tempered_smc(
     if posterior.rounding > MOST_ROUNDING:
         warn(
             f"Log likelihoods are rounded to steps of {posterior.rounding:.2g} in single "
-            f"precision: the posterior is wrong. Leave constants out of the likelihood.",
+            "precision: the posterior is wrong. Leave constants out of the likelihood.",
         )
     return posterior
 
@@ -225,7 +225,7 @@ def sample_by_stages(
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         checked = check_one_observation(simulator, data)
-        observation = {name: value[0] for name, value in checked.arrays.items()}
+        observation = checked.row()
         given: Any = tensors_of(simulator, observation)
         model = start.model if isinstance(start, AmortizedPosterior) else None
         started = start is not None

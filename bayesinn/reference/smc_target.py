@@ -260,8 +260,8 @@ def warn_of_undefined(name: str, undefined: int, evaluations: int) -> None:
     if undefined:
         warn(
             f"Log likelihood of {name!r}: NaN or inf in {undefined:,} of {evaluations:,} "
-            f"evaluations, which count as zero likelihood. Return -inf where the data are "
-            f"impossible; check logarithms, divisions and overflow elsewhere.",
+            "evaluations, which count as zero likelihood. Return -inf where the data are "
+            "impossible; check logarithms, divisions and overflow elsewhere.",
         )
 
 

@@ -112,8 +112,11 @@ def check_keys(
     if isinstance(values, Mapping):
         missing = [name for name in needed if name not in values]
         unknown = [name for name in values if allowed is not None and name not in allowed]
-        faults = [f"{_list_names(missing)} missing"] * bool(missing)
-        faults += [f"{_list_names(unknown)} unknown"] * bool(unknown)
+        faults = []
+        if missing:
+            faults.append(f"{_list_names(missing)} missing")
+        if unknown:
+            faults.append(f"{_list_names(unknown)} unknown")
         got = f"{_list_names(values)}: {', '.join(faults)}"
     if faults:
         expected = "nothing: the simulator declares none"
@@ -121,7 +124,7 @@ def check_keys(
         if needed:
             expected = f"a dict with {_list_names(needed)}"
             do = (
-                f"use the names that the simulator returns or that its prior or its context "
+                "use the names that the simulator returns or that its prior or its context "
                 f"declares, as in {{{next(iter(needed))!r}: values}}"
             )
         raise InputError(subject, expected=expected, got=got, do=do)

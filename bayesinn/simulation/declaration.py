@@ -109,12 +109,14 @@ def check_options(declared: Declaration, engine: str, batched: bool, workers: in
     try:
         signature.bind(*wanted)
     except TypeError as error:
+        do = "change the arguments"
+        if declared.context is None:
+            do += ", or declare the context with context={...}"
         raise SimulatorError(
             f"Function of simulator {declared.name!r}",
             expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
             got=str(signature),
-            do="change the arguments"
-            + ", or declare the context with context={...}" * (declared.context is None),
+            do=do,
         ) from error
 
 
@@ -177,7 +179,7 @@ def _unlikely(distribution: tfd.Distribution, draws: tf.Tensor) -> tuple[str, st
 
 def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None:
     """Return the fault of a prior whose draws don't come back from unconstrained numbers."""
-    value = support.inside(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
+    value = support.clip(tf.constant(draws.astype(np.float32) + 0.5 * support.discrete))
     # As an array, or the bijector would remember what it came from.
     free = support.bijector.inverse(value).numpy()
     log_det = support.bijector.inverse_log_det_jacobian(
@@ -258,7 +260,7 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
                 f"Name {name!r} in {subject}",
                 expected=(
                     f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no "
-                    f"space at the ends"
+                    "space at the ends"
                 ),
                 got=repr(name),
                 do=do,
@@ -310,9 +312,9 @@ def explain_counts(simulator: Declared) -> None:
         if np.any(draws != np.floor(draws)):
             warn(
                 f"context {counter!r} counts the valid steps of {observable!r}, but its "
-                f"distribution is continuous: "
-                f"counts are rounded down. For whole numbers declare "
-                f"tfd.FiniteDiscrete(tf.range(low, high), ...)",
+                "distribution is continuous: "
+                "counts are rounded down. For whole numbers declare "
+                "tfd.FiniteDiscrete(tf.range(low, high), ...)",
             )
 
 

@@ -28,8 +28,7 @@ from bayesinn.core.manifest import check_entry, reraise_as
 from bayesinn.core.warning import warn
 from bayesinn.simulation import identity_rows
 from bayesinn.simulation.engines.program import Program
-from bayesinn.simulation.identity_rows import Rows, once, plain, remember, unplain
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.identity_rows import Rows, plain, remember, remembering, unplain
 from bayesinn.simulation.prior_text import array_text, entry_texts, same_text
 from bayesinn.simulation.quantiles import check_quantiles
 from bayesinn.simulation.simulations import Arrays, take
@@ -86,7 +85,7 @@ class _Known(NamedTuple):
     rows: Rows | None
 
 
-@once()
+@remembering()
 def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
     """Return what is kept of a simulator, in plain values; with rows if they are ``simulated``."""
     shapes = _shapes(simulator)
@@ -100,7 +99,7 @@ def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
         rows = identity_rows.first_rows(simulator, *_parts(simulator, draws))
         identity["rows"] = identity_rows.written(rows)
         if rows.repeatable is False:
-            _say(simulator)
+            _warn_once(simulator)
     return {**shapes, "identity": identity}
 
 
@@ -110,7 +109,7 @@ def fingerprint(kept: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-@once()
+@remembering()
 def check(
     kept: Mapping[str, Any],
     simulator: Simulator,
@@ -172,7 +171,7 @@ def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
     if known.rows is None:
         return
     if known.rows.repeatable is False:
-        _say(simulator)
+        _warn_once(simulator)
         return
     given = _parts(simulator, take(known.draws, slice(known.rows.n)))
     again = identity_rows.again(simulator, *given)
@@ -181,7 +180,7 @@ def _differences(known: _Known, simulator: Simulator) -> Iterator[str]:
         return
     # Of a single row that took long, nobody knows yet.
     if known.rows.repeatable is None and not identity_rows.repeats(simulator, *given):
-        _say(simulator)
+        _warn_once(simulator)
     else:
         yield f"simulated again, {got}"
 
@@ -231,10 +230,6 @@ def _(function: Program) -> dict[str, str]:
     return function.identity()
 
 
-def _priors(simulator: Simulator) -> list[Prior]:
-    return [prior for prior in (simulator.prior, simulator.context) if prior is not None]
-
-
 def _parts(simulator: Simulator, draws: Arrays) -> tuple[Arrays, Arrays]:
     """Return draws of the parameters, and those of the context."""
     parameters = {name: draws[name] for name in simulator.prior.names}
@@ -243,7 +238,7 @@ def _parts(simulator: Simulator, draws: Arrays) -> tuple[Arrays, Arrays]:
 
 def _draws(simulator: Simulator) -> tuple[Arrays, Arrays]:
     """Return joint draws of parameters and context, and their log densities; none that is zero."""
-    priors = _priors(simulator)
+    priors = simulator.priors
     shapes = [shape for prior in priors for shape in prior.event_shapes.values()]
     numbers = sum(int(np.prod(shape)) for shape in shapes)
     count = max(1, min(_DRAWS, _MOST_NUMBERS // max(numbers, 1)))
@@ -260,7 +255,7 @@ def _draws(simulator: Simulator) -> tuple[Arrays, Arrays]:
 def _log_prob(simulator: Simulator, draws: Arrays) -> Arrays:
     """Return the log density (n,) of each variable at draws, given those that it depends on."""
     found = {}
-    for prior in _priors(simulator):
+    for prior in simulator.priors:
         given = {name: tf.convert_to_tensor(draws[name]) for name in prior.names}
         for name, value in given.items():
             density = prior.distribution(name, given).log_prob(value)
@@ -275,7 +270,7 @@ def _read(kept: Mapping[str, Any], simulator: Simulator) -> _Known:
         declared[kind] = {name: _string(text) for name, text in texts.items()}
     draws: Arrays = {}
     counts: set[int] = set()
-    for prior in _priors(simulator):
+    for prior in simulator.priors:
         for name, shape in prior.event_shapes.items():
             value = unplain(kept["draws"][name], 2)
             with np.errstate(over="ignore"):
@@ -301,7 +296,7 @@ def _string(text: Any) -> str:
     return text
 
 
-def _say(simulator: Simulator) -> None:
+def _warn_once(simulator: Simulator) -> None:
     """Warn, once, of a simulator that can't be told from another by its rows."""
     if simulator in _said:
         return

@@ -27,7 +27,7 @@ _SUMS = 16
 _MOST_FLIPS = 0.02
 
 type _Memory = dict[Any, tuple[Simulator, Any]]
-#: What was found in the present call, by simulator and input; see :func:`once`.
+#: What was found in the present call, by simulator and input; see :func:`remembering`.
 _memory: ContextVar[_Memory | None] = ContextVar("memory", default=None)
 
 
@@ -46,8 +46,8 @@ class Rows(NamedTuple):
 
 
 @contextlib.contextmanager
-def once() -> Iterator[None]:
-    """Find the same out no more than once inside, however often it is asked for."""
+def remembering() -> Iterator[None]:
+    """Let :func:`remember` keep what it finds until the outermost such block or call has ended."""
     if _memory.get() is not None:
         yield
         return
@@ -123,8 +123,9 @@ def difference(known: Rows, now: Rows, in_graph: bool) -> str | None:
             most = max(1.0, _MOST_FLIPS * differ.size)
         if differ.sum() > most:
             row, column = np.argwhere(differ)[0]
-            element = f", element {column}," * (1 < before.shape[1] < _MOST_COLUMNS)
-            what = f"row {kept[row]} of {name!r}{element}"
+            what = f"row {kept[row]} of {name!r}"
+            if 1 < before.shape[1] < _MOST_COLUMNS:
+                what += f", element {column},"
             change = f"{after[row, column]:.6g} in place of {before[row, column]:.6g}"
             return f"{what} differs ({change})"
     return None

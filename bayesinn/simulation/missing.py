@@ -14,8 +14,10 @@ def check_missing(subject: str, value: Any) -> float | None:
 
     The share is 0.0 if the simulator itself decides which values are missing.
     """
-    if value is None or (isinstance(value, str) and value == "mask"):
-        return None if value is None else 0.0
+    if value is None:
+        return None
+    if isinstance(value, str) and value == "mask":
+        return 0.0
     return check_number(
         subject,
         value,

@@ -43,7 +43,7 @@ def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
             warn(
                 f"training data contradict the prior of {farthest!r}{more}: their 5, 50 and 95 % "
                 f"quantiles are {own}, the prior's are {theirs}. The posterior learns the prior of "
-                f"its training data: declare the one that these were drawn from",
+                "its training data: declare the one that these were drawn from",
                 PriorWarning,
             )
 

@@ -15,7 +15,7 @@ from bayesinn.simulation.bank.store import BankStore, open_group, refuse_foreign
 from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.missing import lose_values
-from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
 #: Draws a number of parameters (n, *event); the second argument is the number of the attempt.
@@ -80,7 +80,7 @@ def write_proposed(
 
     The attribute holds the proposal in plain values.
     """
-    rows = len(next(iter(simulations.parameters.values())))
+    rows = count_rows(simulations.parameters)
     variables = bank_variables(simulator)
     attributes = bank_attributes(simulator, seed, rows, compared) | {"proposal": dict(proposal)}
     store = BankStore(str(folder), open_group(str(folder), "a", attributes))

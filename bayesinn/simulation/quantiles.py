@@ -23,7 +23,7 @@ def check_quantiles(
 ) -> None:
     """Raise a ``refusal`` unless draws of prior and context have the quantiles that were saved."""
     tolerance = _STANDARD_ERRORS * np.sqrt(2.0 * _LEVELS * (1.0 - _LEVELS) / _DRAWS) + _ROUNDING
-    draws = draw(simulator) if saved else {}
+    draws = fixed_draws(simulator) if saved else {}
     for name in draws.keys() & saved.keys():
         columns = draws[name].T
         if [len(quantiles) for quantiles in saved[name]] != [len(_LEVELS)] * len(columns):
@@ -42,14 +42,15 @@ def check_quantiles(
                 raise refusal(simulator, f"{got} in place of {_text(quantiles)}")
 
 
-def draw(simulator: Simulator) -> dict[str, np.ndarray]:
+def fixed_draws(simulator: Simulator) -> dict[str, np.ndarray]:
     """Return fixed draws (n, columns) of parameters and context; of many columns the first."""
-    return {
-        name: value.numpy().reshape(_DRAWS, -1)[:, :_MOST_COLUMNS].astype(np.float64)
-        for prior in (simulator.prior, simulator.context)
-        if prior is not None
-        for name, value in prior.sample(_DRAWS, seeds.tensor_seed(0, "prior")).items()
-    }
+    found = {}
+    for prior in simulator.priors:
+        drawn = prior.sample(_DRAWS, seeds.tensor_seed(0, "prior"))
+        for name, value in drawn.items():
+            flat = value.numpy().reshape(_DRAWS, -1)
+            found[name] = flat[:, :_MOST_COLUMNS].astype(np.float64)
+    return found
 
 
 def _text(quantiles: np.ndarray) -> str:

@@ -112,40 +112,49 @@ def find(reference: Mapping[str, Any], trust_source: bool = False) -> Simulator:
     alive = {
         place: simulator for place, simulator in declared_simulators.items() if place[0] == name
     }
-    here = {
-        place: simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)
-    }
+    here = [simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)]
     if here:
-        return here.get((name, module, attribute, file), list(here.values())[-1])
+        return alive.get((name, module, attribute, file), here[-1])
     if name in entry_points().names and get(name).reference()["module"] == module:
         return get(name)
+    found = None
     # Some simulators of the library have no entry point.
-    found = _imported(module, attribute) if module.startswith(f"{ENTRY_POINT_GROUP}.") else None
+    if module.startswith(f"{ENTRY_POINT_GROUP}."):
+        found = _imported(module, attribute)
     if found is None and len(alive) == 1:
         (found,) = alive.values()
     if found is None and trust_source:
-        found = _imported(module, attribute)
-        # A file by its path; another module may have its name.
-        if found is None and Path(file).is_absolute() and Path(file).is_file():
-            found = get(f"{file}:{attribute}")
+        found = _from_source(module, attribute, file)
     if found is None:
-        subject = f"Simulator {name!r} of a saved posterior"
-        expected = "one that this program has declared or imported, or that a package has installed"
-        place = (
-            f"its source, {file or module}, is not run untrusted"
-            if attribute
-            else "no module has it"
-        )
-        got = f"{len(alive) or 'none'} of that name; {place}"
-        scripted = module in ("", "__main__") or "<" in attribute
-        do = f"import {module}:{attribute}, or " * bool(attribute and not scripted)
-        do += "pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME"
-        do += (
-            "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"
-            * bool(attribute)
-        )
-        raise SavedPosteriorError(subject, expected=expected, got=got, do=do)
+        raise _not_found(name, module, attribute, file, len(alive))
     return found
+
+
+def _from_source(module: str, attribute: str, file: str) -> Simulator | None:
+    """Import the module of a simulator, or run its file; None if neither has it."""
+    found = _imported(module, attribute)
+    # A file by its path; another module may have its name.
+    if found is None and Path(file).is_absolute() and Path(file).is_file():
+        return get(f"{file}:{attribute}")
+    return found
+
+
+def _not_found(
+    name: str, module: str, attribute: str, file: str, alive: int
+) -> SavedPosteriorError:
+    source = "no module has it"
+    do = "pass it: bi.load(folder, simulator=...), --simulator FILE.py:NAME"
+    if attribute:
+        source = f"its source, {file or module}, is not run untrusted"
+        do += "; or, if you trust its source, run that: bi.load(folder, trust_source=True), --trust"
+        if module not in ("", "__main__") and "<" not in attribute:
+            do = f"import {module}:{attribute}, or {do}"
+    return SavedPosteriorError(
+        f"Simulator {name!r} of a saved posterior",
+        expected="one that this program has declared or imported, or that a package has installed",
+        got=f"{alive or 'none'} of that name; {source}",
+        do=do,
+    )
 
 
 def _imported(module: str, attribute: str) -> Simulator | None:

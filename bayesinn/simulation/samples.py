@@ -43,10 +43,13 @@ class Samples(tfd.Distribution):
         self.noise = check_number("Samples, argument 'noise'", noise, above=0)
         values = np.asarray(values, np.float32)
         if values.ndim == 0 or len(values) == 0 or not np.isfinite(values).all():
+            got = f"shape {values.shape}"
+            if values.size:
+                got += ", not all finite"
             raise InputError(
                 "Samples, argument 'values'",
                 expected="finite numbers, an array (n, *event)",
-                got=f"shape {values.shape}" + ", not all finite" * bool(values.size),
+                got=got,
                 do="leave out rows with missing values",
             )
         # Written into a graph, a data set would be copied with each of its versions.

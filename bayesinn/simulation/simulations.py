@@ -34,7 +34,20 @@ class Simulations(NamedTuple):
         parts = [{name: np.asarray(value) for name, value in part.items()} for part in self[:3]]
         return Simulations(parts[0], parts[1], parts[2], int(self.failed))
 
+    def cast(self, types: Mapping[str, np.dtype]) -> Simulations:
+        """Return the same with observables in the types that the simulator declares.
+
+        A Python function may return integers once and floats later.
+        """
+        observables = {name: value.astype(types[name]) for name, value in self.observables.items()}
+        return self._replace(observables=observables)
+
 
 def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}
+
+
+def count_rows(arrays: Mapping[str, Any]) -> int:
+    """Return the number of rows of arrays (n, ...), which all have the same."""
+    return len(next(iter(arrays.values())))

@@ -126,6 +126,11 @@ class Simulator:
         return () if self.context is None else self.context.names
 
     @property
+    def priors(self) -> tuple[Prior, ...]:
+        """The prior of the parameters, and that of the context if there is one."""
+        return (self.prior,) if self.context is None else (self.prior, self.context)
+
+    @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:
         """Shapes of all parameters, observables and context variables, by name and in order."""
         context = {} if self.context is None else self.context.event_shapes
@@ -218,18 +223,13 @@ class Simulator:
         return {"name": self.name, **find_source(self, self.function)}
 
     def __repr__(self) -> str:
-        lines = [f"Simulator {self.name!r}" + ", from arrays" * (not self.simulates)]
-        for kind in ("parameters", "context", "observables"):
-            shapes = ", ".join(
-                f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items()
-            )
-            lines += [f"  {f'{kind}:':<13}{shapes}"] if shapes else []
-        return "\n".join(lines)
+        source = "" if self.simulates else ", from arrays"
+        return "\n".join([f"Simulator {self.name!r}{source}", *shape_lines(self.shapes)])
 
     def _repr_html_(self) -> str:
         texts: dict[str, str] = {}
-        for prior in (self.prior, self.context):
-            texts |= {} if prior is None else entry_texts(prior, {})
+        for prior in self.priors:
+            texts |= entry_texts(prior, {})
         rows = [
             (kind, name, self.labels.axis(name), " x ".join(map(str, shape)), texts.get(name, ""))
             for kind, shapes in self.shapes.items()
@@ -237,6 +237,16 @@ class Simulator:
         ]
         heads = ("", "name", "label and unit", "shape", "distribution")
         return table_html(repr(self).partition("\n")[0], heads, rows)
+
+
+def shape_lines(shapes: Mapping[str, Mapping[str, tuple[int, ...]]]) -> list[str]:
+    """Write the variables of each kind with their shapes, a line a kind."""
+    lines = []
+    for kind in ("parameters", "context", "observables"):
+        texts = [f"{name}{list(shape) if shape else ''}" for name, shape in shapes[kind].items()]
+        if texts:
+            lines.append(f"  {f'{kind}:':<13}{', '.join(texts)}")
+    return lines
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,8 +27,8 @@ class Support(NamedTuple):
     ends: tuple[tf.Tensor, tf.Tensor] | None
     discrete: bool
 
-    def inside(self, value: tf.Tensor) -> tf.Tensor:
-        """Keep rounding from putting an elementwise value on or past the edge of its support."""
+    def clip(self, value: tf.Tensor) -> tf.Tensor:
+        """Return elementwise values, moved inside where rounding put them on or past an edge."""
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
 
     @property

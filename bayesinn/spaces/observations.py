@@ -14,6 +14,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import MISSING_VALUES, check_keys, may_miss, numbers
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.simulation.support import outside
 
@@ -29,6 +30,10 @@ class Observations:
     arrays: Arrays
     count: int
     batched: bool
+
+    def row(self, index: int = 0) -> Arrays:
+        """Return one observation by name, arrays (...)."""
+        return {name: value[index] for name, value in self.arrays.items()}
 
 
 def check_observations(
@@ -78,7 +83,7 @@ def check_observations(
         )
     if simulator.context is not None:
         _check_context(simulator, simulator.context, arrays)
-    return Observations({name: arrays[name] for name in shapes}, rows.popitem()[1], batched)
+    return Observations({name: arrays[name] for name in shapes}, count_rows(arrays), batched)
 
 
 def check_one_observation(simulator: Simulator, data: Mapping[str, Any]) -> Observations:
@@ -92,6 +97,17 @@ def check_one_observation(simulator: Simulator, data: Mapping[str, Any]) -> Obse
             do="call once for each of them",
         )
     return checked
+
+
+def refuse_batch(observations: Observations, subject: str, do: str) -> None:
+    """Refuse data with a batch axis, where one observation is asked about."""
+    if observations.batched:
+        raise InputError(
+            subject,
+            expected="one observation, without batch axis",
+            got=f"{observations.count} observations",
+            do=do,
+        )
 
 
 def _fill_ragged(

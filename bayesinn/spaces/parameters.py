@@ -4,7 +4,7 @@ No draw leaves the support.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -172,7 +172,7 @@ class ParameterSpace:
         for members, support, joint in self._groups(chosen, values):
             parts = [values[name] for name in members]
             event = self.event_shapes[members[0]]
-            value = support.inside(tf.stack(parts, axis=-1) if joint else parts[0])
+            value = support.clip(tf.stack(parts, axis=-1) if joint else parts[0])
             log_det = support.bijector.inverse_log_det_jacobian(
                 value, event_ndims=1 if joint else len(event)
             )
@@ -215,7 +215,7 @@ class ParameterSpace:
             inside = self._holds(name, values)
             if name in self.discrete:
                 # Outside their bounds some TFP distributions fail instead of returning -inf.
-                value = tf.floor(self._support(name, values).inside(value))
+                value = tf.floor(self._support(name, values).clip(value))
                 inside = tf.reduce_all(
                     value == values[name], axis=tuple(range(1, value.shape.rank))
                 )
@@ -224,7 +224,7 @@ class ParameterSpace:
             )
             if name in self._poles:
                 # Rounded draws may lie on an end of the support: as dense as just inside.
-                near = self._support(name, values).inside(value)
+                near = self._support(name, values).clip(value)
                 log_prob_near = tf.cast(
                     distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32
                 )
@@ -291,7 +291,7 @@ class ParameterSpace:
                 part = tf.reshape(part, (-1, *event))
             if support.is_simplex:
                 part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
-            value = support.inside(support.bijector.forward(part))
+            value = support.clip(support.bijector.forward(part))
             parameters.update(
                 zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True)
             )
@@ -305,14 +305,19 @@ class ParameterSpace:
         """
         # Single numbers of one family whose prior depends on nothing, side by side; then all others
         # alone.
-        families: dict[Any, list[str]] = {None: []}
+        families: dict[tuple[type, ...], list[str]] = {}
+        alone: list[str] = []
         for name in names:
-            alone = name in self._fixed and self.event_shapes[name] == ()
-            families.setdefault(self._fixed[name].family if alone else None, []).append(name)
-        others = families.pop(None)
+            family = None
+            if name in self._fixed and self.event_shapes[name] == ():
+                family = self._fixed[name].family
+            if family is None:
+                alone.append(name)
+            else:
+                families.setdefault(family, []).append(name)
         for members in families.values():
             yield members, together([self._fixed[name] for name in members]), True
-        for name in others:
+        for name in alone:
             yield [name], self._support(name, given), False
 
     def _support(self, name: str, given: Values) -> Support:

@@ -50,7 +50,7 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
         # the seed.
         law = (
             f"{name}: traced anew, the same seed gives other simulations; use "
-            f"tf.random.stateless_* with the seed."
+            "tf.random.stateless_* with the seed."
         )
         draws[law] = engine.renew(engine.declared).sample(ROWS, seed, "simulations")
     else:
@@ -58,7 +58,7 @@ def _check_seeds(simulator: Simulator, batch: Simulations, seed: int, name: str)
             crew = engine.renew(engine.declared, workers)
             law = (
                 f"{name}: {workers} workers give other simulations; use no random numbers but "
-                f"the generator's."
+                "the generator's."
             )
             draws[law] = crew.sample(ROWS, seed, "simulations")
     for law, got in draws.items():

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch
@@ -34,7 +35,7 @@ class ArraySource(Source):
             name: value if isinstance(value, tf.Variable) else on_device(value)
             for name, value in arrays.items()
         }
-        self._rows = len(next(iter(arrays.values())))
+        self._rows = count_rows(arrays)
         self._settings = settings
         self._seed = seeds.tensor_seed(settings.seed, "shuffle")
 

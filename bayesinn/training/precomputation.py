@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.progress import Progress
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.arrays import ArraySource, allocate, write
 from bayesinn.training.drawing import draw_all
@@ -66,7 +67,7 @@ def precomputed(
 
     Also return the seconds that a batch takes.
     """
-    rows = len(next(iter(arrays.values())))
+    rows = count_rows(arrays)
     traced = tf.function(trainable.precompute, autograph=False)
     compute = None
     # Often larger than all else: written at once into the variables that training reads.

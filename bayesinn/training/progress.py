@@ -65,7 +65,7 @@ class ProgressReport(TrainingCallback):
         if share > _MUCH:
             self._display.note(
                 f"{100 * share:.0f} % of the time went into simulating; --passes 4, or "
-                f"bi.Optimization(passes=4), uses each simulation four times"
+                "bi.Optimization(passes=4), uses each simulation four times"
             )
 
     def _share_of_simulator(self) -> float:

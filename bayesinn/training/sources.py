@@ -173,10 +173,7 @@ class WorkerSource(OnlineSource):
                     self.waited += time.monotonic() - began
                     pending.extend(itertools.islice(started, 1))
                     checks.check_finite(self._simulator, simulations)
-                    types = self._simulator.observable_types
-                    drawn = simulations.observables
-                    observables = {name: value.astype(types[name]) for name, value in drawn.items()}
-                    batch = {**simulations.flat(), **observables}
+                    batch = simulations.cast(self._simulator.observable_types).flat()
                     failed = simulations.failed
                 yield step, batch, failed
         except Exception as error:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter
 from bayesinn.training.deadline import Deadline, Shortened
@@ -215,7 +216,7 @@ def _validation_rows(
     model.validation_arrays.update(
         {name: tf.convert_to_tensor(value) for name, value in validation.items()}
     )
-    rows = np.arange(len(next(iter(validation.values()))), dtype=np.int32)
+    rows = np.arange(count_rows(validation), dtype=np.int32)
     return _untuned(tf.data.Dataset.from_tensor_slices(rows).batch(_VALIDATION_BATCH))
 
 

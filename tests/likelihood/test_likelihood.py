@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.likelihood.vector import DataVector
 from bayesinn.reference.convergence import Convergence
 from bayesinn.simulation.checks import check_inputs
@@ -166,6 +167,16 @@ def test_saved_and_loaded_in_a_fresh_process(trained, tmp_path: Path, fresh_pyth
     np.testing.assert_array_equal(answers["likelihood"], density)
     ratio = trained["ratio"].log_ratio(data, parameters)
     np.testing.assert_array_equal(answers["ratio"], ratio)
+
+
+def test_a_damaged_scaling_of_the_context_is_refused(tmp_path: Path) -> None:
+    estimator = likelihood().fit(steps=2, batch_size=16, seed=1, progress=False)
+    estimator.save(tmp_path)
+    entries = json.loads((tmp_path / "manifest.json").read_text())
+    entries["compression"] = {"noise": -1.0}
+    (tmp_path / "manifest.json").write_text(json.dumps(entries))
+    with pytest.raises(SavedPosteriorError, match=r"compression -1\.0 of 'noise'"):
+        bi.load(tmp_path)
 
 
 class Stop(keras.callbacks.Callback):

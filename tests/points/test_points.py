@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -13,7 +14,8 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.points import Mean, Moments, Quantiles
+from bayesinn.points import Estimate, Mean, Moments, Quantiles
+from bayesinn.points.estimates import Result
 from bayesinn.points.vector import ParameterVector
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulators.linear import posterior_moments
@@ -135,6 +137,29 @@ def test_calibration(trained) -> None:
     rows = mixed.sample(1_000, seed=4)
     shifted = trained.calibration({**rows, "y": rows["y"] + 2.0})
     assert (shifted["z_mean"].iloc[:2] < -0.5).all()
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Spread(Estimate):
+    """Standard deviations about the mean of the prior, without the mean of the posterior."""
+
+    names = ("standard_deviation",)
+
+    def size(self, dimension: int) -> int:
+        return dimension
+
+    def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum((outputs - plain**2) ** 2, axis=-1)
+
+    def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
+        sd = np.sqrt(np.maximum(outputs, 1e-3)) * vector.scale
+        return {"standard_deviation": Result(vector.split(sd))}
+
+
+def test_deviations_alone_are_not_compared_with_means() -> None:
+    alone = bi.PointEstimator(mixed, estimates=[Spread(), Quantiles((0.5,))], hidden=(8,))
+    alone.fit(steps=2, batch_size=16, seed=1, progress=False)
+    assert alone.calibration(simulations=20).columns.tolist() == ["below 0.5"]
 
 
 def test_saved_and_loaded(trained, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bayesinn.cli import run_training
 from bayesinn.cli.run_training import steps_in, train_into
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
-from bayesinn.posterior.draws import simulated
+from bayesinn.posterior.draws import finite_predictions
 from bayesinn.training.progress import StepClock
 
 tfd = tfp.distributions
@@ -122,7 +122,7 @@ def test_of_simulations_drawn_first_there_are_none_to_spare(
 def test_draws_outside_a_truncated_prior_have_no_data():
     seen = {"x": np.array([1.0, np.nan])}
     data = {"x": np.array([[1.0, np.nan], [np.nan, 2.0], [3.0, 4.0]])}
-    np.testing.assert_array_equal(simulated(data, seen, "redraw")["x"], data["x"][[0, 2]])
-    assert simulated(data, seen, "raise") is None
-    assert simulated({"x": data["x"][1:2]}, seen, "redraw") is None
-    assert simulated({"x": data["x"][[0, 2]]}, seen, "raise")["x"].shape == (2, 2)
+    np.testing.assert_array_equal(finite_predictions(data, seen, "redraw")["x"], data["x"][[0, 2]])
+    assert finite_predictions(data, seen, "raise") is None
+    assert finite_predictions({"x": data["x"][1:2]}, seen, "redraw") is None
+    assert finite_predictions({"x": data["x"][[0, 2]]}, seen, "raise")["x"].shape == (2, 2)

@@ -24,7 +24,7 @@ from bayesinn.core.hdf5 import packed
 from bayesinn.simulation import identity, identity_rows
 from bayesinn.simulation.bank import store as bank_store
 from bayesinn.simulation.bank.identity import bank_attributes
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import entry_texts, prior_text, same_laws
 from bayesinn.simulators.linear import linear
@@ -371,7 +371,7 @@ def check_refused(
     posterior: Path,
 ) -> list[str]:
     """Check that no gate lets another simulator pass; return what is said of that."""
-    with once():
+    with remembering():
         keep_in_bank(before, folder / "bank")
         keep_in_posterior(before, folder / "posterior", posterior)
         keep_in_checkpoint(before, folder / "checkpoint")

@@ -36,7 +36,7 @@ def shared_entries(one: bi.Simulator) -> dict:
     }
     prior = {
         name: np.quantile(values, LEVELS, axis=0, method="inverted_cdf").T.tolist()
-        for name, values in quantiles.draw(one).items()
+        for name, values in quantiles.fixed_draws(one).items()
     }
     return {**shapes, "prior": prior}
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from bayesinn.cli.csv_table import read_table
 from bayesinn.cli.data_files import read_data
-from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.model import first_paragraph
@@ -21,7 +20,7 @@ from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.inference_data import predict
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.checks import check_arrays
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_observations, refuse_batch
 
 #: Quantiles of the predictive band, and of the prior that a slider reaches over.
 BAND = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -123,13 +122,8 @@ class Answers:
         given = {name: _array(value) for name, value in request["data"].items()}
         given |= {name: _array(value) for name, value in self._context_of(request).items()}
         observations = check_observations(self.simulator, given)
-        if observations.batched:
-            raise InputError(
-                "Data of the explorer",
-                expected="one observation",
-                got=f"{observations.count}",
-                do="give one; 'bayesinn infer' answers them all",
-            )
+        do = "give one; 'bayesinn infer' answers them all"
+        refuse_batch(observations, "Data of the explorer", do)
         draws = self.posterior.sample(observations.arrays, draws=self.draws, seed=seed)
         answer: Answer = {
             "draws": {
@@ -161,13 +155,7 @@ class Answers:
             }
             data = read_data(path, self.simulator, context=context, note=notes.append)
         arrays = check_observations(self.simulator, data)
-        if arrays.batched:
-            raise InputError(
-                f"File {request['name']!r}",
-                expected="one observation",
-                got=f"{arrays.count}",
-                do="drop a file with one of them",
-            )
+        refuse_batch(arrays, f"File {request['name']!r}", "drop a file with one of them")
         known = {name: _list(value[0]) for name, value in arrays.arrays.items()}
         names = self.simulator.observable_shapes
         return {

@@ -3,7 +3,7 @@
 One file holds one check.
 """
 
-from bayesinn.guidance.simulator_report.pilot import Advice as Advice, Result as Result
+from bayesinn.guidance.simulator_report.pilot import Remark as Remark, Result as Result
 from bayesinn.guidance.simulator_report.report import (
     SimulatorReport as SimulatorReport,
     simulator_report as simulator_report,

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.core.masks import broadcast_mask, padding
-from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result
 from bayesinn.guidance.simulator_report.regions import FEWEST, Region, regions
 
 _MOST_REDRAWN = 0.5
@@ -71,7 +71,7 @@ def _without_padding(pilot: Pilot, name: str) -> np.ndarray:
 
 def _advise(
     policy: str, marked: np.ndarray, shares: pd.DataFrame, boxes: tuple[Region, ...]
-) -> Advice:
+) -> Remark:
     unknown = "from no particular region of a simple form"
     if marked.sum() < FEWEST:
         unknown = "too few to say where"
@@ -81,16 +81,16 @@ def _advise(
     finding += f"({places})"
     if marked.mean() > _MOST_REDRAWN:
         do = "Fix it, or narrow the prior."
-        return Advice("problem", "failures", finding, "So most draws are lost.", do)
+        return Remark("problem", "failures", finding, "So most draws are lost.", do)
     if policy == "raise":
         do = (
             "Fix it, narrow the prior, or declare on_nonfinite='redraw', which leaves that "
             "region out."
         )
-        return Advice("problem", "failures", finding, "Training would stop at the first one.", do)
+        return Remark("problem", "failures", finding, "Training would stop at the first one.", do)
     meaning = "They are drawn again: posteriors are correct for the prior without that region."
     do = "Fix it or narrow the prior if that is not intended."
-    return Advice("hint", "failures", finding, meaning, do)
+    return Remark("hint", "failures", finding, meaning, do)
 
 
 def _compare(pilot: Pilot, marked: np.ndarray) -> pd.DataFrame:

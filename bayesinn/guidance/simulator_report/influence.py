@@ -13,7 +13,7 @@ from scipy import stats
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.labels import columns
-from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result
 
 # Simulations that are made again in an experiment, and copies of each that may share noise.
 _FEWEST_AGAIN = 8
@@ -96,38 +96,38 @@ def _advise_on_noise(
     irreproducible: tuple[str, ...],
     deterministic: tuple[str, ...],
     shared: tuple[str, ...],
-) -> list[Advice]:
+) -> list[Remark]:
     advice = []
     for name in irreproducible:
         finding = "differs though parameters and seed are the same"
         do = "Draw random numbers from the seed alone."
-        advice.append(Advice("problem", name, finding, "Results can't be repeated.", do))
+        advice.append(Remark("problem", name, finding, "Results can't be repeated.", do))
     for name in deterministic:
         finding = "is deterministic: the same for the same parameters, whatever the seed"
         meaning = (
             "So the posterior is singular: it fills no volume, its density is infinite, "
             "training diverges."
         )
-        problem = Advice("problem", name, finding, meaning, "Draw noise from the seed.")
-        hint = Advice("hint", name, finding, do="If it should be random, use the seed.")
+        problem = Remark("problem", name, finding, meaning, "Draw noise from the seed.")
+        hint = Remark("hint", name, finding, do="If it should be random, use the seed.")
         advice.append(hint if pilot.whole_numbers(name) else problem)
     for name in shared:
         finding = "is wrong: every simulation of a batch has the same noise"
         meaning = "Simulations are not independent."
         do = "Draw noise for each row of the batch."
-        advice.append(Advice("problem", name, finding, meaning, do))
+        advice.append(Remark("problem", name, finding, meaning, do))
     return advice
 
 
-def _advise_on_unaffected(names: tuple[str, ...], all_of_them: bool) -> list[Advice]:
+def _advise_on_unaffected(names: tuple[str, ...], all_of_them: bool) -> list[Remark]:
     finding = (
         "is the same for the same seed, whatever the parameters are: it says nothing about them"
     )
     if all_of_them:
         do = "Use them in the function."
-        return [Advice("problem", name, finding, do=do) for name in names]
+        return [Remark("problem", name, finding, do=do) for name in names]
     do = "Leave it out unless it is there on purpose."
-    return [Advice("hint", name, finding, do=do) for name in names]
+    return [Remark("hint", name, finding, do=do) for name in names]
 
 
 def check_influence(pilot: Pilot, noise: Noise) -> Influence:
@@ -156,7 +156,7 @@ def check_influence(pilot: Pilot, noise: Noise) -> Influence:
             finding += ", though outputs do change with it" if responses.get(column) else ""
             meaning = "The data may say little about it, or not in a simple way."
             do = "See recovery after training."
-        advice.append(Advice("hint", column, finding, meaning, do))
+        advice.append(Remark("hint", column, finding, meaning, do))
     return Influence(tested, responses, advice=advice)
 
 

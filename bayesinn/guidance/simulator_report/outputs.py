@@ -11,7 +11,7 @@ from scipy import stats
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
 from bayesinn.guidance.simulator_report.influence import unit
-from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result, bounds
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, bounds
 from bayesinn.guidance.simulator_report.regions import Region, regions
 
 _EQUAL = 0.999999
@@ -51,7 +51,7 @@ def check(pilot: Pilot) -> Outputs:
     return Outputs(pairs, marked.sum() / max(rows, 1), boxes, advice=advice)
 
 
-def _advise_on_constants(observables: Mapping[str, np.ndarray]) -> list[Advice]:
+def _advise_on_constants(observables: Mapping[str, np.ndarray]) -> list[Remark]:
     advice = []
     for name, array in observables.items():
         low, high = map(np.ravel, bounds(array))
@@ -59,29 +59,29 @@ def _advise_on_constants(observables: Mapping[str, np.ndarray]) -> list[Advice]:
         if constant.any() and constant.all():
             finding = f"is {low[0]:.3g} in every simulation" if len(low) == 1 else "never varies"
             meaning = "It has no information."
-            advice.append(Advice("problem", name, finding, meaning, "Leave it out or fix it."))
+            advice.append(Remark("problem", name, finding, meaning, "Leave it out or fix it."))
         elif constant.any():
             elements = itertools.compress(columns({name: array}, batch_ndim=1), constant)
             names = shorten(", ".join(elements), 60)
             finding = f"{constant.sum()} of {len(low)} elements never vary ({names})"
             meaning = "That is harmless, but they have no information."
-            advice.append(Advice("hint", name, finding, meaning))
+            advice.append(Remark("hint", name, finding, meaning))
     return advice
 
 
-def _advise_on_copies(pairs: tuple[tuple[str, str], ...]) -> Advice:
+def _advise_on_copies(pairs: tuple[tuple[str, str], ...]) -> Remark:
     names = shorten(", ".join(f"{copy} of {original}" for copy, original in pairs), 60)
     finding = f"elements are copies of others, or linear in them ({len(pairs)}: {names})"
     meaning = "If that is intended, they may be left out."
     do = (
         "Look for noise that is drawn once and broadcast, and for an index that is always the same."
     )
-    return Advice("hint", "copies", finding, meaning, do)
+    return Remark("hint", "copies", finding, meaning, do)
 
 
 def _advise_on_repeats(
     pilot: Pilot, marked: np.ndarray, counts: np.ndarray, boxes: tuple[Region, ...]
-) -> list[Advice]:
+) -> list[Remark]:
     rows = len(marked)
     whole_numbers = all(map(pilot.whole_numbers, pilot.observables))
     if whole_numbers:
@@ -101,7 +101,7 @@ def _advise_on_repeats(
     severe = not whole_numbers and share >= _MOSTLY_REPEATED
     meaning = "The data say nothing there."
     do = "Look for values that are clipped or stored, or for parameters for which nothing happens."
-    return [Advice("problem" if severe else "hint", "repeats", finding, meaning, do)]
+    return [Remark("problem" if severe else "hint", "repeats", finding, meaning, do)]
 
 
 def repeats(observables: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from bayesinn.core.labels import columns
 from bayesinn.core.masks import padding
 from bayesinn.core.progress import Progress, duration
 from bayesinn.diagnosis.report import Figure
-from bayesinn.simulation.simulations import Simulations
+from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
 # 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first
@@ -35,7 +35,7 @@ _SECONDS_BEFORE_PROGRESS = 3.0
 
 
 @dataclass(frozen=True)
-class Advice:
+class Remark:
     """One thing to know before training: the finding; its meaning; what to do.
 
     The finding is a clause that follows its subject.
@@ -61,7 +61,7 @@ class Result:
     Subclasses add their numbers.
     """
 
-    advice: Sequence[Advice] = ()
+    advice: Sequence[Remark] = ()
     title: str = ""  #: without it there is no section
     text: str = ""
     #: its index has names of parameters, context variables or observables
@@ -91,7 +91,7 @@ class Pilot:
     raw: Simulator
 
     def __len__(self) -> int:
-        return len(next(iter(self.drawn.parameters.values())))
+        return count_rows(self.drawn.parameters)
 
     def only(self, rows: np.ndarray) -> Self:
         """Return the simulations that are marked in a boolean array (n,)."""
@@ -178,7 +178,7 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
         f"{f'{rate:,.0f}' if rate >= 100.0 else f'{rate:.3g}'} simulations/s in batches of {size} "
         f"({where}; first call "
         f"{first:.2g} s). {steps} training steps of {batch_size} take {duration(seconds)} of "
-        f"simulation."
+        "simulation."
     )
     advice = []
     if workers and seconds > 60.0 * _LONG_MINUTES:
@@ -187,7 +187,7 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
             "Train with --passes 4, or bi.Optimization(passes=4): each simulation is used four "
             "times, and a fourth of them is needed."
         )
-        advice = [Advice("hint", "speed", finding, do=do)]
+        advice = [Remark("hint", "speed", finding, do=do)]
     if seconds > 3600.0 * _SLOW_HOURS:
         finding = f"simulating for {steps} steps of {batch_size} takes {seconds / 3600.0:,.1f} h"
         do = (
@@ -200,7 +200,7 @@ def describe(rate: float, size: int, first: float, workers: int, batch_size: int
                 "cluster, and train on that. "
             )
             do += "A Python function may be faster with batched=True, or as TensorFlow operations."
-        advice += [Advice("hint", "speed", finding, do=do)]
+        advice += [Remark("hint", "speed", finding, do=do)]
     return Speed(rate, size, advice=advice, title="Speed", text=text)
 
 

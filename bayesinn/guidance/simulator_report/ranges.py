@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.diagnosis.report import Figure
-from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result, bounds
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, bounds
 from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.simulation.digits import lost_digits
 from bayesinn.simulation.finite import finite
@@ -97,7 +97,7 @@ def _padded(real: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return padded
 
 
-def _outside(pilot: Pilot, name: str, real: np.ndarray) -> list[Advice]:
+def _outside(pilot: Pilot, name: str, real: np.ndarray) -> list[Remark]:
     """Tell of real data of an observable that lie beyond all its simulations."""
     low, high = bounds(pilot.observables[name])
     outside = int(np.sum((real < low) | (real > high)))
@@ -105,7 +105,7 @@ def _outside(pilot: Pilot, name: str, real: np.ndarray) -> list[Advice]:
     if outside <= _OUTSIDE * known:
         return []
     finding = f"{outside} of {known} observed numbers lie beyond all {len(pilot):,} simulations"
-    return [Advice("hint", name, finding, "Prior or simulator can't make data like these.")]
+    return [Remark("hint", name, finding, "Prior or simulator can't make data like these.")]
 
 
 def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figure]:
@@ -118,7 +118,7 @@ def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figu
             )
             caption = (
                 f"{name}: simulations from the prior. Bands and histograms show how often "
-                f"values occur"
+                "values occur"
             )
             real = "; black: the data that ship with the simulator" if name in observed else ""
             figures[f"prior_predictive_{re.sub(r'[^\w.-]', '_', name)}"] = Figure(
@@ -127,17 +127,17 @@ def _figures(pilot: Pilot, observed: Mapping[str, np.ndarray]) -> dict[str, Figu
     return figures
 
 
-def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
+def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Remark]:
     """Say what float32 and the scaling lose."""
     array = pilot.observables[name]
     unit = "Use another unit."
     largest = float(np.nanmax(np.abs(array), initial=0.0))
     if largest > _LARGEST_FLOAT32:
         finding = f"has values up to {largest:.3g}, which are infinite in float32"
-        yield Advice("problem", name, finding, "Networks compute in float32.", unit)
+        yield Remark("problem", name, finding, "Networks compute in float32.", unit)
         return
     if largest > _NEAR_THE_END * _LARGEST_FLOAT32:
-        yield Advice(
+        yield Remark(
             "hint", name, f"has values up to {largest:.3g}, near the end of float32", do=unit
         )
     uncounted = pilot.whole_numbers(name) and largest >= _LAST_COUNTED
@@ -146,13 +146,13 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
         finding = (
             f"ranges over many orders of magnitude (largest {largest:.3g}): networks see {scaling}"
         )
-        yield Advice(
+        yield Remark(
             "hint", name, finding, digits, "Nothing to do, unless the largest are a mistake."
         )
         array = np.arcsinh(array / scaling.compress)
     elif uncounted:
         finding = f"has whole numbers up to {largest:.3g}; int32 ends at 2,147,483,647"
-        yield Advice("hint", name, finding, digits, "Subtract an offset if counts must be exact.")
+        yield Remark("hint", name, finding, digits, "Subtract an offset if counts must be exact.")
     # A vector has a scale for each element, other arrays one for each channel; 1 where variation is
     # mere rounding.
     low, high = bounds(array.reshape(-1, *scaling.mean.shape))
@@ -161,20 +161,19 @@ def _scaled(pilot: Pilot, name: str, scaling: Scaling) -> Iterator[Advice]:
     if (farthest := np.max(ends, initial=0.0, where=measured)) > _FAR_OUT:
         finding = f"has a value {farthest:,.0f} standard deviations out after scaling"
         do = "Take a logarithm."
-        yield Advice("hint", name, finding, "Single simulations dominate training.", do)
+        yield Remark("hint", name, finding, "Single simulations dominate training.", do)
 
 
-def _lost(pilot: Pilot) -> Iterator[Advice]:
+def _lost(pilot: Pilot) -> Iterator[Remark]:
     """Say of what single precision keeps few digits; constants have a check of their own."""
-    drawn = pilot.drawn
-    types = pilot.simulator.observable_types
     # As training has them; infinity is another finding.
-    observables = {name: value.astype(types[name]) for name, value in drawn.observables.items()}
+    drawn = pilot.drawn.cast(pilot.simulator.observable_types)
+    observables = drawn.observables
     held = {name: value for name, value in observables.items() if finite(value, missing=True).all()}
     for loss in lost_digits(pilot.simulator, {**drawn.parameters, **drawn.context, **held}):
         if not loss.constant:
             do = f"{loss.do[0].upper()}{loss.do[1:]}."
-            yield Advice(
+            yield Remark(
                 "problem", loss.name, loss.finding, "Posteriors can't depend on what is lost.", do
             )
 

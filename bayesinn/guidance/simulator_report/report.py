@@ -15,7 +15,7 @@ from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
-from bayesinn.guidance.simulator_report.pilot import Advice, Pilot, Result, draw
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, draw
 from bayesinn.simulation.simulator import Simulator
 
 _WIDTH = 110
@@ -37,13 +37,13 @@ class SimulatorReport:
         return self.results[check]
 
     @property
-    def advice(self) -> tuple[Advice, ...]:
+    def advice(self) -> tuple[Remark, ...]:
         """What was observed and what to change, problems first."""
         advice = (item for result in self.results.values() for item in result.advice)
         return tuple(sorted(advice, key=lambda item: item.severity != "problem"))
 
     @property
-    def problems(self) -> tuple[Advice, ...]:
+    def problems(self) -> tuple[Remark, ...]:
         """The advice that must be followed."""
         return tuple(item for item in self.advice if item.severity == "problem")
 

@@ -18,7 +18,7 @@ from bayesinn.simulation.bank.identity import check_proposal, check_simulator
 from bayesinn.simulation.bank.store import BankStore, check_location, open_group
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays, take
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Simulator, shape_lines
 
 if TYPE_CHECKING:
     import xarray
@@ -227,20 +227,15 @@ class Bank:
         if failed := self.failed:
             state += (
                 f"; {failed:,} failed, {100 * failed / (failed + self._kept):.1f} %, and "
-                f"were drawn again"
+                "were drawn again"
             )
         state += "" if self.proposal is None else ", from a proposal in place of the prior"
         lines = [
-            f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}"
+            f"Bank of {self.n:,} simulations of {self.simulator_name!r}, seed {self.seed}, {state}",
+            *shape_lines(self.shapes),
+            f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows",
         ]
-        for kind in ("parameters", "context", "observables"):
-            shapes = (
-                f"{name}{list(shape) if shape else ''}" for name, shape in self.shapes[kind].items()
-            )
-            lines += [f"  {f'{kind}:':<13}{', '.join(shapes)}"] if self.shapes[kind] else []
-        return "\n".join(
-            [*lines, f"  {'chunks:':<13}{self.chunks:,} of {self.rows_per_chunk:,} rows"]
-        )
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         title, *lines = repr(self).splitlines()

@@ -32,7 +32,7 @@ from bayesinn.simulation.bank.store import (
 )
 from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
 from bayesinn.simulation.engines.cluster import connected
-from bayesinn.simulation.identity_rows import once
+from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 
@@ -131,7 +131,7 @@ def simulate(
     return write_bank(simulator, *given, compared=check_simulator)[0]
 
 
-@once()
+@remembering()
 def write_bank(
     simulator: Simulator,
     n: int,

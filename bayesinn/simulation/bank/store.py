@@ -335,7 +335,7 @@ def _check_array(name: str, array: Any, rows: int, shape: tuple[int, ...]) -> No
     if array.chunks[:1] != (rows,) or array.shape[1:] != shape or array.dtype.kind not in "fiub":
         found = (
             f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in "
-            f"a chunk"
+            "a chunk"
         )
         raise ValueError(f"{found}; zarr.json declares rows {shape}, {rows} in a chunk")
 

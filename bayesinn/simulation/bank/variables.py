@@ -12,13 +12,9 @@ from bayesinn.simulation.simulator import Simulator
 
 def bank_variables(simulator: Simulator) -> dict[str, Variable]:
     """Return the arrays of a bank, by name, in the order of parameters, context and observables."""
-    priors = (simulator.prior, simulator.context)
-    types = {
-        name: np.dtype(dtype)
-        for prior in priors
-        if prior is not None
-        for name, dtype in prior.dtypes.items()
-    }
+    types: dict[str, np.dtype] = {}
+    for prior in simulator.priors:
+        types |= {name: np.dtype(dtype) for name, dtype in prior.dtypes.items()}
     types |= simulator.observable_types
     labels = simulator.labels
     dimensions = simulator.dimensions

@@ -168,7 +168,7 @@ def _warn_without_workers(client: Client) -> None:
         address = client.scheduler.address
         warn(
             f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. "
-            f"Simulations go on as soon "
+            "Simulations go on as soon "
             f"as there is one: dask worker {address}",
         )
 

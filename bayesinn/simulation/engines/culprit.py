@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import Arrays, take
+from bayesinn.simulation.simulations import Arrays, count_rows, take
 
 type Forward = Callable[[Arrays, Arrays, tf.Tensor], Values]
 
@@ -18,7 +18,7 @@ def find_culprit(forward: Forward, parameters: Arrays, context: Arrays, seed: tf
 
     Each part has its own random numbers.
     """
-    rows = range(len(next(iter(parameters.values()))))
+    rows = range(count_rows(parameters))
     while len(rows) > 1:
         middle = len(rows) // 2
         for part in (rows[:middle], rows[middle:]):

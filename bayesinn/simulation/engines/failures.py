@@ -58,7 +58,8 @@ class FailurePolicy:
             f"at most {100 * limit:.3g} % of all draws to fail, as most_failures={limit:g} says"
         )
         got = f"{100 * failed / (good + failed):.3g} %, {failed:,} of {good + failed:,}"
-        got += f"; the last: {self.example}" * bool(self.example)
+        if self.example:
+            got += f"; the last: {self.example}"
         raise SimulatorError(
             f"Simulator {self.declared.name!r}",
             expected=expected,

@@ -29,7 +29,7 @@ from bayesinn.simulation.engines.worker import combine, describe_call
 from bayesinn.simulation.engines.workers import end_workers, pickled_by_value, start
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import Arrays, Simulations, take
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -117,7 +117,7 @@ class PythonEngine(Engine):
         return _Batch(parameters, context, self._submit(parameters, context, entropy))
 
     def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[_Task]:
-        n = len(next(iter(parameters.values())))
+        n = count_rows(parameters)
         size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
         blocks = [slice(first, first + size) for first in range(0, n, size)]
         return [
@@ -197,7 +197,7 @@ class PythonEngine(Engine):
             )
             text = (
                 f"a worker process that ended twice: {reason}: too little memory, or compiled "
-                f"code that crashes"
+                "code that crashes"
             )
             if self.declared.time_limit is not None and "EXIT(1)" in reason:
                 text += f", or that goes on after the time limit of {self.declared.time_limit:g} s"
@@ -216,7 +216,7 @@ class _Task(NamedTuple):
 
     @property
     def rows(self) -> int:
-        return len(next(iter(self.parameters.values())))
+        return count_rows(self.parameters)
 
     def at(self, row: int) -> tuple[Arrays, Arrays]:
         """Return parameters and context (1, ...) of a row."""

@@ -23,7 +23,7 @@ from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.engines.outcome import Failure, Outcome
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows
 
 
 class TensorFlowEngine(Engine):
@@ -102,7 +102,7 @@ class TensorFlowEngine(Engine):
             with full_precision():
                 return _outcome(parameters, self.forward(values, known, key), begun)
         except (BayesinnError, tf.errors.OpError) as error:
-            rows = len(next(iter(parameters.values())))
+            rows = count_rows(parameters)
             failure = Failure(str(error), "")
             return Outcome(
                 rows, {}, dict.fromkeys(range(rows), failure), time.process_time() - begun
@@ -198,6 +198,6 @@ def _is_numpy_code(error: BaseException) -> bool:
 
 
 def _outcome(parameters: Arrays, observables: Values, begun: float) -> Outcome:
-    rows = len(next(iter(parameters.values())))
+    rows = count_rows(parameters)
     arrays = {name: value.numpy() for name, value in observables.items()}
     return Outcome(rows, arrays, {}, time.process_time() - begun)

@@ -19,7 +19,7 @@ import numpy as np
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.engines.outcome import Failure, Outcome
 from bayesinn.simulation.engines.processes import end_programs
-from bayesinn.simulation.simulations import Arrays, take
+from bayesinn.simulation.simulations import Arrays, count_rows, take
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -59,41 +59,38 @@ def run_block(
     If ``batched``, in one call with the generator of the first row. Where it fails, each row is
     called by itself, to know which failed. ``limit`` is in seconds for a row.
     """
-    rows = len(next(iter(parameters.values())))
-    whole = None
+    rows = count_rows(parameters)
     parameters = _in_double_precision(parameters)
     context = _in_double_precision(context)
     # Loaded before the clock starts.
     _function()
     begun = time.monotonic()
+    whole: Arrays | Failure | None = None
     if batched:
-        together = _call(parameters, context, [*entropy, first_row], limit and limit * rows)
-        if not isinstance(together, Failure):
-            _check_rows(together, rows)
-            return Outcome(rows, together, {}, time.monotonic() - begun)
-        whole = together
-    parts: list[Arrays] = []
-    calls: list[int] = []
-    failed: dict[int, Failure] = {}
+        longest = None if limit is None else limit * rows
+        whole = _call(parameters, context, [*entropy, first_row], longest)
+        if not isinstance(whole, Failure):
+            _check_rows(whole, rows)
+            return Outcome(rows, whole, {}, time.monotonic() - begun)
+    results = []
     for row in range(rows):
         if batched:
             one = slice(row, row + 1)
             inputs = take(parameters, one), take(context, one), [*entropy, first_row, row]
         else:
             inputs = _row(parameters, row), _row(context, row), [*entropy, first_row + row]
-        result = _call(*inputs, limit)
-        if isinstance(result, Failure):
-            failed[row] = result
-        else:
-            parts.append(result)
-            calls.append(row)
-    if whole is not None and not failed:
+        results.append(_call(*inputs, limit))
+    failed = {row: found for row, found in enumerate(results) if isinstance(found, Failure)}
+    if isinstance(whole, Failure) and not failed:
+        # All rows together failed, and none by itself.
         return Outcome(rows, {}, dict.fromkeys(range(rows), whole))
+    good = [row for row in range(rows) if row not in failed]
+    parts = [found for found in results if not isinstance(found, Failure)]
 
-    def culprit(part: int) -> str:
-        return describe_call(_row(parameters, calls[part]), _row(context, calls[part]))
+    def call(part: int) -> str:
+        return describe_call(_row(parameters, good[part]), _row(context, good[part]))
 
-    observables = combine(parts, np.concatenate if batched else np.stack, culprit)
+    observables = combine(parts, np.concatenate if batched else np.stack, call)
     return Outcome(rows, observables, failed, time.monotonic() - begun)
 
 
@@ -139,7 +136,9 @@ def describe_call(
     parameters: dict[str, Any], context: dict[str, Any], generator: Sequence[int] = ()
 ) -> str:
     """Write what a simulation was called with, so that it can be called again."""
-    text = f"parameters {parameters}" + f", context {context}" * bool(context)
+    text = f"parameters {parameters}"
+    if context:
+        text += f", context {context}"
     text = text if len(text) < _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]} ..."
     return f"{text}, generator numpy.random.default_rng({list(generator)})" if generator else text
 
@@ -182,11 +181,8 @@ def _call(
     A SimulatorError is for faults that any other draw would have, too.
     """
     function = _function()
-    given = (
-        parameters,
-        *[context] * bool(context),
-        np.random.Generator(np.random.PCG64(generator)),
-    )
+    random = np.random.Generator(np.random.PCG64(generator))
+    given = (parameters, context, random) if context else (parameters, random)
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
