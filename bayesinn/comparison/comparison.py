@@ -47,7 +47,8 @@ class ModelComparison(Summarised):
 
     Models share summary networks. These are trained with a classifier on simulations of all models,
     with the log score: the exact probabilities minimise it. Data that no model makes have
-    probabilities, too: look at the p-value.
+    probabilities, too: look at the p-value. Where simulations that fail are drawn again, a model's
+    prior is that of parameters that succeed.
 
     Parameters
     ----------

@@ -21,6 +21,22 @@ class Pairs(NamedTuple):
     draws: np.ndarray
 
 
+def refuse_many_observations(draws: object) -> None:
+    """Refuse draws of a posterior given many observations, where those of one are asked for.
+
+    Their first axis would be taken for that of draws. Plain arrays don't tell.
+    """
+    p_value = np.asarray(getattr(draws, "p_value", 0.0))
+    if p_value.ndim > 0:
+        raise InputError(
+            "draws",
+            expected="those given one observation",
+            got=f"those given {len(p_value)}",
+            do="take one of them, {name: value[0] for name, value in draws.items()}; "
+            "bi.plots.observations shows all",
+        )
+
+
 def paired(truth: Arrays, draws: Arrays) -> Pairs:
     """Match truths (n, *event) with draws (n, L, *event)."""
     rows = by_column("truth", truth, truth)

@@ -10,7 +10,14 @@ from scipy import stats
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.arrays import Arrays, by_column, check_level, standardised, subset
+from bayesinn.diagnostics.arrays import (
+    Arrays,
+    by_column,
+    check_level,
+    refuse_many_observations,
+    standardised,
+    subset,
+)
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
@@ -102,6 +109,7 @@ def compare(
     # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, and give no value of
     # correct draws to compare with.
     check_level(level)
+    refuse_many_observations(draws)
     check_integer(
         "Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500"
     )

@@ -33,9 +33,14 @@ def check_start(estimator: Startable, other: Any) -> None:
         if repr(ours.get(name)) != repr(theirs.get(name)):
             raise InputError(
                 subject,
-                expected=f"one with the same {name}, in this order: {ours.get(name)}",
-                got=f"{theirs.get(name)}",
+                expected=f"one with the same {name}, in this order: {_told(estimator, name, ours)}",
+                got=_told(other, name, theirs),
                 do="start from one of the same networks, parameters and data, or from new weights",
             )
     # It raises if there is none.
     _ = other.model
+
+
+def _told(estimator: Any, name: str, entries: dict[str, Any]) -> str:
+    """Write what differs: the object itself, which is shorter than its configuration."""
+    return str(getattr(estimator, name, entries.get(name)))

@@ -8,7 +8,7 @@ import xarray
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.diagnostics.arrays import check_finite
+from bayesinn.diagnostics.arrays import check_finite, refuse_many_observations
 
 #: Draws as figure functions take them: a dict of arrays (draws, *event), or what
 #: ``posterior.infer`` returns.
@@ -106,11 +106,32 @@ def choose(
     return [list(columns).index(name) for name in names]
 
 
+def draws_of_observations(draws: Draws) -> Mapping[str, np.ndarray]:
+    """Return draws of several observations as a dict of arrays (n_obs, draws, *event)."""
+    if not isinstance(draws, xarray.DataTree):
+        return draws
+    node = draws["posterior"] if "posterior" in draws.children else draws
+    leading = ("observation", "chain", "draw")
+    if not set(leading) <= set(node.dims):
+        raise InputError(
+            "DataTree of posterior draws",
+            expected=f"a group 'posterior' with dimensions {leading}",
+            got=f"groups {sorted(draws.children)}, dimensions {dict(node.sizes)}",
+            do="pass posterior.infer(data) of several observations; bi.plots.forest is for one",
+        )
+    ordered = {name: value.transpose(*leading, ...) for name, value in node.data_vars.items()}
+    return {
+        str(name): value.to_numpy().reshape(len(value), -1, *value.shape[3:])
+        for name, value in ordered.items()
+    }
+
+
 def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
     """Return draws of one observation as a dict; a tree holds this group, or is the group.
 
     Chains are joined.
     """
+    refuse_many_observations(draws)
     if not isinstance(draws, xarray.DataTree):
         return draws
     node = draws[group] if group in draws.children else draws

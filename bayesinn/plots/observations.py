@@ -1,7 +1,7 @@
 """Posteriors of many observations: one panel for each parameter, one row for each observation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels, columns
+from bayesinn.plots.arrays import Draws, draws_of_observations
 from bayesinn.plots.panels import PAGE, SMALL, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import CURVES, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
@@ -25,7 +26,7 @@ _MOST_GROUPS = len(CURVES)
 
 @styled
 def observations(
-    draws: Mapping[str, np.ndarray],
+    draws: Draws,
     names: Sequence[str] | None = None,
     *,
     groups: Sequence[str] | None = None,
@@ -38,7 +39,8 @@ def observations(
     Parameters
     ----------
     draws : dict of name to array (n_obs, draws, *event)
-        As ``posterior.sample`` returns them for several observations.
+        As ``posterior.sample`` returns them for several observations; or the DataTree of
+        ``posterior.infer``.
     names : sequence of n_obs texts; by default numbers from 0 on
     groups : sequence of n_obs texts, at most five different ones
         Observations of a group are drawn together, in its colour.
@@ -51,6 +53,7 @@ def observations(
     >>> len(figure.axes)
     1
     """
+    draws = draws_of_observations(draws)
     shapes = {name: np.shape(value) for name, value in draws.items()}
     if min(map(len, shapes.values()), default=0) < 2 or len({s[:2] for s in shapes.values()}) != 1:
         raise InputError(

@@ -26,12 +26,16 @@ from bayesinn.plots.style import PLAIN, Canvas, styled
 _SHARES = (0.95, 0.9, 0.5)
 
 
+#: What an observable without a name is called.
+_UNNAMED = "observable"
+
+
 @styled
 def posterior_predictive(
     draws: np.ndarray | xarray.DataTree,
     observed: np.ndarray | None = None,
     *,
-    name: str = "observable",
+    name: str = _UNNAMED,
     labels: Labels = PLAIN,
     times: np.ndarray | None = None,
     time_label: str | None = None,
@@ -45,7 +49,7 @@ def posterior_predictive(
     ----------
     draws : array (draws, steps), (draws, steps, channels), (draws, elements) or (draws,)
         One simulation from each posterior draw, NaN for padding. Or a DataTree of
-        ``posterior.infer`` for one observation, and ``name``.
+        ``posterior.infer`` for one observation, and ``name`` if it has several observables.
     observed : array of the shape of one simulation
         NaN where nothing was observed. A DataTree already has it.
     times : array (steps,) of numbers or dates
@@ -59,6 +63,7 @@ def posterior_predictive(
         It is linear around zero if there are values of zero or less.
     """
     if isinstance(draws, xarray.DataTree):
+        name = _only_name(draws, name)
         draws, observed, labels = _from_tree(draws, observed, name, labels)
     values, seen = _arrays(draws, observed, name, times)
     shape = seen.shape
@@ -94,6 +99,12 @@ def posterior_predictive(
     if channels > MOST_PANELS:
         panels.figure.suptitle(f"the first {MOST_PANELS} of {channels}")
     return panels.finish(across, labels.axis(name))
+
+
+def _only_name(tree: xarray.DataTree, name: str) -> str:
+    """Return the name of the only observable of a tree, if the user gave none."""
+    known = list(plain_draws(tree, "posterior_predictive"))
+    return known[0] if name == _UNNAMED and len(known) == 1 else name
 
 
 def _from_tree(

@@ -15,6 +15,7 @@ from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.spaces.parameters import layout_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,12 +123,18 @@ class Posterior(Protocol):
         observations = check_observations(self.simulator, data)
         given = self.given(observations)
         if (known := given.mode_finder) is None:
+            integers = layout_of(self.simulator.prior).integers > 0
+            got = f"one with density {self.density!r}"
+            do = "take means or quantiles of draws"
+            if integers:
+                got = "one of integers, too, whose density has no gradients"
+            else:
+                do += ", or train with a flow such as bi.flows.coupling()"
             raise InputError(
-                f"map of {self!r}",
+                f"map of {type(self).__name__}",
                 expected="a trained posterior of continuous parameters, whose density costs little",
-                got=f"one with density {self.density!r}",
-                do="take means or quantiles of draws, or train with a flow such as "
-                "bi.flows.coupling()",
+                got=got,
+                do=do,
             )
         finder, conditions = known
         values = finder.find(given.sample(count, seed), given.log_prob, conditions)

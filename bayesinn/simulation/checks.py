@@ -1,6 +1,7 @@
 """Checks of arrays against what a simulator declares, in the user's own names."""
 
 import contextlib
+import os
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -47,6 +48,8 @@ def numbers(
 
     Masked values and None are refused, too, or become NaN if values may be ``missing``.
     """
+    if hasattr(value, "to_numpy") and not hasattr(value, "numpy"):
+        value = _of_table(value)
     value = _with_masks(value)
     if missing:
         value = _with_nan(value)
@@ -56,22 +59,33 @@ def numbers(
         raise error(
             subject, expected="a rectangular array", got=str(ragged), do="pad the rows"
         ) from ragged
-    if np.ma.is_masked(value):
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
     if array.dtype.kind not in "fiub" or array.size == 0:
-        got = "an empty array" if array.size == 0 else f"dtype {array.dtype}"
-        raise error(
-            subject,
-            expected="real numbers",
-            got="None" if value is None else got,
-            do="convert it with numpy.asarray(values, float); pass real and imaginary part apart",
-        )
+        got = "None" if value is None else f"dtype {array.dtype}"
+        do = "convert it with numpy.asarray(values, float)"
+        if array.size == 0:
+            got = "an empty array"
+            do = "give one row or more"
+        elif array.dtype.kind == "M":
+            do = "convert dates to a time since the first, in the unit of the simulator"
+        elif array.dtype.kind == "c":
+            do = "pass real and imaginary part apart"
+        raise error(subject, expected="real numbers", got=got, do=do)
     # TensorFlow has no other floats.
     return (
         array
         if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8")
         else array.astype(np.float64)
     )
+
+
+def _of_table(value: Any) -> Any:
+    """Return a column of pandas as an array, with NaN where a value is missing."""
+    try:
+        return value.to_numpy(np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return value.to_numpy()
 
 
 def _with_masks(value: Any) -> Any:
@@ -127,6 +141,10 @@ def check_keys(
                 "use the names that the simulator returns or that its prior or its context "
                 f"declares, as in {{{next(iter(needed))!r}: values}}"
             )
+            if hasattr(values, "columns"):
+                do = "pass {name: table[name].to_numpy() for name in table.columns}"
+            elif isinstance(values, str | os.PathLike):
+                do = "read the file first, as in dict(numpy.load(path))"
         raise InputError(subject, expected=expected, got=got, do=do)
 
 
@@ -240,10 +258,11 @@ def _rows(
     rows = max(len(array) if array.ndim else 1 for array in arrays.values())
     for name, array in arrays.items():
         if array.shape != (rows, *shapes[name]):
+            fits = array.ndim > 0 and array.shape[1:] == shapes[name]
             raise InputError(
                 f"{subject}, {name!r}",
                 expected=f"shape {(rows, *shapes[name])}: one row for each of {rows}",
                 got=f"shape {array.shape}",
-                do="reshape it",
+                do="give the same rows under each name" if fits else "reshape it",
             )
     return arrays

@@ -4,7 +4,7 @@ Observations are checked here and nowhere else. Context must lie inside its supp
 """
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,7 @@ def check_observations(
         [key for key in shapes if key not in optional],
         shapes,
     )
+    counted = [name for name in simulator.lengths.values() if name in given]
     data = _fill_ragged(simulator, data, shapes)
     arrays = {
         name: numbers(f"Data {name!r}", data[name], missing=may_miss(simulator, name))
@@ -75,6 +76,7 @@ def check_observations(
             got=", ".join(f"{k}: {n}" for k, n in rows.items()),
             do="give one row of each for each observation",
         )
+    _check_common_steps(simulator, arrays, counted)
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
@@ -127,7 +129,12 @@ def _fill_ragged(
         _fill(f"Data {name!r}", array, value)
         if counter is not None:
             count = [len(row) for row in value] if batched else len(value)
-            filled.setdefault(counter, np.asarray(count))
+            if counter in data:
+                filled[name] = array
+                continue
+            known = filled.setdefault(counter, np.asarray(count))
+            if not np.array_equal(known, count):
+                raise _other_steps(counter, f"{known.tolist()}, and {count} of {name!r}")
         filled[name] = array
     return filled
 
@@ -194,6 +201,26 @@ def _check_shape(
         )
 
 
+def _check_common_steps(simulator: Simulator, arrays: Arrays, counted: Collection[str]) -> None:
+    """Refuse observables of other numbers of steps with a counter in common, which was left out."""
+    for counter in set(simulator.lengths.values()) - {*counted, *arrays}:
+        steps = {
+            name: arrays[name].shape[1] for name, own in simulator.lengths.items() if own == counter
+        }
+        if len(set(steps.values())) > 1:
+            got = ", ".join(f"{number} of {name!r}" for name, number in steps.items())
+            raise _other_steps(counter, got)
+
+
+def _other_steps(counter: str, got: str) -> InputError:
+    return InputError(
+        "Data",
+        expected=f"the same number of steps in all observables that {counter!r} counts",
+        got=got,
+        do="cut the longer ones, or pad the shorter with NaN if values may be missing",
+    )
+
+
 def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     """Pad an observable to its declared steps, and fill in its count where that was left out."""
     value = arrays[observable]
@@ -211,14 +238,23 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
 
 def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missing: bool) -> None:
     broken = np.argwhere(~finite(value, counts, missing))
-    if len(broken):
-        row, *index = broken[0].tolist()
-        raise InputError(
-            f"Data {name!r}",
-            expected="finite numbers",
-            got=f"{len(broken)} NaN or infinite, the first in observation {row}, index {index}",
-            do=MISSING_VALUES,
-        )
+    if not len(broken):
+        return
+    row, *index = broken[0].tolist()
+    found = value[tuple(broken.T)]
+    kind = "NaN" if np.isnan(found).all() else "NaN or infinite"
+    do = MISSING_VALUES
+    if not np.isnan(found).any():
+        kind = "infinite, or too large for single precision"
+        do = "correct them; NaN alone stands for a missing value, where values may be missing"
+    elif missing:
+        do = "correct those that are infinite; NaN alone stands for a missing value"
+    raise InputError(
+        f"Data {name!r}",
+        expected="finite numbers",
+        got=f"{len(broken)} {kind}, the first in observation {row}, index {index}",
+        do=do,
+    )
 
 
 def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None:

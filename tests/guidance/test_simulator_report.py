@@ -448,3 +448,17 @@ def test_a_simulator_that_sometimes_raises_gets_a_report() -> None:
     report = simulator_report(picky, simulations=300, seed=1)
     assert not report.ok
     assert "fail" in repr(report)
+
+
+@pytest.mark.parametrize(("error", "severity"), [(KeyError, "problem"), (ValueError, "hint")])
+def test_exceptions_are_told_as_what_they_are(error: type[Exception], severity: str) -> None:
+    def model(parameters, generator):
+        if parameters["rate"] > 0.7:
+            raise error("lookup")
+        return {"x": parameters["rate"] + generator.normal(size=3)}
+
+    report = report_on(model, n=100, engine="python", on_nonfinite="redraw")
+    assert "lookup" in report["failures"].text
+    found = advice(report, severity)["failures"]
+    assert "% of the simulations fail, the last by" in found
+    assert "lookup" in found

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import xarray
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.diagnostics.comparison import compare
+from bayesinn.posterior.draws import Draws
 
 
 def draws(count: int) -> dict[str, np.ndarray]:
@@ -55,3 +58,25 @@ def test_draws_of_many_observations_are_no_parameters() -> None:
         plots.observations(draws(6), ["one"])
     with pytest.raises(InputError, match="at most 5"):
         plots.observations(draws(6), groups=list("abcdef"))
+
+
+def test_draws_that_know_their_observations_are_refused_by_figures_of_one() -> None:
+    known = Draws(draws(30), np.full(30, 0.5), np.full(30, ""))
+    for figure in (plots.forest, plots.marginals, plots.pairs):
+        with pytest.raises(InputError, match=r"(?s)given one observation.*given 30"):
+            figure(known)
+    with pytest.raises(InputError, match=r"(?s)given one observation.*given 30"):
+        compare(known, known, seed=1)
+
+
+def test_a_tree_of_many_observations_is_drawn() -> None:
+    values = draws(6)
+    names = ["observation", "chain", "draw"]
+    variables = {
+        "rate": (names, values["rate"][:, None]),
+        "size": ([*names, "size_dim_0"], values["size"][:, None]),
+    }
+    tree = xarray.DataTree.from_dict({"posterior": xarray.Dataset(variables)})
+    one, other = (plots.observations(given).axes[0].lines for given in (values, tree))
+    for line, same in zip(one, other, strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), same.get_xdata())

@@ -1,6 +1,7 @@
 """What people do in their first quarter of an hour, and the advice that fits."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -18,8 +19,13 @@ PRIOR = {"mean": tfd.Normal(0.0, 1.0)}
     [
         lambda parameters, generator: {"y": parameters["mean"] + generator.normal(size=3)},
         lambda parameters, seed: {"y": np.exp(parameters["mean"])},
+        lambda parameters, seed: {"y": np.zeros(len(parameters["mean"]))},
+        lambda parameters, seed: {"y": np.random.normal(size=(parameters["mean"].shape[0], 3))},
+        lambda parameters, seed: {"y": np.random.default_rng(seed).normal(size=3)},
+        lambda parameters, seed: {"y": np.array([float(one) for one in parameters["mean"]])},
+        lambda parameters, seed: {"y": pd.Series(parameters["mean"])},
     ],
-    ids=["generator", "exp"],
+    ids=["generator", "exp", "len", "shape", "default_rng", "float", "pandas"],
 )
 def test_numpy_code_is_told_of_the_other_engine(function) -> None:
     with pytest.raises(SimulatorError, match="NumPy code\\? declare engine='python'"):

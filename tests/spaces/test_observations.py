@@ -276,3 +276,43 @@ def test_lists_of_masked_arrays_keep_their_masks() -> None:
     np.testing.assert_array_equal(numbers("Data", [rows, rows], missing=True)[1], found)
     with pytest.raises(InputError, match="masked values"):
         numbers("Data", rows)
+
+
+@bi.simulator(
+    prior={"rate": tfd.LogNormal(0.0, 1.0)},
+    context={"n": tfd.FiniteDiscrete(tf.range(2, 7), logits=tf.zeros(5))},
+    lengths={"time": "n", "value": "n"},
+    missing="mask",
+)
+def two_series(parameters, context, seed):
+    rows = tf.ones_like(parameters["rate"])[:, None] * tf.ones(6)
+    return {"time": rows, "value": rows}
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 5), (5, 3)])
+def test_a_counter_that_is_left_out_counts_the_same_for_all(first: int, second: int) -> None:
+    data = {"time": np.ones(first), "value": np.ones(second)}
+    with pytest.raises(InputError, match=r"(?s)same number of steps.*'n' counts"):
+        check_observations(two_series, data)
+    ragged = {"time": [[1.0] * first, [1.0] * 2], "value": [[1.0] * second, [1.0] * 2]}
+    with pytest.raises(InputError, match=r"(?s)same number of steps.*'n' counts"):
+        check_observations(two_series, ragged)
+    same = {name: [[1.0] * first, [1.0] * 2] for name in ("time", "value")}
+    assert check_observations(two_series, same).arrays["n"].tolist() == [first, 2]
+
+
+def test_infinite_values_are_never_missing_ones() -> None:
+    data = {"time": np.ones(3), "value": np.array([1.0, np.inf, 1.0])}
+    with pytest.raises(InputError, match=r"(?s)1 infinite.*correct them"):
+        check_observations(two_series, data)
+
+
+def test_columns_of_pandas_may_lack_values() -> None:
+    column = pd.array([1.0, None, 3.0], dtype="Float64")
+    checked = check_observations(two_series, {"time": np.ones(3), "value": column})
+    assert np.isnan(checked.arrays["value"][0, 1])
+
+
+def test_a_table_is_told_how_to_become_a_dict() -> None:
+    with pytest.raises(InputError, match=r"to_numpy\(\) for name in table"):
+        check_observations(clinic, pd.DataFrame(observed(None, series=1.0, image=1.0), index=[0]))

@@ -192,9 +192,27 @@ def _asks_for_value(error: BaseException) -> bool:
 
 def _is_numpy_code(error: BaseException) -> bool:
     """Whether a function took a tensor for a NumPy array, or its seed for a generator."""
-    text = str(error)
-    of_tensor = "ymbolic" in text or "Tensor" in text
-    return of_tensor and (isinstance(error, AttributeError) or "umpy" in text)
+    kinds = (
+        AttributeError,
+        TypeError,
+        NotImplementedError,
+        tf.errors.OperatorNotAllowedInGraphError,
+    )
+    if not isinstance(error, kinds) and "umpy" not in str(error):
+        return False
+    # Sizes of tensors in a graph are None.
+    if any(word in str(error) for word in ("ymbolic", "Tensor", "NoneType", "SeedSequence")):
+        return True
+    return _innermost_package(error) in ("numpy", "pandas", "scipy")
+
+
+def _innermost_package(error: BaseException) -> str:
+    """Return the package whose code raised an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    return str(name).partition(".")[0]
 
 
 def _outcome(parameters: Arrays, observables: Values, begun: float) -> Outcome:
