@@ -198,10 +198,8 @@ class Estimator(Registered, ABC):
             interruption or an exception in worker processes of a simulator.
         """
         refuse_while_loading("trains")
-        example = "pass one"
-        check_type(
-            "Argument 'optimization'", optimization, Optimization, "bi.Optimization(...)", example
-        )
+        expected = "bi.Optimization(...)"
+        check_type("Argument 'optimization'", optimization, Optimization, expected, "pass one")
         check_flag("Argument 'progress'", progress)
         before = dict(vars(self))
         with contextlib.ExitStack() as end:

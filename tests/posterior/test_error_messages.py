@@ -313,7 +313,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "observation with NaN": (
         lambda b: b.given(counts=[[1.0, 2.0, 3.0], [1.0, np.nan, 3.0]]),
-        ["Data 'counts'", "1 NaN or infinite", "observation 1", "index [1]"],
+        ["Data 'counts'", "1 NaN, the first", "observation 1", "index [1]"],
     ),
     "observation with text": (
         lambda b: b.linear.sample({"y": "many"}),
@@ -321,7 +321,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "ragged observation": (
         lambda b: b.given(x=[[1.0], [1.0, 2.0]]),
-        ["Data 'x'", "NaN or infinite"],
+        ["Data 'x'", "NaN, the first"],
     ),
     "no observations": (lambda b: b.linear.sample({"y": []}), ["Data 'y'", "an empty array"]),
     "series that is too long": (lambda b: b.given(x=np.ones((2, 7))), ["Data 'x'", "(2, 7)"]),

@@ -20,7 +20,7 @@ PRIOR = {"mean": tfd.Normal(0.0, 1.0)}
         lambda parameters, generator: {"y": parameters["mean"] + generator.normal(size=3)},
         lambda parameters, seed: {"y": np.exp(parameters["mean"])},
         lambda parameters, seed: {"y": np.zeros(len(parameters["mean"]))},
-        lambda parameters, seed: {"y": np.random.normal(size=(parameters["mean"].shape[0], 3))},
+        lambda parameters, seed: {"y": np.zeros((parameters["mean"].shape[0], 3))},
         lambda parameters, seed: {"y": np.random.default_rng(seed).normal(size=3)},
         lambda parameters, seed: {"y": np.array([float(one) for one in parameters["mean"]])},
         lambda parameters, seed: {"y": pd.Series(parameters["mean"])},

@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "nothing": ({"total": None}, ["Data 'total'", "got:      None"]),
     "text": ({"total": ["1", "2"]}, ["Data 'total'", "dtype <U1", "numpy.asarray"]),
-    "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "NaN or infinite"]),
+    "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "NaN, the first"]),
     "a column of a table": (
         {"total": pd.DataFrame({"total": [1.0, 2.0]})},
         ["Data 'total'", "(2, 1)", "table['name'].to_numpy()"],
@@ -98,7 +98,7 @@ REFUSED = {
     ),
     "NaN before the end": (
         {"series": [[1.0] * 6, [1.0, np.nan, 1.0, 1.0, np.nan, np.nan]]},
-        ["Data 'series'", "1 NaN or infinite, the first in observation 1, index [1]"],
+        ["Data 'series'", "1 NaN, the first in observation 1, index [1]"],
     ),
     "context below its support": (
         {"size": [0.5, 0.05]},
@@ -143,7 +143,7 @@ def test_what_is_refused(case: str) -> None:
 
 
 def test_an_observation_must_be_finite_in_single_precision() -> None:
-    with pytest.raises(InputError, match="1 NaN or infinite"):
+    with pytest.raises(InputError, match="1 infinite, or too large"):
         check_observations(bi.get("linear"), {"y": 1e39})
 
 
