@@ -240,6 +240,9 @@ def _how_to_add(name: str, extra: list[str], is_id: bool, is_observable: bool) -
     close = difflib.get_close_matches(name.lower(), alike, n=1)
     if is_id:
         return f"--by {alike[close[0]]}" if close else "name one of these columns: --by COLUMN"
+    numbered = [column for column in extra if re.fullmatch(rf"{re.escape(name)}[_ .]?\d+", column)]
+    if len(numbered) > 1:
+        return f"write one column {name!r}, with a row for each of {numbered[0]!r}, ..."
     if close:
         return f"rename column {alike[close[0]]!r}"
     if is_observable:

@@ -241,6 +241,10 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "levels,dose\n1,2\n",
         ["a column 'level'", "['levels', 'dose']", "rename column 'levels'"],
     ),
+    "a column for each step": (
+        "level_1,level_2,dose\n1,2,3\n",
+        ["a column 'level'", "write one column 'level', with a row for each of 'level_1'"],
+    ),
     "no context": ("level\n1\n", ["a column 'dose'", "--context dose=VALUE"]),
     "context that changes": (
         "level,dose\n1,2\n2,2\n3,4\n",
