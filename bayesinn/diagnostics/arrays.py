@@ -21,7 +21,7 @@ class Pairs(NamedTuple):
     draws: np.ndarray
 
 
-def refuse_many_observations(draws: object) -> None:
+def refuse_many_observations(draws: object, role: str = "draws") -> None:
     """Refuse draws of a posterior given many observations, where those of one are asked for.
 
     Their first axis would be taken for that of draws. Plain arrays don't tell.
@@ -29,7 +29,7 @@ def refuse_many_observations(draws: object) -> None:
     p_value = np.asarray(getattr(draws, "p_value", 0.0))
     if p_value.ndim > 0:
         raise InputError(
-            "draws",
+            role,
             expected="those given one observation",
             got=f"those given {len(p_value)}",
             do="take one of them, {name: value[0] for name, value in draws.items()}; "

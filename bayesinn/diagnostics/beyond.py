@@ -38,17 +38,19 @@ def of_excess(values: np.ndarray, tolerance: float) -> np.ndarray:
     )
 
 
-def of_spread(sd: np.ndarray, error: np.ndarray, size: int, tolerance: float) -> np.ndarray:
-    """Judge standard deviations (k,) of ``size`` values; they are one for a correct posterior.
+def of_spread(
+    sd: np.ndarray, error: np.ndarray, size: int, least: float, most: float
+) -> np.ndarray:
+    """Judge standard deviations (k,) of ``size`` values, which may be from ``least`` to ``most``.
+
+    They are one for a correct posterior.
 
     ``error`` is the standard error of their logarithms. The result is the larger of two p-values:
     by chi-square, exact for normal values, and by Student's t with ``error``, which knows the tails
-    of values that are not normal. The tolerance is in %.
+    of values that are not normal.
     """
     freedom = size - 1
     wide = sd > 1.0
-    most = 1.0 + tolerance / 100.0
-    least = max(1.0 - tolerance / 100.0, np.finfo(float).tiny)
     above = freedom * (sd / most) ** 2
     below = freedom * (sd / least) ** 2
     near = np.where(wide, stats.chi2.sf(above, freedom), stats.chi2.cdf(below, freedom))

@@ -31,12 +31,12 @@ class Blur:
     sds: np.ndarray  #: for each of the standard deviations, without a shift
 
     def shift(self, mean: np.ndarray) -> np.ndarray:
-        """Return the shifts that means of scores of ranks stand for."""
-        return np.interp(mean, self.means, _SHIFTS)
+        """Return the shifts that means of scores of ranks stand for; inf where all are alike."""
+        return np.interp(mean, self.means, _SHIFTS, left=-np.inf, right=np.inf)
 
     def sd(self, sd: np.ndarray) -> np.ndarray:
         """Return what standard deviations of scores of ranks stand for."""
-        return np.interp(sd, self.sds, _SDS)
+        return np.interp(sd, self.sds, _SDS, left=0.0, right=np.inf)
 
     def shown_shift(self, shift: float) -> float:
         """Return the mean of scores of ranks of a shift."""

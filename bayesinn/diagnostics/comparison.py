@@ -110,6 +110,7 @@ def compare(
     # correct draws to compare with.
     check_level(level)
     refuse_many_observations(draws)
+    refuse_many_observations(reference, "reference")
     check_integer(
         "Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500"
     )

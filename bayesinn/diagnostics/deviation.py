@@ -25,6 +25,8 @@ TOGETHER = ("joint", "all parameters")
 # If more than this many times the simulations were needed, an error is reported to be about as
 # large as its tolerance.
 _MOST_TIMES = 50.0
+# Ranks among more draws hide less than 1 % of an error.
+_MANY_DRAWS = 2_000
 
 Words = tuple[str, str]
 Columns = tuple[str, ...]
@@ -166,7 +168,8 @@ def shift_and_spread(
     probabilities, without ``draws``. What ranks among few draws hide of the errors is added (see
     :mod:`bayesinn.diagnostics.blur`).
     """
-    blurred = None if draws is None else blur(draws)
+    few = draws is not None and draws <= _MANY_DRAWS
+    blurred = blur(draws) if few else None
     scores = normal_scores(values)
     size = len(values)
     words = "draws too high", "draws too low"
@@ -217,10 +220,12 @@ def _beyond_shift(scores: np.ndarray, blurred: Blur | None, tolerance: float) ->
 def _beyond_spread(
     sd: np.ndarray, error: np.ndarray, size: int, blurred: Blur | None, tolerance: float
 ) -> np.ndarray:
-    shown = tolerance
+    least = max(1.0 - tolerance / 100.0, np.finfo(float).tiny)
+    most = 1.0 + tolerance / 100.0
     if blurred is not None:
-        shown = 100.0 * (blurred.shown_sd(1.0 + tolerance / 100.0) - 1.0)
-    return beyond.of_spread(sd, error, size, shown)
+        least = blurred.shown_sd(least)
+        most = blurred.shown_sd(most)
+    return beyond.of_spread(sd, error, size, least, most)
 
 
 def of_distribution(

@@ -89,12 +89,10 @@ def information(
     """
     pairs = paired(truth, draws)
     before = by_column("prior", prior, truth)
-    check_integer(
-        "Number of draws, of the prior and of each posterior",
-        min(len(before), pairs.draws.shape[1]),
-        5,
-        do="take 200 or more",
-    )
+    number = pairs.draws.shape[1]
+    check_integer("Number of draws of each posterior", number, _FEWEST, do="take 200 or more")
+    fewest = _PARTS * _FEWEST
+    check_integer("Number of draws of the prior", len(before), fewest, do="take 2,000 or more")
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gains, errors = zip(*(_gain(*column) for column in both), strict=True)
     joint = None if log_ratio is None else np.asarray(log_ratio, dtype=float)
@@ -118,11 +116,8 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
     number = min(draws.shape[1], len(prior))
     blocks = entropy(_split(prior, number))
     # A few large blocks don't show how much they vary.
-    smaller = min(number, len(prior) // _PARTS)
-    error = np.inf
-    if smaller >= _FEWEST:
-        parts = entropy(_split(prior, smaller))
-        error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
+    parts = entropy(_split(prior, min(number, len(prior) // _PARTS)))
+    error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
     return np.asarray(np.mean(blocks) - entropy(draws)), error
 
 

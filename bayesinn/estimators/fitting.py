@@ -30,7 +30,7 @@ from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import ArraySource, fingerprint
-from bayesinn.training.checkpoint import has_ended, prepare_folder, restore_scalings
+from bayesinn.training.checkpoint import check_scalings, has_ended, prepare_folder
 from bayesinn.training.devices import Devices
 from bayesinn.training.drawn_simulations import check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
@@ -225,7 +225,7 @@ def run_training(
         simulator=estimator.simulator,
     )
     if checkpoint is not None and resumes:
-        restore_scalings(checkpoint.folder, model)
+        check_scalings(checkpoint.folder, model)
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     estimator.prepare(model, rows)

@@ -44,7 +44,7 @@ class SetSpace(DataSpace):
         names = tuple(simulator.observable_shapes), simulator.context_names
         persons = {name: rows[name][there] for part in names for name in part}
         own = measured_data(simulator, summaries, persons)
-        return cls._joined(own, levels.count, Scaling.fit(counts))
+        return cls._joined(own, levels.count, Scaling.fit(counts, levels.count))
 
     @classmethod
     def saved(

@@ -15,7 +15,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import split_events
 from bayesinn.simulation.digits import are_whole
 from bayesinn.simulation.simulator import Arrays
-from bayesinn.spaces.data import Scaling
+from bayesinn.spaces.data import compression, mark_outliers, warn_of_outliers
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -70,8 +70,12 @@ class DataVector:
         vary = np.ptp(values, axis=0) > 0.0
         noise = seeds.generator(seed, "dequantise").random(values.shape)
         squeezed = _squeeze(values + whole * noise, compress)
-        mean = np.where(vary, squeezed.mean(axis=0), values[0])
-        scale = np.where(vary, squeezed.std(axis=0), 1.0)
+        outliers = mark_outliers(squeezed)
+        if outliers.any():
+            warn_of_outliers(outliers)
+        usual = np.ma.masked_array(squeezed, outliers)
+        mean = np.where(vary, usual.mean(axis=0).data, values[0])
+        scale = np.where(vary, usual.std(axis=0).data, 1.0)
         if not vary.any():
             raise InputError(
                 f"Observables {list(shapes)}",
@@ -157,7 +161,8 @@ def names_of_frame() -> list[str]:
 
 
 def _compression(columns: np.ndarray) -> np.ndarray:
-    return np.full(columns.shape[1], Scaling.fit(columns).compress or 0.0)
+    found = compression(columns.astype(np.float64), bool(are_whole(columns)))
+    return np.full(columns.shape[1], found or 0.0)
 
 
 def _squeeze(values: np.ndarray, compress: np.ndarray) -> np.ndarray:

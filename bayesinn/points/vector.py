@@ -18,7 +18,7 @@ from bayesinn.simulation.support import support_of
 from bayesinn.spaces.data import Scaling
 
 Scalings = Mapping[str, Scaling]
-# Ends of supports that depend on other parameters are those at so many draws.
+# Whether ends of supports depend on other parameters is seen at so many draws.
 _PILOT_DRAWS = 1_000
 
 
@@ -50,7 +50,7 @@ class ParameterVector:
         squeezed = {}
         for name in prior.names:
             values = np.asarray(rows[name], np.float64).reshape(len(rows[name]), -1)
-            found = Scaling.fit(values)
+            found = Scaling.fit(values, name)
             # Of double precision, whatever the numbers: they may be large, and differ by little.
             mean = np.asarray(found.mean, np.float64)
             squeezed[name] = Scaling(found.compress, mean, found.scale)
@@ -133,10 +133,7 @@ class ParameterVector:
 
 
 def _bounds(prior: Prior, name: str, draws: Values) -> Bounds:
-    """Return the ends of a support, infinite where it has none.
-
-    Ends that depend on other parameters are the widest of those at prior draws.
-    """
+    """Return the ends of a support, infinite where it has none, or where they depend on others."""
     support = support_of(name, prior.distribution(name, draws))
     if support.is_simplex:
         return Bounds(0.0, 1.0, support.discrete)
@@ -144,7 +141,8 @@ def _bounds(prior: Prior, name: str, draws: Values) -> Bounds:
         return Bounds(-np.inf, np.inf, support.discrete)
     low, high = (np.asarray(end, np.float64) for end in support.ends)
     if low.ndim > len(prior.event_shapes[name]):
-        low = low.min(axis=0)
-        high = high.max(axis=0)
+        # One end may be the same whatever the others are, such as zero.
+        low = np.where(np.ptp(low, axis=0) == 0.0, low[0], -np.inf)
+        high = np.where(np.ptp(high, axis=0) == 0.0, high[0], np.inf)
     # An integer stands for the unit interval above it.
     return Bounds(low, np.floor(high - 0.5) if support.discrete else high, support.discrete)

@@ -92,7 +92,7 @@ class MixtureFlow(Flow):
         stacked = tf.stack(draws, axis=2)
         shape = tf.shape(stacked)
         rows = shape[0]
-        first = tf.random.stateless_uniform((rows, 1), turns, 0, count, tf.int32)
+        first = tf.random.stateless_uniform((rows, 1), turns, 0, count, tf.int32, alg="philox")
         order = (first + tf.range(count)) % count
         turned = tf.gather(stacked, order, axis=2, batch_dims=1)
         flat = tf.reshape(turned, tf.concat([[rows, most * count], shape[3:]], 0))

@@ -48,7 +48,7 @@ def numbers(
 
     Masked values and None are refused, too, or become NaN if values may be ``missing``.
     """
-    if hasattr(value, "to_numpy") and not hasattr(value, "numpy"):
+    if hasattr(value, "to_numpy") and hasattr(value, "dtype"):
         value = _of_table(value)
     value = _with_masks(value)
     if missing:
@@ -81,11 +81,12 @@ def numbers(
 
 
 def _of_table(value: Any) -> Any:
-    """Return a column of pandas as an array, with NaN where a value is missing."""
-    try:
+    """Return a column of pandas as an array; NaN where a number of its own types is missing."""
+    # Types of NumPy are read as they are.
+    kind = "" if isinstance(value.dtype, np.dtype) else value.dtype.kind
+    if kind and kind in "fiub" and value.isna().any():
         return value.to_numpy(np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        return value.to_numpy()
+    return value.to_numpy()
 
 
 def _with_masks(value: Any) -> Any:

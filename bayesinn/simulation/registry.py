@@ -186,6 +186,8 @@ def _import_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except BaseException as error:
         sys.modules.pop(known, None)
+        if own and loaded is not None:
+            sys.modules[known] = loaded
         if isinstance(error, BayesinnError | KeyboardInterrupt):
             raise
         raise InputError(

@@ -16,6 +16,10 @@ tfd = tfp.distributions
 tfb = tfp.bijectors
 
 
+#: Smallest share of a simplex, at the ends of the map to unconstrained values.
+SMALLEST_SHARE = float(np.exp(-40.0))
+
+
 class Support(NamedTuple):
     """The support of a parameter, or of numbers side by side: the image of unconstrained values.
 
@@ -28,7 +32,13 @@ class Support(NamedTuple):
     discrete: bool
 
     def clip(self, value: tf.Tensor) -> tf.Tensor:
-        """Return elementwise values, moved inside where rounding put them on or past an edge."""
+        """Return values, moved inside where rounding put them on or past an edge."""
+        if self.is_simplex:
+            lowest = tf.constant(SMALLEST_SHARE, value.dtype)
+            inside = tf.maximum(value, lowest)
+            inside /= tf.reduce_sum(inside, axis=-1, keepdims=True)
+            on_edge = tf.reduce_any(value < lowest, axis=-1, keepdims=True)
+            return tf.where(on_edge, inside, value)
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
 
     @property

@@ -1,5 +1,6 @@
 """Simulators of several independent trials of another one, or with another prior."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -50,9 +51,9 @@ def derived_simulator(
     if prior is not None:
         name += ", another prior"
         dtypes = simulator.prior.dtypes
-        # Such as of NumPy's numbers, in double precision.
-        if Prior(prior).dtypes != dtypes:
-            function = _take_types(function, dtypes, simulator.in_graph)
+        # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
+        if simulator.in_graph and Prior(prior).dtypes != dtypes:
+            function = _take_types(function, dtypes)
     # The first axis of data is that of trials; coordinates have names of their own.
     places = {} if trials is not None else simulator.labels.coordinates
     known = {key for kind in simulator.shapes.values() for key in kind}
@@ -86,15 +87,13 @@ def derived_simulator(
 
 
 def _take_types(
-    function: Callable[..., dict[str, Any]], dtypes: Mapping[str, Any], in_graph: bool
+    function: Callable[..., dict[str, Any]], dtypes: Mapping[str, Any]
 ) -> Callable[..., dict[str, Any]]:
     """Return a forward model whose parameters are cast to types before it gets them."""
 
+    @functools.wraps(function)
     def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
-        typed = {
-            name: tf.cast(value, dtypes[name]) if in_graph else np.asarray(value, dtypes[name])
-            for name, value in parameters.items()
-        }
+        typed = {name: tf.cast(value, dtypes[name]) for name, value in parameters.items()}
         return function(typed, *others)
 
     return simulate

@@ -33,6 +33,8 @@ _OUTLIERS = 0.002
 _FAR = 100.0
 # Only where a value is so many standard deviations out is it looked for them.
 _SUSPICIOUS = 15.0
+# Columns that are looked at together.
+_COLUMNS = 256
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,15 @@ class Scaling:
         whole = bool(are_whole(values))
         values = values.astype(np.float64)
         values = values.reshape(-1, values.shape[-1]) if values.ndim > 2 else values
-        compress = _compression(values, whole)
+        compress = compression(values, whole)
         if compress is not None:
             values = np.arcsinh(values / compress)
         if np.isnan(values).any():
             values = np.ma.masked_invalid(values)
-        outliers = _outliers(values)
+        outliers = mark_outliers(values)
         if outliers.any():
             values = np.ma.masked_array(values, np.ma.getmaskarray(values) | outliers)
-            of_what = f" of {name!r}" if name else ""
-            warn(
-                f"{outliers.sum():,} of {outliers.size:,} simulated values{of_what} are more than "
-                f"{_FAR:.0f} times as far from the median as all others. Networks see the others "
-                f"at unit scale, and these as enormous. Leave such simulations out, or return NaN "
-                f"if they stand for missing values or failures (missing=..., on_nonfinite=...)."
-            )
+            warn_of_outliers(outliers, name)
         # A column without any value has neither.
         mean, scale = (
             np.ma.filled(part, 0.0) for part in (values.mean(axis=0), values.std(axis=0))
@@ -226,7 +222,7 @@ def _has_values(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_any(presence > 0.0, axis=list(range(2, values.shape.rank)))
 
 
-def _compression(values: np.ndarray, whole: bool) -> float | None:
+def compression(values: np.ndarray, whole: bool) -> float | None:
     """Return the size below which asinh is linear; None if tails are not heavy.
 
     Values are (n,) or (n, columns). Columns of different size are no heavy tail.
@@ -248,7 +244,7 @@ def _compression(values: np.ndarray, whole: bool) -> float | None:
     return usual
 
 
-def _outliers(values: np.ndarray) -> np.ndarray:
+def mark_outliers(values: np.ndarray) -> np.ndarray:
     """Mark the few values (n, k) of a column that are very far from all others."""
     columns = np.ma.filled(values, np.nan).reshape(len(values), -1)
     found = np.zeros(columns.shape, bool)
@@ -256,14 +252,25 @@ def _outliers(values: np.ndarray) -> np.ndarray:
         return found.reshape(values.shape)
     with np.errstate(invalid="ignore", over="ignore"):
         distance = np.abs(values - values.mean(axis=0)) > _SUSPICIOUS * values.std(axis=0)
-    suspects = np.ma.filled(distance, False).reshape(columns.shape).any(axis=0)
-    for number in np.flatnonzero(suspects):
-        column = columns[:, number]
-        distance = np.abs(column - np.nanmedian(column))
-        usual = np.nanquantile(distance, 1.0 - _OUTLIERS)
-        if usual > 0.0:
-            found[:, number] = distance > _FAR * usual
+    suspects = np.flatnonzero(np.ma.filled(distance, False).reshape(columns.shape).any(axis=0))
+    for start in range(0, len(suspects), _COLUMNS):
+        chosen = suspects[start : start + _COLUMNS]
+        some = columns[:, chosen]
+        distance = np.abs(some - np.nanmedian(some, axis=0))
+        usual = np.nanquantile(distance, 1.0 - _OUTLIERS, axis=0)
+        found[:, chosen] = (usual > 0.0) & (distance > _FAR * usual)
     return found.reshape(values.shape)
+
+
+def warn_of_outliers(outliers: np.ndarray, name: str = "") -> None:
+    """Warn of values (n, k) that are marked, of a variable of this name."""
+    of_what = f" of {name!r}" if name else ""
+    warn(
+        f"{outliers.sum():,} of {outliers.size:,} simulated values{of_what} are more than "
+        f"{_FAR:.0f} times as far from the median as all others. Networks see the others at unit "
+        f"scale, and these as enormous. Leave such simulations out, or return NaN if they stand "
+        f"for missing values or failures (missing=..., on_nonfinite=...)."
+    )
 
 
 def _width(values: np.ndarray, compress: float) -> float:

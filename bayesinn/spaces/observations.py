@@ -246,9 +246,7 @@ def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missi
     do = MISSING_VALUES
     if not np.isnan(found).any():
         kind = "infinite, or too large for single precision"
-        do = "correct them; NaN alone stands for a missing value, where values may be missing"
-    elif missing:
-        do = "correct those that are infinite; NaN alone stands for a missing value"
+        do = "correct them" + ("; NaN alone stands for a missing value" if missing else "")
     raise InputError(
         f"Data {name!r}",
         expected="finite numbers",

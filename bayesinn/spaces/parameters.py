@@ -153,7 +153,9 @@ class ParameterSpace:
             noise = tf.random.stateless_uniform(
                 tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox"
             )
-            values[name] += noise
+            # Rounding must not make it the next integer.
+            below = tf.math.nextafter(values[name] + 1.0, tf.zeros_like(noise))
+            values[name] = tf.minimum(values[name] + noise, below)
         return values
 
     def to_vector(

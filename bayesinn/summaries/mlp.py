@@ -10,6 +10,10 @@ from bayesinn.summaries.summary import Summary
 
 # Variances along principal axes below this share of the largest may be rounding errors.
 _SMALLEST_VARIANCE = 1e-6
+# Of fewer rows, axes say nothing.
+_FEWEST_ROWS = 4
+# With more rows for each number, principal axes and variances are good enough.
+_ROWS_PER_NUMBER = 10
 
 
 class MLP(Summary):
@@ -60,11 +64,18 @@ class MLP(Summary):
             return
         self(x)
         values = tf.reshape(x, (tf.shape(x)[0], -1))
+        if x.shape[0] < _FEWEST_ROWS:
+            return
         centred = tf.cast(values - tf.reduce_mean(values, axis=0), tf.float64)
-        covariance = tf.matmul(centred, centred, transpose_a=True) / tf.cast(
-            tf.shape(x)[0], tf.float64
-        )
-        variances, axes = tf.linalg.eigh(covariance)
+        first = centred
+        second = centred
+        if centred.shape[0] < _ROWS_PER_NUMBER * centred.shape[1]:
+            # Along their own axes, few rows vary too much or not at all: axes are those of one
+            # half, variances those of the other.
+            first = centred[::2]
+            second = centred[1::2]
+        _, axes = tf.linalg.eigh(tf.matmul(first, first, transpose_a=True))
+        variances = tf.reduce_mean(tf.matmul(second, axes) ** 2, axis=0)
         least = tf.maximum(_SMALLEST_VARIANCE * tf.reduce_max(variances), 1e-30)
         self.axes.assign(tf.cast(axes / tf.sqrt(tf.maximum(variances, least)), tf.float32))
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.validation import check_type
-from bayesinn.summaries.elements import with_features
+from bayesinn.summaries.elements import blank, with_features
 from bayesinn.summaries.set_transformer import SetTransformer
 
 # A range of standardised times is 3 to 5 units.
@@ -90,4 +90,6 @@ class Transformer(SetTransformer):
                 places = tf.constant(self.places, x.dtype)[:steps]
             times = tf.broadcast_to(places[:, None], (tf.shape(x)[0], steps, 1))
         angles = times * tf.constant(2.0 * math.pi / _WAVELENGTHS, x.dtype)
-        return super().call(tf.concat([x, times, tf.sin(angles), tf.cos(angles)], axis=-1), mask)
+        steps_with_times = tf.concat([x, times, tf.sin(angles), tf.cos(angles)], axis=-1)
+        # Padding has no times either: all of it is equal.
+        return super().call(blank(steps_with_times, mask), mask)

@@ -33,6 +33,8 @@ from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.step import TrainingModel
 from bayesinn.training.trainable import Trainable
 
+# Scalings of a resumed run may differ by so much of a standard deviation, which changes nothing.
+_MOST_MOVED = 0.01
 _SECONDS_BETWEEN_WRITES = 10.0
 _ANEW = "train again in another folder; if that file is one of an earlier run, you may delete it"
 
@@ -200,18 +202,44 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
         return dict(json.loads(file.attrs["identity"]))
 
 
-def restore_scalings(folder: Path, model: Trainable) -> None:
-    """Give a model the scalings that a run began with.
+def check_scalings(folder: Path, model: Trainable) -> None:
+    """Refuse a model whose scalings are not those that a run began with.
 
-    They are measured on draws, which may differ from machine to machine, and by the number of
-    threads.
+    They are measured on draws. Of some laws, draws differ by machine and number of threads; of a
+    simulator with random numbers of its own, from time to time.
     """
+    now = model.arrays()
     with _state(folder) as file:
         if "scalings" not in file:
             return
-        for name, array in model.arrays().items():
-            kind = str(array.dtype)
-            array[...] = read_array(file, f"scalings/{name}", array.shape, kind, finite=False)
+        before = {
+            name: np.asarray(file[f"scalings/{name}"]) if f"scalings/{name}" in file else None
+            for name in now
+        }
+    moved = [name for name in now if _has_moved(name, now, before)]
+    if moved:
+        raise InputError(
+            f"Checkpoint folder {str(folder)!r}",
+            expected="the scalings that its run began with",
+            got=f"others: {', '.join(moved)}",
+            do="go on with as many threads as before, on such a machine, and a simulator that "
+            "repeats its numbers; or train anew in another folder",
+        )
+
+
+def _has_moved(
+    name: str, now: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray | None]
+) -> bool:
+    """Tell whether an array differs by more than a hundredth of its scale, or of itself."""
+    old = before[name]
+    if old is None or old.shape != now[name].shape:
+        return True
+    if old.dtype == bool:
+        return not np.array_equal(now[name], old)
+    unit = before.get(f"{name.rpartition('/')[0]}/scale")
+    if unit is None or unit.shape != old.shape:
+        unit = np.abs(old)
+    return bool(np.any(np.abs(now[name] - old) > _MOST_MOVED * np.abs(unit)))
 
 
 def _check_simulator(folder: Path, simulator: Simulator) -> None:

@@ -128,6 +128,7 @@ class Optimization:
                 do="leave them out; bi.Optimization(accumulate=...) divides batches, and "
                 "mixed_precision needs no scaling",
             )
+        _refuse_shapes(self.optimizer)
         expected = "a list of Keras callbacks"
         example = "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
@@ -199,6 +200,25 @@ class Optimization:
         )
         return replace(
             self, learning_rate=rate, passes=passes if self.passes is None else self.passes
+        )
+
+
+def _refuse_shapes(optimizer: keras.optimizers.Optimizer | None) -> None:
+    """Refuse an optimizer that treats weights by shape or name: it gets all in one vector."""
+    by_shape = (keras.optimizers.Adafactor, keras.optimizers.Lamb, keras.optimizers.Muon)
+    got = ""
+    if isinstance(optimizer, by_shape):
+        got = type(optimizer).__name__
+    if getattr(optimizer, "_exclude_from_weight_decay", None):
+        got = "weights that are excluded from weight decay"
+    if getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None:
+        got = "names that are excluded from weight decay"
+    if got:
+        raise InputError(
+            "Argument 'optimizer'",
+            expected="one that treats all weights alike, which are one vector",
+            got=got,
+            do="pass for example keras.optimizers.AdamW(1e-3)",
         )
 
 

@@ -28,7 +28,9 @@ def spread(generator: np.random.Generator, size: int, factor: float) -> float:
     centred = values - values.mean()
     kurtosis = np.mean(centred**4) / np.mean(centred**2) ** 2
     error = max(np.sqrt(max(kurtosis - 1.0, 0.0) / size) / 2.0, 1.0 / np.sqrt(2.0 * (size - 1)))
-    return beyond.of_spread(values.std(ddof=1, keepdims=True), np.array([error]), size, 5.0)[0]
+    return beyond.of_spread(values.std(ddof=1, keepdims=True), np.array([error]), size, 0.95, 1.05)[
+        0
+    ]
 
 
 def distribution(generator: np.random.Generator, size: int, factor: float) -> float:

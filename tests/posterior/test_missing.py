@@ -283,3 +283,11 @@ def test_predictions_have_the_gaps_of_the_observation() -> None:
         "x"
     ]
     assert np.isnan(predicted).sum(axis=(0, 1)).tolist() == [0, 7, 0, 0, 0, 0]
+
+
+def test_missing_pixels_need_channels() -> None:
+    simulator = bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, missing="mask", name="pixels")(
+        lambda parameters, seed: {"image": parameters["a"][:, None, None] * tf.ones((8, 8))}
+    )
+    with pytest.raises(InputError, match=r"(?s)height, width, channels.*image\[\.\.\., None\]"):
+        bi.AmortizedPosterior(simulator, summary=bi.summaries.ConvImage(8, filters=(4,)))

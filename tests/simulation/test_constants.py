@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.simulation.engines.constants import constants_of
+from bayesinn.simulation.trials import derived_simulator
 
 tfd = tfp.distributions
 SETTINGS = {"scale": 1.0}
@@ -38,18 +40,66 @@ def test_changed_constants_are_seen_by_all_that_simulate(
 
 def test_what_a_function_reads_is_found_in_helpers_and_closures() -> None:
     before = constants_of(model)
-    assert constants_of(model) == before
+    assert constants_of(model).same_as(before)
     SCALE[1] = 2.0
     try:
-        assert constants_of(model) != before
+        assert not constants_of(model).same_as(before)
     finally:
         SCALE[1] = 1.0
-    assert constants_of(model) == before
+    assert constants_of(model).same_as(before)
 
-    def make(factor: float) -> object:
+    def make(factor: float) -> Callable[..., object]:
         return lambda parameters, seed: {"y": factor * parameters["m"]}
 
-    assert constants_of(make(1.0)) != constants_of(make(2.0))  # type: ignore[arg-type]
+    assert not constants_of(make(1.0)).same_as(constants_of(make(2.0)))
+
+
+class Odd(dict):
+    """Fails at any question that it doesn't know."""
+
+    def __getattr__(self, name: str) -> object:
+        return self[name]
+
+
+LOOP: list[object] = []
+LOOP.append(LOOP)
+NESTED = [list(range(300)) for _ in range(300)]
+
+
+def test_what_can_not_be_looked_into_counts_as_it_is() -> None:
+    odd = Odd(scale=1.0)
+
+    def read() -> object:
+        return LOOP, odd, tf, NESTED
+
+    found = constants_of(read)
+    assert found.same_as(constants_of(read))
+    assert {place.rpartition(" ")[2] for place in found.objects} == {"LOOP", "odd", "tf", "NESTED"}
+
+
+def test_a_function_that_counts_its_calls_is_traced_once() -> None:
+    calls = []
+
+    def counting(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        calls.append(1)
+        return {"y": parameters["m"][:, None]}
+
+    simulator = bi.simulator(prior={"m": tfd.Normal(0.0, 1.0)})(counting)
+    simulator.sample(5, seed=1)
+    traced = len(calls)
+    for seed in range(3):
+        simulator.sample(5, seed=seed)
+    assert len(calls) == traced
+
+
+def test_simulators_of_several_trials_see_changed_constants(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator = bi.simulator(prior={"m": tfd.Normal(0.0, 0.01)}, name="scaled")(model)
+    several = derived_simulator(simulator, trials=2)
+    assert several.sample(2_000, seed=1)["y"].std() == pytest.approx(1.0, abs=0.05)
+    monkeypatch.setitem(SETTINGS, "scale", 10.0)
+    assert several.sample(2_000, seed=1)["y"].std() == pytest.approx(10.0, abs=0.5)
 
 
 EDITED = """

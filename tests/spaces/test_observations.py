@@ -316,3 +316,21 @@ def test_columns_of_pandas_may_lack_values() -> None:
 def test_a_table_is_told_how_to_become_a_dict() -> None:
     with pytest.raises(InputError, match=r"to_numpy\(\) for name in table"):
         check_observations(clinic, pd.DataFrame(observed(None, series=1.0, image=1.0), index=[0]))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [["2020-03-01", "2020-03-02"], ["1.5", "2"], [1 + 2j, 3 + 4j]],
+    ids=["dates", "text", "complex"],
+)
+def test_columns_that_are_no_numbers_are_refused(values: list[object]) -> None:
+    column = pd.Series(values)
+    if isinstance(values[0], str) and values[0].startswith("2020"):
+        column = pd.to_datetime(column)
+    with pytest.raises(InputError, match="real numbers"):
+        numbers("Data 'x'", column)
+
+
+def test_columns_of_numbers_keep_their_type() -> None:
+    assert numbers("Data 'x'", pd.Series([1, 2])).dtype == np.int64
+    assert numbers("Data 'x'", pd.array([1, 2], dtype="Int64")).dtype.kind == "i"

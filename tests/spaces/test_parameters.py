@@ -164,6 +164,22 @@ def test_density_transforms_back_to_the_prior() -> None:
     assert density.sum() * (first[1] - first[0]) ** 2 == pytest.approx(1.0, abs=0.005)
 
 
+def test_shares_of_zero_are_finite() -> None:
+    space = ParameterSpace(Prior({"shares": tfd.Dirichlet([0.5, 0.5, 0.5])}), seed=1)
+    shares = np.array([[0.0, 0.4, 0.6], [1.0, 0.0, 0.0], [0.2, 0.3, 0.5]], np.float32)
+    vector, log_det = space.to_vector({"shares": tf.constant(shares)})
+    assert np.isfinite(vector).all()
+    assert np.isfinite(log_det).all()
+    np.testing.assert_allclose(space.from_vector(vector)["shares"], shares, atol=1e-6)
+
+
+def test_large_integers_are_not_rounded_up() -> None:
+    space = ParameterSpace(Prior({"k": tfd.Poisson(1e6)}), seed=1)
+    k = tf.constant(np.full(2_000, 1e6, np.float32))
+    spread_out = np.asarray(space.dequantise({"k": k}, tf.constant([1, 2]))["k"])
+    np.testing.assert_array_equal(np.floor(spread_out), k)
+
+
 def test_integers_are_spread_evenly_and_come_back() -> None:
     space = ParameterSpace(Prior({"k": tfd.Poisson(4.0)}), seed=1)
     k = draws(space.prior, 20_000)["k"]

@@ -181,6 +181,15 @@ def test_perceptron_sees_features_without_correlation() -> None:
     np.testing.assert_allclose(summary(x), summary.network(x @ summary.axes.numpy()), atol=1e-3)
 
 
+@pytest.mark.parametrize("rows", [100, 300])
+def test_new_rows_of_many_features_are_not_blown_up(rows: int) -> None:
+    generator = np.random.default_rng(1)
+    summary = MLP(units=5, hidden=(16,), decorrelate=True)
+    summary.initialize(tf.constant(generator.standard_normal((rows, 200)), tf.float32))
+    seen = generator.standard_normal((500, 200)) @ summary.axes.numpy()
+    assert np.sqrt(np.mean(seen**2)) == pytest.approx(1.0, abs=0.2)
+
+
 def test_constant_features_are_not_blown_up() -> None:
     x = np.repeat(np.random.default_rng(1).standard_normal((1_000, 1)), 3, axis=1)
     summary = MLP(units=5, hidden=(16,), decorrelate=True)

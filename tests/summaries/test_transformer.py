@@ -163,3 +163,11 @@ def test_the_name_of_times_is_a_text() -> None:
         Transformer(times=["t"])
     with pytest.raises(InputError, match="Transformer, argument 'width'"):
         Transformer(width=10, heads=4)
+
+
+def test_an_empty_series_is_the_same_with_any_padding() -> None:
+    network = Transformer(**SMALL)
+    found = [
+        network(tf.zeros((1, steps, 2)), mask=tf.zeros((1, steps), bool)) for steps in (10, 20)
+    ]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)

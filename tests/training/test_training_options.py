@@ -154,6 +154,20 @@ def test_optimizers_that_scale_or_accumulate_are_refused(optimizer) -> None:
         bi.Optimization(optimizer=optimizer)
 
 
+def excluding() -> keras.optimizers.Optimizer:
+    optimizer = keras.optimizers.AdamW(1e-3)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    "optimizer", [keras.optimizers.Muon(1e-3), keras.optimizers.Lamb(1e-3), excluding()]
+)
+def test_optimizers_that_look_at_shapes_or_names_are_refused(optimizer) -> None:
+    with pytest.raises(InputError, match="treats all weights alike"):
+        bi.Optimization(optimizer=optimizer)
+
+
 def test_schedules_of_a_user_need_no_registration() -> None:
     class Halved(keras.optimizers.schedules.LearningRateSchedule):
         def __call__(self, step):

@@ -8,23 +8,38 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType
-from typing import Any
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, MethodType
+from typing import Any, NamedTuple
 
 import numpy as np
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-# Elements of an array, spread evenly, that are looked at.
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+# Elements of an array, spread evenly, that are looked at; and entries of all lists and dicts.
 _MOST_NUMBERS = 4_096
 _MOST_ENTRIES = 1_000
 
 
-def constants_of(function: Callable[..., Any]) -> dict[str, str]:
-    """Describe what a function reads of its module and of enclosing functions, by name.
+class Constants(NamedTuple):
+    """What functions read, by place: plain values in words, and all else as it is."""
 
-    Numbers, texts and arrays count by their values, also in lists and dicts; functions of the same
-    module by what they read themselves, and all else by its identity.
+    texts: dict[str, str]
+    #: Kept, so that no other object gets the address of one that is gone.
+    objects: dict[str, Any]
+
+    def same_as(self, other: Constants) -> bool:
+        """Tell whether nothing has changed, as far as is looked at."""
+        if self.texts != other.texts or self.objects.keys() != other.objects.keys():
+            return False
+        return all(value is other.objects[place] for place, value in self.objects.items())
+
+
+def constants_of(*functions: Callable[..., Any]) -> Constants:
+    """Return what functions read of their modules and of enclosing functions.
+
+    Numbers, texts, arrays, and lists and dicts of these count by their values (of large ones, by
+    some), functions of the same module and of enclosing functions by what they read themselves.
+    Attributes of objects are not looked at.
 
     Examples
     --------
@@ -32,23 +47,30 @@ def constants_of(function: Callable[..., Any]) -> dict[str, str]:
     >>> def simulate(parameters, seed):
     ...     return {"y": scale * parameters["m"]}
     >>> before = constants_of(simulate)
+    >>> before.same_as(constants_of(simulate))
+    True
     >>> scale = 3.0
-    >>> constants_of(simulate) == before
+    >>> before.same_as(constants_of(simulate))
     False
     """
-    found: dict[str, str] = {}
-    waiting = [_plain_function(function)]
+    found = Constants({}, {})
+    waiting = [one for one in map(_plain_function, functions) if one is not None]
     seen: set[int] = set()
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        function = waiting.pop(0)
+        if id(function) in seen:
             continue
-        seen.add(id(one))
-        for name, value in _read_by(one):
-            found[f"{one.__qualname__}: {name}"] = _described(value)
+        seen.add(id(function))
+        for name, value, enclosed in _read_by(function):
+            place = f"{len(seen)} {function.__qualname__}: {name}"
             other = _plain_function(value)
-            if other is not None and other.__globals__ is one.__globals__:
+            if other is not None and (enclosed or other.__globals__ is function.__globals__):
                 waiting.append(other)
+            text = _text_of(value)
+            if text is None:
+                found.objects[place] = value
+            else:
+                found.texts[place] = text
     return found
 
 
@@ -57,26 +79,28 @@ def _plain_function(value: Any) -> FunctionType | None:
     while True:
         if isinstance(value, functools.partial):
             value = value.func
-        elif isinstance(value, FunctionType):
-            inner = getattr(value, "__wrapped__", None)
-            if inner is None:
-                return value
-            value = inner
-        elif hasattr(value, "__func__"):
+        elif isinstance(value, MethodType):
             value = value.__func__
+        elif isinstance(value, FunctionType):
+            if not hasattr(value, "__wrapped__"):
+                return value
+            value = value.__wrapped__
         else:
             return None
 
 
-def _read_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield the global names and the variables of enclosing functions that a function reads."""
+def _read_by(function: FunctionType) -> Iterator[tuple[str, Any, bool]]:
+    """Yield names that a function reads, their values, and whether an enclosing function has them.
+
+    All other names are global.
+    """
     for name in _names(function.__code__):
         if name in function.__globals__:
-            yield name, function.__globals__[name]
+            yield name, function.__globals__[name], False
     cells = function.__closure__ or ()
     for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
         try:
-            yield name, cell.cell_contents
+            yield name, cell.cell_contents, True
         except ValueError:
             # Not assigned yet.
             continue
@@ -90,13 +114,37 @@ def _names(code: CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _described(value: Any) -> str:
+def _text_of(value: Any) -> str | None:
+    """Write a plain value, an array, or a list or dict of such; None for all else."""
+    try:
+        return ", ".join(_texts(value, [_MOST_ENTRIES]))
+    except (_NotPlainError, RecursionError):
+        return None
+
+
+class _NotPlainError(Exception):
+    """A value counts by its identity."""
+
+
+def _texts(value: Any, left: list[int]) -> Iterator[str]:
+    """Yield the parts of a value; ``left`` is the number of those that may follow."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise _NotPlainError
     if isinstance(value, _PLAIN):
-        return repr(value)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        some = value.ravel()[:: max(value.size // _MOST_NUMBERS, 1)]
-        return f"{value.dtype}{value.shape} {zlib.crc32(some.tobytes())}"
-    if isinstance(value, list | tuple | Mapping) and len(value) <= _MOST_ENTRIES:
-        parts = value.items() if isinstance(value, Mapping) else value
-        return f"{type(value).__name__}({', '.join(map(_described, parts))})"
-    return f"{type(value).__name__} at {id(value)}"
+        yield repr(value)
+    elif isinstance(value, np.ndarray | np.generic) and value.dtype != object:
+        array = np.asarray(value)
+        some = array.flat[:: max(array.size // _MOST_NUMBERS, 1)]
+        yield f"{array.dtype}{array.shape} {zlib.crc32(some.tobytes())}"
+    elif type(value) in (list, tuple):
+        yield f"{type(value).__name__} of {len(value)}"
+        for part in value:
+            yield from _texts(part, left)
+    elif type(value) is dict:
+        yield f"dict of {len(value)}"
+        for key, part in value.items():
+            yield from _texts(key, left)
+            yield from _texts(part, left)
+    else:
+        raise _NotPlainError

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.core.precision import full_precision
-from bayesinn.simulation.engines.constants import constants_of
+from bayesinn.simulation.engines.constants import Constants, constants_of
 from bayesinn.simulation.engines.culprit import explain_operation, find_culprit, line_in
 from bayesinn.simulation.engines.engine import Engine, tensor_state
 from bayesinn.simulation.engines.failures import spare_rows
@@ -45,7 +46,7 @@ class TensorFlowEngine(Engine):
 
     def _prepare(self, autograph: bool) -> None:
         self.autograph = autograph
-        self._constants = constants_of(self.declared.function)
+        self._constants: Constants | None = None
         # Of the trace before.
         self.__dict__.pop("_specs", None)
         self._compiled_draw = AnyRows(self.draw, leading=(0, 0), autograph=autograph)
@@ -53,10 +54,23 @@ class TensorFlowEngine(Engine):
         self._traced_draw = tf.function(self._draw_once, autograph=autograph)
         self._compiled_forward = AnyRows(self.forward, leading=(1, 1, 0), autograph=autograph)
 
-    def _forget_old_constants(self) -> None:
+    @contextlib.contextmanager
+    def _with_present_constants(self) -> Iterator[None]:
         """Trace anew what was traced with other constants, as in another cell of a notebook."""
-        if constants_of(self.declared.function) != self._constants:
+        now = self._read_constants()
+        if self._constants is not None and not self._constants.same_as(now):
             self._prepare(self.autograph)
+        yield
+        # Now: a function may change what it reads, such as a counter of its calls.
+        self._constants = self._read_constants()
+
+    def _read_constants(self) -> Constants:
+        laws = [
+            self.declared.prior,
+            *([] if self.declared.context is None else [self.declared.context]),
+        ]
+        functions = [entry for law in laws for entry in law.entries.values() if callable(entry)]
+        return constants_of(self.declared.function, *functions)
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         return type(self)(declared, self.autograph)
@@ -66,10 +80,10 @@ class TensorFlowEngine(Engine):
 
     @full_precision()
     def _sample(self, n: int, entropy: list[int]) -> Simulations:
-        self._forget_old_constants()
         seed = tf.constant(tensor_state(entropy))
         try:
-            return self._compiled_draw(n, seed).numpy()
+            with self._with_present_constants():
+                return self._compiled_draw(n, seed).numpy()
         except _ValueOfTensorError:
             self._prepare(autograph=True)
             return self._sample(n, entropy)
@@ -80,11 +94,11 @@ class TensorFlowEngine(Engine):
     def simulate(
         self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
     ) -> Outcome:
-        self._forget_old_constants()
         seed = tf.constant(tensor_state(entropy))
         begun = time.process_time()
         try:
-            observables = self._compiled_forward(parameters, context, seed)
+            with self._with_present_constants():
+                observables = self._compiled_forward(parameters, context, seed)
         except tf.errors.OpError as error:
             raise self._blame(error, parameters, context, seed) from error
         return _outcome(parameters, observables, begun)
@@ -200,10 +214,11 @@ def _is_numpy_code(error: BaseException) -> bool:
     )
     if not isinstance(error, kinds) and "umpy" not in str(error):
         return False
-    # Sizes of tensors in a graph are None.
-    if any(word in str(error) for word in ("ymbolic", "Tensor", "NoneType", "SeedSequence")):
+    if any(word in str(error) for word in ("ymbolic", "Tensor", "SeedSequence")):
         return True
-    return _innermost_package(error) in ("numpy", "pandas", "scipy")
+    # Sizes of tensors in a graph are None.
+    size = "NoneType" in str(error) and "interpreted as an integer" in str(error)
+    return size or _innermost_package(error) in ("numpy", "pandas", "scipy")
 
 
 def _innermost_package(error: BaseException) -> str:
