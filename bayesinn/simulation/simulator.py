@@ -128,7 +128,7 @@ class Simulator:
     @property
     def priors(self) -> tuple[Prior, ...]:
         """The prior of the parameters, and that of the context if there is one."""
-        return (self.prior,) if self.context is None else (self.prior, self.context)
+        return self.engine.declared.priors
 
     @property
     def shapes(self) -> dict[str, dict[str, tuple[int, ...]]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
@@ -34,8 +34,10 @@ class Constants(NamedTuple):
         return all(value is other.objects[place] for place, value in self.objects.items())
 
 
-def constants_of(*functions: Callable[..., Any]) -> Constants:
+def constants_of(*functions: Any) -> Constants:
     """Return what functions read of their modules and of enclosing functions.
+
+    What is no function of Python is left out.
 
     Numbers, texts, arrays, and lists and dicts of these count by their values (of large ones, by
     some), functions of the same module and of enclosing functions by what they read themselves.

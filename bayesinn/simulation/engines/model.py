@@ -21,6 +21,11 @@ class Declaration(NamedTuple):
     time_limit: float | None = None
     most_failures: float | None = None
 
+    @property
+    def priors(self) -> tuple[Prior, ...]:
+        """The prior of the parameters, and that of the context if there is one."""
+        return (self.prior,) if self.context is None else (self.prior, self.context)
+
     def draw_inputs(
         self, n: int | tf.Tensor, seed: tf.Tensor, context_seed: tf.Tensor
     ) -> tuple[Values, Values]:

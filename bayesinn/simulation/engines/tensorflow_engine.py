@@ -65,12 +65,8 @@ class TensorFlowEngine(Engine):
         self._constants = self._read_constants()
 
     def _read_constants(self) -> Constants:
-        laws = [
-            self.declared.prior,
-            *([] if self.declared.context is None else [self.declared.context]),
-        ]
-        functions = [entry for law in laws for entry in law.entries.values() if callable(entry)]
-        return constants_of(self.declared.function, *functions)
+        entries = [entry for prior in self.declared.priors for entry in prior.entries.values()]
+        return constants_of(self.declared.function, *entries)
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         return type(self)(declared, self.autograph)
