@@ -91,7 +91,8 @@ def information(
     before = by_column("prior", prior, truth)
     number = pairs.draws.shape[1]
     check_integer("Number of draws of each posterior", number, _FEWEST, do="take 200 or more")
-    fewest = _PARTS * _FEWEST
+    # Two parts, whose entropies may differ.
+    fewest = 2 * _FEWEST
     check_integer("Number of draws of the prior", len(before), fewest, do="take 2,000 or more")
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gains, errors = zip(*(_gain(*column) for column in both), strict=True)
@@ -116,7 +117,8 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
     number = min(draws.shape[1], len(prior))
     blocks = entropy(_split(prior, number))
     # A few large blocks don't show how much they vary.
-    parts = entropy(_split(prior, min(number, len(prior) // _PARTS)))
+    size = max(len(prior) // _PARTS, _FEWEST)
+    parts = entropy(_split(prior, min(number, size)))
     error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
     return np.asarray(np.mean(blocks) - entropy(draws)), error
 
