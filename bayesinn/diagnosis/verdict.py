@@ -28,9 +28,8 @@ class Verdict:
     parameters: tuple[str, ...]  #: names of their columns
     tolerances: Tolerances
     size: tuple[int, int]  #: numbers of data sets and of posterior draws for each
-    again: Again = (
-        name_number  #: writes the call or command that diagnoses anew with another number
-    )
+    #: writes the call or command that diagnoses anew with another number
+    again: Again = name_number
 
     @cached_property
     def outside(self) -> tuple[str, ...]:

@@ -22,8 +22,7 @@ class Gain(NamedTuple):
     """Nats gained by twice as many simulations, with a 90 % interval; NaN where unknown.
 
     The interval averages over the exponents of power laws that fit about as well. Of a curve that
-    falls very slowly, as the fourth root of the size, it held 75 % of the gains in simulations, and
-    missed the others from below.
+    falls very slowly, it may be too low.
     """
 
     nats: float

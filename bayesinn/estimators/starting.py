@@ -31,16 +31,17 @@ def check_start(estimator: Startable, other: Any) -> None:
     for name in ours | theirs:
         # As text: the order of names is that of the network's inputs and outputs.
         if repr(ours.get(name)) != repr(theirs.get(name)):
+            own = _describe(estimator, name, ours)
             raise InputError(
                 subject,
-                expected=f"one with the same {name}, in this order: {_told(estimator, name, ours)}",
-                got=_told(other, name, theirs),
+                expected=f"one with the same {name}, in this order: {own}",
+                got=_describe(other, name, theirs),
                 do="start from one of the same networks, parameters and data, or from new weights",
             )
     # It raises if there is none.
     _ = other.model
 
 
-def _told(estimator: Any, name: str, entries: dict[str, Any]) -> str:
+def _describe(estimator: Any, name: str, entries: dict[str, Any]) -> str:
     """Write what differs: the object itself, which is shorter than its configuration."""
     return str(getattr(estimator, name, entries.get(name)))

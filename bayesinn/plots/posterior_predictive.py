@@ -24,8 +24,6 @@ from bayesinn.plots.series import (
 from bayesinn.plots.style import PLAIN, Canvas, styled
 
 _SHARES = (0.95, 0.9, 0.5)
-
-
 #: What an observable without a name is called.
 _UNNAMED = "observable"
 

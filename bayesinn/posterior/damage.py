@@ -23,6 +23,8 @@ _FACTORS = np.array([0.1, 10.0])
 NODE = np.dtype(
     [("feature", "i4"), ("threshold", "f4"), ("left", "i4"), ("right", "i4"), ("value", "f4")]
 )
+#: A detector that detects nothing.
+NO_TREES = np.zeros((0, 0), NODE)
 
 
 def is_learnable(numbers: int) -> bool:
@@ -130,7 +132,7 @@ def grow(intact: np.ndarray, damaged: np.ndarray) -> np.ndarray:
     Stochastic gradient boosting, Computational Statistics and Data Analysis 38.
     """
     if min(len(intact), len(damaged)) < 2 or not is_learnable(intact.shape[1]):
-        return np.zeros((0, 0), NODE)
+        return NO_TREES
     from sklearn.ensemble import GradientBoostingClassifier
 
     # Ten times a large number may overflow.

@@ -13,7 +13,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.summaries import ConvImage, Summary
+from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
 # So many unrelated numbers need no compression before the flow, and so many of a series.
@@ -87,7 +87,7 @@ def choose_summaries(
     for key, network in networks.items():
         if network.times is not None:
             _check_times(simulator, key, network)
-        if isinstance(network, ConvImage) and simulator.missing is not None:
+        if network.images and simulator.missing is not None:
             _check_channels(simulator, key)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
     defaults = _defaults(simulator, rest)
@@ -127,7 +127,7 @@ def _check_channels(simulator: Simulator, key: str) -> None:
         shape = simulator.observable_shapes[name]
         if len(shape) == 2:
             raise InputError(
-                f"Argument 'summary', ConvImage for {name!r}",
+                f"Argument 'summary', a network of images for {name!r}",
                 expected="shape (height, width, channels) where pixels may be missing",
                 got=f"{shape}",
                 do=f"return {name}[..., None] from the simulator",

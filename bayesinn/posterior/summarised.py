@@ -15,7 +15,7 @@ from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior import moved
-from bayesinn.posterior.damage import KINDS, NODE
+from bayesinn.posterior.damage import KINDS, NO_TREES
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.measuring import (
     Compared,
@@ -130,7 +130,7 @@ class Summarised(Estimator):
                 f"Damaged data will be harder to detect: the training of detectors failed "
                 f"({type(error).__name__}: {error}). The posterior is not affected."
             )
-            detectors = [np.zeros((0, 0), NODE) for _ in KINDS]
+            detectors = [NO_TREES] * len(KINDS)
         self._detectors = None
         self.adopt_parts(evaluator, measure_reference(evaluator, compared, detectors))
 

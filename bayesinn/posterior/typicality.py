@@ -274,7 +274,7 @@ def grow_trees(
     ``damaged`` has a copy of the inputs for each kind that is to be detected.
     """
     if not damaged:
-        return [np.zeros((0, 0), damage.NODE) for _ in damage.KINDS]
+        return [damage.NO_TREES] * len(damage.KINDS)
     flags = _flags(inputs, pooled)
     ordered = _flags(inputs, series)
     intact = _judged(inputs, flags, ordered)
@@ -282,7 +282,7 @@ def grow_trees(
     trees = []
     for number, kind in enumerate(damage.KINDS):
         if kind not in damaged:
-            trees.append(np.zeros((0, 0), damage.NODE))
+            trees.append(damage.NO_TREES)
             continue
         copy = _judged(damaged[kind], flags, ordered)
         trees.append(damage.grow(intact[number][:half], copy[number][:half]))

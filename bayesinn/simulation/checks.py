@@ -49,7 +49,7 @@ def numbers(
     Masked values and None are refused, too, or become NaN if values may be ``missing``.
     """
     if hasattr(value, "to_numpy") and hasattr(value, "dtype"):
-        value = _of_table(value)
+        value = _from_column(value)
     value = _with_masks(value)
     if missing:
         value = _with_nan(value)
@@ -80,7 +80,7 @@ def numbers(
     )
 
 
-def _of_table(value: Any) -> Any:
+def _from_column(value: Any) -> Any:
     """Return a column of pandas as an array; NaN where a number of its own types is missing."""
     # Types of NumPy are read as they are.
     kind = "" if isinstance(value.dtype, np.dtype) else value.dtype.kind

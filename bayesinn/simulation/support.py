@@ -15,9 +15,11 @@ from bayesinn.core.errors import SimulatorError
 tfd = tfp.distributions
 tfb = tfp.bijectors
 
-
-#: Smallest share of a simplex, at the ends of the map to unconstrained values.
-SMALLEST_SHARE = float(np.exp(-40.0))
+#: Past this many units an unconstrained value only asks for the edge of a simplex, where densities
+#: are infinite.
+SIMPLEX_LIMIT = 20.0
+# Between values at both limits, the ratio of two shares.
+_SMALLEST_SHARE = float(np.exp(-2.0 * SIMPLEX_LIMIT))
 
 
 class Support(NamedTuple):
@@ -34,7 +36,7 @@ class Support(NamedTuple):
     def clip(self, value: tf.Tensor) -> tf.Tensor:
         """Return values, moved inside where rounding put them on or past an edge."""
         if self.is_simplex:
-            lowest = tf.constant(SMALLEST_SHARE, value.dtype)
+            lowest = tf.constant(_SMALLEST_SHARE, value.dtype)
             inside = tf.maximum(value, lowest)
             inside /= tf.reduce_sum(inside, axis=-1, keepdims=True)
             on_edge = tf.reduce_any(value < lowest, axis=-1, keepdims=True)

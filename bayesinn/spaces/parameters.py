@@ -13,14 +13,17 @@ import tensorflow_probability as tfp
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.prior import Prior, Values
-from bayesinn.simulation.support import Support, support_of, surface_correction, together
+from bayesinn.simulation.support import (
+    SIMPLEX_LIMIT,
+    Support,
+    support_of,
+    surface_correction,
+    together,
+)
 
 tfd = tfp.distributions
 
 _PILOT_DRAWS = 8192
-# Past this many units an unconstrained value only asks for the edge of a simplex, where densities
-# are infinite.
-_SIMPLEX_LIMIT = 20.0
 
 
 class ParameterSpace:
@@ -292,7 +295,7 @@ class ParameterSpace:
                 event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
                 part = tf.reshape(part, (-1, *event))
             if support.is_simplex:
-                part = tf.clip_by_value(part, -_SIMPLEX_LIMIT, _SIMPLEX_LIMIT)
+                part = tf.clip_by_value(part, -SIMPLEX_LIMIT, SIMPLEX_LIMIT)
             value = support.clip(support.bijector.forward(part))
             parameters.update(
                 zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True)

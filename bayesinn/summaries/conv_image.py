@@ -43,6 +43,7 @@ class ConvImage(Summary):
 
     shapes = ("(n, height, width)", "(n, height, width, channels)")
     masks = False
+    images = True
 
     def __init__(
         self,

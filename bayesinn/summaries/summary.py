@@ -35,6 +35,9 @@ class Summary(Configured, keras.layers.Layer):
     standardised: bool = True
     #: Whether all steps (steps,) of an observable are standardised alike, and not each by itself.
     alike: bool = False
+    #: Whether data are images. Those of two axes, (height, width), may not have missing values:
+    #: channels show which are present.
+    images: bool = False
     #: Observable or context with the times of steps, which is the first channel of the data; or
     #: None.
     times: str | None = None

@@ -222,8 +222,8 @@ def check_scalings(folder: Path, model: Trainable) -> None:
             f"Checkpoint folder {str(folder)!r}",
             expected="the scalings that its run began with",
             got=f"others: {', '.join(moved)}",
-            do="go on with as many threads as before, on such a machine, and a simulator that "
-            "repeats its numbers; or train anew in another folder",
+            do="resume on a machine of the same kind, with as many threads, and with a simulator "
+            "whose numbers its seed decides; or train anew in another folder",
         )
 
 

@@ -128,7 +128,7 @@ class Optimization:
                 do="leave them out; bi.Optimization(accumulate=...) divides batches, and "
                 "mixed_precision needs no scaling",
             )
-        _refuse_shapes(self.optimizer)
+        _refuse_by_shape(self.optimizer)
         expected = "a list of Keras callbacks"
         example = "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
@@ -203,7 +203,7 @@ class Optimization:
         )
 
 
-def _refuse_shapes(optimizer: keras.optimizers.Optimizer | None) -> None:
+def _refuse_by_shape(optimizer: keras.optimizers.Optimizer | None) -> None:
     """Refuse an optimizer that treats weights by shape or name: it gets all in one vector."""
     by_shape = (keras.optimizers.Adafactor, keras.optimizers.Lamb, keras.optimizers.Muon)
     got = ""

@@ -12,7 +12,8 @@ from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result
 from bayesinn.guidance.simulator_report.regions import FEWEST, Region, regions
 
 _MOST_REDRAWN = 0.5
-_EXAMPLE = 200
+# Of an error that is told.
+_MOST_CHARACTERS = 200
 #: Errors of a program, not of numbers that it can't compute.
 _MISTAKES = ("NameError", "KeyError", "AttributeError", "TypeError", "IndexError", "ImportError")
 
@@ -58,11 +59,10 @@ def check(pilot: Pilot) -> Failures:
         f"{policy}). The table compares them with the good ones: quantiles, and p-values of "
         "Kolmogorov-Smirnov tests."
     )
-    example = pilot.raw.engine.policy.example
-    raised = "" if example.startswith("NaN or infinity") else shorten(example, _EXAMPLE)
-    if raised:
-        text += f" The last to fail raised {raised}."
-    advice = [_advise(pilot.simulator.on_nonfinite, marked, shares, boxes, raised)]
+    error = shorten(pilot.raw.engine.policy.error, _MOST_CHARACTERS)
+    if error:
+        text += f" The last that gave no result: {error}."
+    advice = [_advise(pilot.simulator.on_nonfinite, marked, shares, boxes, error)]
     table = _compare(pilot, marked)
     return Failures(marked, shares, boxes, advice=advice, title="Failures", text=text, table=table)
 
@@ -81,19 +81,19 @@ def _advise(
     marked: np.ndarray,
     shares: pd.DataFrame,
     boxes: tuple[Region, ...],
-    raised: str,
+    error: str,
 ) -> Remark:
-    """Say how many fail, how and where; ``raised`` is the last error, if functions raise any."""
+    """Say how many fail, how and where; ``error`` is the last one, empty if all gave a result."""
     unknown = "from no particular region of a simple form"
     if marked.sum() < FEWEST:
         unknown = "too few to say where"
     places = "; ".join(box.describe("fail", "failures") for box in boxes) or unknown
     names = shorten(", ".join(shares.index[shares["failed"] > 0.0]), 60)
     finding = f"{100.0 * marked.mean():.1f} % of the simulations have NaN or infinity in {names} "
-    if raised:
-        finding = f"{100.0 * marked.mean():.1f} % of the simulations fail, the last by {raised} "
+    if error:
+        finding = f"{100.0 * marked.mean():.1f} % of the simulations fail, the last by {error} "
     finding += f"({places})"
-    if raised.startswith(_MISTAKES):
+    if error.startswith(_MISTAKES):
         meaning = "This is a mistake in the program; drawing them again would hide it."
         return Remark("problem", "failures", finding, meaning, "Correct it.")
     if marked.mean() > _MOST_REDRAWN:

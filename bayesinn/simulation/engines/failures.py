@@ -39,7 +39,8 @@ class FailurePolicy:
     """Policy for failed simulations: "raise", "redraw", or "keep" them in place.
 
     ``mark`` stands for failures that are kept: NaN; infinity if NaN is a missing value. ``example``
-    tells why the last simulation failed that was drawn again, and how it was called.
+    tells why the last simulation failed that was drawn again, and how it was called; ``error`` why
+    the last one gave no result, or is empty if all gave one.
     """
 
     def __init__(self, declared: Declaration) -> None:
@@ -47,6 +48,7 @@ class FailurePolicy:
         self.redraws = declared.on_nonfinite == "redraw"
         self.mark = np.nan if declared.missing is None else np.inf
         self.example = ""
+        self.error = ""
 
     def check_limit(self, good: int, failed: int) -> None:
         """Raise if more than ``most_failures`` of draws failed, and chance doesn't explain it."""
@@ -119,6 +121,8 @@ class FailurePolicy:
             for finite in finite_rows(observables, context, self.declared).values():
                 broken |= ~finite
             failed += int(broken.sum())
+            for failure in outcome.failed.values():
+                self.error = f"{failure.error}, called with {failure.call}"
             if broken.any():
                 self.example = _describe(outcome, int(np.argmax(broken)), parameters, context)
             if lose_values is not None and observables:
