@@ -7,6 +7,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+#: Of arrays that may be of single or of double precision.
+FLOATS = (np.float32, np.float64)
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
 
 
@@ -38,11 +40,11 @@ def read_array(
 ) -> np.ndarray:
     """Read an array of a given type and shape, with None for lengths that are not known.
 
-    A ValueError says if its type, shape or place is another, or, with ``finite``, an element is not
-    finite.
+    Of several types in a tuple, the array may have any. A ValueError says if its type, shape or
+    place is another, or, with ``finite``, an element is not finite.
     """
     item = file
-    dtype = np.dtype(dtype)
+    dtypes = [np.dtype(one) for one in (dtype if isinstance(dtype, tuple) else (dtype,))]
     for part in name.split("/"):
         link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
         if not isinstance(link, h5py.HardLink):
@@ -55,10 +57,10 @@ def read_array(
     same = len(item.shape) == len(shape) and all(
         own in (None, n) for own, n in zip(shape, item.shape, strict=True)
     )
-    if not same or item.dtype != dtype:
+    if not same or item.dtype not in dtypes:
         raise ValueError(
             f"{name} has shape {item.shape} and type {item.dtype}, expected {tuple(shape)} and "
-            f"{dtype}"
+            f"{' or '.join(map(str, dtypes))}"
         )
     properties = item.id.get_create_plist()
     filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
@@ -74,6 +76,6 @@ def read_array(
             f"{name} claims more data than the file has, or is packed in an unknown way"
         )
     value = item[()]
-    if finite and dtype.kind == "f" and not np.isfinite(value).all():
+    if finite and item.dtype.kind == "f" and not np.isfinite(value).all():
         raise ValueError(f"{name} has elements that are not finite")
     return value

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bayesinn.core.storage import SavedModel
 from bayesinn.hierarchical.levels import Levels
 from bayesinn.posterior.building import measured_data
-from bayesinn.posterior.saved import saved_data
+from bayesinn.posterior.saved import saved_data, saved_scaling
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.summaries import Summary
@@ -56,8 +56,7 @@ class SetSpace(DataSpace):
     ) -> SetSpace:
         """Return the space of a saved folder."""
         count = levels.count
-        place = f"data/{count}"
-        scaling = Scaling(None, saved.array(f"{place}/mean", ()), saved.array(f"{place}/scale", ()))
+        scaling = saved_scaling(saved, "data", count, ())
         return cls._joined(saved_data(saved, simulator, summaries), count, scaling)
 
     @classmethod

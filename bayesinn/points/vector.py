@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import split_events
+from bayesinn.core.hdf5 import FLOATS
 from bayesinn.core.storage import SavedModel
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Arrays
@@ -71,7 +72,7 @@ class ParameterVector:
                 size = (math.prod(shape),)
                 compress = float(saved.array(f"{place}/compress", (), np.float64))
                 mean = saved.array(f"{place}/mean", size, np.float64)
-                scale = saved.array(f"{place}/scale", size)
+                scale = saved.array(f"{place}/scale", size, FLOATS)
                 scalings[name] = Scaling(compress or None, mean, scale)
             kinds.append(scalings)
         return cls(prior, *kinds)

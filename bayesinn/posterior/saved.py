@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.hdf5 import FLOATS
 from bayesinn.core.storage import SavedModel
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import build_model, left_out
@@ -82,12 +83,10 @@ def saved_scaling(saved: SavedModel, group: str, name: str, shape: tuple[int, ..
     place = f"{group}/{name}"
     # In double precision where single precision would rob data of digits.
     exact = f"{place}/exact_mean" in saved.file
-    mean = saved.array(
-        f"{place}/exact_mean" if exact else f"{place}/mean",
-        shape,
-        np.float64 if exact else np.float32,
-    )
-    return Scaling(compress, mean, saved.array(f"{place}/scale", shape))
+    mean = saved.array(f"{place}/exact_mean" if exact else f"{place}/mean", shape, FLOATS)
+    # Older files with an exact mean have a scale of single precision.
+    scale = saved.array(f"{place}/scale", shape, FLOATS)
+    return Scaling(compress, mean, scale)
 
 
 def restore_parameters(saved: SavedModel, space: ParameterSpace) -> None:

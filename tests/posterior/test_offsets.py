@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,8 +13,10 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.data_files import read_data
+from bayesinn.core.storage import SavedModel
+from bayesinn.posterior.saved import saved_scaling
 from bayesinn.simulation.digits import observable_type, warn_of_lost_digits
-from bayesinn.spaces.data import Scaling
+from bayesinn.spaces.data import DataSpace, Scaling
 from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
@@ -74,6 +77,26 @@ def test_offsets_of_python_functions_arrays_and_banks_lose_nothing(
     loaded = bi.load(posterior.save(tmp_path / "posterior"), clock)
     for name, value in posterior.sample(data, draws=50, seed=3).items():
         np.testing.assert_array_equal(loaded.sample(data, draws=50, seed=3)[name], value)
+
+
+@pytest.mark.parametrize("older", [False, True])
+@pytest.mark.parametrize("offset", [0.0, SECONDS])
+def test_scalings_of_single_and_double_precision_are_read_back(
+    offset: float, older: bool, tmp_path: Path
+) -> None:
+    values = offset + np.random.default_rng(1).normal(size=(500, 2))
+    fitted = Scaling.fit(values)
+    arrays = DataSpace({"y": fitted}, ("y",), (), {}).arrays()
+    if older:
+        arrays["data/y/scale"] = arrays["data/y/scale"].astype(np.float32)
+    with h5py.File(tmp_path / "weights.h5", "w") as file:
+        for name, value in arrays.items():
+            file[name] = value
+        saved = SavedModel(tmp_path, {"compression": {"y": None}}, file)
+        found = saved_scaling(saved, "data", "y", (2,))
+    assert found.mean.dtype == (np.float64 if offset else np.float32)
+    np.testing.assert_array_equal(found.mean, fitted.mean)
+    np.testing.assert_allclose(found.scale, fitted.scale, rtol=1e-6)
 
 
 def test_banks_hold_whole_numbers_beyond_single_precision(tmp_path: Path) -> None:
