@@ -1,5 +1,6 @@
 """Masks of rows or steps, beside arrays and tensors that have more axes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,3 +23,22 @@ def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
     Counts are rounded down.
     """
     return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
+
+
+def without_padding(
+    lengths: Mapping[str, str], data: Mapping[str, Any], context: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return arrays (n, steps, ...) with zeros beyond their valid steps.
+
+    There may be anything else, even NaN, which data must not have once steps are not counted.
+    ``lengths`` names the context (n,) that counts the steps of an observable.
+
+    >>> without_padding({"y": "n"}, {"y": np.array([[5.0, np.nan]])}, {"n": np.array([1])})
+    {'y': array([[5., 0.]])}
+    """
+    blank = dict(data)
+    for name, counter in lengths.items():
+        value = np.asarray(data[name])
+        mask = broadcast_mask(padding(value, context[counter]), value)
+        blank[name] = np.where(mask, np.zeros_like(value), value)
+    return blank

@@ -14,6 +14,7 @@ from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
+from bayesinn.core.masks import without_padding
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
@@ -36,7 +37,6 @@ from bayesinn.posterior.saved import SCHEMA, restore_parameters, two_data_sets
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
-from bayesinn.simulation.padding import without_padding
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, axes, check_observations
 from bayesinn.spaces.parameters import ParameterSpace, layout_of

@@ -12,7 +12,7 @@ from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.hierarchical.levels import Levels
 from bayesinn.simulation.missing import missing_option
-from bayesinn.simulation.padding import without_padding
+from bayesinn.simulation.padding import without_padding_in_graph
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator as declare
@@ -76,7 +76,7 @@ def _simulate_sets(simulator: Simulator, levels: Levels) -> Callable[..., Values
             for name, shape in simulator.shapes["context"].items()
         }
         data = _in_blocks(simulator, repeated, known, rows, data_seed)
-        data = without_padding(simulator.lengths, data, known)
+        data = without_padding_in_graph(simulator.lengths, data, known)
         return {
             name: tf.reshape(value, (-1, most, *value.shape[1:])) for name, value in data.items()
         }

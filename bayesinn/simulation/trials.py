@@ -9,8 +9,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.masks import without_padding
 from bayesinn.simulation.missing import missing_option
-from bayesinn.simulation.padding import without_padding
+from bayesinn.simulation.padding import without_padding_in_graph
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator, simulator as declare
 
@@ -101,27 +102,67 @@ def _take_types(
 
 def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:
     """Return the forward model of several trials, as the simulator's engine calls it."""
+    if simulator.in_graph:
+        repeat = _repeat_in_graph
+    elif simulator.engine.batched:
+        repeat = _repeat_rows
+    else:
+        repeat = _repeat_calls
     # Workers get the function; the simulator is of no use to them.
-    function = simulator.function
-    in_graph = simulator.in_graph
-    batched = simulator.engine.batched
-    lengths = simulator.lengths
+    simulate = repeat(simulator.function, simulator.lengths, trials)
+    return functools.wraps(simulator.function)(simulate)
+
+
+def _repeat_in_graph(
+    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+) -> Callable[..., dict[str, Any]]:
+    """Repeat a function of tensors (n, ...)."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
-        *given, random = arguments
-        if not batched:
-            rows = [function(*given, random) for _ in range(trials)]
-            data = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-            counts = {name: np.repeat(value, trials) for name, value in given[-1].items()}
-            return without_padding(lengths, data, counts)
-        repeat = tf.repeat if in_graph else np.repeat
-        reshape = tf.reshape if in_graph else np.reshape
+        *given, seed = arguments
         repeated = [
-            {name: repeat(value, trials, axis=0) for name, value in part.items()} for part in given
+            {name: tf.repeat(value, trials, axis=0) for name, value in part.items()}
+            for part in given
         ]
-        data = without_padding(lengths, function(*repeated, random), repeated[-1])
+        data = without_padding_in_graph(lengths, function(*repeated, seed), repeated[-1])
         return {
-            name: reshape(value, (-1, trials, *value.shape[1:])) for name, value in data.items()
+            name: tf.reshape(value, (-1, trials, *value.shape[1:])) for name, value in data.items()
         }
+
+    return simulate
+
+
+# Workers must not load TensorFlow: the functions that they get don't name it.
+def _repeat_rows(
+    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+) -> Callable[..., dict[str, Any]]:
+    """Repeat a function of arrays (n, ...)."""
+
+    def simulate(*arguments: Any) -> dict[str, Any]:
+        *given, generator = arguments
+        repeated = [
+            {name: np.repeat(value, trials, axis=0) for name, value in part.items()}
+            for part in given
+        ]
+        data = without_padding(lengths, function(*repeated, generator), repeated[-1])
+        return {
+            name: np.reshape(value, (-1, trials, *np.shape(value)[1:]))
+            for name, value in data.items()
+        }
+
+    return simulate
+
+
+def _repeat_calls(
+    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+) -> Callable[..., dict[str, Any]]:
+    """Repeat a function of the numbers of one simulation."""
+
+    def simulate(*arguments: Any) -> dict[str, Any]:
+        *given, generator = arguments
+        rows = [function(*given, generator) for _ in range(trials)]
+        data = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        counts = {name: np.repeat(value, trials) for name, value in given[-1].items()}
+        return without_padding(lengths, data, counts)
 
     return simulate

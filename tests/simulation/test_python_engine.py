@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import pickle
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +19,7 @@ import bayesinn as bi
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.simulations import MOST_REDRAWS
+from bayesinn.simulation.trials import derived_simulator
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import WorkerSource
 
@@ -54,6 +58,37 @@ def test_results_do_not_depend_on_the_number_of_workers(function, batched: bool)
     noise = samples[0]["x"] - samples[0]["mean"][:, None]
     assert len(np.unique(noise.round(6), axis=0)) == 600
     assert noise.std() == pytest.approx(1.0, abs=0.06)  # sd of the estimate is 0.013
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_workers_of_several_trials_know_the_file_of_the_simulator_and_stay_light(
+    batched: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "their_own_file.py"
+    file.write_text(
+        """
+import sys
+
+def disturbed(level, generator):
+    return level + generator.normal()
+
+def simulate(parameters, generator):
+    level = parameters["mean"]
+    heavy = "tensorflow" in sys.modules
+    return {"x": disturbed(level, generator), "heavy": 0.0 * level + heavy}
+"""
+    )
+    spec = importlib.util.spec_from_file_location("their_own_file", file)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["their_own_file"] = module
+    try:
+        spec.loader.exec_module(module)
+        simulator = make(module.simulate, 2, batched)
+        sample = derived_simulator(simulator, trials=3).sample(600, seed=1)
+    finally:
+        del sys.modules["their_own_file"]
+    assert sample["x"].shape == (600, 3)
+    assert not sample["heavy"].any()
 
 
 def test_both_forms_simulate_the_same_parameters() -> None:

@@ -76,19 +76,23 @@ def constants_of(*functions: Any) -> Constants:
     return found
 
 
-def _plain_function(value: Any) -> FunctionType | None:
-    """Return the Python function behind a decorated, partial or bound one; None for all else."""
+def innermost(value: Any) -> Any:
+    """Return what is behind a decorated, partial or bound function."""
     while True:
         if isinstance(value, functools.partial):
             value = value.func
         elif isinstance(value, MethodType):
             value = value.__func__
-        elif isinstance(value, FunctionType):
-            if not hasattr(value, "__wrapped__"):
-                return value
+        elif isinstance(value, FunctionType) and hasattr(value, "__wrapped__"):
             value = value.__wrapped__
         else:
-            return None
+            return value
+
+
+def _plain_function(value: Any) -> FunctionType | None:
+    """Return the Python function behind a decorated, partial or bound one; None for all else."""
+    inner = innermost(value)
+    return inner if isinstance(inner, FunctionType) else None
 
 
 def _read_by(function: FunctionType) -> Iterator[tuple[str, Any, bool]]:

@@ -6,7 +6,6 @@ Loky's workers start clean: they don't run the user's script again, as the stand
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from typing import Any
 import cloudpickle
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.engines.constants import innermost
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.engines.worker import install, run_block
 
@@ -84,11 +84,9 @@ def pickled_by_value(simulator: str, function: Any) -> bytes:
 
     Each worker would have to import the module, and TensorFlow with it.
     """
-    innermost: Any = function
-    while isinstance(innermost, functools.partial):
-        innermost = innermost.func
-    module = sys.modules.get(innermost.__module__)
-    by_value = module is not None and innermost.__module__ != "__main__"
+    name = innermost(function).__module__
+    module = sys.modules.get(name)
+    by_value = module is not None and name != "__main__"
     if by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
