@@ -1,8 +1,11 @@
 """Evaluate a trained model: conditions, draws and densities, in compiled calls of bounded size."""
 
+from __future__ import annotations
+
+import functools
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,6 +47,15 @@ class Evaluator:
         self._log_prob = AnyRows(self._log_prob_graph, leading=(2, 1, 0))
         self._encode = AnyRows(self._encode_graph, leading=(1, 1, 0))
         self.mode_finder = ModeFinder([model], [1.0])
+
+    @functools.cached_property
+    def members(self) -> Sequence[Evaluator]:
+        """Evaluators of each network alone."""
+        parameters = self.model.parameters
+        data = self.model.data
+        return [
+            Evaluator(PosteriorModel(parameters, data, [network])) for network in self.model.members
+        ]
 
     @property
     def density(self) -> str | None:

@@ -15,6 +15,7 @@ from bayesinn.posterior.disagreement import share_between
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.inference_data import mask_padding
+from bayesinn.posterior.mixture import own_entries
 from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.typicality import Reference, Typicality
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -169,14 +170,17 @@ class TrainedGiven(Given):
         return self._evaluator.sample(self._condition, draws, seeds.tensor_seed(seed, stream))
 
     def disagreement(self, draws: int, seed: int) -> Arrays | None:
-        count = len(self._evaluator.model.members)
+        members = self._evaluator.members
+        count = len(members)
         if count == 1:
             return None
-        values = self.sample(count * draws, seed, "members")
-        # Draws come from the networks in turn.
         parts = [
-            {name: value[:, number::count] for name, value in values.items()}
-            for number in range(count)
+            member.sample(
+                own_entries(self._condition, number),
+                draws,
+                seeds.tensor_seed(seed, "members", number),
+            )
+            for number, member in enumerate(members)
         ]
         return share_between(parts, np.full(count, 1.0 / count))
 
