@@ -49,7 +49,9 @@ def read_members(
                 got=f"a value, and one in {path.name}",
                 do="leave out one",
             )
-        data[name] = np.stack([value] * len(data.get(first, ())))
+        # What lacks observables is refused later.
+        if first in data:
+            data[name] = np.stack([value] * len(data[first]))
     return data
 
 

@@ -113,10 +113,9 @@ def compare_or_say(
     **options: Any,
 ) -> str:
     """Compare runs; return tables and what was saved as text."""
-    first = load(
-        saved_posterior(runs[0].expanduser()), next(iter(simulators), None), trust
-    ).simulator
-    given: dict[str, Any] = {"data": None, "held_out": held_out_rows(runs[0], held_out, first)}
+    folder = runs[0].expanduser()
+    first = load(saved_posterior(folder), next(iter(simulators), None), trust).simulator
+    given: dict[str, Any] = {"data": None, "held_out": held_out_rows(folder, held_out, first)}
     if data is not None:
         given["data"] = dict(read_data(data, first, context=parse_context(context)))
     comparison = compare_runs(*runs, simulators=simulators, trust_source=trust, **given, **options)

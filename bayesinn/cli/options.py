@@ -28,15 +28,16 @@ def whole_number(least: int = 1) -> Callable[[Any], int]:
 
     def read(text: Any) -> int:
         text = str(text)
+        digits = text.replace(",", "").replace("_", "")
         number = math.nan
         if _WHOLE_NUMBER.fullmatch(text):
-            number = float(text.replace(",", "").replace("_", ""))
+            number = float(digits)
         if not least <= number < math.inf or number != int(number):
             raise typer.BadParameter(
                 f"{text!r} is no whole number of {least} or more, such as 1000000 or 1e6"
             )
         # A float has 53 bits.
-        return int(text.replace(",", "")) if text.isdigit() else int(number)
+        return int(digits) if digits.isdigit() else int(number)
 
     return read
 

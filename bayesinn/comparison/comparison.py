@@ -189,11 +189,8 @@ class ModelComparison(Summarised):
         observations, condition, inputs = self.encode_data(data)
         values = np.exp(self._log_probs(condition[FEATURES]))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
-        if observations.batched:
-            rows = dict(zip(self.names, values.T, strict=True))
-            return Draws(rows, typical.p_value, typical.unusual)
-        single = dict(zip(self.names, values[0], strict=True))
-        return Draws(single, typical.p_value[0], typical.unusual[0])
+        rows = dict(zip(self.names, values.T, strict=True))
+        return Draws.of(rows, typical, observations.batched)
 
     def log_bayes_factors(self, data: Mapping[str, Any], against: str | None = None) -> Arrays:
         """Return the log Bayes factor of each model against one model, by default the first.

@@ -231,7 +231,7 @@ def compiled(
     except BayesinnError:
         raise
     except (tf.errors.OpError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = str(error).strip().partition("\n")[0][:200]
         if xla is True:
             raise TrainingError(
                 f"{subject} with xla=True",

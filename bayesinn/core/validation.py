@@ -49,7 +49,7 @@ def check_number(
     most: float = math.inf,
     above: float = -math.inf,
     below: float = math.inf,
-    do: str = "change it",
+    do: str = "",
 ) -> float:
     """Return a finite number as a plain float, from ``least`` to ``most`` inclusive.
 
@@ -59,7 +59,12 @@ def check_number(
     if not real or not (least <= value <= most and above < value < below):
         bounds = (("from", least), ("above", above), ("at most", most), ("below", below))
         expected = ", ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
-        raise InputError(subject, expected=f"a number {expected}".rstrip(), got=repr(value), do=do)
+        raise InputError(
+            subject,
+            expected=f"a number {expected}".rstrip(),
+            got=repr(value),
+            do=do or f"pass {'one in these bounds' if expected else 'a finite number'}",
+        )
     return float(value)
 
 

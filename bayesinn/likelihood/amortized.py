@@ -27,7 +27,7 @@ from bayesinn.posterior.saved import restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import check_observations, check_parameters
 from bayesinn.spaces.parameters import ParameterSpace
@@ -81,8 +81,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
     def __init__(
         self, simulator: Simulator, flow: Flow | None = None, networks: int | None = None
     ) -> None:
-        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        check_simulator(simulator)
         super().__init__(simulator)
         if simulator.lengths or simulator.missing is not None:
             raise InputError(

@@ -21,7 +21,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulations import take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_parameters
 from bayesinn.summaries import Summary
 
@@ -62,8 +62,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         summary: Summary | Mapping[str, Summary | None] | None = None,
         classifier: RatioFlow | None = None,
     ) -> None:
-        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        check_simulator(simulator)
         classifier = RatioFlow() if classifier is None else classifier
         do = "pass one, or leave it out"
         check_type("Argument 'classifier'", classifier, RatioFlow, "a RatioFlow", do)

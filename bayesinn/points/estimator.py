@@ -24,7 +24,7 @@ from bayesinn.posterior.saved import restore_parameters, saved_data, two_data_se
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.summaries import Summary
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ class PointEstimator(Summarised):
         estimates: Sequence[Estimate] = (Moments(), Quantiles()),
         hidden: Sequence[int] = (128, 128),
     ) -> None:
-        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        check_simulator(simulator)
         flow = PointFlow(_check_estimates(estimates), hidden)
         summaries = recommended_summaries(simulator, summary)
         refuse_trained_first(summaries)

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.labels import split_events
 from bayesinn.core.hdf5 import FLOATS
+from bayesinn.core.labels import split_events
 from bayesinn.core.storage import SavedModel
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Arrays

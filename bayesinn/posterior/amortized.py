@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
 from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import measured_model
@@ -16,7 +15,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.simulations import take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Summary
 
@@ -79,8 +78,7 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         flow: Flow | None = None,
         networks: int | None = None,
     ) -> None:
-        example = "decorate the function with @bi.simulator, or fetch one with bi.get(name)"
-        check_type("Argument 'simulator'", simulator, Simulator, "a Simulator", example)
+        check_simulator(simulator)
         recommended = simulator.recommended
         summary = recommended.summary if summary is None else summary
         choice = choose_summaries(simulator, summary)

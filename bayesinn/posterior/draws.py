@@ -1,8 +1,14 @@
 """Posterior draws with the warning that belongs to them."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from bayesinn.posterior.typicality import Typicality
 
 #: An observation with a smaller p-value is flagged as out of distribution.
 FLAG_LEVEL = 0.01
@@ -49,6 +55,13 @@ class Draws(dict[str, np.ndarray]):
         super().__init__(values)
         self.p_value = p_value
         self.unusual = unusual
+
+    @classmethod
+    def of(cls, values: Mapping[str, np.ndarray], typical: Typicality, batched: bool) -> Self:
+        """Return values (n_obs, ...) with p-values; without first axis if data had none."""
+        rows = slice(None) if batched else 0
+        own = {name: value[rows] for name, value in values.items()}
+        return cls(own, typical.p_value[rows], typical.unusual[rows])
 
     @property
     def out_of_distribution(self) -> np.ndarray:

@@ -112,9 +112,9 @@ def answer(values: Arrays, typical: Typicality | None, batched: bool) -> Arrays:
 
     If data had no first axis, the values have none.
     """
-    rows = slice(None) if batched else 0
-    own = {name: value[rows] for name, value in values.items()}
-    return own if typical is None else Draws(own, typical.p_value[rows], typical.unusual[rows])
+    if typical is not None:
+        return Draws.of(values, typical, batched)
+    return values if batched else {name: value[0] for name, value in values.items()}
 
 
 def require_draws(simulator: Simulator, flow: Flow) -> None:

@@ -16,7 +16,7 @@ from bayesinn.posterior.evaluator import density_of
 from bayesinn.posterior.given import TrainedGiven, require_draws
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.summarised import Summarised
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
 from bayesinn.spaces.parameters import layout_of
 
@@ -50,7 +50,11 @@ class TrainedPosterior(Summarised, Posterior):
             from the centre as any of 8,192 prior draws; :meth:`log_prob` ignores that.
         """
         observations, condition, inputs = self.encode_data(data)
-        return self._draw(observations.batched, condition, inputs, draws, seed)
+        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        require_draws(self.simulator, self.flow)
+        values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
+        typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
+        return Draws.of(values, typical, observations.batched)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log posterior density, on the parameters' own scale.
@@ -119,21 +123,6 @@ class TrainedPosterior(Summarised, Posterior):
         values, batch_shape = check_parameters(self.simulator, parameters, observations)
         result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
         return result if observations.batched else result[0]
-
-    def _draw(
-        self, batched: bool, condition: Condition, inputs: Arrays, draws: int, seed: int
-    ) -> Draws:
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        require_draws(self.simulator, self.flow)
-        values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
-        typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
-        if batched:
-            return Draws(values, typical.p_value, typical.unusual)
-        return Draws(
-            {name: value[0] for name, value in values.items()},
-            typical.p_value[0],
-            typical.unusual[0],
-        )
 
 
 def _last_loss(history: pd.DataFrame) -> str:

@@ -22,7 +22,7 @@ def descriptions() -> dict[str, str]:
     """Return the name of each installed simulator and a line on it, from its module's docstring.
 
     Where a line of that begins with the simulator's name, as in "``sir``: ...", it is the rest of
-    this line, else the first line. The module is not imported.
+    this line, else the first line. The module is not imported, packages around it are.
     """
     points = sorted(entry_points(), key=lambda point: point.name)
     return {point.name: _line(point.module, point.attr) for point in points}
@@ -118,7 +118,11 @@ def _declares(node: ast.expr) -> bool:
 
 
 def _line(module: str, attribute: str) -> str:
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:
+        # Of the packages around it, which this imports; they may be anybody's.
+        spec = None
     if spec is None or spec.origin is None:
         return "(not importable)"
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""

@@ -75,7 +75,15 @@ def get(name: str) -> Simulator:
         return _registered[name]
     check_name(name, _registered)
     if (place := split_name(name)) is None:
-        (point,) = entry_points().select(name=name)
+        points = entry_points().select(name=name)
+        if len(points) > 1:
+            raise InputError(
+                f"Simulator {name!r}",
+                expected="one installed package that has it",
+                got=f"{', '.join(sorted(point.value for point in points))}",
+                do="import the one that you mean, or uninstall the other package",
+            )
+        (point,) = points
         return _registered.setdefault(name, point.load())
     file, attribute = place
     module = _import_file(file)

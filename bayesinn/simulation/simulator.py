@@ -382,3 +382,14 @@ class simulator:
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
         return Simulator(function, self)
+
+
+def check_simulator(value: object) -> None:
+    """Refuse what is no simulator, such as a bare function, as the argument of an estimator."""
+    check_type(
+        "Argument 'simulator'",
+        value,
+        Simulator,
+        "a Simulator",
+        "decorate the function with @bi.simulator, or fetch one with bi.get(name)",
+    )

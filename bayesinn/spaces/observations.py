@@ -95,7 +95,7 @@ def check_one_observation(simulator: Simulator, data: Mapping[str, Any]) -> Obse
         raise InputError(
             "Data",
             expected="one observation",
-            got=f"{checked.count}",
+            got=f"{checked.count} observations",
             do="call once for each of them",
         )
     return checked

@@ -374,7 +374,7 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
     The losses of rows must be independent for that.
     """
     threads = tf.config.threading.get_intra_op_parallelism_threads()
-    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
+    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count() or 1
     whole = (
         threads < 2
         or tf.config.list_logical_devices("GPU")

@@ -162,6 +162,9 @@ def test_one_person_and_context_for_all(model, tmp_path: Path) -> None:
     found = read_members(tmp_path / "two.npz", simulator, "person", ["gain=1.5"])
     assert found["gain"].tolist() == [1.5, 1.5]
     assert found.names is None
+    # The lack of y is told where data are checked.
+    np.savez(tmp_path / "other.npz", z=np.ones((2, 4)))
+    assert [*read_members(tmp_path / "other.npz", simulator, "person", ["gain=1.5"])] == ["z"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayesinn as bi
+from bayesinn.cli.options import whole_number
 from bayesinn.cli.run import Run
 from bayesinn.core.labels import Labels
 from bayesinn.core.number_text import decimals_for, write_number
@@ -66,3 +67,11 @@ def test_terminal_files_and_report_agree(bayesinn, trained, tmp_path) -> None:
     )
     section = observed_section(at, others, Labels(), draws=draws)
     assert section.table.loc["rate"].tolist() == numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("9,007,199,254,740,993", 2**53 + 1), ("9_007_199_254_740_993", 2**53 + 1), ("1e6", 10**6)],
+)
+def test_whole_numbers_keep_all_digits(text: str, number: int) -> None:
+    assert whole_number()(text) == number

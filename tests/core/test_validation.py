@@ -34,7 +34,7 @@ def test_numbers_become_plain() -> None:
         ),
         (
             lambda: check_number("Argument 'average'", 1.0, least=0, below=1),
-            ["Argument 'average'", "a number from 0, below 1", "1.0", "change it"],
+            ["Argument 'average'", "a number from 0, below 1", "1.0", "pass one in these bounds"],
         ),
         (
             lambda: check_choice("Argument 'mixing'", "stir", ("permutation", "rotation")),

@@ -231,7 +231,7 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     ),
     "simulator to report on": (
         lambda b, v: bi.simulator_report(v),
-        "Simulator report",
+        "'simulator'",
         [*NO_OBJECT, "None"],
     ),
     "simulations of a report": (

@@ -440,6 +440,13 @@ def test_too_little_room_is_noticed_early(tmp_path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(BankError, match=r"(?s)MiB for the chunks to come.*0 MiB left.*make room"):
         write(tmp_path / "bank")
     assert len(bi.open_bank(tmp_path / "bank").missing) in (2, 3)
+    # Also where another program makes the first chunk.
+    elsewhere = iter([True])
+    monkeypatch.setattr(
+        bank_store.BankStore, "finished", lambda self, chunk: next(elsewhere, False)
+    )
+    with pytest.raises(BankError, match=r"(?s)MiB for the chunks to come.*0 MiB left.*make room"):
+        write(tmp_path / "another")
 
 
 # What is refused

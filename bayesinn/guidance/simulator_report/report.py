@@ -12,11 +12,11 @@ import pandas as pd
 
 from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
 from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, draw
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.simulator import Simulator, check_simulator
 
 _WIDTH = 110
 
@@ -135,13 +135,7 @@ def simulator_report(
     >>> report.ok, report.advice, list(report["predictive"].table.index)
     (True, (), ['y'])
     """
-    check_type(
-        "Simulator report",
-        simulator,
-        Simulator,
-        "a Simulator",
-        "decorate the function with @bi.simulator, or get one with bi.get(name)",
-    )
+    check_simulator(simulator)
     simulations = check_integer("Argument 'simulations'", simulations, least=50)
     batch_size = check_integer("Argument 'batch_size'", batch_size)
     seed = check_seed(seed)

@@ -222,15 +222,19 @@ def _make(
     started = _started(simulator, store.rows, seed, _in_turn(missing), store.finished)
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        for made, (number, wait) in enumerate(started):
+        own = 0
+        for passed, (number, wait) in enumerate(started, 1):
             if wait is not None:
                 simulations = _checked(simulator, wait)
                 seconds = seconds or time.monotonic() - begun
+                own += 1
                 if written is not None:
                     written.result()
-                    if made == 1:
-                        _check_room(store, store.rows * store.row_bytes * (len(missing) - 1))
-                        display.note(_estimate(store, n, seconds * (len(missing) - 1)))
+                    if own == 2:
+                        # All but the one that is written.
+                        left = len(missing) - passed + 1
+                        _check_room(store, store.rows * store.row_bytes * left)
+                        display.note(_estimate(store, n, seconds * left))
                 # Written while the next is simulated.
                 written = writer.submit(store.write, number, simulations)
                 good = good + store.rows
