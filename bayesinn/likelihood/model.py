@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,17 +11,15 @@ from bayesinn.bijections.condition import FEATURES
 from bayesinn.core import seeds
 from bayesinn.flows import Flow
 from bayesinn.likelihood.vector import DataVector
-from bayesinn.posterior.mixture import MixtureFlow, entry_name, loss_of_mixture, own_entries
+from bayesinn.posterior.mixture import DensityModel, MixtureFlow, entry_name, own_entries
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.training.round_trip import RoundTripMonitor
 from bayesinn.training.trainable import Batch, Trainable
 
-_MONITORED_ROWS = 256
 Condition = dict[str, tf.Tensor]
 
 
-class LikelihoodModel(Trainable):
+class LikelihoodModel(DensityModel[Flow]):
     """The parts of q(data | parameters, context), which is that of one flow or the mean of several.
 
     Each of several flows is trained for itself; ``network`` answers for all of them.
@@ -44,19 +41,12 @@ class LikelihoodModel(Trainable):
         self.network = flows[0] if len(flows) == 1 else MixtureFlow(flows)
 
     @property
-    def members(self) -> Sequence[Flow]:
-        return self._members
+    def flow(self) -> Flow:
+        return self._members[0]
 
-    @property
-    def rowwise(self) -> bool:  # type: ignore[override]
-        return self.network.rowwise
-
-    @property
-    def xla_pays(self) -> bool:  # type: ignore[override]
-        return self._members[0].xla_pays
-
-    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
-        return loss_of_mixture(losses) if self.network.nats else super().mix_losses(losses)
+    def flow_inputs(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Condition]:
+        x, condition, _ = self.prepare(batch, seed)
+        return x, own_entries(condition, 0)
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Condition, tf.Tensor]:
         """Return data vectors of a raw batch, conditions, and log_det (n,) of the vectors."""
@@ -85,23 +75,9 @@ class LikelihoodModel(Trainable):
     def loss(self, batch: Batch, seed: tf.Tensor, progress: tf.Tensor, training: bool) -> tf.Tensor:
         x, condition, log_det = self.prepare(batch, seed)
         own = seeds.fold_in(seed, -1)
-        flow = self._members[0]
         given = own_entries(condition, 0)
-        loss = flow(x, given, seed=own, progress=progress, training=training)
-        return loss - log_det if flow.nats else loss
-
-    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
-        rows = {name: value[:_MONITORED_ROWS] for name, value in batch.items()}
-        noise = seeds.tensor_seed(seed, "dequantise")
-        # The first decides for all of them: one program trains all.
-        flow = self._members[0]
-
-        def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
-            x, condition, _ = self.prepare(rows, noise)
-            return flow.bijection_inputs(x, own_entries(condition, 0))
-
-        bijection = flow.bijection
-        return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
+        loss = self.flow(x, given, seed=own, progress=progress, training=training)
+        return loss - log_det if self.flow.nats else loss
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {

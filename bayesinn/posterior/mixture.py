@@ -1,5 +1,6 @@
 """Several networks of one posterior, trained on the same simulations: their densities' mean."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,11 @@ from bayesinn.core import seeds
 from bayesinn.flows import Flow
 from bayesinn.flows.latents.latent import Seed
 from bayesinn.posterior.network import PosteriorNetwork, Tensors
+from bayesinn.training.round_trip import RoundTripMonitor
+from bayesinn.training.trainable import Batch, Trainable
 
 _OF_NETWORK = " of network "
+_MONITORED_ROWS = 256
 
 
 class MixtureNetwork(PosteriorNetwork):
@@ -102,6 +106,52 @@ class MixtureFlow(Flow):
 def loss_of_mixture(losses: tf.Tensor) -> tf.Tensor:
     """Return the losses (n,) of the mean density, given those (members, n) of densities in nats."""
     return tf.math.log(float(losses.shape[0])) - tf.reduce_logsumexp(-losses, axis=0)
+
+
+class DensityModel[Member: keras.layers.Layer](Trainable):
+    """A density of events given conditions; its members each have a flow, trained for itself.
+
+    An author sets ``_members``, and ``network``, which answers for all of them.
+    """
+
+    _members: tuple[Member, ...]
+
+    @property
+    def members(self) -> Sequence[Member]:
+        return self._members
+
+    @property
+    @abstractmethod
+    def flow(self) -> Flow:
+        """The flow of the first member, which decides for all: one program trains them."""
+
+    @abstractmethod
+    def flow_inputs(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        """Return events and conditions of a raw batch, as :attr:`flow` sees them."""
+
+    @property
+    def rowwise(self) -> bool:  # type: ignore[override]
+        return self.flow.rowwise
+
+    @property
+    def xla_pays(self) -> bool:  # type: ignore[override]
+        return self.flow.xla_pays
+
+    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
+        # The Jacobian determinants, which are part of each, are equal.
+        return loss_of_mixture(losses) if self.flow.nats else super().mix_losses(losses)
+
+    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
+        bijection = self.flow.bijection
+        if bijection is None:
+            return []
+        rows = {name: value[:_MONITORED_ROWS] for name, value in batch.items()}
+        noise = seeds.tensor_seed(seed, "dequantise")
+
+        def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
+            return self.flow.bijection_inputs(*self.flow_inputs(rows, noise))
+
+        return [RoundTripMonitor(bijection, inputs)]
 
 
 def _together(conditions: Iterable[Condition]) -> dict[str, tf.Tensor]:

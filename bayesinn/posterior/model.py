@@ -14,21 +14,20 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.mixture import MixtureNetwork, loss_of_mixture
+from bayesinn.flows import Flow
+from bayesinn.posterior.mixture import DensityModel, MixtureNetwork
 from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.training.round_trip import RoundTripMonitor
 from bayesinn.training.trainable import Batch, Trainable
 
 # Between a summary's key and the name of what it precomputed; no observable's name has it.
 _SEPARATOR = " / "
-_MONITORED_ROWS = 256
 
 Inputs = tuple[tf.Tensor, dict[str, tf.Tensor], dict[str, tf.Tensor]]
 
 
-class PosteriorModel(Trainable):
+class PosteriorModel(DensityModel[PosteriorNetwork]):
     """The parts of q(parameters | data), which is that of one network or the mean of several.
 
     Each of several networks is trained for itself; ``network`` answers for all of them.
@@ -45,22 +44,12 @@ class PosteriorModel(Trainable):
         self.network = networks[0] if len(networks) == 1 else MixtureNetwork(networks)
 
     @property
-    def members(self) -> Sequence[PosteriorNetwork]:
-        return self._members
+    def flow(self) -> Flow:
+        return self._members[0].flow
 
-    @property
-    def rowwise(self) -> bool:  # type: ignore[override]
-        return self.network.flow.rowwise
-
-    @property
-    def xla_pays(self) -> bool:  # type: ignore[override]
-        return self._members[0].flow.xla_pays
-
-    def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
-        if not self.network.flow.nats:
-            return super().mix_losses(losses)
-        # The Jacobian determinants, which are part of each, are equal.
-        return loss_of_mixture(losses)
+    def flow_inputs(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        (vector, inputs, masks), _ = self.prepare(batch, seed)
+        return vector, self._members[0].condition(inputs, masks)
 
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return vector, inputs and masks of a raw batch, and log_det (n,).
@@ -110,21 +99,6 @@ class PosteriorModel(Trainable):
     def freeze(self) -> None:
         for layer in self.network.auxiliary_layers():
             layer.trainable = False
-
-    def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
-        rows = {
-            name: tf.convert_to_tensor(value[:_MONITORED_ROWS]) for name, value in batch.items()
-        }
-        # The first decides for all of them: one program trains all.
-        network = self._members[0]
-        bijection = network.flow.bijection
-
-        def inputs() -> Any:
-            (vector, data, masks), _ = self.prepare(rows, seeds.tensor_seed(seed, "dequantise"))
-            condition = network.condition(data, masks)
-            return network.flow.bijection_inputs(vector, condition)
-
-        return [] if bijection is None else [RoundTripMonitor(bijection, inputs)]
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {
