@@ -241,12 +241,14 @@ class FlowScore(Score):
         self.model = model
         self._encode = AnyRows(self._encode_graph, leading=(1,))
         self._draw = AnyRows(self._draw_graph, leading=(1, 0, 0))
-        self.points = 1
+
+    @property
+    def points(self) -> int:  # type: ignore[override]
+        return len(self.model.data.offsets)
 
     def encode(self, data: Arrays) -> Any:
         names = (*self.model.data.shapes, *self.model.context.context)
         encoded = self._encode({name: np.asarray(data[name]) for name in names})
-        self.points = encoded["x"].shape[1]
         return {name: np.asarray(value) for name, value in encoded.items()}
 
     def term(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import tensorflow as tf
@@ -105,6 +106,17 @@ class DataVector:
         log_det = tf.reduce_sum(slopes - np.log(frame.scale[self._kept]), axis=-1)
         return tf.cast(vector, tf.float32), tf.cast(log_det, tf.float32)
 
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """Points (k, dimension) of the unit intervals of whole numbers; one, zero, without any."""
+        whole = self.frame.whole[self._kept]
+        if not whole.any():
+            return np.zeros((1, self.dimension))
+        grid = qmc.Sobol(int(whole.sum()), scramble=False).random_base2(_POINTS_LOG2)
+        offsets = np.zeros((len(grid), self.dimension))
+        offsets[:, whole] = grid + 0.5 / len(grid)
+        return offsets
+
     def points(self, data: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return vectors (n, k, dimension) whose mean density is that of the data; log_det (n, k).
 
@@ -113,12 +125,7 @@ class DataVector:
         fractions of what is whole in all of them.
         """
         counts = self._kept[self.frame.whole[self._kept]]
-        whole = len(counts)
-        offsets = np.zeros((1, self.dimension))
-        if whole:
-            grid = qmc.Sobol(whole, scramble=False).random_base2(_POINTS_LOG2)
-            offsets = np.zeros((len(grid), self.dimension))
-            offsets[:, self.frame.whole[self._kept]] = grid + 0.5 / len(grid)
+        offsets = self.offsets
         values = self._side_by_side(data)
         count = tf.shape(values)[0]
         repeated = {name: tf.repeat(value, len(offsets), axis=0) for name, value in data.items()}
