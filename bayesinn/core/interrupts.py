@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 
+def owns_interrupts() -> bool:
+    """Return whether Ctrl-C would raise KeyboardInterrupt here: in the main thread, by default."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
     """Let Ctrl-C take effect when the block has ended.
@@ -26,8 +32,7 @@ def interrupts_held() -> Iterator[None]:
     >>> done
     ['the block', 'Ctrl-C']
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if not owns_interrupts():
         yield
         return
     pressed: list[Any] = []

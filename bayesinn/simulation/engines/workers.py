@@ -18,6 +18,7 @@ from typing import Any
 import cloudpickle
 
 from bayesinn.core.errors import SimulatorError
+from bayesinn.core.interrupts import owns_interrupts
 from bayesinn.simulation.engines.constants import innermost
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.engines.worker import install, run_block
@@ -118,8 +119,7 @@ def on_interrupt(end: Callable[[], None]) -> Iterator[None]:
     The function ends what the block waits for. Python would raise the KeyboardInterrupt only when
     the compiled code returns.
     """
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    if not owns_interrupts():
         yield
         return
     reader, writer = os.pipe()
