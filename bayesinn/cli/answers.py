@@ -15,9 +15,9 @@ import pandas as pd
 import xarray
 
 from bayesinn.diagnosis.posterior_table import row_per_observation, write_posterior
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.inference_data import mask_padding
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.posterior.unusual import explain_unusual
 from bayesinn.simulation.simulator import Arrays, Simulator
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bayesinn.posterior.typicality import Typicality
-
-#: An observation with a smaller p-value is flagged as out of distribution.
-FLAG_LEVEL = 0.01
+from bayesinn.posterior.typicality import FLAG_LEVEL, Typicality
 
 
 def finite_predictions(

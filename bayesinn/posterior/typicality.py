@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.posterior import damage
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.simulation.simulations import count_rows, take
 
+#: An observation with a smaller p-value is flagged as out of distribution.
+FLAG_LEVEL = 0.01
 #: Statistics, in the order of the columns of ``Reference.held_out``: in what an observation is
 #: unusual, for readers who don't know them.
 STATISTICS = (

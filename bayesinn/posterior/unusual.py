@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.spaces.observations import check_observations
 
 #: Factors between units, in the order in which they are tried: powers of ten, then units of time.

@@ -16,9 +16,9 @@ from bayesinn.cli.data_files import read_data
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.model import first_paragraph
-from bayesinn.posterior.draws import FLAG_LEVEL
 from bayesinn.posterior.inference_data import predict
 from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.simulation.checks import check_arrays
 from bayesinn.spaces.observations import check_observations, refuse_batch
 
