@@ -13,7 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.estimators.estimator import Estimator
-from bayesinn.likelihood.posterior import LikelihoodPosterior
+from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
 from bayesinn.likelihood.score import Score
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator
@@ -35,6 +35,7 @@ class LikelihoodEstimator(Estimator):
 
     simulated = True
     simulator: Simulator
+    _known: VectorDensity | None = None
 
     @abstractmethod
     def score(self) -> Score:
@@ -87,15 +88,38 @@ class LikelihoodEstimator(Estimator):
         if prior is not None:
             _check_prior(Prior(prior), space)
         derived = derived_simulator(simulator, trials, prior)
-        return LikelihoodPosterior(derived, self.score(), trials, observed, chains)
+        density = self._density() if prior is None else VectorDensity(derived.prior, self.score())
+        return LikelihoodPosterior(derived, density, trials, observed, chains)
+
+    def _density(self) -> VectorDensity:
+        """Return the density with the simulator's own prior, made once for each training."""
+        score = self.score()
+        if self._known is None or self._known.score is not score:
+            self._known = VectorDensity(self.simulator.prior, score)
+        return self._known
 
     def _count_trials(self, observed: Mapping[str, Any], trials: int | None) -> int | None:
         """Return the number of trials that were observed; None for data without such an axis."""
-        counts = {
-            name: len(observed[name])
-            for name, shape in self.simulator.observable_shapes.items()
-            if name in observed and axes(observed[name]) > len(shape)
-        }
+        counts = {}
+        for name, shape in self.simulator.observable_shapes.items():
+            more = axes(observed[name]) - len(shape) if name in observed else 0
+            if more > 1:
+                raise InputError(
+                    f"Argument 'observed', {name!r}",
+                    expected=f"one data set, {shape} or (trials, ...)",
+                    got=f"an array with {more} axes more than that",
+                    do="for several data sets: likelihood.posterior(trials=n).sample(data)",
+                )
+            if more == 1:
+                counts[name] = len(observed[name])
+        for name, shape in self.simulator.shapes["context"].items():
+            if name in observed and axes(observed[name]) > len(shape):
+                raise InputError(
+                    f"Argument 'observed', context {name!r}",
+                    expected="one value, which all trials of a data set share",
+                    got=f"{len(observed[name])} values",
+                    do="pass one, or add up likelihood.log_prob of each in a sampler of your own",
+                )
         numbers = set(counts.values())
         if counts and trials is not None:
             numbers.add(trials)

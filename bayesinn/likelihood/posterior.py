@@ -19,6 +19,7 @@ from bayesinn.reference.convergence import Convergence
 from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target
 from bayesinn.reference.tempering import next_temperature
+from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.spaces.parameters import ParameterSpace
@@ -34,6 +35,25 @@ _STARTS_A_CHAIN = 4
 _FEWEST_STEPS = 250
 # Number of evaluations of the network at once.
 _ROWS_AT_ONCE = 30_000
+
+
+class VectorDensity:
+    """The density of unconstrained vectors from a prior and a likelihood, and what samples it.
+
+    Compiling the sampler takes longer than sampling: posteriors of one prior share it.
+    """
+
+    def __init__(self, prior: Prior, score: Score) -> None:
+        self.score = score
+        self.space = ParameterSpace(prior, seed=0)
+        self.target = Target(self.space, score.of_parameters)
+        self.sampler = NUTS(self._log_density)
+
+    def _log_density(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:
+        """Return log densities (n_obs, chains) of vectors (n_obs, chains, d)."""
+        rows = tf.reshape(vector, (-1, self.space.dimension))
+        found = self.target(rows, encoded)
+        return tf.reshape(found.log_prior + found.log_likelihood, vector.shape[:2])
 
 
 class _Sampled(NamedTuple):
@@ -60,19 +80,20 @@ class LikelihoodPosterior(Posterior):
     def __init__(
         self,
         simulator: Simulator,
-        score: Score,
+        density: VectorDensity,
         trials: int | None,
         observed: Mapping[str, Any] | None,
         chains: int,
     ) -> None:
         self.simulator = simulator
         self.trials = trials
-        self.observed = observed
         self.chains = chains
-        self._score = score
-        self._space = ParameterSpace(simulator.prior, seed=0)
-        self._target = Target(self._space, score.of_parameters)
-        self._sampler = NUTS(self._log_density)
+        self._density = density
+        self._score = density.score
+        self._space = density.space
+        self.observed = observed
+        if observed is not None:
+            self._check(observed)
 
     def sample(
         self, data: Mapping[str, Any] | None = None, *, draws: int = 1_000, seed: int = 0
@@ -188,7 +209,7 @@ class LikelihoodPosterior(Posterior):
     def _run_group(self, encoded: Any, draws: int, seed: int) -> tuple[Any, ...]:
         steps = max(-(-draws // self.chains), _FEWEST_STEPS)
         start = self._starts(encoded, seed)
-        chains = self._sampler.run(start, encoded, draws=steps, seed=seed)
+        chains = self._density.sampler.run(start, encoded, draws=steps, seed=seed)
         flat = self._space.from_vector(
             tf.constant(chains.vectors.reshape(-1, self._space.dimension))
         )
@@ -217,7 +238,7 @@ class LikelihoodPosterior(Posterior):
 
     def _starts(self, encoded: Any, seed: int) -> tf.Tensor:
         """Return vectors (n_obs, chains, d) drawn from the prior by a tempered likelihood."""
-        vectors = self._target.draw_prior(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
+        vectors = self._density.target.draw_prior(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
         draws = self._space.from_vector(vectors)
         known = self._score.parameters.to_vector(draws)[0].numpy()
         likelihood = self._score.evaluate(known, encoded)
@@ -238,9 +259,3 @@ class LikelihoodPosterior(Posterior):
             chosen = generator.choice(finite, self.chains, replace=False, p=weights / weights.sum())
             starts.append(vectors.numpy()[chosen])
         return tf.constant(np.stack(starts))
-
-    def _log_density(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:
-        """Return log densities (n_obs, chains) of vectors (n_obs, chains, d)."""
-        rows = tf.reshape(vector, (-1, self._space.dimension))
-        found = self._target(rows, encoded)
-        return tf.reshape(found.log_prior + found.log_likelihood, vector.shape[:2])

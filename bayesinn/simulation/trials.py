@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.core.errors import InputError
 from bayesinn.core.masks import without_padding
+from bayesinn.simulation.from_arrays import from_arrays
 from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.padding import without_padding_in_graph
 from bayesinn.simulation.prior import Entry, Prior
@@ -36,55 +36,61 @@ def derived_simulator(
     """
     if trials is None and prior is None:
         return simulator
-    if not simulator.simulates:
-        raise InputError(
-            f"Simulator {simulator.name!r}",
-            expected="a forward model, to repeat it or to simulate with another prior",
-            got="arrays alone",
-            do="declare one with @bi.simulator, or ask about single trials with the same prior",
-        )
     name = simulator.name
-    function = simulator.function
     if trials is not None:
         name += f" x {trials}"
-        function = _repeat(simulator, trials)
-    laws = simulator.prior.entries if prior is None else prior
     if prior is not None:
         name += ", another prior"
-        dtypes = simulator.prior.dtypes
-        # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
-        if simulator.in_graph and Prior(prior).dtypes != dtypes:
-            function = _take_types(function, dtypes)
+    laws = simulator.prior.entries if prior is None else prior
     # The first axis of data is that of trials; coordinates have names of their own.
     places = {} if trials is not None else simulator.labels.coordinates
     known = {key for kind in simulator.shapes.values() for key in kind}
     known |= {place.name for place in places.values()}
     labels = simulator.labels.of(known)
-    policy = simulator.engine.declared
+    declared: dict[str, Any] = {
+        "context": None if simulator.context is None else simulator.context.entries,
+        "name": name,
+        "labels": labels.labels,
+        "units": labels.units,
+        "coordinates": {key: {place.name: place.values} for key, place in places.items()},
+        # Lengths count steps along the first axis.
+        "lengths": simulator.lengths if trials is None else {},
+        "missing": missing_option(simulator.missing),
+    }
+    if not simulator.simulates:
+        return from_arrays(laws, _one_row(simulator, trials), **declared)
+    function = simulator.function if trials is None else _repeat(simulator, trials)
+    dtypes = simulator.prior.dtypes
+    # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
+    if prior is not None and simulator.in_graph and Prior(prior).dtypes != dtypes:
+        function = _take_types(function, dtypes)
+    return declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
+
+
+def _one_row(simulator: Simulator, trials: int | None) -> dict[str, np.ndarray]:
+    """Return an array (1, [trials,] ...) of each observable, for its shape and type."""
+    leading = (1,) if trials is None else (1, trials)
+    return {
+        name: np.zeros((*leading, *shape), simulator.observable_types[name])
+        for name, shape in simulator.observable_shapes.items()
+    }
+
+
+def _policy(simulator: Simulator, trials: int) -> dict[str, Any]:
+    """Return how a simulator is run, where all trials are one simulation."""
     options: dict[str, Any] = {
         "on_nonfinite": simulator.on_nonfinite,
         "most_failures": simulator.most_failures,
     }
-    if not simulator.in_graph:
-        options |= {
-            "engine": "python",
-            "batched": simulator.engine.batched,
-            # Of all trials, which are one simulation.
-            "time_limit": policy.time_limit and policy.time_limit * (trials or 1),
-            "workers": simulator.engine.workers,
-        }
-    return declare(
-        prior=laws,
-        context=None if simulator.context is None else simulator.context.entries,
-        name=name,
-        labels=labels.labels,
-        units=labels.units,
-        coordinates={key: {place.name: place.values} for key, place in places.items()},
-        # Lengths count steps along the first axis.
-        lengths=simulator.lengths if trials is None else {},
-        missing=missing_option(simulator.missing),
-        **options,
-    )(function)
+    if simulator.in_graph:
+        return options
+    limit = simulator.engine.declared.time_limit
+    return options | {
+        "engine": "python",
+        "batched": simulator.engine.batched,
+        "time_limit": limit and limit * trials,
+        "workers": simulator.engine.workers,
+    }
 
 
 def _take_types(

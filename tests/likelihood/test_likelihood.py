@@ -325,3 +325,53 @@ def test_another_prior_may_have_double_precision_and_no_integers(trained) -> Non
 
 def test_ratios_are_traced_once(trained) -> None:
     assert trained["ratio"].score() is trained["ratio"].score()
+
+
+def test_posteriors_of_one_prior_share_a_compiled_sampler() -> None:
+    trained = likelihood().fit(steps=2, batch_size=8, progress=False)
+    known = trained.posterior(trials=2)._density
+    assert trained.posterior(trials=5)._density is known
+    another = trained.posterior(prior=counted.prior.entries)._density
+    assert another is not known
+    trained.fit(steps=2, batch_size=8, seed=2, progress=False)
+    assert trained.posterior(trials=2)._density is not known
+
+
+@pytest.mark.parametrize("trials", [None, 3])
+def test_stored_simulations_have_posteriors_of_several_trials_and_of_another_prior(
+    trials: int | None,
+) -> None:
+    rows = counted.sample(200, seed=1)
+    laws = counted.prior.entries, counted.context.entries
+    stored = bi.from_arrays(laws[0], rows, context=laws[1])
+    trained = likelihood(stored).fit(rows, steps=2, batch_size=8, progress=False)
+    narrow = {"rate": tfd.Gamma(9.0, 2.0), "shift": tfd.Uniform(-1.0, 1.0)}
+    posterior = trained.posterior(prior=narrow, trials=trials)
+    leading = () if trials is None else (trials,)
+    assert posterior.simulator.observable_shapes == {"x": (*leading, 2), "count": leading}
+    assert posterior.simulator.observable_types == stored.observable_types
+    assert not posterior.simulator.simulates
+    data = {"x": np.ones((*leading, 2)), "count": np.full(leading, 4), "noise": 1.0}
+    assert trained.posterior(data, prior=narrow).trials == trials
+
+
+@pytest.mark.parametrize(
+    ("observed", "fragments"),
+    [
+        (
+            {"x": np.ones((2, 4, 2)), "count": np.ones((2, 4))},
+            ["one data set", "several data sets"],
+        ),
+        ({"x": np.ones((4, 3)), "count": np.ones(4)}, ["shape (4, 2)", "(4, 3)"]),
+        ({"count": np.ones(4)}, ["'x'", "missing"]),
+        (
+            {"x": np.ones((4, 2)), "count": np.ones(4), "noise": np.ones(4)},
+            ["context 'noise'", "all trials of a data set share", "4 values"],
+        ),
+    ],
+)
+def test_wrong_data_are_refused_where_they_are_given(trained, observed, fragments) -> None:
+    with pytest.raises(InputError) as error:
+        trained["likelihood"].posterior({"noise": 1.0, **observed})
+    for fragment in fragments:
+        assert fragment in str(error.value)
