@@ -20,7 +20,7 @@ from bayesinn.diagnosis.gather import held_out_rows, simulate
 from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
 from bayesinn.estimators.loading import load
-from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
@@ -172,6 +172,8 @@ def compare_runs(
         name: load(glance.posterior, simulator, trust_source)
         for name, glance, simulator in zip(names, glances, given, strict=True)
     }
+    for name, posterior in posteriors.items():
+        check_posterior(f"Run {name!r}", posterior)
     first = next(iter(posteriors.values()))
     simulator = first.simulator
     for name, posterior in posteriors.items():

@@ -78,15 +78,10 @@ def open_posterior(
     simulator = None if name is None else find_simulator(name)
     start_tensorflow()
     from bayesinn.estimators.loading import load
+    from bayesinn.posterior.posterior import check_posterior
 
     posterior = load(saved, simulator, trust)
-    if posterior.simulator is None:
-        raise InputError(
-            f"Folder {str(run)!r}",
-            expected="a trained posterior",
-            got=repr(posterior),
-            do="use it in Python: bi.load(folder, simulator=[...])",
-        )
+    check_posterior(f"Folder {str(run)!r}", posterior)
     return open_run(output or (None if saved == run else run), posterior.simulator), posterior
 
 

@@ -81,6 +81,10 @@ class ModelComparison(Summarised):
     """
 
     schema: ClassVar[Mapping[str, Any]] = {**SCHEMA, "models": [{"simulator": SIMULATOR}]}
+    ask = (
+        "ask it in Python for bi.load(folder, simulator=[...]).probabilities(data), and for "
+        ".calibration() in place of bi.diagnose"
+    )
     flow: ModelFlow
 
     def __init__(

@@ -23,7 +23,7 @@ from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
-from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.spaces.observations import check_observations
 
@@ -34,10 +34,6 @@ _ALLOWED = {"nats": "nats for each parameter"}
 _DRAWS = 200
 _SEED = 0
 _LEVEL = 0.99
-_POSTERIORS = (
-    "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or pass "
-    "bi.SampledPosterior(simulator, sample)"
-)
 
 
 def diagnose(
@@ -108,7 +104,7 @@ def diagnose(
     >>> diagnosis.grade  # after 20 steps
     'outside'
     """
-    check_type("Argument 'posterior'", posterior, Posterior, "a trained posterior", _POSTERIORS)
+    check_posterior("Argument 'posterior'", posterior)
     seed = seeds.check_seed(seed)
     level = check_level(level)
     held_out = _held_out(posterior, data, simulations)
@@ -308,7 +304,7 @@ def misspecification(
     >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
     [True, False]
     """
-    check_type("Argument 'posterior'", posterior, Posterior, "a posterior", _POSTERIORS)
+    check_posterior("Argument 'posterior'", posterior)
     observations = check_observations(posterior.simulator, data)
     if not observations.batched:
         raise InputError(

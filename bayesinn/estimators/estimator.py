@@ -77,6 +77,7 @@ class Estimator(Registered, ABC):
 
     #: Kind of model in a manifest, whose entry "class" names the class.
     kind: ClassVar[str] = "Estimator"
+    ask: ClassVar[str] = "use it in Python: bi.load(folder)"  #: where a posterior is asked for
     #: Whether a simulator is required.
     simulated: ClassVar[bool] = False
     #: Entry of a manifest that holds the configuration; ``schema`` has all entries of this class.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,6 +31,12 @@ class Joined(Registered, ABC):
     @abstractmethod
     def members(self) -> Sequence[Any]:
         """The combined estimators, or combinations of them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others: its members, and how they are combined."""
+        parts = [self.entries(), *(member.fingerprint for member in self.members)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def entries(self) -> dict[str, Any]:
         """Return the entries of a manifest beside the members, in plain values."""

@@ -33,6 +33,10 @@ class LikelihoodEstimator(Estimator):
     An author writes :meth:`score`.
     """
 
+    ask = (
+        "make its posterior in Python: bi.load(folder).posterior(observed), or "
+        ".posterior(trials=n) to diagnose"
+    )
     simulated = True
     simulator: Simulator
     _known: VectorDensity | None = None

@@ -67,6 +67,10 @@ class PointEstimator(Summarised):
     ((2,), ('observation', 'level'))
     """
 
+    ask = (
+        "ask it in Python for bi.load(folder).estimate(data), and for .calibration() in place of "
+        "bi.diagnose"
+    )
     simulator: Simulator
     simulated = True
     flow: PointFlow
@@ -162,9 +166,13 @@ class PointEstimator(Summarised):
         """Raise an InputError: there is no density."""
         raise self._absent("log_prob")
 
-    def infer(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> NoReturn:
+    def infer(self, data: Mapping[str, Any], **options: Any) -> NoReturn:
         """Raise an InputError: there are no draws."""
         raise self._absent("infer")
+
+    def map(self, data: Mapping[str, Any], **options: Any) -> NoReturn:
+        """Raise an InputError: there is no density."""
+        raise self._absent("map")
 
     @property
     def model(self) -> PointModel:

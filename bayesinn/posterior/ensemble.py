@@ -35,7 +35,8 @@ class Ensemble(Joined, Posterior):
     weights : sequence of float, or "validation"
         Weights of the members, divided by their sum; by default equal. "validation" makes them
         proportional to exp(-loss), where loss, in nats, is the least validation loss in a member's
-        history. Fit all members with the same ``validation``: otherwise they differ by chance.
+        history. Fit all members with the same ``validation``: otherwise they differ by chance, and
+        a warning says so.
         :meth:`weighted` finds the weights that are best on simulations.
 
     References
@@ -87,6 +88,7 @@ class Ensemble(Joined, Posterior):
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
             weights = scipy.special.softmax([-_held_out_loss(member) for member in posteriors])
+            _warn_of_other_rows(posteriors)
         given = np.ones(len(posteriors)) if weights is None else numbers(subject, weights)
         if (
             given.shape != (len(posteriors),)
@@ -206,6 +208,17 @@ def _held_out_loss(posterior: Posterior) -> float:
             do="use bi.Ensemble.weighted(posteriors, simulations), or leave weights out",
         )
     return float(history["val_loss"].min())
+
+
+def _warn_of_other_rows(posteriors: Sequence[Posterior]) -> None:
+    """Warn where the validation losses of members are not those of the same simulations."""
+    rows = {getattr(member, "training", {}).get("held_out") for member in posteriors}
+    if len(posteriors) > 1 and (None in rows or len(rows) > 1):
+        warn(
+            "Validation losses of members are of different simulations, so that weights differ by "
+            "chance: fit all members with the same validation={...}, or weight them by "
+            "bi.Ensemble.weighted(posteriors, simulations)."
+        )
 
 
 def _alike(one: Simulator, other: Simulator) -> bool:

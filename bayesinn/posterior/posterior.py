@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.core.warning import warn
 from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
@@ -196,3 +196,14 @@ class Posterior(Protocol):
     def about(self) -> dict[str, str]:
         """Return what a report says about the posterior: texts by heading."""
         return {"Posterior": type(self).__name__}
+
+
+def check_posterior(subject: str, value: object) -> None:
+    """Refuse what is no posterior; say how else it answers, if it is another estimator."""
+    do = getattr(
+        value,
+        "ask",
+        "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or "
+        "pass bi.SampledPosterior(simulator, sample)",
+    )
+    check_type(subject, value, Posterior, "a posterior", do)

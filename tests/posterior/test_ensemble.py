@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -70,9 +71,12 @@ def test_weights_go_to_the_member_that_is_correct() -> None:
     assert ensemble.weights.sum() == pytest.approx(1.0)
 
 
-def with_history(losses: list[float], nats: bool = True) -> bi.SampledPosterior:
+def with_history(
+    losses: list[float], nats: bool = True, held_out: str | None = "rows"
+) -> bi.SampledPosterior:
     class Known(bi.SampledPosterior):
         history = pd.DataFrame({"val_loss": losses})
+        training: ClassVar = {"held_out": held_out}
 
     Known.nats = nats
     base = shifted(0.0)
@@ -82,13 +86,22 @@ def with_history(losses: list[float], nats: bool = True) -> bi.SampledPosterior:
 def test_weights_by_the_loss_on_held_out_simulations() -> None:
     # The weights of the best epoch are kept, not those of the last.
     members = [with_history([3.0, 1.0, 2.0]), with_history([2.5, 2.0])]
-    weights = bi.Ensemble(members, weights="validation").weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        weights = bi.Ensemble(members, weights="validation").weights
     np.testing.assert_allclose(weights, np.array([np.e, 1.0]) / (np.e + 1.0))
     for other in (shifted(0.0), with_history([1.0], nats=False)):
         with pytest.raises(InputError, match=r"validation.*\n.*whose losses are in nats"):
             bi.Ensemble([members[0], other], weights="validation")
     with pytest.raises(InputError, match="argument 'weights'"):
         bi.Ensemble(members, weights="validated")
+
+
+@pytest.mark.parametrize("held_out", ["other rows", None])
+def test_losses_on_different_simulations_are_warned_of(held_out: str | None) -> None:
+    members = [with_history([1.0]), with_history([2.0], held_out=held_out)]
+    with pytest.warns(UserWarning, match="different simulations"):
+        bi.Ensemble(members, weights="validation")
 
 
 def test_disagreement_is_the_variance_between_members() -> None:
