@@ -198,7 +198,7 @@ def compare_runs(
     draws: dict[str, Mapping[str, np.ndarray]] = {}
     tables = None
     if observed is not None:
-        check_unbatched(simulator, observed)
+        check_unbatched(first, observed)
         draws = {
             name: dict(posterior.sample(observed, draws=_DRAWS, seed=seed))
             for name, posterior in posteriors.items()

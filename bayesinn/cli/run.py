@@ -338,7 +338,7 @@ class Run:
             seen = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
             draws, exact = (arrays_of(tree, name) for name in ("posterior", "exact_posterior"))
             own = tree.attrs.get("posterior") == posterior.fingerprint
-        observations = check_observations(posterior.simulator, given)
+        observations = posterior.check_data(given)
         if observations.batched or not same_data(posterior.simulator, seen, observations.arrays):
             return None, None
         return (draws if own else None), exact or None

@@ -19,7 +19,7 @@ from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation.finite import finite_rows
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
+from bayesinn.spaces.observations import Observations, refuse_batch
 
 # Predictive draws: enough to flag one of 40 statistics or more at the level, as long as they fit
 # into memory.
@@ -49,9 +49,9 @@ def require_function(simulator: Simulator) -> None:
         raise MissingEvidence("there is no function to simulate with")
 
 
-def check_unbatched(simulator: Simulator, observed: Mapping[str, object]) -> Observations:
+def check_unbatched(posterior: Posterior, observed: Mapping[str, object]) -> Observations:
     """Return a checked observation without batch axis; others are refused."""
-    observation = check_observations(simulator, observed)
+    observation = posterior.check_data(observed)
     refuse_batch(
         observation,
         "Observation to diagnose",

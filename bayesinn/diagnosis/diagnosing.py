@@ -25,7 +25,6 @@ from bayesinn.diagnostics import MisspecificationResult, misspecification as tes
 from bayesinn.diagnostics.arrays import check_level
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.simulations import Simulations, count_rows
-from bayesinn.spaces.observations import check_observations
 
 # Classifiers and trees learn nothing from fewer.
 _FEWEST = 20
@@ -305,7 +304,7 @@ def misspecification(
     [True, False]
     """
     check_posterior("Argument 'posterior'", posterior)
-    observations = check_observations(posterior.simulator, data)
+    observations = posterior.check_data(data)
     if not observations.batched:
         raise InputError(
             "Observations to test together",

@@ -58,7 +58,7 @@ def gather(
     likelihood = simulator.log_likelihood
     observed = simulator.observed if observed is None else observed
     # before anything is simulated
-    observation = None if observed is None else check_unbatched(simulator, observed)
+    observation = None if observed is None else check_unbatched(posterior, observed)
     if held_out is None:
         stage(f"simulating {simulations:,} data sets")
     fresh = held_out or simulate(simulator, simulations, seed, "diagnosis")

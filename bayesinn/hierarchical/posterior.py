@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.condition import FEATURES, Condition
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
@@ -30,7 +30,7 @@ from bayesinn.posterior.building import new_summaries
 from bayesinn.posterior.defaults import choose_flow, recommended_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.given import TrainedGiven, require_draws
+from bayesinn.posterior.given import require_draws
 from bayesinn.posterior.measuring import Compared, describe_model
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.saved import SCHEMA, restore_parameters, two_data_sets
@@ -110,6 +110,7 @@ class HierarchicalPosterior(TrainedPosterior):
     """
 
     schema: ClassVar[Mapping[str, Any]] = SCHEMA
+    grouped = True
     flow: TwoStages
 
     def __init__(
@@ -205,21 +206,6 @@ class HierarchicalPosterior(TrainedPosterior):
             self.person, self.levels, persons, values, names, seed, predictive, progress
         )
 
-    def encode_data(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
-        """Check data once, sets of persons or the persons of one set, and summarise them."""
-        evaluator = self.evaluator
-        observations = self._check(data)
-        return observations, *evaluator.condition(observations.arrays)
-
-    def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
-        return super().given(data if isinstance(data, Observations) else self._check(data))
-
-    def map(
-        self, data: Mapping[str, Any] | Observations, *, draws: int = 1_000, seed: int = 0
-    ) -> Mapping[str, np.ndarray]:
-        checked = data if isinstance(data, Observations) else self._check(data)
-        return super().map(checked, draws=draws, seed=seed)
-
     def configuration(self) -> dict[str, Any]:
         """Return levels and networks, by name."""
         return {
@@ -280,10 +266,12 @@ class HierarchicalPosterior(TrainedPosterior):
             network = SetNetwork(summaries, clone(self.population), flow, self.levels.count)
             return PosteriorModel(parameters, data, [network])
 
-    def _check(self, data: Mapping[str, Any]) -> Observations:
+    def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
         """Return checked data sets (n, persons, ...): those given, or one of persons alone."""
         shapes = self.person.observable_shapes
-        known = [name for name in shapes if isinstance(data, Mapping) and name in data]
+        if not isinstance(data, Mapping):
+            return check_observations(self.simulator, data)
+        known = [name for name in shapes if name in data]
         if not known or axes(data[known[0]]) > len(shapes[known[0]]) + 1:
             return check_observations(self.simulator, data)
         persons = self._check_persons(data)

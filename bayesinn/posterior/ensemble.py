@@ -1,7 +1,9 @@
 """Ensembles: the mixture of several posteriors."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import scipy.special
@@ -16,7 +18,10 @@ from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import Observations, check_observations, check_parameters
+from bayesinn.spaces.observations import Observations, check_parameters
+
+if TYPE_CHECKING:
+    import xarray
 
 # Weights of an ensemble of ten settle to 1e-3 in half this number.
 _ITERATIONS = 500
@@ -104,7 +109,7 @@ class Ensemble(Joined, Posterior):
         self.weights = given / given.sum()
 
     @classmethod
-    def weighted(cls, posteriors: Sequence[Posterior], data: Mapping[str, Any]) -> "Ensemble":
+    def weighted(cls, posteriors: Sequence[Posterior], data: Mapping[str, Any]) -> Ensemble:
         """Return the ensemble whose weights are best: largest mean log density of true parameters.
 
         ``data`` are simulations in the form of :meth:`Simulator.sample`, on which no member was
@@ -152,28 +157,42 @@ class Ensemble(Joined, Posterior):
         disagree.
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
             warn(given.remark)
         return answer(values, given.typicality, observations.batched)
 
+    def infer(self, data: Mapping[str, Any], **options: Any) -> xarray.DataTree:
+        """Return draws of the mixture and all that ArviZ needs; see :meth:`Posterior.infer`."""
+        if any(member.grouped for member in self.posteriors):
+            raise InputError(
+                "infer of an Ensemble",
+                expected="posteriors of one simulator's parameters",
+                got="hierarchical ones, which answer for each member of a group",
+                do="mix the draws that sample_all(data) of each posterior returns",
+            )
+        return super().infer(data, **options)
+
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log density of the mixture in nats; shapes are those of the members."""
         if self.density is None:
             return super().log_prob(parameters, data)
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         values, shape = check_parameters(self.simulator, parameters, observations)
         mixed = self.given(observations).log_prob(values).reshape(shape)
         return mixed if observations.batched else mixed[0]
 
     def given(self, data: Mapping[str, Any] | Observations) -> Mixed:
         """Return the mixture for these data; what its members need of them is computed once."""
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         used = np.flatnonzero(self.weights)
         members = [self.posteriors[number].given(observations) for number in used]
         return Mixed(self.simulator, members, self.weights[used], observations.arrays)
+
+    def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
+        return self.posteriors[0].check_data(data)
 
     def disagreement(
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
@@ -183,7 +202,7 @@ class Ensemble(Joined, Posterior):
         Zero if all have the same mean, near one if they exclude each other. More than 0.2 means
         that the networks have not learned the posterior there.
         """
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         shares = self.given(observations).disagreement(draws, seed)
         return shares if observations.batched else {name: v[0] for name, v in shares.items()}
 

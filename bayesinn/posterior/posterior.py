@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Posterior(Protocol):
     simulator: Simulator
     #: One row per epoch of a training, with its loss; None without a training.
     history: pd.DataFrame | None = None
+    #: Whether :meth:`infer` answers for each member of a group, not for one simulation.
+    grouped: ClassVar[bool] = False
 
     @abstractmethod
     def sample(
@@ -120,7 +122,7 @@ class Posterior(Protocol):
         ()
         """
         count = check_integer("Argument 'draws'", draws, 2, do="pass draws=1000")
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         given = self.given(observations)
         if (known := given.mode_finder) is None:
             integers = layout_of(self.simulator.prior).integers > 0
@@ -171,7 +173,7 @@ class Posterior(Protocol):
               observation, if the simulations of a training are known
         """
         count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
@@ -190,8 +192,12 @@ class Posterior(Protocol):
 
     def given(self, data: Mapping[str, Any] | Observations) -> Given:
         """Return the posterior of these data (n_obs, ...), for repeated use."""
-        arrays = check_observations(self.simulator, data).arrays
+        arrays = self.check_data(data).arrays
         return Given(self.simulator, self.sample, self.log_prob, arrays)
+
+    def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
+        """Return checked observations, from whatever form of data this posterior takes."""
+        return check_observations(self.simulator, data)
 
     def about(self) -> dict[str, str]:
         """Return what a report says about the posterior: texts by heading."""

@@ -146,8 +146,12 @@ class Summarised(Estimator):
         self._evaluator = evaluator
         self._reference = reference
 
+    def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
+        """Return checked observations, from whatever form of data this estimator takes."""
+        return check_observations(self.declares, data)
+
     def encode_data(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
         """Check data once, and run the summary networks once."""
         evaluator = self.evaluator
-        observations = check_observations(self.declares, data)
+        observations = self.check_data(data)
         return observations, *evaluator.condition(observations.arrays)

@@ -17,7 +17,7 @@ from bayesinn.posterior.given import TrainedGiven, require_draws
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import Observations, check_observations, check_parameters
+from bayesinn.spaces.observations import Observations, check_parameters
 from bayesinn.spaces.parameters import layout_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class TrainedPosterior(Summarised, Posterior):
 
     def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
         """Return the posterior of these data; what it needs of them is computed once."""
-        observations = check_observations(self.simulator, data)
+        observations = self.check_data(data)
         return TrainedGiven(self.simulator, self.evaluator, self.reference, observations)
 
     def about(self) -> dict[str, str]:

@@ -8,7 +8,6 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
-from bayesinn.spaces.observations import check_observations
 
 #: Factors between units, in the order in which they are tried: powers of ten, then units of time.
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
@@ -35,7 +34,7 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     >>> explain_unusual(posterior, {"y": 1.5e6})[0].partition(" (")[0]
     "'y' divided by 1,000,000 would be typical"
     """
-    observations = check_observations(posterior.simulator, data)
+    observations = posterior.check_data(data)
     given = posterior.given(observations.arrays).typicality
     if given is None:
         raise InputError(

@@ -268,3 +268,20 @@ def test_context_of_persons_may_be_a_vector() -> None:
     doses = posterior.simulator.sample(50, seed=1)["dose"]
     assert doses.shape == (50, 3, 2)
     assert np.all((doses[..., 0] < 1.0) & (doses[..., 1] > 10.0))
+
+
+def test_persons_of_one_set_are_data_everywhere(trained) -> None:
+    data = observed()
+    diagnosis = bi.diagnose(
+        trained, simulations=40, draws=20, seed=1, observed=data, progress=False
+    )
+    assert diagnosis["observation"] is not None
+    assert bi.explain_unusual(trained, data) == [""]
+    both = bi.Ensemble([trained, trained])
+    # Those of the population, and of the first person, who stands for any.
+    assert {name: value.shape for name, value in both.sample(data, draws=20, seed=1).items()} == {
+        "level": (20,),
+        "mean": (20,),
+    }
+    with pytest.raises(InputError, match=r"(?s)hierarchical ones.*sample_all"):
+        both.infer(data, draws=20)

@@ -49,14 +49,14 @@ def test_it_needs_simulations_to_compare_with(posterior) -> None:
 def test_verdict_and_report_of_an_observation_name_it(posterior) -> None:
     observed = {"length": np.array([10.0, 10.1, 9.9]), "weight": 1e3 * np.array([40.0, 40.2, 39.9])}
     features = np.zeros((20, 6))
-    at = observe(posterior, check_unbatched(posterior.simulator, observed), features, 50, 1, 0.99)
+    at = observe(posterior, check_unbatched(posterior, observed), features, 50, 1, 0.99)
     said = "weight' divided by 1,000 would be typical"
     assert said in at.typicality.summary
     prior = posterior.simulator.draw(200, 1).parameters
     section = observed_section(at, prior, posterior.simulator.labels)
     assert f"not to be trusted. '{said}" in section.text
     usual = {"length": observed["length"], "weight": observed["weight"] / 1e3}
-    at = observe(posterior, check_unbatched(posterior.simulator, usual), features, 50, 1, 0.99)
+    at = observe(posterior, check_unbatched(posterior, usual), features, 50, 1, 0.99)
     assert at.typicality.reason == ""
 
 
