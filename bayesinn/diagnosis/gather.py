@@ -18,11 +18,11 @@ from bayesinn.diagnosis.around import (
     require_density,
 )
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, Observation, Pair
-from bayesinn.diagnostics.arrays import Arrays
 from bayesinn.diagnostics.tarp import reference_points
+from bayesinn.posterior.given import Given
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import checks
-from bayesinn.simulation.simulations import Simulations, take
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -68,48 +68,18 @@ def gather(
     given = posterior.given(data)
     values = given.sample(draws, seed)
     part = part_of(simulations)
-
-    def compute_log_prob() -> Pair:
-        require_density(posterior)
-        one = {name: value[:, None] for name, value in truth.items()}
-        return given.log_prob(one)[:, 0], given.log_prob(values)
-
-    def compute_prior_log_prob() -> Pair:
-        of_draws = given.prior_log_prob(flatten(values))
-        return given.prior_log_prob(truth), of_draws.reshape(simulations, draws)
-
-    def encode() -> Pair:
-        if not given.codes:
-            raise MissingEvidence("the posterior has no latent codes")
-        drawn = given.latent_draws(simulations * draws, seed)
-        return given.encode(truth, seed), drawn.reshape(simulations, draws, -1)
-
-    def evaluate_likelihood(function: Quantity) -> Pair:
-        stage("evaluating the likelihood")
-        first = (take(arrays, slice(part)) for arrays in (truth, values, data))
-        pair = evaluate({"log likelihood": function}, *first)["log likelihood"]
-        undefined = np.isnan(pair[0]) | np.isnan(pair[1]).any(axis=1)
-        if undefined.any():
-            raise MissingEvidence(
-                f"the log likelihood is NaN for {undefined.sum():,} of {len(undefined):,} data sets"
-            )
-        return pair
-
-    def estimate() -> Arrays:
-        shapes = {name: value.shape[1:] for name, value in truth.items()}
-        if held_out is not None:
-            return split_events(_cross_fit(given.inputs, truth, seed), shapes)
-        stage(f"simulating {part:,} data sets to estimate reference points from")
-        others = simulate(simulator, part, seed, "estimates")
-        learnt = posterior.given({**others.observables, **others.context}).inputs
-        known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
-        return split_events(reference_points(learnt, known, given.inputs, seed=seed), shapes)
+    first = [take(arrays, slice(part)) for arrays in (truth, values, data)]
+    references = (
+        partial(_estimate_references, posterior, given, part, seed, stage)
+        if held_out is None
+        else partial(_cross_fit_references, given, truth, seed)
+    )
+    prior_draws = simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
 
     def gather_around(observation: Observations) -> Observation:
         stage("sampling around the observation")
         return observe(posterior, observation, given.features[:part], draws, seed, level)
 
-    prior_draws = simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
     return Evidence(
         truth,
         values,
@@ -118,16 +88,79 @@ def gather(
         seed,
         level,
         data,
-        log_prob=compute_log_prob,
-        prior_log_prob=compute_prior_log_prob,
-        log_likelihood=None if likelihood is None else partial(evaluate_likelihood, likelihood),
+        log_prob=partial(_log_prob, posterior, given, truth, values),
+        prior_log_prob=partial(_prior_log_prob, given, truth, values),
+        log_likelihood=likelihood and partial(_log_likelihood, stage, likelihood, *first),
         other_log_prob=None if larger is None else partial(larger.log_prob, truth, data),
-        references=estimate,
+        references=references,
         quantities=partial(evaluate, quantities, truth, values, data) if quantities else None,
-        latent=encode,
+        latent=partial(_encode, given, truth, values, seed),
         observation=None if observation is None else partial(gather_around, observation),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
     )
+
+
+def _log_prob(posterior: Posterior, given: Given, truth: Arrays, values: Arrays) -> Pair:
+    require_density(posterior)
+    one = {name: value[:, None] for name, value in truth.items()}
+    return given.log_prob(one)[:, 0], given.log_prob(values)
+
+
+def _prior_log_prob(given: Given, truth: Arrays, values: Arrays) -> Pair:
+    of_draws = given.prior_log_prob(flatten(values))
+    return given.prior_log_prob(truth), of_draws.reshape(count_rows(truth), -1)
+
+
+def _log_likelihood(
+    stage: Callable[[str], None], function: Quantity, truth: Arrays, values: Arrays, data: Arrays
+) -> Pair:
+    stage("evaluating the likelihood")
+    pair = evaluate({"log likelihood": function}, truth, values, data)["log likelihood"]
+    undefined = np.isnan(pair[0]) | np.isnan(pair[1]).any(axis=1)
+    if undefined.any():
+        raise MissingEvidence(
+            f"the log likelihood is NaN for {undefined.sum():,} of {len(undefined):,} data sets"
+        )
+    return pair
+
+
+def _estimate_references(
+    posterior: Posterior, given: Given, size: int, seed: int, stage: Callable[[str], None]
+) -> Arrays:
+    """Return points that are estimated from other simulations."""
+    stage(f"simulating {size:,} data sets to estimate reference points from")
+    others = simulate(posterior.simulator, size, seed, "estimates")
+    learnt = posterior.given({**others.observables, **others.context}).inputs
+    known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
+    points = reference_points(learnt, known, given.inputs, seed=seed)
+    return split_events(
+        points, {name: value.shape[1:] for name, value in others.parameters.items()}
+    )
+
+
+def _cross_fit_references(given: Given, truth: Arrays, seed: int) -> Arrays:
+    """Return points of each half of the data sets that are estimated from the other half.
+
+    No point then depends on a truth that it is compared with.
+    """
+    inputs = given.inputs
+    known = np.stack(list(columns(truth, 1).values()), axis=-1)
+    middle = len(known) // 2
+    halves = slice(middle), slice(middle, None)
+    points = [
+        reference_points(inputs[other], known[other], inputs[own], seed=seed)
+        for own, other in (halves, halves[::-1])
+    ]
+    return split_events(
+        np.concatenate(points), {name: value.shape[1:] for name, value in truth.items()}
+    )
+
+
+def _encode(given: Given, truth: Arrays, values: Arrays, seed: int) -> Pair:
+    if not given.codes:
+        raise MissingEvidence("the posterior has no latent codes")
+    drawn = given.latent_draws(count_rows(flatten(values)), seed)
+    return given.encode(truth, seed), drawn.reshape(count_rows(truth), -1, drawn.shape[-1])
 
 
 def part_of(simulations: int) -> int:
@@ -150,21 +183,6 @@ def held_out_rows(simulator: Simulator, data: Mapping[str, Any]) -> Simulations:
     return Simulations(
         parameters, context, {name: rows[name] for name in simulator.observable_shapes}, 0
     )
-
-
-def _cross_fit(inputs: np.ndarray, truth: Arrays, seed: int) -> np.ndarray:
-    """Return points (n, k): those of each half of data sets are estimated from the other half.
-
-    No point then depends on a truth that it is compared with.
-    """
-    known = np.stack(list(columns(truth, 1).values()), axis=-1)
-    middle = len(known) // 2
-    halves = slice(middle), slice(middle, None)
-    points = [
-        reference_points(inputs[other], known[other], inputs[own], seed=seed)
-        for own, other in (halves, halves[::-1])
-    ]
-    return np.concatenate(points)
 
 
 def evaluate(
