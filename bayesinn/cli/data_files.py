@@ -13,6 +13,7 @@ import numpy as np
 from bayesinn.cli.csv_table import Table, read_table, widen
 from bayesinn.cli.steps_in_files import check_steps
 from bayesinn.core.errors import InputError
+from bayesinn.core.manifest import reraise_as
 from bayesinn.core.number_text import read_number
 from bayesinn.core.validation import check_path, distinct
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
@@ -63,56 +64,29 @@ def read_data(
     ``context`` has the values of context variables that are not in the file.
     """
     path = check_path("Data file", path, "data.csv")
-    if not path.is_file():
-        raise InputError(
-            "Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path"
-        )
-    kind = path.suffix.lower()
-    data = FileData()
-    subject = f"Data file {str(path)!r}"
-    if kind not in (".csv", ".json", ".npz"):
-        raise InputError(
-            subject, expected=".csv, .json or .npz", got=repr(path.suffix), do="convert the file"
-        )
-    if by is not None and kind != ".csv":
-        raise InputError(
-            f"Column {by!r} that tells observations apart",
-            expected=".csv, whose rows a column tells apart",
-            got=repr(kind),
-            do="leave it out: a first axis counts the observations",
-        )
-    for name in context or {}:
-        if simulator is not None and name not in simulator.context_names:
-            raise InputError(
-                f"Context {name!r}",
-                expected=f"a name among {list(simulator.context_names)}",
-                got=repr(name),
-                do="check the spelling",
-            )
-    try:
-        if kind == ".csv":
+    context = context or {}
+    _check_request(path, simulator, context, by)
+    kind = path.suffix[1:].upper()
+    # Damaged files make JSON, zip and NumPy raise exceptions of many kinds.
+    with reraise_as(
+        f"Data file {str(path)!r}",
+        f"well-formed {kind} with a name for each array",
+        "correct the file",
+        error=InputError,
+    ):
+        if kind == "CSV":
             table = read_table(path)
             data = (
                 _plain(table)
                 if simulator is None
-                else _read_variables(table, simulator, context or {}, by, note)
+                else _read_variables(table, simulator, context, by, note)
             )
-        elif kind == ".json":
+        elif kind == "JSON":
             text = path.read_text(encoding="utf-8")
             data = FileData(json.loads(text, object_pairs_hook=distinct).items())
         else:
             data = FileData(read_npz(path))
-    except InputError:
-        raise
-    # Whatever damaged files make JSON, zip and NumPy raise, of which there are many kinds.
-    except Exception as error:
-        raise InputError(
-            subject,
-            expected=f"well-formed {kind[1:].upper()} with a name for each array",
-            got=f"{type(error).__name__}: {error}",
-            do="correct the file",
-        ) from error
-    for name, value in (context or {}).items():
+    for name, value in context.items():
         if name in data:
             raise InputError(
                 f"Context {name!r}",
@@ -122,6 +96,39 @@ def read_data(
             )
         data[name] = value if simulator is None else _for_all(data, simulator, value)
     return data
+
+
+def _check_request(
+    path: Path, simulator: Simulator | None, context: Mapping[str, Any], by: str | None
+) -> None:
+    """Raise for a file that can't be read, and for names that it or the simulator can't have."""
+    if not path.is_file():
+        raise InputError(
+            "Data file", expected="a file", got=f"no file {str(path)!r}", do="check the path"
+        )
+    kind = path.suffix.lower()
+    if kind not in (".csv", ".json", ".npz"):
+        raise InputError(
+            f"Data file {str(path)!r}",
+            expected=".csv, .json or .npz",
+            got=repr(path.suffix),
+            do="convert the file",
+        )
+    if by is not None and kind != ".csv":
+        raise InputError(
+            f"Column {by!r} that tells observations apart",
+            expected=".csv, whose rows a column tells apart",
+            got=repr(kind),
+            do="leave it out: a first axis counts the observations",
+        )
+    for name in context:
+        if simulator is not None and name not in simulator.context_names:
+            raise InputError(
+                f"Context {name!r}",
+                expected=f"a name among {list(simulator.context_names)}",
+                got=repr(name),
+                do="check the spelling",
+            )
 
 
 def read_npz(path: Path) -> dict[str, Any]:
@@ -318,25 +325,14 @@ def _read_variable(
     lines = [table.lines[row] for row in rows]
     # Columns are channels of each row, or elements of a vector that is there once, or repeated.
     once = not shape or (found != [name] and len(shape) == 1)
-    varies = name in simulator.lengths
     if once:
-        known = ~np.isnan(values).all(axis=1)
-        first = int(np.argmax(known))
-        differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
-        if differs.any():
-            other = int(np.argmax(differs))
-            raise table.fault(
-                lines[other],
-                found[0],
-                expected="one value for the whole observation",
-                got=f"{values[other].tolist()} after {values[first].tolist()}",
-                do=several or "repeat it, or give an id column",
-            )
+        first = _known_row(table, found[0], values, lines, several)
         values = values[first][:, None]
         lines = [lines[first]] * len(found)
     elif len(values) > shape[0]:
         # Other columns may be longer.
         values = values[: max(len(_trim(values)), shape[0])]
+    varies = name in simulator.lengths
     values = _trim(values) if varies else values
     steps = shape[0] if shape else 1
     if len(values) > steps or (len(values) < steps and not varies):
@@ -362,6 +358,25 @@ def _read_variable(
     if not shape:
         return values[0, 0]
     return values if len(shape) > 1 else values[:, 0]
+
+
+def _known_row(
+    table: Table, column: str, values: np.ndarray, lines: list[int], several: str
+) -> int:
+    """Return the first row (channels,) that is not empty; the others must be equal or empty."""
+    known = ~np.isnan(values).all(axis=1)
+    first = int(np.argmax(known))
+    differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
+    if differs.any():
+        other = int(np.argmax(differs))
+        raise table.fault(
+            lines[other],
+            column,
+            expected="one value for the whole observation",
+            got=f"{values[other].tolist()} after {values[first].tolist()}",
+            do=several or "repeat it, or give an id column",
+        )
+    return first
 
 
 def _trim(values: np.ndarray) -> np.ndarray:
