@@ -147,7 +147,6 @@ def plan_fit(
         # Now: a program may be edited while training goes on.
         simulated = checkpoint is None or checkpoint.check_simulator
         simulator_record = simulator_identity.entries(simulator, simulated)
-    devices = Devices(optimization.strategy)
     minutes = optimization.minutes
     ends_at = None if minutes is None else started + 60.0 * minutes
     return Plan(
@@ -157,7 +156,7 @@ def plan_fit(
         checkpoint,
         identity,
         start,
-        devices,
+        Devices(optimization.strategy),
         simulator_record,
         ends_at,
     )
@@ -200,53 +199,28 @@ def run_training(
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     settings = plan.settings
-    checkpoint = plan.checkpoint
-    data = plan.data
     if plan.start is not None:
         model.copy_weights(plan.start.model)
-    for part in (data.pilot, data.held_out):
-        if part is not None:
-            estimator.check_rows(model, part)
-    if data.pilot is not None and estimator.simulator is not None:
-        warn_of_other_prior(estimator.simulator.prior, data.pilot)
+    _check_data(plan.data, estimator, model)
     if progress:
-        text = estimator.describe_training(model)
-        if settings.passes:
-            text += f"\n  {settings.simulations:,} simulations, drawn first, "
-            text += f"{settings.passes} passes through them"
-        print(text, flush=True)
+        _announce(settings, estimator.describe_training(model))
     # Before simulations are drawn, which may take minutes.
-    resumes = checkpoint is not None and prepare_folder(
-        checkpoint,
-        settings,
-        plan.identity,
-        drawn=False,
-        write=plan.devices.chief,
-        simulator=estimator.simulator,
-    )
-    if checkpoint is not None and resumes:
-        check_scalings(checkpoint.folder, model)
+    resumes = _open_checkpoint(plan, estimator.simulator, model)
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     estimator.prepare(model, rows)
-    if checkpoint is not None and resumes and has_ended(checkpoint.folder, settings):
-        if settings.passes or data.rows is not None:
-            # As in the run that has ended: the state holds the weights that were trained.
-            model.freeze()
-        source: Source = ArraySource(take(rows, slice(PILOT_SIMULATIONS)), settings)
-    else:
-        source = data.source(model, settings, plan.start is not None, progress, plan.folder)
+    source = _open_source(plan, model, rows, resumes, progress)
     with released_graphs():
         result = train(
             model,
             source,
             settings,
             identity=plan.identity,
-            validation=data.validation(model, settings),
+            validation=plan.data.validation(model, settings),
             optimizer=plan.optimization.optimizer,
             callbacks=[*model.monitors(_first(rows), settings.seed), *plan.optimization.callbacks],
             progress=progress,
-            checkpoint=checkpoint,
+            checkpoint=plan.checkpoint,
             resumes=resumes,
             devices=plan.devices,
             simulator_record=plan.simulator_record,
@@ -256,6 +230,51 @@ def run_training(
     if plan.folder is not None and settings.passes and result.error is None and all_done:
         forget(plan.folder)
     return result
+
+
+def _check_data(data: TrainingData, estimator: Fittable, model: Trainable) -> None:
+    for part in (data.pilot, data.held_out):
+        if part is not None:
+            estimator.check_rows(model, part)
+    if data.pilot is not None and estimator.simulator is not None:
+        warn_of_other_prior(estimator.simulator.prior, data.pilot)
+
+
+def _announce(settings: TrainingSettings, text: str) -> None:
+    if settings.passes:
+        text += (
+            f"\n  {settings.simulations:,} simulations, drawn first, "
+            f"{settings.passes} passes through them"
+        )
+    print(text, flush=True)
+
+
+def _open_checkpoint(plan: Plan, simulator: Simulator | None, model: Trainable) -> bool:
+    """Return whether training resumes from a state in the checkpoint's folder."""
+    resumes = plan.checkpoint is not None and prepare_folder(
+        plan.checkpoint,
+        plan.settings,
+        plan.identity,
+        drawn=False,
+        write=plan.devices.chief,
+        simulator=simulator,
+    )
+    if plan.checkpoint is not None and resumes:
+        check_scalings(plan.checkpoint.folder, model)
+    return resumes
+
+
+def _open_source(
+    plan: Plan, model: Trainable, rows: Arrays, resumes: bool, progress: bool
+) -> Source:
+    """Return the source of batches; a training that has ended needs none but the first rows."""
+    settings = plan.settings
+    if not (plan.checkpoint and resumes and has_ended(plan.checkpoint.folder, settings)):
+        return plan.data.source(model, settings, plan.start is not None, progress, plan.folder)
+    if settings.passes or plan.data.rows is not None:
+        # As in the run that has ended: the state holds the weights that were trained.
+        model.freeze()
+    return ArraySource(take(rows, slice(PILOT_SIMULATIONS)), settings)
 
 
 def _first(rows: Arrays) -> dict[str, tf.Tensor]:
