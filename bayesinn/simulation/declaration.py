@@ -59,65 +59,84 @@ def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> N
 
 def check_options(declared: Declaration, engine: str, batched: bool, workers: int | None) -> None:
     """Check the options of a simulator, and that its function takes the arguments it will get."""
-    subject = f"Option {{!r}} of simulator {declared.name!r}"
-    check_choice(subject.format("engine"), engine, ("tensorflow", "python"), error=SimulatorError)
+    _check_choices(declared, engine, batched)
+    _check_limits(declared, engine, workers)
+    _check_signature(declared, engine)
+
+
+def _check_choices(declared: Declaration, engine: str, batched: bool) -> None:
     check_choice(
-        subject.format("on_nonfinite"),
+        _option("engine", declared), engine, ("tensorflow", "python"), error=SimulatorError
+    )
+    check_choice(
+        _option("on_nonfinite", declared),
         declared.on_nonfinite,
         ("raise", "redraw"),
         error=SimulatorError,
     )
-    do = (
-        "leave it out: only simulators with engine='python' have a choice, others are always "
-        "batched"
-    )
     check_choice(
-        subject.format("batched"),
+        _option("batched", declared),
         batched,
         (True, False) if engine == "python" else (False,),
-        do,
+        "leave it out: only simulators with engine='python' have a choice, others are always "
+        "batched",
         SimulatorError,
     )
+
+
+def _check_limits(declared: Declaration, engine: str, workers: int | None) -> None:
     check_integer(
-        subject.format("workers"), 1 if workers is None else workers, error=SimulatorError
+        _option("workers", declared), 1 if workers is None else workers, error=SimulatorError
     )
     if declared.time_limit is not None:
         check_number(
-            subject.format("time_limit"),
+            _option("time_limit", declared),
             declared.time_limit,
             above=0,
             do="pass seconds, for example 60",
         )
-        do = "leave it out: only simulators with engine='python' have one"
-        check_choice(subject.format("time_limit"), engine, ("python",), do, SimulatorError)
+        check_choice(
+            _option("time_limit", declared),
+            engine,
+            ("python",),
+            "leave it out: only simulators with engine='python' have one",
+            SimulatorError,
+        )
     if declared.most_failures is not None:
         do = (
             "pass a share such as 0.5, with on_nonfinite='redraw': otherwise the first failure "
             "ends a run"
         )
         check_number(
-            subject.format("most_failures"), declared.most_failures, least=0, below=1, do=do
+            _option("most_failures", declared), declared.most_failures, least=0, below=1, do=do
         )
         check_choice(
-            subject.format("on_nonfinite"), declared.on_nonfinite, ("redraw",), do, SimulatorError
+            _option("on_nonfinite", declared),
+            declared.on_nonfinite,
+            ("redraw",),
+            do,
+            SimulatorError,
         )
-    random = "seed" if engine == "tensorflow" else "generator"
-    wanted = (
-        ("parameters", random) if declared.context is None else ("parameters", "context", random)
-    )
+
+
+def _check_signature(declared: Declaration, engine: str) -> None:
+    context = () if declared.context is None else ("context",)
+    wanted = ("parameters", *context, "seed" if engine == "tensorflow" else "generator")
     signature = inspect.signature(declared.function)
     try:
         signature.bind(*wanted)
     except TypeError as error:
-        do = "change the arguments"
-        if declared.context is None:
-            do += ", or declare the context with context={...}"
         raise SimulatorError(
             f"Function of simulator {declared.name!r}",
             expected=f"{len(wanted)} arguments: ({', '.join(wanted)})",
             got=str(signature),
-            do=do,
+            do="change the arguments"
+            + ("" if context else ", or declare the context with context={...}"),
         ) from error
+
+
+def _option(name: str, declared: Declaration) -> str:
+    return f"Option {name!r} of simulator {declared.name!r}"
 
 
 def check_prior(prior: Prior) -> None:
