@@ -264,8 +264,8 @@ def _several(table: Table, extra: list[str]) -> str:
         groups = [row[place].strip() for row in table.rows if any(field.strip() for field in row)]
         if 1 < len(set(groups)) < len(groups) and "" not in groups:
             return (
-                f"column {name!r} tells several observations apart? bayesinn infer --by {name} "
-                "answers them all; other commands look at one, in a file of its own"
+                f"column {name!r} tells several observations apart? --by {name} of bayesinn infer "
+                "and models answers them all; other commands look at one, in a file of its own"
             )
     return ""
 

@@ -328,7 +328,7 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
                 subject,
                 expected=f"the same {kind} of all models: {value}",
                 got=f"{got[kind]} of {other.name!r}",
-                do="declare and return the same, in the same order, with each simulator",
+                do="declare and return the same with each simulator",
             )
     # Otherwise context alone would favour a model.
     contexts = [part.context for part in (first, other) if part.context]
@@ -351,8 +351,8 @@ def _declared(
     """
     labels = simulator.labels
     return {
-        "observables": list(simulator.shapes["observables"].items()),
-        "context": list(simulator.shapes["context"].items()),
+        "observables": simulator.shapes["observables"],
+        "context": simulator.shapes["context"],
         "lengths": simulator.lengths,
         # The share of lost values alone would tell models apart.
         "missing values": simulator.missing,

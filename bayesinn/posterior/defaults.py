@@ -98,7 +98,7 @@ def choose_summaries(
             f"Argument 'summary', {refusing[0]!r}",
             expected="all values",
             got="missing values",
-            do="choose another network, such as ConvLSTM",
+            do="choose another network, such as ConvLSTM(); one in Noisy(...) takes none",
         )
     # Conditions keep the order of the observables.
     first = {key: min(observables.index(name) for name in observables_of(key)) for key in networks}
@@ -191,7 +191,8 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
             f"Argument 'summary', {network!r}",
             expected=f"an observable or context {times!r} (steps,), and data of as many steps",
             got=f"{shapes}",
-            do=f"pass summary={{'{times}, level': ...}}, or {{'level': ...}} if times are context",
+            do=f"pass summary={{'{times}, NAME': ...}} with the name of the data, or {{'NAME': ...}} if "
+            "times are context",
         )
 
 

@@ -277,3 +277,17 @@ def test_what_are_no_probabilities_is_refused() -> None:
         InputError, match=r"(?s)sum to one.*1 of 100 that don't; the first, 3: \[nan nan\]"
     ):
         bi.diagnostics.model_calibration(truth, probabilities, ["a", "b"])
+
+
+def test_models_may_return_their_observables_in_any_order() -> None:
+    def declared(name: str, offset: float, names: tuple[str, str]) -> bi.Simulator:
+        def simulate(parameters, seed):
+            values = {"low": parameters["m"] - offset, "high": parameters["m"] + offset}
+            return {name: values[name] for name in names}
+
+        return bi.simulator(prior={"m": tfd.Normal(0.0, 1.0)}, name=name)(simulate)
+
+    models = [declared("one", 1.0, ("low", "high")), declared("two", 2.0, ("high", "low"))]
+    rows = bi.ModelComparison(models).simulate(200, seed=1)
+    gap = rows["high"] - rows["low"]
+    np.testing.assert_allclose(gap, np.where(rows["model"] == 0, 2.0, 4.0), rtol=1e-5)
