@@ -191,8 +191,8 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
             f"Argument 'summary', {network!r}",
             expected=f"an observable or context {times!r} (steps,), and data of as many steps",
             got=f"{shapes}",
-            do=f"pass summary={{'{times}, NAME': ...}} with the name of the data, or {{'NAME': ...}} if "
-            "times are context",
+            do=f"pass summary={{'{times}, NAME': ...}} with the name of the data, or "
+            "{'NAME': ...} if times are context",
         )
 
 
