@@ -104,6 +104,8 @@ def diagnose(
     'outside'
     """
     check_posterior("Argument 'posterior'", posterior)
+    # The model of one that isn't trained says so, before anything is simulated.
+    getattr(posterior, "model", None)
     seed = seeds.check_seed(seed)
     level = check_level(level)
     held_out = _held_out(posterior, data, simulations)

@@ -57,7 +57,7 @@ def load(
     folder : path, as given to ``save``
     simulator : Simulator
         By default found by its name, in this program or an installed package. For a comparison of
-        models, a list of its simulators in order.
+        models, a list of its simulators.
     trust_source : bool
         Whether to run the module or source file that the folder names, if the simulator is not
         found otherwise. Only for folders from people whose programs you would run.
@@ -89,6 +89,8 @@ def load(
             got=f"{len(given)}",
             do="pass a list of them, or leave them out",
         )
+    if given is not None:
+        given = _in_order(given, [part["simulator"].get("name") for part in entries])
     found = []
     for number, part in enumerate(entries):
         known = find(part["simulator"], trust_source) if given is None else given[number]
@@ -107,6 +109,12 @@ def _given(simulator: Simulator | Sequence[Simulator] | None) -> list[Simulator]
     for one in given:
         check_type("Argument 'simulator'", one, Simulator, "a Simulator", do)
     return given
+
+
+def _in_order(given: list[Simulator], names: list[str]) -> list[Simulator]:
+    """Return simulators in the order of names, if these are theirs; else as they were given."""
+    known = {simulator.name: simulator for simulator in given}
+    return [known[name] for name in names] if known.keys() == set(names) else given
 
 
 def _load_members(folder: Path, *options: Any) -> Joined:

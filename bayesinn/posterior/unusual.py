@@ -13,6 +13,8 @@ from bayesinn.posterior.typicality import FLAG_LEVEL
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
 #: Smallest p-value with which an observation counts as typical.
 _TYPICAL = 0.05
+# Factors that may be taken for each other, where data scatter.
+_ALIKE = 4.0
 
 
 def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
@@ -64,12 +66,20 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     if p_values[first] < _TYPICAL:
         return "no usual factor between units makes it typical"
     names, factor = tried[first]
+    # Of factors that differ little, such as 100 and 60, the one that fits best.
+    alike = [
+        number
+        for number, (others, other) in enumerate(tried)
+        if others == names and max(other / factor, factor / other) <= _ALIKE
+    ]
+    best = max(alike, key=lambda number: p_values[number])
+    factor = tried[best][1]
     what = " and ".join(map(repr, names))
     change = f"multiplied by {factor:,.0f}" if factor > 1.0 else f"divided by {1 / factor:,.0f}"
     unit = posterior.simulator.labels.unit(names[0]) if len(names) == 1 else ""
     told = f", which is declared as {unit}" if unit else ""
     return (
-        f"{what} {change} would be typical (p = {p_values[first]:.2g}): look at "
+        f"{what} {change} would be typical (p = {p_values[best]:.2g}): look at "
         f"{'its unit' if len(names) == 1 else 'their units'}{told}"
     )
 

@@ -92,6 +92,10 @@ def test_saved_and_loaded(trained, tmp_path: Path, fresh_python) -> None:
         bi.load(tmp_path / "saved", simulator=narrow)
     with pytest.raises(SavedPosteriorError, match="wide"):
         bi.load(tmp_path / "saved", simulator=[narrow, declare("wide", 5.0)])
+    # By their names, in any order.
+    for check in (True, False):
+        other = bi.load(tmp_path / "saved", simulator=[wide, narrow], check_simulator=check)
+        assert other.names == ("narrow", "wide")
 
 
 class Stop(keras.callbacks.Callback):

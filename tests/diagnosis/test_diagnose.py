@@ -240,3 +240,12 @@ def test_the_call_that_decides_has_all_options(posterior) -> None:
     call = found.again("draws", 400)
     assert call.startswith("bi.diagnose(posterior, draws=400, simulations=60, level=0.95")
     assert "tolerances=tolerances" in call
+
+
+def test_an_untrained_posterior_is_refused_before_anything_is_simulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator = bi.get("linear")
+    monkeypatch.setattr(type(simulator), "draw", lambda *_: pytest.fail("simulated"))
+    with pytest.raises(InputError, match="never trained"):
+        bi.diagnose(bi.AmortizedPosterior(simulator), progress=False)

@@ -71,3 +71,16 @@ def test_factors_that_single_precision_can_not_hold_are_left_out() -> None:
     posterior.fit(steps=30, batch_size=64, seed=1, progress=False)
     (text,) = bi.explain_unusual(posterior, {"light": np.array([1e33])})
     assert text.startswith("'light' divided by 1,000 would be typical")
+
+
+def test_of_factors_that_differ_little_the_one_that_fits_best_is_named() -> None:
+    @bi.simulator(prior={"size": tfd.Normal(0.0, 0.2)}, units={"wait": "s"})
+    def waiting(parameters, seed):
+        noise = tf.random.stateless_normal((tf.shape(parameters["size"])[0], 3), seed)
+        return {"wait": 2.0 + parameters["size"][:, None] + noise}
+
+    posterior = bi.AmortizedPosterior(waiting, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    posterior.fit(steps=30, batch_size=64, seed=1, progress=False)
+    # 100 is tried first, and leaves data that are possible.
+    (text,) = bi.explain_unusual(posterior, {"wait": 60.0 * np.array([2.2, 1.6, 2.5])})
+    assert text.startswith("'wait' divided by 60 would be typical")
