@@ -38,11 +38,12 @@ def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: 
         return train_into(folder, simulator, wanted=wanted, **options)
     except KeyboardInterrupt:
         checkpoint = folder / "checkpoint"
-        more = ""
+        again = sys.argv[1:]
         if keeps_anything(checkpoint):
-            more += "" if options["resume"] else " --resume"
-            more += "" if options["minutes"] is None else " without --minutes"
-        _interrupted(f"{folder} keeps {describe_checkpoint(checkpoint)}", more)
+            # How many steps that meant is in the folder.
+            again = _without_option(again, "--minutes")
+            again += [] if options["resume"] else ["--resume"]
+        _interrupted(f"{folder} keeps {describe_checkpoint(checkpoint)}", again)
 
 
 def training_data(
@@ -92,7 +93,8 @@ def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) ->
     except KeyboardInterrupt:
         bank = open_bank(place)
         _interrupted(
-            f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks", ""
+            f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks",
+            sys.argv[1:],
         )
 
 
@@ -144,8 +146,17 @@ def command_with(
     return shlex.join(words)
 
 
-def _interrupted(keeps: str, more: str) -> NoReturn:
+def _without_option(arguments: list[str], option: str) -> list[str]:
+    """Return arguments without an option and its value."""
+    kept = [argument for argument in arguments if not argument.startswith(f"{option}=")]
+    while option in kept:
+        place = kept.index(option)
+        del kept[place : place + 2]
+    return kept
+
+
+def _interrupted(keeps: str, again: list[str]) -> NoReturn:
     """Print what is saved and the command to go on; exit like a program ended by a signal."""
     typer.echo(f"\ninterrupted; {keeps}", err=True)
-    typer.echo(f"to go on: {shlex.join(['bayesinn', *sys.argv[1:]])}{more}", err=True)
+    typer.echo(f"to go on: {shlex.join(['bayesinn', *again])}", err=True)
     raise typer.Exit(130)

@@ -75,14 +75,16 @@ def train_into(
             start = _start(
                 folder, simulator, resume, longer and (steps or minutes) is not None, steps
             )
+        state = (resume and saved_identity(folder / "checkpoint")) or {}
         if start is not None and resume:
-            state = saved_identity(folder / "checkpoint") or {}
             if state.get("start_from", start.fingerprint) != start.fingerprint or (
                 not state and steps is None
             ):
                 # The run has ended: its result is there.
                 return start
-            steps = steps or state["steps"]
+        if data is None and steps is None:
+            # Minutes were turned into steps.
+            steps = state.get("steps")
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
         posterior = (wanted if start is None else wanted.like(start)).posterior(simulator)
         if minutes is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,26 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeyp
     more = bayesinn(*options[:3], 30, *options[4:], "--resume")
     assert more.status == 2
     assert "without --resume: bayesinn train NAME --output RUN --steps 30" in more.err
+
+
+def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeypatch) -> None:
+    def planned(minutes, started, posterior, batch_size, options):
+        return 20, replace(options, minutes=5.0)
+
+    def interrupted(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bayesinn.cli.run_training._plan", planned)
+        patch.setattr("bayesinn.training.progress.ProgressReport.on_epoch_end", interrupted)
+        options = ["--minutes", 0.5, "--batch-size", 32, "--output", "timed"]
+        answer = bayesinn("train", "linear", *options)
+    told = "bayesinn train linear --batch-size 32 --output timed --resume"
+    assert f"to go on: {told}\n" in answer.err
+    resumed = bayesinn(*told.split()[1:])
+    assert resumed.status == 0, resumed.err
+    assert bi.load(here / "timed" / "posterior").training["settings"]["steps"] == 20
 
 
 def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:

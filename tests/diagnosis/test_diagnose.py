@@ -247,5 +247,5 @@ def test_an_untrained_posterior_is_refused_before_anything_is_simulated(
 ) -> None:
     simulator = bi.get("linear")
     monkeypatch.setattr(type(simulator), "draw", lambda *_: pytest.fail("simulated"))
-    with pytest.raises(InputError, match="never trained"):
+    with pytest.raises(errors.InputError, match="never trained"):
         bi.diagnose(bi.AmortizedPosterior(simulator), progress=False)
