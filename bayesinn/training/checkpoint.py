@@ -57,6 +57,7 @@ class CheckpointWriter(TrainingCallback):
         self._history = history
         self._identity = identity
         self._last_write = -np.inf
+        self._epochs = 0
         self._simulator_record = simulator_record
 
     def restore(self, model: TrainingModel) -> int:
@@ -71,18 +72,28 @@ class CheckpointWriter(TrainingCallback):
             self._history.rows = json.loads(file.attrs["history"])
             # Another number would round sums in another order.
             model.most_shards = int(file.attrs["shards"])
-            return len(self._history.rows)
+            self._epochs = len(self._history.rows)
+            return self._epochs
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write if it is time to, unless the epoch broke or was cut short."""
-        whole = self.model.steps_done >= self.model.settings.steps_in(epoch + 1)
-        if self.model.broken or not whole:
+        if self.model.broken:
+            return
+        settings = self.model.settings
+        if self.model.steps_done < settings.steps_in(epoch + 1):
+            if not self._epochs:
+                warn(
+                    f"{self.folder} has nothing to resume: the run ended inside its first epoch, "
+                    f"after {self.model.steps_done:,} of {settings.steps_per_epoch:,} steps. Ask "
+                    "for fewer steps, or for more epochs, such as epochs=1000."
+                )
             return
         last = epoch + 1 == self.model.settings.epochs or self.model.stop_training
         if not last and time.monotonic() - self._last_write <= _SECONDS_BETWEEN_WRITES:
             return
         try:
             self._write(epoch + 1)
+            self._epochs = epoch + 1
         except (OSError, RuntimeError) as error:
             # A full disk must not cost the run: the last state that was written is still there.
             warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.")

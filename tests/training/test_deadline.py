@@ -114,3 +114,18 @@ def test_an_epoch_that_is_cut_is_done_anew(tmp_path: Path, passes: int) -> None:
     assert resumed.steps_done == 400
     assert list(resumed.history["step"]) == list(whole.history["step"])
     assert equal(resumed, whole)
+
+
+def test_a_run_that_leaves_nothing_to_resume_says_so(tmp_path: Path) -> None:
+    posterior = bi.AmortizedPosterior(
+        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    )
+    with pytest.warns(UserWarning, match=r"nothing to resume.*inside its first epoch"):
+        posterior.fit(
+            steps=1_000_000,
+            epochs=1,
+            batch_size=8,
+            optimization=bi.Optimization(minutes=1e-6, xla=False),
+            checkpoint=tmp_path,
+            progress=False,
+        )
