@@ -77,9 +77,8 @@ def train_into(
             )
         state = (resume and saved_identity(folder / "checkpoint")) or {}
         if start is not None and resume:
-            if state.get("start_from", start.fingerprint) != start.fingerprint or (
-                not state and steps is None
-            ):
+            other = state.get("start_from", start.fingerprint) != start.fingerprint
+            if other or (not state and steps is None):
                 # The run has ended: its result is there.
                 return start
         if data is None and steps is None:

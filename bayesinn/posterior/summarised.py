@@ -28,6 +28,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.saved import SCHEMA, saved_model, saved_reference
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.missing import warn_of_missing
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.summaries import Summary
 
@@ -148,7 +149,10 @@ class Summarised(Estimator):
 
     def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
         """Return checked observations, from whatever form of data this estimator takes."""
-        return check_observations(self.declares, data)
+        observations = check_observations(self.declares, data)
+        if data is not observations:
+            warn_of_missing(self.declares, observations)
+        return observations
 
     def encode_data(self, data: Mapping[str, Any]) -> tuple[Observations, Condition, Arrays]:
         """Check data once, and run the summary networks once."""
