@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.cli.data_files import read_npz
+from bayesinn.cli.named_arrays import read_npz
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import check_simulations, numbers
 from bayesinn.simulation.distribution_text import read_distribution

@@ -96,7 +96,10 @@ def widen(table: Table, by: str | None) -> Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file with a header; refuse bad field numbers, blank lines, other separators."""
+    """Read a CSV file with a header; refuse bad field numbers, blank lines, other separators.
+
+    A first column without a name is left out: pandas writes row numbers there.
+    """
     table = Table(path, [], [], [])
     reader = csv.reader(io.StringIO(_decode(table, path.read_bytes()), newline=""), strict=True)
     try:
@@ -123,6 +126,9 @@ def read_table(path: Path) -> Table:
     table.names.extend(names)
     for row, line in zip(table.rows, table.lines, strict=True):
         _check_row(table, row, line)
+    if not names[0]:
+        for row in (table.names, *table.rows):
+            del row[0]
     return table
 
 
@@ -157,7 +163,7 @@ def _check_header(table: Table, names: list[str], line: int) -> None:
     expected = "a header with different names"
     do = "give each column the name that the simulator uses"
     for place, name in enumerate(names, 1):
-        if not name or is_number(name) or name in names[: place - 1]:
+        if (not name and place > 1) or is_number(name) or name in names[: place - 1]:
             raise table.fault(line, place, expected=expected, got=repr(name), do=do)
 
 

@@ -1,7 +1,6 @@
 """Observations from files: CSV, JSON or NPZ."""
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import singledispatch
@@ -11,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from bayesinn.cli.csv_table import Table, read_table, widen
+from bayesinn.cli.named_arrays import read_json, read_npz
 from bayesinn.cli.steps_in_files import check_steps
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import reraise_as
 from bayesinn.core.number_text import read_number
-from bayesinn.core.validation import check_path, distinct
+from bayesinn.core.validation import check_path
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import axes
+from bayesinn.spaces.observations import axes, check_observations
 
 #: Columns that tell observations apart, if the simulator has none of these names.
 _IDS = ("id", "observation")
@@ -82,8 +82,7 @@ def read_data(
                 else _read_variables(table, simulator, context, by, note)
             )
         elif kind == "JSON":
-            text = path.read_text(encoding="utf-8")
-            data = FileData(json.loads(text, object_pairs_hook=distinct).items())
+            data = FileData(read_json(path))
         else:
             data = FileData(read_npz(path))
     for name, value in context.items():
@@ -95,6 +94,9 @@ def read_data(
                 do="leave out one of them",
             )
         data[name] = value if simulator is None else _for_all(data, simulator, value)
+    if simulator is not None and (names := data.names) is not None:
+        # Their names are known here alone.
+        check_observations(simulator, data, lambda row: f"{data.by} {names[row]!r}")
     return data
 
 
@@ -122,29 +124,15 @@ def _check_request(
             do="leave it out: a first axis counts the observations",
         )
     for name in context:
-        if simulator is not None and name not in simulator.context_names:
+        known = [] if simulator is None else list(simulator.context_names)
+        if simulator is not None and name not in known:
+            none = f"nothing: simulator {simulator.name!r} declares no context"
             raise InputError(
                 f"Context {name!r}",
-                expected=f"a name among {list(simulator.context_names)}",
+                expected=f"a name among {known}" if known else none,
                 got=repr(name),
-                do="check the spelling",
+                do="check the spelling" if known else "leave it out",
             )
-
-
-def read_npz(path: Path) -> dict[str, Any]:
-    """Return the arrays of a file by name; a ValueError if there are none."""
-    file = np.load(path, allow_pickle=False)
-    if isinstance(file, np.ndarray):
-        raise ValueError(
-            "a single array without a name, as np.save writes it; np.savez(path, NAME=array) "
-            "names it"
-        )
-    with file:
-        arrays = dict(file)
-    for name, value in arrays.items():
-        if not isinstance(value, np.ndarray):
-            raise ValueError(f"entry {name!r} is no array")
-    return arrays
 
 
 def parse_context(pairs: Iterable[str]) -> dict[str, Any]:

@@ -13,25 +13,38 @@ def check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[
     place = table.names.index(coordinate.name)
     off = 0.0 if coordinate.dates else _rounding(np.asarray(coordinate.values, np.float64))
     for rows in groups.values():
-        for step, row in enumerate(rows[: len(coordinate.values)]):
-            text = table.rows[row][place].strip()
-            value = coordinate.values[step]
-            try:
-                same = (
-                    np.datetime64(text) == value
-                    if coordinate.dates
-                    else abs(float(text) - value) <= off
-                )
-            except ValueError:
-                same = False
-            if text and not same:
+        texts = [table.rows[row][place].strip() for row in rows]
+        for step, text in enumerate(texts[: len(coordinate.values)]):
+            if text and not _is_at(coordinate, text, step, off):
                 raise table.fault(
-                    table.lines[row],
+                    table.lines[rows[step]],
                     coordinate.name,
                     expected=f"{coordinate.step(step)}, as declared",
                     got=repr(text),
-                    do="declare the coordinates of the data",
+                    do=_how_to_agree(coordinate, texts, off),
                 )
+
+
+def _is_at(coordinate: Coordinate, text: str, step: int, off: float) -> bool:
+    """Tell whether a text is a step of the coordinate, but for how much numbers may be off."""
+    value = coordinate.values[step]
+    try:
+        if coordinate.dates:
+            return bool(np.datetime64(text) == value)
+        return bool(abs(float(text) - value) <= off)
+    except ValueError:
+        return False
+
+
+def _how_to_agree(coordinate: Coordinate, texts: list[str], off: float) -> str:
+    """Say to sort the rows of an observation where that would do."""
+    steps = range(min(len(texts), len(coordinate.values)))
+    if len(steps) < len(texts) or not all(
+        any(_is_at(coordinate, text, step, off) for text in texts) for step in steps
+    ):
+        return "declare the coordinates of the data"
+    falling = len(coordinate.values) > 1 and coordinate.values[0] > coordinate.values[1]
+    return f"sort the rows by {coordinate.name!r}{', the largest first' if falling else ''}"
 
 
 def _rounding(values: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import statistics
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -67,6 +68,9 @@ def numbers(
         if array.size == 0:
             got = "an empty array"
             do = "give one row or more"
+        elif array.dtype == object and not missing and any(item is None for item in array.flat):
+            got = "None, a missing value" if array.ndim else "None"
+            do = MISSING_VALUES
         elif array.dtype.kind == "M":
             do = "convert dates to a time since the first, in the unit of the simulator"
         elif array.dtype.kind == "c":
@@ -256,14 +260,20 @@ def _rows(
         name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing)
         for name in shapes
     }
-    rows = max(len(array) if array.ndim else 1 for array in arrays.values())
+    sizes = {name: len(array) if array.ndim else 1 for name, array in arrays.items()}
+    fitting = [name for name in arrays if arrays[name].shape == (sizes[name], *shapes[name])]
+    # What most arrays of the declared shape say; the odd one out is blamed.
+    rows = max(statistics.multimode(sizes[name] for name in fitting or arrays))
     for name, array in arrays.items():
-        if array.shape != (rows, *shapes[name]):
-            fits = array.ndim > 0 and array.shape[1:] == shapes[name]
+        expected = (rows, *shapes[name])
+        if array.shape != expected:
+            do = "give the same rows under each name" if name in fitting else "reshape it"
+            if array.ndim > 1 and array.T.shape == expected:
+                do = f"transpose it: {name}.T"
             raise InputError(
                 f"{subject}, {name!r}",
-                expected=f"shape {(rows, *shapes[name])}: one row for each of {rows}",
+                expected=f"shape {expected}: one row for each of {rows}",
                 got=f"shape {array.shape}",
-                do="give the same rows under each name" if fits else "reshape it",
+                do=do,
             )
     return arrays

@@ -4,7 +4,7 @@ Observations are checked here and nowhere else. Context must lie inside its supp
 """
 
 import statistics
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,13 +37,15 @@ class Observations:
 
 
 def check_observations(
-    simulator: Simulator, data: Mapping[str, Any] | Observations
+    simulator: Simulator,
+    data: Mapping[str, Any] | Observations,
+    call: Callable[[int], str] = "observation {}".format,
 ) -> Observations:
     """Check observables and context, all with or all without batch axis, against the declaration.
 
     An observable of varying length may be shorter than its padded length; its count may then be
     left out. So may those of a list of rows of several lengths, which are padded. Where values may
-    be missing, lists inside may be short, too.
+    be missing, lists inside may be short, too. ``call`` names an observation in messages.
     """
     if isinstance(data, Observations):
         return data
@@ -80,11 +82,13 @@ def check_observations(
     for observable, count in simulator.lengths.items():
         _pad(arrays, observable, count, shapes[observable][0])
     for name, value in arrays.items():
-        _check_finite(
-            name, value, arrays.get(simulator.lengths.get(name, "")), may_miss(simulator, name)
-        )
+        counter = simulator.lengths.get(name, "")
+        do = MISSING_VALUES
+        if counter and counter not in counted:
+            do += f", or give {counter!r}, the number of valid steps"
+        _check_finite(name, value, arrays.get(counter), may_miss(simulator, name), call, do)
     if simulator.context is not None:
-        _check_context(simulator, simulator.context, arrays)
+        _check_context(simulator, simulator.context, arrays, call)
     return Observations({name: arrays[name] for name in shapes}, count_rows(arrays), batched)
 
 
@@ -156,7 +160,7 @@ def axes(value: Any) -> int:
 
 def _fill(subject: str, array: np.ndarray, value: Any) -> None:
     """Write nested lists into an array that is as large or larger."""
-    size = len(value) if isinstance(value, list | tuple | np.ndarray) else -1
+    size = len(value) if axes(value) else -1
     if array.ndim == 0 or not 0 <= size <= len(array):
         raise InputError(
             subject,
@@ -172,7 +176,8 @@ def _fill(subject: str, array: np.ndarray, value: Any) -> None:
             )
         array[:size] = row
         return
-    for place, part in zip(array, value, strict=False):
+    parts = value if isinstance(value, list | tuple) else np.asarray(value)
+    for place, part in zip(array, parts, strict=False):
         _fill(subject, place, part)
 
 
@@ -236,26 +241,34 @@ def _pad(arrays: Arrays, observable: str, count: str, most: int) -> None:
     arrays[observable] = np.pad(value, [(0, 0), (0, most - steps), *[(0, 0)] * (value.ndim - 2)])
 
 
-def _check_finite(name: str, value: np.ndarray, counts: np.ndarray | None, missing: bool) -> None:
+def _check_finite(
+    name: str,
+    value: np.ndarray,
+    counts: np.ndarray | None,
+    missing: bool,
+    call: Callable[[int], str],
+    do: str,
+) -> None:
     broken = np.argwhere(~finite(value, counts, missing))
     if not len(broken):
         return
     row, *index = broken[0].tolist()
     found = value[tuple(broken.T)]
     kind = "NaN" if np.isnan(found).all() else "NaN or infinite"
-    do = MISSING_VALUES
     if not np.isnan(found).any():
         kind = "infinite, or too large for single precision"
         do = "correct them" + ("; NaN alone stands for a missing value" if missing else "")
     raise InputError(
         f"Data {name!r}",
         expected="finite numbers",
-        got=f"{len(broken)} {kind}, the first in observation {row}, index {index}",
+        got=f"{len(broken)} {kind}, the first in {call(row)}, index {index}",
         do=do,
     )
 
 
-def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None:
+def _check_context(
+    simulator: Simulator, context: Prior, arrays: Arrays, call: Callable[[int], str]
+) -> None:
     for name in context.order:
         broken, support = outside(
             name, context.distribution(name, context.cast(arrays)), arrays[name]
@@ -263,7 +276,7 @@ def _check_context(simulator: Simulator, context: Prior, arrays: Arrays) -> None
         if broken.any():
             row = int(np.argmax(broken))
             expected = f"context inside the support that was declared for it: {support}"
-            got = f"{arrays[name][row].tolist()} in observation {row}"
+            got = f"{arrays[name][row].tolist()} in {call(row)}"
             unit = simulator.labels.unit(name)
             do = f"give it in {unit}, as the simulator does; or " if unit else ""
             do += (
@@ -292,10 +305,10 @@ def check_parameters(
             or len(batch) not in (1, 2)
             or batch[0] != observations.count
         ):
-            rows = f"{observations.count}, " if observations.batched else ""
+            rows = (observations.count,) if observations.batched else ()
             raise InputError(
                 subject,
-                expected=f"shape ({rows}draws, *{event}) or ({rows}*{event})",
+                expected=f"shape {_shape(*rows, 'draws', *event)} or {_shape(*rows, *event)}",
                 got=f"shape {given.shape}",
                 do="give one row for each observation, or one draw axis as sample() returns",
             )
@@ -309,3 +322,8 @@ def check_parameters(
             do="reshape them",
         )
     return values, shapes.pop()
+
+
+def _shape(*sizes: int | str) -> str:
+    """Write a shape as Python does, with names of sizes that are free."""
+    return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"

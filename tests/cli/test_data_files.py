@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -138,6 +139,35 @@ def test_coordinates_must_be_those_of_the_simulator(
         read([good, [good[0], bad, good[2]]])
 
 
+def test_rows_in_another_order_are_to_be_sorted(file) -> None:
+    def declare_hours(values: list[float]) -> bi.Simulator:
+        return bi.simulator(
+            prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"level": {"hours": values}}
+        )(lambda parameters, seed: {"level": parameters["rate"][:, None] * tf.ones(3)})
+
+    path = file("hours,level\n1,5\n0,4\n2,6\n")
+    with pytest.raises(InputError, match=r"line 2(?s:.*)sort the rows by 'hours'$"):
+        read_data(path, declare_hours([0.0, 1.0, 2.0]))
+    with pytest.raises(InputError, match="sort the rows by 'hours', the largest first"):
+        read_data(path, declare_hours([2.0, 1.0, 0.0]))
+    with pytest.raises(InputError, match="declare the coordinates of the data"):
+        read_data(path, declare_hours([0.0, 1.0, 3.0]))
+
+
+def test_row_numbers_of_pandas_are_left_out(file) -> None:
+    table = pd.DataFrame({"id": ["a", "b"], "level": [1.0, 2.0], "dose": [3.0, 4.0]}, [7, 9])
+    data = read_data(file(table.to_csv()), VISITS, note=pytest.fail)
+    same(dict(data), {"level": [[1.0], [2.0]], "dose": [3.0, 4.0]})
+    with pytest.raises(InputError, match="line 3, column 'dose'"):
+        read_data(file(",level,dose\n0,1,2\n1,2,x\n"), VISITS)
+
+
+def test_an_observation_is_blamed_by_its_name(file) -> None:
+    path = file("patient,level,dose\nA,1,2\nB,1,900\n")
+    with pytest.raises(InputError, match=r"'dose'(?s:.*)900\.0 in patient 'B'"):
+        read_data(path, VISITS, by="patient")
+
+
 def test_several_observations_by_an_id(file) -> None:
     other = [row.replace("100", "50").replace("5,", "6,", 1) for row in ROWS]
     # Rows of one observation need not be together.
@@ -171,6 +201,8 @@ def test_context_from_elsewhere(file) -> None:
         read_data(path, VISITS, context={"doses": 1.0})
     with pytest.raises(InputError, match="each context variable once"):
         read_data(file("level,dose\n1,2\n"), VISITS, context={"dose": 1.0})
+    with pytest.raises(InputError, match=r"declares no context(?s:.*)leave it out"):
+        read_data(file("level\n1\n2\n3\n"), GAPS, context={"dose": 1.0})
 
 
 @pytest.mark.parametrize("field", ["", "NA", "nan", " "])
@@ -184,6 +216,14 @@ def test_missing_values(field: str, file) -> None:
 def test_json_may_be_ragged(file) -> None:
     path = file(json.dumps({"level": [[1.0], [1.0, 2.0]], "dose": [1.0, 2.0]}), "data.json")
     assert check_observations(VISITS, read_data(path, VISITS)).arrays["n"].tolist() == [1, 2]
+
+
+def test_json_is_an_object_without_null(file) -> None:
+    with pytest.raises(InputError, match=r'a list without names; an object names it: \{"NAME"'):
+        read_data(file("[1, 2, 3]", "data.json"), VISITS)
+    data = read_data(file('{"level": [1, null, 3], "dose": 2}', "data.json"), VISITS)
+    with pytest.raises(InputError, match=r"'level'(?s:.*)None, a missing(?s:.*)missing='mask'"):
+        check_observations(VISITS, data)
 
 
 def test_a_name_is_in_json_once(file) -> None:
@@ -233,7 +273,8 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "zero bytes": (b"level,dose\n1,\x00\n", ["line 2", "a zero byte"]),
     "no header": ("1,2\n3,4\n", ["line 1, column 1", "a header", "'1'"]),
     "one name twice": ("level,level\n1,2\n", ["line 1, column 2", "'level'"]),
-    "a column without a name": (",level\n0,1\n", ["line 1, column 1", "''"]),
+    "a column without a name": ("level,\n1,0\n", ["line 1, column 2", "''"]),
+    "no name at all": ('""\n0\n1\n', ["line 1", "a column 'level'", "columns []"]),
     "nothing": ("", ["line 1", "the end of the file"]),
     "a header alone": ("level,dose\n", ["line 1", "the end of the file"]),
     "a quote that never ends": ('level,dose\n1,"2\n', ["well-formed CSV"]),

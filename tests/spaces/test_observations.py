@@ -79,6 +79,10 @@ REFUSED = {
         {"total": np.ones(2) * 1j},
         ["Data 'total'", "dtype complex128", "real and imaginary part"],
     ),
+    "nothing among arrays": (
+        {"total": np.array([np.ones(2), None], object)},
+        ["None, a missing value", "missing='mask'"],
+    ),
     "nothing": ({"total": None}, ["Data 'total'", "got:      None"]),
     "text": ({"total": ["1", "2"]}, ["Data 'total'", "dtype <U1", "numpy.asarray"]),
     "ragged rows": ({"series": [[1.0, 1.0], [1.0]]}, ["Data 'series'", "NaN, the first"]),
@@ -168,6 +172,31 @@ def test_ragged_lists_of_one_observation_and_of_several_are_filled_up() -> None:
         check_observations(picture, {"image": [[1.0, 2.0], [3.0, 4.0]]})
 
 
+def test_series_of_pandas_of_different_length_are_padded_and_counted() -> None:
+    table = pd.DataFrame({"station": [0, 0, 0, 1, 1], "value": [1.0, 2.0, None, 4.0, 5.0]})
+    for kind in (float, "Float64"):
+        column = table.astype({"value": kind}).groupby("station")["value"]
+        series = [part for _, part in column]
+        checked = check_observations(two_series, {"time": series, "value": series})
+        assert checked.arrays["n"].tolist() == [3, 2]
+        np.testing.assert_array_equal(
+            checked.arrays["value"][:, :3], [[1, 2, np.nan], [4, 5, np.nan]]
+        )
+
+
+def test_tables_of_different_length_are_padded() -> None:
+    tables = [pd.DataFrame(np.ones((rows, 3))) for rows in (1, 2)]
+    checked = check_observations(picture, {"image": tables})
+    assert np.isnan(checked.arrays["image"]).sum(axis=(1, 2)).tolist() == [3, 0]
+
+
+def test_padding_without_its_counter_is_explained() -> None:
+    data = observed(series=[[1.0, 1.0, 1.0, np.nan], [1.0] * 4])
+    del data["days"]
+    with pytest.raises(InputError, match="or give 'days', the number of valid steps"):
+        check_observations(clinic, data)
+
+
 def test_a_table_with_one_column_is_blamed_not_the_others() -> None:
     data = {"image": np.ones((3, 4)), "series": pd.DataFrame(np.ones((6, 1))), "total": 1.0}
     with pytest.raises(InputError, match="Data 'series'"):
@@ -236,6 +265,14 @@ def parameters(**changes) -> dict:
     return {"rate": np.ones((2, 5)), "share": np.ones((2, 5, 3)) / 3.0, **changes}
 
 
+def test_shapes_are_written_as_python_does() -> None:
+    one = check_observations(clinic, observed(None))
+    with pytest.raises(InputError, match=r"shape \(draws,\) or \(\)"):
+        check_parameters(clinic, parameters(rate=np.ones((1, 5))), one)
+    with pytest.raises(InputError, match=r"shape \(draws, 3\) or \(3,\)"):
+        check_parameters(clinic, {"rate": np.ones(5), "share": np.ones((5, 2))}, one)
+
+
 def test_parameters_with_draws_or_without() -> None:
     checked = check_observations(clinic, observed())
     values, shape = check_parameters(clinic, parameters(), checked)
@@ -255,7 +292,7 @@ def test_parameters_with_draws_or_without() -> None:
         (None, ["None"]),
         ([[1.0], [1.0, 2.0]], ["rectangular"]),
         (np.ones((2, 0)), ["an empty array"]),
-        (np.ones((3, 5)), ["(2, draws, *())", "(3, 5)"]),
+        (np.ones((3, 5)), ["shape (2, draws) or (2,)", "(3, 5)"]),
     ],
 )
 def test_parameters_that_are_no_numbers(rate, fragments: list[str]) -> None:
