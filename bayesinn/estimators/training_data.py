@@ -5,6 +5,7 @@ Each kind has its own way to fill in what a user left out.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -272,15 +273,17 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
 def check_share(validation: Any, rows: int) -> float:
     """Return the share of rows to hold out, a tenth if nothing is said."""
     subject = "Argument 'validation'"
-    do = "pass for example validation=0.1"
+    do = "pass for example validation=0.1, or a dict of arrays"
     share = _VALIDATION_SHARE if validation is None else validation
-    share = check_number(subject, share, least=0, below=1, do=f"{do}, or a dict of arrays")
+    share = check_number(subject, share, least=0, below=1, do=do)
     if share and not 0 < round(share * rows) < rows:
+        counts = itertools.count(int(0.5 / min(share, 1.0 - share)))
+        fewest = next(n for n in counts if 0 < round(share * n) < n)
         raise InputError(
-            subject,
-            expected=f"a share that leaves both parts some of the {rows} rows",
-            got=repr(validation) if validation is not None else f"{share}, as nothing was said",
-            do=f"give more simulations, or {do}",
+            "Training data" if validation is None else subject,
+            expected=f"{fewest:,} rows or more, to hold out a share of {share}",
+            got=f"{rows:,}",
+            do="give more simulations, or pass validation=0 to hold none out",
         )
     return share
 

@@ -1,5 +1,7 @@
 """Prior predictive: data that a simulator makes from its prior."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -51,6 +53,13 @@ def prior_predictive(
         It is linear around zero if some values are zero or less. By default if they range over
         several orders of magnitude.
     """
+    if any(isinstance(given, Mapping | str) for given in (values, observed)):
+        raise InputError(
+            f"prior predictive of {name!r}",
+            expected="arrays of one observable",
+            got=f"{type(values).__name__}; observed: {type(observed).__name__}",
+            do="pass simulations['x'] for an observable x, and name='x'",
+        )
     values = np.asarray(values, dtype=float)
     shape = values.shape[1:]
     real = np.full(shape, np.nan) if observed is None else np.asarray(observed, dtype=float)

@@ -212,4 +212,6 @@ def check_posterior(subject: str, value: object) -> None:
         "train one with bi.AmortizedPosterior(simulator).fit(), load one with bi.load(folder), or "
         "pass bi.SampledPosterior(simulator, sample)",
     )
+    if isinstance(getattr(value, "posterior", None), Posterior):
+        do = "pass result.posterior"
     check_type(subject, value, Posterior, "a posterior", do)

@@ -11,10 +11,10 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_integer
 from bayesinn.core.warning import warn
 from bayesinn.posterior.inference_data import inference_data
-from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.reference.exact_density import ExactDensity
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.reference.refinement import AMORTIZED, METHODS, Refined, Refinement
@@ -122,8 +122,7 @@ def refine(
     >>> abs(tree["posterior"]["x1"].mean().item() - 1.0) < 0.15
     True
     """
-    example = "train a bi.AmortizedPosterior, or load one with bi.load(folder)"
-    check_type("Argument 'posterior'", posterior, Posterior, "a posterior", example)
+    check_posterior("Argument 'posterior'", posterior)
     if posterior.density is None:
         raise InputError(
             f"Refining {posterior!r}",

@@ -52,6 +52,11 @@ def finished(tmp_path_factory):
     return result, folder
 
 
+def test_the_result_of_rounds_is_no_posterior(finished):
+    with pytest.raises(InputError, match=r"do this: *pass result\.posterior$"):
+        bi.refine(finished[0], OBSERVATION)
+
+
 def test_later_rounds_are_closer_to_the_observation(finished):
     result, _ = finished
     table = result.rounds

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
+from bayesinn.estimators.training_data import check_share
 from bayesinn.simulation.registry import find
 
 tfd = tfp.distributions
@@ -83,3 +84,23 @@ os.kill(os.getpid(), signal.SIGKILL)
     done = fresh_python(code, check=False)
     assert done.returncode == -9
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("rows", [3, 40])
+def test_the_odd_one_out_is_blamed(rows: int) -> None:
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)})
+    def growth(parameters, seed):
+        return {"x": parameters["a"][:, None] * tf.ones(12)}
+
+    sample = growth.sample(rows, seed=1)
+    with pytest.raises(InputError, match=rf"(?s)'x'.*shape \({rows}, 12\).*transpose it: x\.T"):
+        bi.AmortizedPosterior(growth).fit({**sample, "x": sample["x"].T})
+    with pytest.raises(InputError, match=rf"(?s)'x'.*shape \({rows}, 12\).*the same rows"):
+        bi.AmortizedPosterior(growth).fit({**sample, "x": np.ones((rows + 1, 12))})
+
+
+@pytest.mark.parametrize(("share", "fewest"), [(None, 6), (0.01, 51), (0.99, 51)])
+def test_too_few_rows_are_told_how_many_it_takes(share: float | None, fewest: int) -> None:
+    with pytest.raises(InputError, match=rf"(?s){fewest} rows or more.*got: *5.*validation=0 "):
+        check_share(share, 5)
+    check_share(share, fewest)
