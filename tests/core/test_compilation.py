@@ -15,6 +15,7 @@ import tensorflow_probability as tfp
 from tensorflow.python.framework.func_graph import FuncGraph
 
 import bayesinn as bi
+from bayesinn.core import compilation
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
 from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
@@ -73,7 +74,10 @@ def graphs() -> int:
     return sum(isinstance(value, FuncGraph) for value in gc.get_objects())
 
 
-def test_graphs_go_with_their_posteriors() -> None:
+def test_graphs_go_with_their_posteriors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests of a file are inside of a block, which ends after them.
+    monkeypatch.setattr(compilation, "_BLOCKS", compilation._Blocks())
+
     def train() -> None:
         posterior = bi.AmortizedPosterior(linear, flow=small_flow())
         posterior.fit(steps=2, batch_size=16, seed=1, progress=False)

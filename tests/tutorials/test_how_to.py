@@ -304,7 +304,8 @@ def test_images(tmp_path):
     drawn = module.camera.draw(200, seed=5)
     draws = module.posterior.sample(drawn.observables, draws=200, seed=6)
     for name, values in drawn.parameters.items():
-        assert np.corrcoef(np.log(values), np.log(draws[name]).mean(axis=1))[0, 1] > 0.8
+        # After a seventh of the steps.
+        assert np.corrcoef(np.log(values), np.log(draws[name]).mean(axis=1))[0, 1] > 0.75
 
 
 def test_classics(tmp_path):
