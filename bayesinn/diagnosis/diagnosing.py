@@ -104,8 +104,6 @@ def diagnose(
     'outside'
     """
     check_posterior("Argument 'posterior'", posterior)
-    # The model of one that isn't trained says so, before anything is simulated.
-    getattr(posterior, "model", None)
     seed = seeds.check_seed(seed)
     level = check_level(level)
     held_out = _held_out(posterior, data, simulations)
@@ -121,6 +119,8 @@ def diagnose(
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     settings = {"draws": draws, "level": level, "tolerances": allowed}
+    # The model of one that isn't trained says so, before anything is simulated.
+    getattr(posterior, "model", None)
     asked = simulations
     with Progress("diagnosing", shown=progress) as stages:
         if simulations is None:

@@ -201,7 +201,7 @@ def test_no_density_no_draws(trained) -> None:
     ):
         with pytest.raises(InputError, match=r"(?s)no density, no draws.*calibration\(\)"):
             ask()
-    with pytest.raises(InputError, match=r"(?s)a trained posterior.*no density, no draws"):
+    with pytest.raises(InputError, match=r"(?s)a posterior.*no density, no draws"):
         bi.diagnose(trained)
 
 
