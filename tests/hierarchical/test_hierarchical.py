@@ -124,7 +124,7 @@ def test_order_and_padding_do_not_matter(trained) -> None:
     turned = trained.sample_all({"y": rows[::-1]}, draws=50, seed=2)
     np.testing.assert_allclose(turned["mean"], draws["mean"], atol=1e-4)
     assert turned.p_value == pytest.approx(draws.p_value, abs=1e-3)
-    sets = trained._check({"y": rows}).arrays
+    sets = trained.check_data({"y": rows}).arrays
     padded = sets["y"].copy()
     padded[:, 4:] = np.nan
     padded[:, 0, 2:] = 7.0
