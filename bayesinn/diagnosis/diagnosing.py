@@ -119,8 +119,8 @@ def diagnose(
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     settings = {"draws": draws, "level": level, "tolerances": allowed}
-    # The model of one that isn't trained says so, before anything is simulated.
-    getattr(posterior, "model", None)
+    # Before anything is simulated.
+    posterior.require_trained()
     asked = simulations
     with Progress("diagnosing", shown=progress) as stages:
         if simulations is None:

@@ -77,7 +77,8 @@ class Estimator(Registered, ABC):
 
     #: Kind of model in a manifest, whose entry "class" names the class.
     kind: ClassVar[str] = "Estimator"
-    ask: ClassVar[str] = "use it in Python: bi.load(folder)"  #: where a posterior is asked for
+    #: What to do with it where a posterior is asked for.
+    ask: ClassVar[str] = "use it in Python: bi.load(folder)"
     #: Whether a simulator is required.
     simulated: ClassVar[bool] = False
     #: Entry of a manifest that holds the configuration; ``schema`` has all entries of this class.
@@ -309,11 +310,9 @@ class Estimator(Registered, ABC):
         self._rows = saved.entries["rows"]
         rows = {name: np.ones((2, *row["shape"]), row["dtype"]) for name, row in self._rows.items()}
         model = new_model(self, rows, seed=0)
+        arrays = model.arrays()
         model.restore(
-            {
-                name: saved.array(name, value.shape, value.dtype)
-                for name, value in model.arrays().items()
-            }
+            {name: saved.array(name, value.shape, value.dtype) for name, value in arrays.items()}
         )
         return model
 

@@ -41,8 +41,7 @@ class Ensemble(Joined, Posterior):
         Weights of the members, divided by their sum; by default equal. "validation" makes them
         proportional to exp(-loss), where loss, in nats, is the least validation loss in a member's
         history. Fit all members with the same ``validation``: otherwise they differ by chance, and
-        a warning says so.
-        :meth:`weighted` finds the weights that are best on simulations.
+        a warning says so. :meth:`weighted` finds the weights that are best on simulations.
 
     References
     ----------
@@ -190,6 +189,10 @@ class Ensemble(Joined, Posterior):
         used = np.flatnonzero(self.weights)
         members = [self.posteriors[number].given(observations) for number in used]
         return Mixed(self.simulator, members, self.weights[used], observations.arrays)
+
+    def require_trained(self) -> None:
+        for member in self.posteriors:
+            member.require_trained()
 
     def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
         return self.posteriors[0].check_data(data)

@@ -195,6 +195,10 @@ class Posterior(Protocol):
         arrays = self.check_data(data).arrays
         return Given(self.simulator, self.sample, self.log_prob, arrays)
 
+    def require_trained(self) -> None:
+        """Raise an InputError if it can't answer before it is trained."""
+        return
+
     def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
         """Return checked observations, from whatever form of data this posterior takes."""
         return check_observations(self.simulator, data)

@@ -92,6 +92,10 @@ class TrainedPosterior(Summarised, Posterior):
             return self.evaluator.density
         return density_of(self.flow, layout_of(self.simulator.prior).integers)
 
+    def require_trained(self) -> None:
+        # It raises without one.
+        _ = self.model
+
     def given(self, data: Mapping[str, Any] | Observations) -> TrainedGiven:
         """Return the posterior of these data; what it needs of them is computed once."""
         observations = self.check_data(data)

@@ -247,5 +247,7 @@ def test_an_untrained_posterior_is_refused_before_anything_is_simulated(
 ) -> None:
     simulator = bi.get("linear")
     monkeypatch.setattr(type(simulator), "draw", lambda *_: pytest.fail("simulated"))
-    with pytest.raises(errors.InputError, match="never trained"):
-        bi.diagnose(bi.AmortizedPosterior(simulator), progress=False)
+    untrained = bi.AmortizedPosterior(simulator)
+    for posterior in (untrained, bi.Ensemble([untrained])):
+        with pytest.raises(errors.InputError, match="never trained"):
+            bi.diagnose(posterior, progress=False)
