@@ -3,6 +3,7 @@
 Heavy modules are imported inside.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,42 @@ import typer
 
 from bayesinn.cli import options as cl
 from bayesinn.cli.commands import app
-from bayesinn.cli.opening import check_file, find_simulator, read_observation
+from bayesinn.cli.opening import (
+    check_file,
+    find_simulator,
+    read_observation,
+    start_tensorflow,
+)
+from bayesinn.core.manifest import read_manifest
 
 _Names = Annotated[
     list[str],
-    typer.Argument(metavar="NAME...", help="Two or more registered simulators, or file.py:object."),
+    typer.Argument(
+        metavar="NAME...",
+        help="Two or more registered simulators, or file.py:object.",
+        show_default="with --saved, those that it names",
+    ),
+]
+_Saved = Annotated[
+    Path | None,
+    typer.Option(
+        "--saved",
+        help="Folder of a comparison that --output wrote: it is asked, and nothing is trained.",
+        show_default=False,
+    ),
 ]
 _Output = Annotated[
     Path | None, typer.Option("--output", help="Folder to save the trained comparison in.")
 ]
+_SIMULATIONS = 20_000
 _Simulations = Annotated[
-    int,
+    int | None,
     typer.Option(
         "--simulations",
         parser=cl.whole_number(100),
         metavar="N",
         help="Simulations of all models to train on.",
+        show_default=f"{_SIMULATIONS:,}",
     ),
 ]
 _Data = Annotated[
@@ -38,20 +59,45 @@ _Data = Annotated[
 
 @app.command()
 def models(
-    names: _Names,
+    names: _Names = [],  # noqa: B006
     data: _Data = None,
     by: cl.By = None,
     context: cl.Context = [],  # noqa: B006
     output: _Output = None,
-    simulations: _Simulations = 20_000,
+    saved: _Saved = None,
+    trust: cl.Trust = False,
+    simulations: _Simulations = None,
     steps: cl.Steps = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
     seed: cl.Seed = 1,
 ) -> None:
     """Compare models by the probability of each, given an observation or several."""
     check_file(data)
+    read = partial(read_observation, data, context=context, by=by)
+    if saved is not None:
+        _refuse_training(simulations, steps, summary, output)
+        saved = saved.expanduser()
+        read_manifest(saved)  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in names]
-    from bayesinn.cli.model_comparison import compare_models
+    start_tensorflow()
+    from bayesinn.cli.model_comparison import ask_saved, compare_models
 
-    observation = read_observation(data, simulators[0], context, by)
-    typer.echo(compare_models(simulators, observation, summary, simulations, steps, seed, output))
+    if saved is not None:
+        typer.echo(ask_saved(saved, simulators, read, trust))
+        return
+    if not simulators:
+        raise typer.BadParameter("NAME: two or more simulators, or --saved FOLDER")
+    size = simulations or _SIMULATIONS
+    observed = read(simulators[0])
+    typer.echo(compare_models(simulators, observed, summary, size, steps, seed, output))
+
+
+def _refuse_training(
+    simulations: int | None, steps: int | None, summary: list[str], output: Path | None
+) -> None:
+    """Refuse options of training beside a comparison that is trained."""
+    given = {"--simulations": simulations, "--steps": steps, "--output": output}
+    given["--summary"] = summary or None
+    for name, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"{name} is for training; --saved trains nothing")

@@ -70,7 +70,7 @@ def look_at(folder: Path) -> RunGlance:
         + int(training.get("steps_before", 0)),
         int(settings.get("batch_size", 0)),
         int(settings.get("passes", 0)),
-        int(settings.get("seed", 0)),
+        int(training.get("seed", settings.get("seed", 0))),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
         _grade(verdict) if is_about(verdict, saved) else "",
         (folder / "posterior.nc").is_file(),

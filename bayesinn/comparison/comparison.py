@@ -82,8 +82,8 @@ class ModelComparison(Summarised):
 
     schema: ClassVar[Mapping[str, Any]] = {**SCHEMA, "models": [{"simulator": SIMULATOR}]}
     ask = (
-        "ask it in Python for bi.load(folder, simulator=[...]).probabilities(data), and for "
-        ".calibration() in place of bi.diagnose"
+        "bayesinn models --saved FOLDER --data FILE asks it; in Python, bi.load(folder) has "
+        "probabilities(data), and calibration() in place of bi.diagnose"
     )
     flow: ModelFlow
 

@@ -20,6 +20,9 @@ _FOLDER_FLAG = "--tf_xla_persistent_cache_directory="
 _DEVICES = "--tf_xla_persistent_cache_device_types=CPU"
 #: Flags that :func:`keep_programs` has set.
 _OWN = re.compile(rf"\s*{_FOLDER_FLAG}\S*/[0-9a-f]{{16}} {_DEVICES}$")
+#: Names of XLA's files, and of the folders of machines: nothing else is ever removed.
+_PROGRAM = "xla_compile_cache_*.pb"
+_MACHINE = "[0-9a-f]" * 16
 #: Bytes that programs may take; those written first go first.
 _MOST_BYTES = 500_000_000
 #: Free bytes without which nothing is kept.
@@ -57,10 +60,12 @@ def _name_folder() -> None:
 def clear_programs() -> bool:
     """Remove the kept programs that this process uses; return whether there were any."""
     for flag in os.environ.get(_FLAGS, "").split():
-        folder = Path(flag.removeprefix(_FOLDER_FLAG))
-        if flag.startswith(_FOLDER_FLAG) and folder.is_dir() and any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
-            return True
+        if flag.startswith(_FOLDER_FLAG):
+            programs = list(Path(flag.removeprefix(_FOLDER_FLAG)).glob(_PROGRAM))
+            for path in programs:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+            return bool(programs)
     return False
 
 
@@ -115,7 +120,7 @@ def _has_space(folder: Path) -> bool:
 def _remove_oldest(root: Path) -> None:
     """Remove the programs that were written first until the others take few enough bytes."""
     files = []
-    for path in root.glob("*/*.pb"):
+    for path in root.glob(f"{_MACHINE}/{_PROGRAM}"):
         # Other processes remove files, too, and other users have theirs.
         with contextlib.suppress(OSError):
             found = path.stat()

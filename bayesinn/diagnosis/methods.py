@@ -108,7 +108,7 @@ def _(posterior: TrainedPosterior) -> list[str]:
     training = (
         f"It was trained for {posterior.steps_done:,} steps of {settings['batch_size']:,} "
         f"simulations, {_source(posterior.training, posterior.steps_done)}, to minimise {loss} "
-        f"({_optimizer(posterior.training)}seed {settings['seed']})"
+        f"({_optimizer(posterior.training)}seed {posterior.training_seed})"
     )
     if posterior.steps_before:
         training += f", from networks that had been trained for {posterior.steps_before:,} steps"

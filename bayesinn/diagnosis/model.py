@@ -12,6 +12,8 @@ from bayesinn.simulation.simulator import Simulator
 
 # What has more digits than a reader of a report needs.
 _NUMBER = re.compile(r"-?\d+\.\d{4,}(e[+-]?\d+)?")
+_LIST = re.compile(r"\[([^\[\]]*)\]")
+_MOST_LISTED = 8
 
 
 def first_paragraph(simulator: Simulator) -> str:
@@ -34,8 +36,12 @@ def describe_data(simulator: Simulator) -> str:
 
 
 def shorten_numbers(text: str) -> str:
-    """Return a prior's text with four significant digits of each number."""
-    return _NUMBER.sub(_shorten, text)
+    """Return a prior's text with four significant digits of each number, and without long lists.
+
+    >>> shorten_numbers("FiniteDiscrete(outcomes=[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], logits=0.123456)")
+    'FiniteDiscrete(outcomes=[0, 1, 2, ..., 9], logits=0.1235)'
+    """
+    return _NUMBER.sub(_shorten, _LIST.sub(_shorten_list, text))
 
 
 def model_section(simulator: Simulator) -> Section:
@@ -59,6 +65,13 @@ def model_section(simulator: Simulator) -> Section:
     return Section(
         f"The model: {simulator.name}", "\n\n".join(filter(None, [text, data])), table=table
     )
+
+
+def _shorten_list(found: re.Match[str]) -> str:
+    numbers = found[1].split(", ")
+    if len(numbers) <= _MOST_LISTED or "..." in numbers:
+        return found[0]
+    return f"[{', '.join(numbers[:3])}, ..., {numbers[-1]}]"
 
 
 def _shorten(number: re.Match[str]) -> str:

@@ -246,6 +246,7 @@ class Estimator(Registered, ABC):
         if self.simulator is None:
             self.history = self.history.drop(columns="failed_simulations", errors="ignore")
         self.training = result.record
+        self.training["seed"] = plan.seed
         if steps_before is not None:
             self.training["steps_before"] = steps_before
         self.identity = plan.simulator_record

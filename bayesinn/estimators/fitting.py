@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     ``identity`` says in plain values, for checkpoints and manifests, what decides the run beside
     the settings. ``simulator_record`` is what the simulator does, if it or a bank has told.
     Training ends at ``ends_at`` of the monotonic clock, whatever else the time was spent on.
+    ``seed`` is the user's; that of the settings follows from it and from ``start``, if any.
     """
 
     data: TrainingData
@@ -84,6 +85,7 @@ class Plan(NamedTuple):
     devices: Devices
     simulator_record: dict[str, Any] | None
     ends_at: float | None
+    seed: int
 
     @property
     def folder(self) -> Path | None:
@@ -114,12 +116,13 @@ def plan_fit(
     """Check what the user chose, and fill in what the simulator recommends."""
     started = time.monotonic()
     simulator = estimator.simulator
-    seed = seeds.check_seed(seed)
+    own_seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
-    given = training_data(data, simulator, validation, seed)
+    given = training_data(data, simulator, validation, own_seed)
     estimator.adapt(given.rows, start)
     if start is not None and given.held_out is not None and not isinstance(validation, Mapping):
         _warn_of_other_split(start, given.held_out)
+    seed = own_seed
     if start is not None:
         # The start must not be trained again on its own simulations. The split comes first, with
         # the user's seed: what was held out then must be held out now.
@@ -159,6 +162,7 @@ def plan_fit(
         Devices(optimization.strategy),
         simulator_record,
         ends_at,
+        own_seed,
     )
 
 

@@ -92,6 +92,12 @@ class TrainedPosterior(Summarised, Posterior):
             return self.evaluator.density
         return density_of(self.flow, layout_of(self.simulator.prior).integers)
 
+    @property
+    def training_seed(self) -> int:
+        """Seed that the last training was given."""
+        # Older posteriors know that of the settings, which also depends on the start.
+        return int(self.training.get("seed", self.training["settings"]["seed"]))
+
     def require_trained(self) -> None:
         # It raises without one.
         _ = self.model
@@ -107,10 +113,11 @@ class TrainedPosterior(Summarised, Posterior):
         parts = [*(f"{name}: {value!r}" for name, value in self.summaries.items()), repr(self.flow)]
         if len(self.model.members) > 1:
             parts.append(f"{len(self.model.members)} such networks")
+        before = f" after {self.steps_before:,} before" if self.steps_before else ""
         return {
             "Network": textwrap.shorten("; ".join(parts), 160, placeholder=" ..."),
-            "Training": f"{self.steps_done:,} steps of {settings['batch_size']:,}, seed "
-            f"{settings['seed']}",
+            "Training": f"{self.steps_done:,} steps of {settings['batch_size']:,}{before}, seed "
+            f"{self.training_seed}",
         }
 
     def __repr__(self) -> str:

@@ -39,12 +39,26 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     answer = bayesinn("models", *names, *options, "--data", data, "--output", folder)
     assert answer.status == 0
     assert "calibration error" in answer.out
+    told = answer.out.partition("P(narrow)")[2].partition("saved")[0].strip()
     assert "log BF of wide to narrow" in answer.out
     assert (folder / "manifest.json").is_file()
     for command in ("infer", "diagnose", "report"):
         answer = bayesinn(command, folder)
         assert answer.status == 2
-        assert "expected: a trained posterior" in answer.err
+        assert "expected: a posterior" in answer.err
+        assert "bayesinn models --saved" in answer.err
+    # The saved comparison is asked again, with the simulators found by --trust or named.
+    again = bayesinn("models", "--saved", folder, "--data", data, "--trust")
+    assert again.status == 0
+    assert again.out.partition("P(narrow)")[2].strip() == told
+    again = bayesinn("models", *names, "--saved", folder, "--data", data)
+    assert again.out.partition("P(narrow)")[2].strip() == told
+    again = bayesinn("models", "--saved", folder, "--data", data, "--steps", "5")
+    assert again.status == 2
+    assert "--saved trains nothing" in again.err
+    again = bayesinn("models", "--data", data)
+    assert again.status == 2
+    assert "two or more simulators" in again.err
     # Each observation keeps the name that it has in the file.
     table = tmp_path / "both.csv"
     table.write_text("id,x\nAnn,0.1\nAnn,0.2\nAnn,0.3\nBo,5\nBo,6\nBo,5\n")

@@ -98,17 +98,39 @@ def test_nothing_is_kept_on_a_full_disk(
     assert flags(str(tmp_path)) == ""
 
 
+def write_programs(folder: Path, ages: list[int]) -> list[str]:
+    """Write files as XLA names them, beside files of somebody else; return all their names."""
+    folder.mkdir(parents=True)
+    others = ["note.txt", "saved_model.pb"]
+    names = [*others, *(f"xla_compile_cache_{age}.pb" for age in ages)]
+    for name, age in zip(names, [9, 9, *ages], strict=True):
+        (folder / name).write_bytes(bytes(100))
+        os.utime(folder / name, (1_000_000 - age, 1_000_000 - age))
+    return names
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_oldest_programs_go_first(flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program_cache, "_MOST_BYTES", 250)
-    folder = tmp_path / "machine"
-    folder.mkdir()
-    for age in (1, 2, 3, 4):
-        path = folder / f"{age}.pb"
-        path.write_bytes(bytes(100))
-        os.utime(path, (1_000_000 - age, 1_000_000 - age))
-    (folder / "note.txt").write_text("of somebody else")
+    names = write_programs(tmp_path / "0123456789abcdef", [1, 2, 3, 4])
+    # The user may name a folder that has other things in it.
+    other = write_programs(tmp_path / "my_model", [5])
     flags(str(tmp_path))
-    assert sorted(path.name for path in folder.iterdir()) == ["1.pb", "2.pb", "note.txt"]
+    assert names_in(tmp_path / "0123456789abcdef") == sorted(names[:4])
+    assert names_in(tmp_path / "my_model") == sorted(other)
+
+
+def test_damaged_programs_are_removed_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = write_programs(tmp_path / "mine", [1, 2])
+    monkeypatch.setenv("TF_XLA_FLAGS", f"{FLAG}{tmp_path / 'mine'}")
+    assert program_cache.clear_programs()
+    assert names_in(tmp_path / "mine") == sorted(names[:2])
+    assert not program_cache.clear_programs()
 
 
 @pytest.mark.parametrize("error", [PermissionError("home"), RuntimeError("no home")])
