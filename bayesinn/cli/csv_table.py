@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,11 +67,12 @@ class Table(NamedTuple):
         raise self.fault(line, name, expected="a number", got=repr(text), do=do)
 
 
-def widen(table: Table, by: str | None) -> Table:
+def widen(table: Table, by: str | None, coordinates: Mapping[str, str]) -> Table:
     """Return a table in a long format, with columns ``variable`` and ``value``, in the wide one.
 
-    The steps of each variable are in the order of rows, for each value of the column ``by``. Any
-    other table is returned as it is.
+    The steps of each variable are in the order of rows, for each value of the column ``by``.
+    Variables with the same coordinate, such as a day, must have the same ones in the same order:
+    ``coordinates`` has their names by variable. Any other table is returned as it is.
     """
     if not set(_LONG) <= set(table.names):
         return table
@@ -82,17 +84,51 @@ def widen(table: Table, by: str | None) -> Table:
         key = row[places[by]].strip() if by in places else ""
         found.setdefault(key, {}).setdefault(row[variable].strip(), []).append(number)
     names = list(dict.fromkeys(row[variable].strip() for row in table.rows))
+    coordinate_of = {name: coordinates.get(name.partition("[")[0], "") for name in names}
     wide = Table(table.path, [*(table.names[place] for place in others), *names], [], [])
     for columns in found.values():
         longest = max(columns.values(), key=len)
         for step, number in enumerate(longest):
-            cells = [
-                table.rows[columns[name][step]][value] if step < len(columns.get(name, ())) else ""
-                for name in names
-            ]
-            wide.rows.append([*(table.rows[number][place] for place in others), *cells])
+            rows = {name: each[step] for name, each in columns.items() if step < len(each)}
+            owners = _rows_of_coordinates(table, rows, coordinate_of)
+            cells = [table.rows[rows[name]][value] if name in rows else "" for name in names]
+            # A column that is no coordinate is that of the longest variable.
+            rest = [table.rows[owners.get(table.names[place], number)][place] for place in others]
+            wide.rows.append([*rest, *cells])
             wide.lines.append(table.lines[number])
     return wide
+
+
+def _rows_of_coordinates(
+    table: Table, rows: Mapping[str, int], coordinate_of: Mapping[str, str]
+) -> dict[str, int]:
+    """Return a row for each coordinate at a step of several variables, which must agree on it."""
+    owners: dict[str, str] = {}
+    for name, number in rows.items():
+        coordinate = coordinate_of[name]
+        if coordinate not in table.names:
+            continue
+        first = owners.setdefault(coordinate, name)
+        place = table.names.index(coordinate)
+        expected = table.rows[rows[first]][place].strip()
+        got = table.rows[number][place].strip()
+        if not _is_same(expected, got):
+            raise table.fault(
+                table.lines[number],
+                coordinate,
+                expected=f"{expected!r}, as for {first!r}",
+                got=f"{got!r} for {name!r}",
+                do="give each variable a row for each step, in the same order, and leave the "
+                "value empty where it is missing",
+            )
+    return {coordinate: rows[name] for coordinate, name in owners.items()}
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Tell whether two fields are the same text or number."""
+    if is_number(one) and is_number(other):
+        return read_number(one) == read_number(other)
+    return one == other
 
 
 def read_table(path: Path) -> Table:

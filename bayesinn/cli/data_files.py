@@ -184,7 +184,8 @@ def _read_variables(
     shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
     if "value" not in shapes:
         own = by or next((name for name in _IDS if name in table.names), None)
-        table = widen(table, own)
+        known = simulator.labels.coordinates
+        table = widen(table, own, {name: known[name].name for name in known})
     columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
     ids = (

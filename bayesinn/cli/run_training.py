@@ -23,7 +23,7 @@ from bayesinn.plots.save import check_own
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.checkpoint import remove_checkpoint, saved_identity
+from bayesinn.training.checkpoint import known_run, remove_checkpoint
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
@@ -71,17 +71,19 @@ def train_into(
         written = (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, *([HELD_OUT] if held_out else []))
         RunFiles(folder).check(*written)
         check_own(folder / "figures" / "loss.png")
+        checkpoint = folder / "checkpoint"
         with devices.chief_first():
-            start = _start(
-                folder, simulator, resume, longer and (steps or minutes) is not None, steps
-            )
-        state = (resume and saved_identity(folder / "checkpoint")) or {}
+            state = known_run(checkpoint) or {}
+            start = _load_own(folder, simulator)
         if start is not None and resume:
-            other = state.get("start_from", start.fingerprint) != start.fingerprint
-            if other or (not state and steps is None):
-                # The run has ended: its result is there.
+            _check_steps(folder, state, steps)
+            if _has_ended(start, state, steps):
                 return start
-        if data is None and steps is None:
+            if _is_first(state):
+                start = None
+        elif start is not None:
+            _check_longer(folder, start, state, longer and (steps or minutes) is not None)
+        if resume and data is None and steps is None:
             # Minutes were turned into steps.
             steps = state.get("steps")
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
@@ -92,6 +94,11 @@ def train_into(
             print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
             own_rate = posterior.simulator.recommended.learning_rate
             options = replace(options, learning_rate=_SLOWER * own_rate)
+            # Before the checkpoint of the run that made the posterior is removed.
+            posterior.check_start(start)
+            if not resume:
+                with devices.chief_first():
+                    remove_checkpoint(checkpoint)
         posterior.fit(
             data,
             steps=steps,
@@ -99,7 +106,7 @@ def train_into(
             seed=seed,
             start_from=start,
             optimization=options,
-            checkpoint=Checkpoint(folder / "checkpoint", resume),
+            checkpoint=Checkpoint(checkpoint, resume),
         )
         with devices.chief_first():
             if devices.chief:
@@ -202,54 +209,10 @@ def _save(folder: Path, posterior: TrainedPosterior, held_out: Arrays | None) ->
     plots.save(figure, folder / "figures" / "loss.png")
 
 
-def _start(
-    folder: Path, simulator: Simulator, resume: bool, longer: bool, steps: int | None
-) -> TrainedPosterior | None:
-    """Return the posterior to train on; None if the folder has none, or its run is resumed."""
+def _load_own(folder: Path, simulator: Simulator) -> TrainedPosterior | None:
+    """Return the posterior of a folder, if any; say where another simulator's may go."""
     if not (folder / "posterior" / "manifest.json").is_file():
         return None
-    state = saved_identity(folder / "checkpoint")
-    if resume and state is not None and state.get("start_from", "") is None:
-        if steps not in (None, state["steps"]):
-            raise InputError(
-                f"Run folder {str(folder)!r}, to resume",
-                expected=f"its own number of steps, {state['steps']:,}",
-                got=f"{steps:,}",
-                do=(
-                    "train its posterior longer, without --resume: bayesinn train NAME --output "
-                    f"RUN --steps {steps}"
-                ),
-            )
-        return None
-    posterior = _load_own(folder, simulator)
-    if resume or (state is not None and state.get("start_from") == posterior.fingerprint):
-        return posterior
-    if not longer:
-        do = (
-            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where "
-            "a run was interrupted"
-        )
-        do += " or after training, with --resume; or choose another folder with --output"
-        raise InputError(
-            f"Run folder {str(folder)!r}",
-            expected="a new folder for a new run",
-            got="a trained posterior",
-            do=do,
-        )
-    if state is not None and not _is_result_of(state, posterior):
-        raise InputError(
-            f"Run folder {str(folder)!r}",
-            expected="the checkpoint of its posterior",
-            got="a checkpoint of another run",
-            do="move the folder 'checkpoint' away, or choose another folder with --output",
-        )
-    # The state of a run that has ended; the posterior that it made stays until there is another.
-    remove_checkpoint(folder / "checkpoint")
-    return posterior
-
-
-def _load_own(folder: Path, simulator: Simulator) -> TrainedPosterior:
-    """Return the posterior of a folder; say where another simulator's may go."""
     try:
         return load(folder / "posterior", simulator)
     except SavedPosteriorError as error:
@@ -262,6 +225,70 @@ def _load_own(folder: Path, simulator: Simulator) -> TrainedPosterior:
             got=f"one of another: {changed}",
             do=f"give another folder, --output {folder}-2, or delete this one",
         ) from error
+
+
+def _is_first(state: Mapping[str, Any]) -> bool:
+    """Tell whether a run began with new weights, not with those of a posterior."""
+    return state.get("start_from", "") is None
+
+
+def _check_steps(folder: Path, state: Mapping[str, Any], steps: int | None) -> None:
+    """Refuse to go on with a first run for another number of steps."""
+    if _is_first(state) and steps not in (None, state["steps"]):
+        raise InputError(
+            f"Run folder {str(folder)!r}, to resume",
+            expected=f"its own number of steps, {state['steps']:,}",
+            got=f"{steps:,}",
+            do=(
+                "train its posterior longer, without --resume: bayesinn train NAME --output "
+                f"RUN --steps {steps}"
+            ),
+        )
+
+
+def _has_ended(posterior: TrainedPosterior, state: Mapping[str, Any], steps: int | None) -> bool:
+    """Tell whether the posterior is the result of the run that is asked to go on.
+
+    A first run that has done all its steps is not told: it writes its result again.
+    """
+    if not state:
+        return steps is None
+    if _is_first(state):
+        # It ended by time.
+        return posterior.steps_done < state["steps"] and _is_result_of(state, posterior)
+    return state.get("start_from", posterior.fingerprint) != posterior.fingerprint
+
+
+def _check_longer(
+    folder: Path, posterior: TrainedPosterior, state: Mapping[str, Any], longer: bool
+) -> None:
+    """Refuse to train a posterior longer where that was not asked for, or would cost a run."""
+    if state.get("start_from") == posterior.fingerprint:
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected="--resume, or a new folder",
+            got="a longer training of its posterior that was interrupted",
+            do="go on with --resume, or choose another folder with --output",
+        )
+    if not longer:
+        do = (
+            "train it longer with: bayesinn train NAME --output RUN --steps MORE; or go on where "
+            "a run was interrupted"
+        )
+        do += " or after training, with --resume; or choose another folder with --output"
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected="a new folder for a new run",
+            got="a trained posterior",
+            do=do,
+        )
+    if state and not _is_result_of(state, posterior):
+        raise InputError(
+            f"Run folder {str(folder)!r}",
+            expected="the checkpoint of its posterior",
+            got="a checkpoint of another run",
+            do="move the folder 'checkpoint' away, or choose another folder with --output",
+        )
 
 
 def _is_result_of(state: Mapping[str, Any], posterior: TrainedPosterior) -> bool:

@@ -213,6 +213,17 @@ def saved_identity(folder: Path) -> dict[str, Any] | None:
         return dict(json.loads(file.attrs["identity"]))
 
 
+def known_run(folder: Path) -> dict[str, Any] | None:
+    """Return what decides a run that can go on, or that has ended; None if there is none.
+
+    A run that was interrupted while it drew its simulations has no state yet, but its settings.
+    """
+    known = saved_identity(folder)
+    if known is None and has_drawn(folder):
+        return dict(json.loads((folder / "settings.json").read_text("utf-8")))
+    return known
+
+
 def check_scalings(folder: Path, model: Trainable) -> None:
     """Refuse a model whose scalings are not those that a run began with.
 

@@ -414,6 +414,25 @@ def test_a_long_format_is_read_like_a_wide_one(file) -> None:
         read_data(file("variable,value\nlevel,1\nlevel,x\nlevel,3\n"), GAPS)
 
 
+def test_variables_of_a_long_format_have_the_same_steps(file) -> None:
+    days = {"day": [0, 1, 2]}
+    model = bi.simulator(
+        prior={"rate": tfd.Normal(0.0, 1.0)}, coordinates={"cases": days, "deaths": days}
+    )(
+        lambda parameters, seed: {
+            name: tf.repeat(parameters["rate"][:, None], 3, axis=1) for name in ("cases", "deaths")
+        }
+    )
+    rows = [f"{day},cases,{day + 1}" for day in range(3)]
+    same_days = [f"{day}.0,deaths,{day + 4}" for day in range(3)]
+    data = read_data(file("\n".join(["day,variable,value", *rows, *same_days])), model)
+    np.testing.assert_array_equal(data["deaths"], [4.0, 5.0, 6.0])
+    for other in ((2, 1, 0), (7, 8, 9)):
+        lines = [f"{day},deaths,{day}" for day in other]
+        with pytest.raises(InputError, match=r"column 'day'[\s\S]*expected: '0', as for 'cases'"):
+            read_data(file("\n".join(["day,variable,value", *rows, *lines])), model)
+
+
 @pytest.mark.parametrize("values", [[2_459_000.0, 2_459_001.0], [4.1e-7, 4.2e-7]])
 def test_neighbours_of_a_coordinate_are_others(values: list[float], file) -> None:
     """However large or small the numbers are beside their steps."""

@@ -224,16 +224,17 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeyp
     assert "without --resume: bayesinn train NAME --output RUN --steps 30" in more.err
 
 
-def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeypatch) -> None:
-    def planned(minutes, started, posterior, batch_size, options):
-        return 20, replace(options, minutes=5.0)
+def planned_for_20_steps(minutes, started, posterior, batch_size, options):
+    return 20, replace(options, minutes=5.0)
 
+
+def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeypatch) -> None:
     def interrupted(self, epoch, logs=None):
         if epoch == 1:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.cli.run_training._plan", planned)
+        patch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
         patch.setattr("bayesinn.training.progress.ProgressReport.on_epoch_end", interrupted)
         options = ["--minutes", 0.5, "--batch-size", 32, "--output", "timed"]
         answer = bayesinn("train", "linear", *options)
@@ -242,6 +243,49 @@ def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeyp
     resumed = bayesinn(*told.split()[1:])
     assert resumed.status == 0, resumed.err
     assert bi.load(here / "timed" / "posterior").training["settings"]["steps"] == 20
+
+
+def test_a_run_that_was_interrupted_after_drawing_goes_on_as_it_is_told(
+    bayesinn, here, monkeypatch
+) -> None:
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    options = ["--minutes", 0.5, "--passes", 4, "--batch-size", 32, "--output", "drawn"]
+    told = "bayesinn train linear --passes 4 --batch-size 32 --output drawn --resume"
+    # The second time, the posterior of the first is trained longer.
+    for steps_before in (0, 20):
+        with monkeypatch.context() as patch:
+            patch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
+            patch.setattr("bayesinn.estimators.fitting.train", interrupted)
+            answer = bayesinn("train", "linear", *options)
+        assert f"to go on: {told}\n" in answer.err
+        resumed = bayesinn(*told.split()[1:])
+        assert resumed.status == 0, resumed.err
+        posterior = bi.load(here / "drawn" / "posterior")
+        assert (posterior.steps_done, posterior.steps_before) == (20, steps_before)
+
+
+def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) -> None:
+    def stop(self, batch, logs=None):
+        self.model.stop_training = self.model.steps_done >= 10
+
+    monkeypatch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
+    monkeypatch.setattr("bayesinn.training.deadline.Deadline.on_train_batch_end", stop)
+    options = ["--batch-size", 32, "--output", "timed"]
+    assert bayesinn("train", "linear", "--minutes", 0.5, *options).status == 0
+    before = bi.load(here / "timed" / "posterior")
+    assert before.steps_done == 10
+    assert bayesinn("train", "linear", *options, "--resume").status == 0
+    assert bi.load(here / "timed" / "posterior").fingerprint == before.fingerprint
+
+
+def test_other_networks_cost_no_checkpoint(bayesinn, here) -> None:
+    options = ["train", "linear", "--steps", 10, "--batch-size", 32, "--output", "kept"]
+    assert bayesinn(*options).status == 0
+    refused = bayesinn(*options, "--flow", "autoregressive")
+    assert refused.status == 2
+    assert (here / "kept" / "checkpoint" / "state.h5").is_file()
 
 
 def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
