@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import math
@@ -128,13 +129,16 @@ def runs_text(runs: list[RunGlance], folder: Path) -> str:
 
 
 def _places(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield folders that hold a posterior; not what lies inside of a run."""
-    if any((folder / part / "manifest.json").is_file() for part in ("posterior", ".")):
-        yield folder
-        return
-    if depth and folder.is_dir():
-        for child in sorted(path for path in folder.iterdir() if path.is_dir()):
-            yield from _places(child, depth - 1)
+    """Yield folders that hold a posterior; not what lies inside of a run, or can't be read."""
+    children: list[Path] = []
+    with contextlib.suppress(OSError):
+        if any((folder / part / "manifest.json").is_file() for part in ("posterior", ".")):
+            yield folder
+            return
+        if depth and folder.is_dir():
+            children = sorted(path for path in folder.iterdir() if path.is_dir())
+    for child in children:
+        yield from _places(child, depth - 1)
 
 
 def _last(values: list[float | None] | None) -> float:

@@ -1,5 +1,6 @@
 """Long commands of the command line: if interrupted, they say what is saved and how to go on."""
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import saved_posterior
 from bayesinn.cli.run_training import train_into
+from bayesinn.core.errors import BankError
 from bayesinn.diagnostics import Advice
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
@@ -91,11 +93,12 @@ def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) ->
     try:
         return simulate(simulator, n, place, **options)
     except KeyboardInterrupt:
-        bank = open_bank(place)
-        _interrupted(
-            f"{place} keeps {bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks",
-            sys.argv[1:],
-        )
+        kept = "nothing"
+        # In the first seconds there is no bank yet, or a part of one.
+        with contextlib.suppress(BankError):
+            bank = open_bank(place)
+            kept = f"{bank.chunks - len(bank.missing):,} of {bank.chunks:,} chunks"
+        _interrupted(f"{place} keeps {kept}", sys.argv[1:])
 
 
 def advise_on(simulator: Simulator, place: str, summary: list[str], flow: str | None) -> Advice:

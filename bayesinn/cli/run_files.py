@@ -49,8 +49,9 @@ class RunFiles:
         with atomic_write(self.folder / name) as file:
             yield file
             # A run may be killed before the new file is there, or after: both are its own.
-            known = self._fingerprints()
-            files = {**known, name: [*known.get(name, ())[-1:], _fingerprint(file)]}
+            there = self.folder / name
+            own = [_fingerprint(there)] if there.is_file() else []
+            files = {**self._fingerprints(), name: [*own, _fingerprint(file)]}
             content = {"bayesinn": __version__, "files": files}
             replace_file(self.folder / _LIST, json.dumps(content, indent=2).encode())
 

@@ -189,6 +189,9 @@ def _import_file(path: Path) -> Any:
     # another module, but then by its path, so that programs in it know where they are.
     known = name if loaded is None or own else str(path.resolve())
     sys.modules[known] = module
+    # As for a program, modules beside the file can be imported, in worker processes too.
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
     token = _loading.set(path)
     try:
         spec.loader.exec_module(module)

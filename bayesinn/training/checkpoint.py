@@ -27,6 +27,7 @@ from bayesinn.core.manifest import reraise_as
 from bayesinn.core.warning import warn
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.training.arrays import fingerprint
 from bayesinn.training.callbacks import History, TrainingCallback, epochs_waited
 from bayesinn.training.drawn_simulations import RUN, forget, has_drawn, run_of
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -36,6 +37,7 @@ from bayesinn.training.trainable import Trainable
 # Scalings of a resumed run may differ by so much of a standard deviation, which changes nothing.
 _MOST_MOVED = 0.01
 _SECONDS_BETWEEN_WRITES = 10.0
+_DIGEST = "sha256"
 _ANEW = "train again in another folder; if that file is one of an earlier run, you may delete it"
 
 
@@ -121,6 +123,7 @@ class CheckpointWriter(TrainingCallback):
             "shards": self.model.most_shards,
         }
         attributes["identity"] = json.dumps(self._identity)
+        attributes[_DIGEST] = _digest(arrays, attributes)
         replace_file(self.folder / "state.h5", packed(arrays, attributes=attributes))
 
 
@@ -305,7 +308,35 @@ def _state(folder: Path) -> Iterator[h5py.File]:
     file = folder / "state.h5"
     expected = "the state of an interrupted run"
     with reraise_as(f"Checkpoint {str(file)!r}", expected, _ANEW), h5py.File(file) as state:
+        _check_digest(state)
         yield state
+
+
+def _digest(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the content of a state."""
+    texts = {
+        f"attribute {name}": np.frombuffer(str(value).encode(), np.uint8)
+        for name, value in attributes.items()
+    }
+    return fingerprint({**arrays, **texts})
+
+
+def _check_digest(state: h5py.File) -> None:
+    """Raise a ValueError if the content of a state is not what was written."""
+    attributes = dict(state.attrs)
+    # Those of older versions have none.
+    expected = attributes.pop(_DIGEST, None)
+    if expected is None:
+        return
+    arrays: dict[str, np.ndarray] = {}
+
+    def read(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            arrays[name] = read_array(state, name, item.shape, item.dtype, finite=False)
+
+    state.visititems(read)
+    if _digest(arrays, attributes) != expected:
+        raise ValueError("its content is not what was written")
 
 
 def _variables(model: TrainingModel) -> list[keras.Variable]:

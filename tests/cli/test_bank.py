@@ -64,6 +64,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
             raise KeyboardInterrupt
         original(self, *arguments)
 
+    def interrupted_at_once(*arguments, **options):
+        raise KeyboardInterrupt
+
     options = ["simulate", model, "--n", 500, "--chunk", 100, "--out", tmp_path / "a bank"]
     with monkeypatch.context() as patch:
         patch.setattr(BankStore, "write", interrupted)
@@ -78,6 +81,13 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
     assert "all finished" in bayesinn(*options).out
     whole = bi.open_bank(tmp_path / "a bank").read()
     assert np.isfinite(whole["cases"]).all()
+    # Before there is a bank.
+    options[-1] = tmp_path / "another"
+    with monkeypatch.context() as patch:
+        patch.setattr("bayesinn.cli.long_commands.simulate", interrupted_at_once)
+        answer = bayesinn(*options)
+    assert answer.status == 130
+    assert f"interrupted; {tmp_path}/another keeps nothing" in answer.err
 
 
 @pytest.mark.parametrize(

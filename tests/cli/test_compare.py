@@ -44,6 +44,25 @@ def test_runs_at_a_glance(bayesinn, runs: Path) -> None:
     assert "expected: run folders" in empty.err
 
 
+def test_folders_that_can_not_be_read_are_left_out(
+    bayesinn, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runs / "closed").mkdir()
+    listed = Path.iterdir
+
+    def closed(self):
+        if self.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    expected = bayesinn("runs", runs).out
+    monkeypatch.setattr(Path, "iterdir", closed)
+    answer = bayesinn("runs", runs)
+    (runs / "closed").rmdir()
+    assert answer.status == 0
+    assert answer.out == expected
+
+
 def test_at_a_glance_needs_no_tensorflow(runs: Path, fresh_python) -> None:
     code = f"""
 import sys

@@ -236,6 +236,23 @@ def test_appending_changes_no_chunk(undisturbed: Path, tmp_path) -> None:
     assert {name: after[name] for name in data} == {name: before[name] for name in data}
 
 
+def test_variables_that_were_lengthened_alone_hold_unfinished_chunks(
+    undisturbed: Path, tmp_path
+) -> None:
+    """As after a writer that was killed between two arrays."""
+    folder = tmp_path / "bank"
+    write(folder, 650)
+    group = zarr.open_group(folder, mode="r+")
+    for _, array in group.arrays():
+        if array.shape[:1] == (650,):
+            array.resize((1_000, *array.shape[1:]))
+    bank = bi.open_bank(folder)
+    assert (len(bank), bank.missing) == (1_000, [3])
+    assert bank.verify() == []
+    write(folder, 1_000)
+    assert contents(folder) == contents(undisturbed)
+
+
 def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkeypatch) -> None:
     folder = tmp_path / "bank"
     made = []

@@ -254,6 +254,25 @@ def test_get_from_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
             bi.get(f"{file}:{name}")
 
 
+def test_a_file_imports_what_is_beside_it(tmp_path) -> None:
+    """In worker processes, too."""
+    (tmp_path / "a_helper_of_a_model.py").write_text("def double(x):\n    return 2.0 * x\n")
+    file = tmp_path / "some_model_with_a_helper.py"
+    file.write_text("""
+import bayesinn as bi
+import tensorflow_probability as tfp
+from a_helper_of_a_model import double
+
+@bi.simulator(
+    prior={"mean": tfp.distributions.Normal(0.0, 1.0)}, engine="python", workers=1
+)
+def helped(parameters, generator):
+    return {"x": double(parameters["mean"])}
+""")
+    sample = bi.get(f"{file}:helped").sample(3, seed=1)
+    np.testing.assert_allclose(sample["x"], 2.0 * sample["mean"])
+
+
 def test_a_file_that_fails_can_be_mended(tmp_path) -> None:
     file = tmp_path / "some_broken_model.py"
     file.write_text(f"1 / 0\n{MODEL}")

@@ -85,11 +85,13 @@ class BankStore:
             self._arrays = {
                 name: _with_room(array, least, self.rows, True) for name, array in arrays.items()
             }
+            room = min(array.shape[0] for array in arrays.values())
+            # A writer that was killed may have lengthened the variables alone: without a checksum,
+            # chunks are unfinished.
+            chunks = -(-max(room, least) // self.rows)
             known = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
-            self._checksums, self._failed = (
-                _with_room(array, -(-least // self.rows), 1, False) for array in known
-            )
-            return min(array.shape[0] for array in arrays.values())
+            self._checksums, self._failed = (_with_room(array, chunks, 1, False) for array in known)
+            return room
 
     def prepare(
         self, n: int, variables: Mapping[str, Variable], coordinates: Mapping[str, Any]
