@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from bayesinn.estimators.loading import load
     from bayesinn.estimators.streaming import Stream
     from bayesinn.guidance.advise import advise
+    from bayesinn.guidance.informative import informative
     from bayesinn.guidance.rounds import truncated_rounds
     from bayesinn.guidance.simulator_report import simulator_report
     from bayesinn.hierarchical.posterior import HierarchicalPosterior
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
     from bayesinn.simulation.samples import Samples
+    from bayesinn.simulation.selection import Selection
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.training.trainable import Trainable
@@ -99,6 +101,7 @@ _NAMES = {
     "Recommended": "bayesinn.simulation.recommended",
     "SampledPosterior": "bayesinn.posterior.sampled",
     "Samples": "bayesinn.simulation.samples",
+    "Selection": "bayesinn.simulation.selection",
     "Simulator": "bayesinn.simulation.simulator",
     "Stream": "bayesinn.estimators.streaming",
     "Tolerances": "bayesinn.diagnosis.tolerances",
@@ -112,6 +115,7 @@ _NAMES = {
     "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
     "get": "bayesinn.simulation.registry",
+    "informative": "bayesinn.guidance.informative",
     "load": "bayesinn.estimators.loading",
     "methods_text": "bayesinn.diagnosis.methods",
     "misspecification": "bayesinn.diagnosis.diagnosing",
@@ -143,6 +147,7 @@ __all__ = [
     "Recommended",
     "SampledPosterior",
     "Samples",
+    "Selection",
     "Simulator",
     "Stream",
     "Tolerances",
@@ -163,6 +168,7 @@ __all__ = [
     "from_arrays",
     "get",
     "hierarchical",
+    "informative",
     "inverse",
     "likelihood",
     "load",

@@ -15,10 +15,10 @@ from bayesinn.core.validation import check_integer
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
 from bayesinn.likelihood.score import Score
+from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.simulation.support import support_of
-from bayesinn.simulation.trials import derived_simulator
 from bayesinn.spaces.observations import axes
 from bayesinn.spaces.parameters import ParameterSpace
 

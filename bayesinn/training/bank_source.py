@@ -101,22 +101,25 @@ class BankSource(Source):
         """Yield windows: numbers of steps (m,), and their batches (m, batch size, ...)."""
         numbers = self._settings.step_numbers(first_epoch)
         busy = np.flatnonzero(numbers >= 0)
-        first = int(numbers[busy[0]])
-        stop = first + len(busy)
+        first_step = int(numbers[busy[0]])
+        end_step = first_step + len(busy)
         # Where each step begins, and the end of all: idle steps belong to the step before them.
         places = np.append(busy, len(numbers))
-        start = 0
+        # Steps are counted from the beginning of the run, windows that are done are passed over.
+        window_start = 0
         pass_number = 0
         try:
-            while start < stop:
+            while window_start < end_step:
                 for window in self._windows(pass_number):
-                    end = start + window.batches
-                    if start < stop and end > first:
-                        begin = places[max(start, first) - first]
-                        chosen = numbers[begin : places[min(end, stop) - first]]
-                        batches = np.maximum(chosen - start, 0)
+                    window_end = window_start + window.batches
+                    if window_start < end_step and window_end > first_step:
+                        begin = places[max(window_start, first_step) - first_step]
+                        end = places[min(window_end, end_step) - first_step]
+                        chosen = numbers[begin:end]
+                        # Idle steps are given the first batch.
+                        batches = np.maximum(chosen - window_start, 0)
                         yield chosen, self._read(pass_number, window, batches)
-                    start = end
+                    window_start = window_end
                 pass_number += 1
         except Exception as error:
             self.error = error

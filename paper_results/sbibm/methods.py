@@ -172,7 +172,53 @@ class RefinedByLikelihood:
         return likelihood + prior.reshape(likelihood.shape)
 
 
-METHODS: dict[str, Method | ByLikelihood | Refined] = {
+@dataclass(frozen=True)
+class Selected:
+    """How to make a posterior of the elements of the data that depend on parameters."""
+
+    method: Method | ByLikelihood | Refined
+
+    def posterior(self, simulator: bi.Simulator) -> OfSelection:
+        """Return an untrained posterior."""
+        return OfSelection(simulator, self.method)
+
+
+class OfSelection:
+    """A posterior of a selection that is made when it is trained, on the same simulations."""
+
+    def __init__(self, simulator: bi.Simulator, method: Method | ByLikelihood | Refined) -> None:
+        self.simulator = simulator
+        self.method = method
+
+    @property
+    def density(self) -> str | None:
+        """Kind of density of the method."""
+        return self._posterior.density
+
+    @property
+    def steps_done(self) -> int:
+        """Number of steps of the training."""
+        return self._posterior.steps_done
+
+    def fit(self, data: Arrays, **options: Any) -> None:
+        """Select and train, with the options of :meth:`bayesinn.Estimator.fit`."""
+        self._chosen = bi.informative(self.simulator, data)
+        print(self._chosen)
+        self._posterior = self.method.posterior(self._chosen.simulator)
+        self._posterior.fit(self._chosen.of(data), **options)
+
+    def sample(self, data: Arrays, *, draws: int, seed: int) -> dict[str, np.ndarray]:
+        """Draw from the posterior of one observation."""
+        return self._posterior.sample(self._chosen.of(data), draws=draws, seed=seed)
+
+    def log_prob(self, parameters: Arrays, data: Arrays) -> np.ndarray:
+        """Return log densities (n,) at parameters (n, ...), given as many observations."""
+        return self._posterior.log_prob(parameters, self._chosen.of(data))
+
+
+type AnyMethod = Method | ByLikelihood | Refined | Selected
+
+METHODS: dict[str, AnyMethod] = {
     "default": Method(),
     "one network": Method(networks=1),
     "affine": Method(flow=coupling),
@@ -185,4 +231,7 @@ METHODS: dict[str, Method | ByLikelihood | Refined] = {
     "likelihood": ByLikelihood(bi.AmortizedLikelihood),
     "ratio": ByLikelihood(bi.LikelihoodRatio),
     "refined": Refined(),
+    "selected": Selected(Method()),
+    "selected, likelihood": Selected(ByLikelihood(bi.AmortizedLikelihood)),
+    "selected, refined": Selected(Refined()),
 }

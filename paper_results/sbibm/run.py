@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from classifier import c2st
-from methods import METHODS, ByLikelihood, Method, Refined, RefinedByLikelihood, SampledByNUTS
+from methods import METHODS, AnyMethod, Method, OfSelection, RefinedByLikelihood, SampledByNUTS
 from scipy.spatial import distance
 from tasks import OBSERVATIONS, TASKS, Arrays, Case, Package, Task
 
@@ -42,12 +42,12 @@ KEYS = ["task", "budget", "method", "seed"]
 DRAWS = 10_000
 HELD_OUT = 4_000
 KERNEL_POINTS = 2_000
-Trained = bi.AmortizedPosterior | SampledByNUTS | RefinedByLikelihood
+Trained = bi.AmortizedPosterior | SampledByNUTS | RefinedByLikelihood | OfSelection
 QUICK_SIMULATIONS = 300
 
 
 def train(
-    task: Task, method: Method | ByLikelihood | Refined, budget: str, seed: int, *, quick: bool
+    task: Task, method: AnyMethod, budget: str, seed: int, *, quick: bool
 ) -> tuple[Trained, dict[str, float]]:
     """Train a posterior; return it, its weight updates and processor seconds."""
     simulator = task.simulator

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.engines.constants import constants_of
-from bayesinn.simulation.trials import derived_simulator
 
 tfd = tfp.distributions
 SETTINGS = {"scale": 1.0}

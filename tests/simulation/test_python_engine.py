@@ -18,8 +18,8 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.simulations import MOST_REDRAWS
-from bayesinn.simulation.trials import derived_simulator
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import WorkerSource
 

@@ -13,7 +13,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation import checks, registry
-from bayesinn.simulation.trials import derived_simulator
+from bayesinn.simulation.derived import derived_simulator
 
 tfd = tfp.distributions
 PRIOR = {"mean": tfd.Normal(0.0, 1.0)}

@@ -221,6 +221,23 @@ def test_likelihood(tmp_path):
     assert stats.kstest(module.draws["error"], law.cdf).statistic < 0.12
 
 
+def test_informative_data(tmp_path):
+    changes = {
+        "AmortizedPosterior(chosen.simulator)": "AmortizedPosterior(chosen.simulator, networks=1)",
+        "(simulations), seed": "(simulations), steps=1_000, seed",
+    }
+    module = page("informative_data", tmp_path, changes)
+    places = module.chosen.places["x"]
+    assert set(places) >= {0, 1, 2}
+    assert len(places) < 12
+    mean = module.tree["posterior"]["level"].mean().item()
+    x = module.observed["x"]
+    # The first sensor without its background, the second, and the prior.
+    exact = (x[0] - 2.0 * x[2] + 0.5 * x[1]) / 2.25
+    # Measured for one seed, in exact sds.
+    assert abs(mean - exact) * 1.5 < 0.25
+
+
 def test_compare_models(tmp_path, capsys):
     module = page("compare_models", tmp_path, {"seed=1), seed=1)": "seed=1), steps=800, seed=1)"})
     assert module.calibration.error < 0.05

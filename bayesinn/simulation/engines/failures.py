@@ -176,9 +176,11 @@ class FailurePolicy:
             missing = n - _count(finite)
             candidates = tf.concat([finite, fresh_finite], axis=0)
             order = _true_first(candidates, n)
-            # Spare rows that nobody needed have not failed.
             good = _count(fresh_finite)
-            failed += tf.where(good >= missing, order[-1] + 1 - n - missing, rows - good)
+            # Fresh rows are candidates from n on. Those after the last one that was needed have not
+            # failed.
+            used = order[-1] + 1 - n
+            failed += tf.where(good >= missing, used - missing, rows - good)
             both = tf.nest.map_structure(
                 lambda before, new: tf.concat([before, new], axis=0), batch, fresh
             )

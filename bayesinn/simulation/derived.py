@@ -1,4 +1,4 @@
-"""Simulators of several independent trials of another one, or with another prior."""
+"""Simulators that differ from another one: several trials, another prior, a part of the data."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -22,11 +22,13 @@ def derived_simulator(
     simulator: Simulator,
     trials: int | None = None,
     prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+    elements: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return a simulator of data sets of independent ``trials``, (trials, ...), or the same one.
 
     All trials of a data set have its parameters and context. ``prior`` replaces that of the
-    simulator.
+    simulator. Of observables that ``elements`` names, which must be vectors, only the elements at
+    these places are left.
 
     Examples
     --------
@@ -34,13 +36,15 @@ def derived_simulator(
     >>> derived_simulator(bi.get("linear"), trials=10).observable_shapes
     {'y': (10,)}
     """
-    if trials is None and prior is None:
+    if trials is None and prior is None and not elements:
         return simulator
     name = simulator.name
     if trials is not None:
         name += f" x {trials}"
     if prior is not None:
         name += ", another prior"
+    if elements:
+        name += f", {sum(map(len, elements.values()))} elements"
     laws = simulator.prior.entries if prior is None else prior
     # The first axis of data is that of trials; coordinates have names of their own.
     places = {} if trials is not None else simulator.labels.coordinates
@@ -58,8 +62,10 @@ def derived_simulator(
         "missing": missing_option(simulator.missing),
     }
     if not simulator.simulates:
-        return from_arrays(laws, _one_row(simulator, trials), **declared)
+        return from_arrays(laws, _one_row(simulator, trials, elements or {}), **declared)
     function = simulator.function if trials is None else _repeat(simulator, trials)
+    if elements:
+        function = _select(function, elements, tf.gather if simulator.in_graph else np.take)
     dtypes = simulator.prior.dtypes
     # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
     if prior is not None and simulator.in_graph and Prior(prior).dtypes != dtypes:
@@ -67,12 +73,16 @@ def derived_simulator(
     return declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
 
 
-def _one_row(simulator: Simulator, trials: int | None) -> dict[str, np.ndarray]:
+def _one_row(
+    simulator: Simulator, trials: int | None, elements: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Return an array (1, [trials,] ...) of each observable, for its shape and type."""
     leading = (1,) if trials is None else (1, trials)
+    shapes = dict(simulator.observable_shapes)
+    shapes |= {name: (len(places),) for name, places in elements.items()}
     return {
         name: np.zeros((*leading, *shape), simulator.observable_types[name])
-        for name, shape in simulator.observable_shapes.items()
+        for name, shape in shapes.items()
     }
 
 
@@ -104,6 +114,20 @@ def _take_types(
         return function(typed, *others)
 
     return simulate
+
+
+def _select(
+    function: Callable[..., dict[str, Any]],
+    elements: Mapping[str, np.ndarray],
+    take: Callable[..., Any],
+) -> Callable[..., dict[str, Any]]:
+    """Return a forward model whose vectors have lost all other elements."""
+
+    def simulate(*arguments: Any) -> dict[str, Any]:
+        data = dict(function(*arguments))
+        return data | {name: take(data[name], places, axis=-1) for name, places in elements.items()}
+
+    return functools.wraps(function)(simulate)
 
 
 def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:

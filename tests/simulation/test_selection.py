@@ -1,0 +1,99 @@
+"""Some elements of vectors in place of all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import bayesinn as bi
+from bayesinn.core.errors import InputError, SavedPosteriorError
+from tests.helpers.fitting import small_flow
+
+tfd = tfp.distributions
+PRIOR = {"mean": tfd.Normal(0.0, 1.0)}
+
+
+def in_graph(parameters, seed):
+    steps = tf.range(5.0)
+    return {"x": parameters["mean"][:, None] + steps, "y": parameters["mean"]}
+
+
+def of_rows(parameters, generator):
+    return {"x": parameters["mean"][:, None] + np.arange(5.0), "y": parameters["mean"]}
+
+
+def of_one(parameters, generator):
+    return {"x": parameters["mean"] + np.arange(5.0), "y": parameters["mean"]}
+
+
+ENGINES = {
+    "graph": bi.simulator(prior=PRIOR, name="graph", observed={"x": np.ones(5), "y": 1.0})(
+        in_graph
+    ),
+    "rows": bi.simulator(prior=PRIOR, name="rows", engine="python", workers=1, batched=True)(
+        of_rows
+    ),
+    "one": bi.simulator(prior=PRIOR, name="one", engine="python", workers=1)(of_one),
+}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_simulator_of_a_selection_makes_what_is_cut_from_the_whole(engine: str) -> None:
+    whole = ENGINES[engine]
+    chosen = bi.Selection(whole, {"x": [3, 1]})
+    assert chosen.simulator.observable_shapes == {"x": (2,), "y": ()}
+    assert repr(chosen) == f"Selection of {engine!r}: 2 of 5 elements of 'x'"
+    rows = whole.sample(20, seed=1)
+    expected = chosen.of(rows)
+    np.testing.assert_array_equal(expected["x"], rows["x"][:, [1, 3]])
+    made = chosen.simulator.sample(20, seed=1)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(made[name], value)
+
+
+def test_arrays_without_a_simulator_are_cut() -> None:
+    rows = ENGINES["graph"].sample(200, seed=1)
+    whole = bi.from_arrays(PRIOR, rows)
+    chosen = bi.Selection(whole, {"x": [0]})
+    assert chosen.simulator.observable_shapes == {"x": (1,), "y": ()}
+    posterior = bi.AmortizedPosterior(chosen.simulator, flow=small_flow(), networks=1)
+    posterior.fit(chosen.of(rows), steps=3, seed=1, progress=False)
+    one = chosen.of({"x": np.ones(5), "y": 1.0})
+    assert posterior.sample(one, draws=7, seed=1)["mean"].shape == (7,)
+
+
+def test_a_posterior_of_a_selection_is_loaded_with_it(tmp_path) -> None:
+    whole = ENGINES["graph"]
+    chosen = bi.Selection(whole, {"x": [0, 4]})
+    posterior = bi.AmortizedPosterior(chosen.simulator, flow=small_flow(), networks=1)
+    posterior.fit(steps=3, batch_size=16, seed=1, progress=False)
+    posterior.save(tmp_path)
+    again = bi.load(tmp_path, simulator=bi.Selection(whole, {"x": [0, 4]}).simulator)
+    assert again.fingerprint == posterior.fingerprint
+    with pytest.raises(SavedPosteriorError, match="another"):
+        bi.load(tmp_path, simulator=bi.Selection(whole, {"x": [0, 3]}).simulator)
+
+
+@pytest.mark.parametrize(
+    ("places", "told"),
+    [
+        ({"y": [0]}, r"vectors: \['x'\]"),
+        ({"z": [0]}, r"vectors: \['x'\]"),
+        ({"x": []}, "from 0 to 4"),
+        ({"x": [5]}, "from 0 to 4"),
+        ({"x": [-1]}, "from 0 to 4"),
+        ({"x": [1, 1]}, "from 0 to 4"),
+        ({"x": [0.5]}, "from 0 to 4"),
+    ],
+)
+def test_wrong_places_are_refused(places, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        bi.Selection(ENGINES["graph"], places)
+
+
+def test_data_that_are_cut_already_are_refused() -> None:
+    chosen = bi.Selection(ENGINES["graph"], {"x": [0, 4]})
+    with pytest.raises(InputError, match="all 5 elements along the last axis"):
+        chosen.of({"x": np.ones(2)})
