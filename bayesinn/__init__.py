@@ -1,7 +1,7 @@
 """bayesinn: amortized simulation-based Bayesian inference with conditional invertible networks.
 
 Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`, check it with
-:func:`diagnose`, then answer any observation in milliseconds.
+:func:`diagnose`, then answer any observation without training again.
 
 - Training: :class:`Optimization`, :class:`Checkpoint`
 - Parts of networks: :mod:`bayesinn.summaries`, :mod:`bayesinn.flows`, :mod:`bayesinn.bijections`

@@ -91,7 +91,7 @@ Steps = Annotated[
         help="Training steps.",
         parser=whole_number(1),
         metavar="N",
-        show_default="the simulator's, else 5,000",
+        show_default="the simulator's, else 5,000; for simulations in memory by their number",
     ),
 ]
 BatchSize = Annotated[
@@ -100,7 +100,7 @@ BatchSize = Annotated[
         help="Simulations per step.",
         parser=whole_number(1),
         metavar="N",
-        show_default="the simulator's, else 256",
+        show_default="the simulator's, else 256; for simulations in memory by their number",
     ),
 ]
 Passes = Annotated[
@@ -109,7 +109,7 @@ Passes = Annotated[
         help="Passes through simulations that are drawn first; 0: new ones at each step.",
         parser=whole_number(0),
         metavar="N",
-        show_default="the simulator's",
+        show_default="the simulator's, else 0",
     ),
 ]
 Strategy = Annotated[
@@ -182,8 +182,8 @@ HeldOut = Annotated[
     Path | None,
     typer.Option(
         "--held-out",
-        help="Diagnose on these arrays, .npz, that training has not seen, in place of simulating.",
-        show_default="held_out.npz in RUN, without a simulator",
+        help="Arrays, .npz, that training has not seen, to use in place of new simulations.",
+        show_default="held_out.npz in RUN (the first of several), without a simulator",
     ),
 ]
 GivenBank = Annotated[
@@ -276,7 +276,7 @@ SummaryNetwork = Annotated[
             "Network of the data, such as set-transformer or conv-lstm:units=64; "
             "OBSERVABLE=NETWORK for one of several."
         ),
-        show_default="the simulator's",
+        show_default="the simulator's, else chosen by the data",
     ),
 ]
 FlowNetwork = Annotated[
@@ -284,7 +284,7 @@ FlowNetwork = Annotated[
     typer.Option(
         "--flow",
         help="Flow, such as autoregressive or coupling:blocks=8,transform=spline.",
-        show_default="the simulator's",
+        show_default="the simulator's, else chosen by the number of parameters",
     ),
 ]
 NetworkCount = Annotated[

@@ -170,12 +170,12 @@ class Estimator(Registered, ABC):
         steps : int
             Number of weight updates; online 5,000 if the simulator recommends nothing.
         epochs : int
-            Offline: number of passes through ``data``, in place of ``steps``; by default enough for
-            5,000 steps, from 10 to 300. Online: number of reports, by default 50; only beside
-            ``steps``.
+            Offline: number of passes through ``data``, in place of ``steps``; by default as many as
+            make about 5,000 steps, but at least 10 (30 for 30,000 training rows or more) and at
+            most 300. Online: number of reports, by default 50; only beside ``steps``.
         batch_size : int
-            Simulations per step: 256 if the simulator recommends nothing; offline at most 64, and
-            at most a fourteenth of the data.
+            Simulations per step: by default what the simulator recommends, else 256. Offline at
+            most 64 (256 for 30,000 training rows or more), and at most a fourteenth of these rows.
         seed : int
             Determines initial weights, simulations, shuffling and dropout.
         start_from : estimator of the same class

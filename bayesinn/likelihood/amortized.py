@@ -40,9 +40,9 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
     """A flow of the data given the parameters, trained on simulations (NLE).
 
     The data are one vector, all observables side by side; tens of numbers are better than hundreds.
-    A posterior takes seconds by NUTS, where :class:`AmortizedPosterior` takes milliseconds. But any
-    number of trials can be combined, and the prior can be replaced. Whole numbers are counts, each
-    spread evenly over the unit interval above it.
+    A posterior takes seconds by NUTS, :class:`AmortizedPosterior` takes one pass through a network.
+    But any number of trials can be combined, and the prior can be replaced. Whole numbers are
+    counts, each spread evenly over the unit interval above it.
 
     Parameters
     ----------

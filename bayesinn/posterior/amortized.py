@@ -1,4 +1,4 @@
-"""The amortized posterior: train once, then answer any observation in milliseconds."""
+"""The amortized posterior: train once, then answer any observation with the same network."""
 
 from __future__ import annotations
 

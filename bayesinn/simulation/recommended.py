@@ -11,7 +11,7 @@ class Recommended:
     Parameters
     ----------
     summary : Summary, or dict of observable to Summary, as for :class:`AmortizedPosterior`
-    flow : Flow, by default six affine coupling blocks
+    flow : Flow, by default that of :class:`AmortizedPosterior`
     steps, batch_size : int, for online training
     learning_rate : float
     passes : int

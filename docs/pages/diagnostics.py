@@ -54,28 +54,38 @@ simulations. Each error is judged by the p-value of being no larger than its tol
 * L-C2ST: repetitions, up to 1,000 of them where it matters, and the uncertainty of what the classifier found
 * the observation, and tests of your own without errors: their own p-values
 
-How often the whole verdict was *outside* / *within* (of so many repetitions), by the number of simulations, with the
-default tolerances ([how this was measured](/gallery/diagnostics_power.md)):
+All tables below are about a problem of two parameters whose exact posterior is known
+({{py:class}}`bayesinn.testing.Conjugate`, [how this was measured](/gallery/diagnostics_power.md)). Its posteriors are:
+
+* *correct*: the exact posterior; *two modes*: of a variant of the problem whose posterior has two modes
+* *within tolerance*: wrong, but by a little less than the default tolerances allow
+* *correct, odd observation*: correct, but the observation is one that no parameters make
+* *sd x 1.15*, *sd / 1.15*: standard deviations too large or too small by this factor, so too wide or too narrow
+* *mean + 0.2 sd*: the mean of the first parameter is shifted
+* *wrong correlation*: no correlation where there is one, and correct marginals
+* *the prior*: the prior, whatever the data
+* *flipped mode*: one of two modes is mirrored, so that it is in the wrong place
+
+How often the whole verdict was *outside* / *within* (of so many repetitions; the rest is undecided), by the number of
+simulations, with the default tolerances:
 
 {verdict}
 
-How often each check was *outside*: at most, over all numbers of simulations, of posteriors that are correct or within
-tolerance; and with {told} simulations, of broken ones. Predictive checks are never outside: they flag what the model
-can't do.
+How often each check was *outside*. The column *correct, at most* has the largest share over all numbers of simulations
+and over the posteriors *correct*, *correct, two modes* and *within tolerance*; the other columns have {told}
+simulations. Predictive checks are never outside: they flag what the model can't do.
 
 {checks}
 
 ## Which one detects which fault
 
-Share of repetitions in which a test rejects at 5 %, over {told} simulated data sets, for posteriors that are correct or
-wrong in a known way ([how this was measured](/gallery/diagnostics_power.md)). A correct posterior should be rejected in
-5 % of cases.
+Share of repetitions in which a test rejects at 5 %, over {told} simulated data sets; the first row has the number of
+repetitions. A correct posterior should be rejected in 5 % of cases. The two tests against exact draws, {{term}}`MMD`
+and {{term}}`KS <KS distance>`, are for comparison: a diagnosis has no exact draws.
 
 {power}
 
-Too wide and too narrow: standard deviations off by a factor of 1.15. Shifted: one mean by 0.2 standard deviations.
-Wrong correlation: none, where there is one. Prior: the data are ignored. No test detects all faults, and each fault is
-detected by some test.
+No test detects all faults, and each fault is detected by some test.
 
 {groups}
 """

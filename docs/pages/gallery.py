@@ -1,4 +1,4 @@
-"""Gallery: the README of each reproduced result, with its tables and figures."""
+"""Gallery: the README of each study, with its tables and figures."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from docs.pages.links import RESULTS, ROOT, gallery_name, relinked
 
 _INDEX = """# Gallery of results
 
-Each folder of `paper_results` reproduces a published result, or measures something that this library decides by. Every
-table comes from a CSV file beside it, and `run.py` makes it anew.
+Each folder of `paper_results` repeats a published study, or measures something that this library decides by. Not every
+published result is reached; each page says which. Tables come from CSV files beside the page, which also says which
+programs measured them.
 
 ::::{{grid}} 1 2 2 2
 :gutter: 3

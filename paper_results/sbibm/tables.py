@@ -24,6 +24,7 @@ TASKS = (
 )
 PUBLISHED = ("NPE", "NLE", "NRE", "best")
 PEERS = ("BayesFlow", "sbi")
+BUDGETS = ("1000", "10000", "100000")
 VARIANTS = ("without linear map", "short batches")
 
 
@@ -124,16 +125,44 @@ def chosen() -> str:
 
 
 def kind_costs() -> str:
-    """Return the median processor time of estimators over tasks that several were tried on."""
+    """Return the median processor time of estimators over the tasks that each was tried on.
+
+    Beside it, in brackets, that of the default over the same tasks.
+    """
     measured, _ = results()
     measured = measured[measured["budget"] == "10000"]
     columns = ["train_seconds", "draw_seconds"]
+    seconds = measured.groupby(["method", "task"])[columns].mean()
+    default = seconds.loc["default"]
     rows = []
     for name in _estimators(measured).index:
-        own = measured[measured["method"] == name]
-        training, drawing = own[columns].median()
-        rows.append([name, str(len(own)), f"{training:.0f}", f"{drawing:.2f}"])
+        own = seconds.loc[name]
+        training, drawing = own.median()
+        cells = [f"{training:.0f}", f"{drawing:.2f}"]
+        if name != "default":
+            training, drawing = default.loc[own.index].median()
+            cells = [f"{cells[0]} ({training:.0f})", f"{cells[1]} ({drawing:.2f})"]
+        rows.append([name, str(len(own)), *cells])
     return markdown(["estimator", "tasks", "seconds of training", "seconds of 10,000 draws"], rows)
+
+
+def budgets() -> str:
+    """Return C2ST and seconds of the default's training, by number of simulations.
+
+    Over the tasks that were measured with each of these numbers.
+    """
+    measured, _ = results()
+    own = measured[(measured["method"] == "default") & measured["budget"].isin(BUDGETS)]
+    columns = ["c2st", "train_seconds"]
+    means = own.groupby(["budget", "task"])[columns].mean().unstack("budget").dropna()
+    rows = []
+    for budget in BUDGETS:
+        accuracies, seconds = (means[column][budget] for column in columns)
+        across = [f"{accuracies.mean():.3f}", f"{accuracies.min():.3f} to {accuracies.max():.3f}"]
+        times = [f"{seconds.median():.0f}", f"{seconds.max():,.0f}"]
+        rows.append([_size(budget), str(len(means)), *across, *times])
+    head = ["simulations", "tasks", "mean C2ST", "range", "median seconds of training", "longest"]
+    return markdown(head, rows)
 
 
 def _estimators(measured: pd.DataFrame) -> pd.Series:

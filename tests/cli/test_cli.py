@@ -71,8 +71,8 @@ def test_help_tells_what_is_left_out(bayesinn) -> None:
     for default in (
         "runs/NAME",
         "what ships with the simulator",
-        "the simulator's, else 5,000",
-        "the simulator's",
+        "the simulator's, else 5,000; for simulations in memory by their number",
+        "the simulator's, else 0",
     ):
         assert f"[default: ({default})]" in text
 
