@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 from scipy.sparse.csgraph import connected_components
 
-from bayesinn.simulation.bank import Bank, read_simulations
+from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.selection import Selection, vectors
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 
@@ -56,7 +57,11 @@ def informative(simulator: Simulator, data: Mapping[str, Any] | Bank) -> Selecti
     >>> _ = posterior.fit(chosen.of(simulations), steps=5, seed=1, progress=False)
     """
     check_simulator(simulator)
-    arrays = read_simulations(data, simulator, "Simulations")
+    if isinstance(data, Bank):
+        data.check_simulator(simulator)
+        # It may be larger than memory.
+        data = data.read(slice(0, _MOST_ROWS))
+    arrays = check_simulations(simulator, data, "Simulations")
     names = vectors(simulator)
     if not names:
         return Selection(simulator, {})

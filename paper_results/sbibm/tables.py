@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from docs.numbers.tables import markdown
@@ -25,6 +26,12 @@ TASKS = (
 PUBLISHED = ("NPE", "NLE", "NRE", "best")
 PEERS = ("BayesFlow", "sbi")
 BUDGETS = ("1000", "10000", "100000")
+#: Methods that first select the elements of the data that depend on parameters, and without that.
+SELECTED = {
+    "selected": "default",
+    "selected, likelihood": "likelihood",
+    "selected, refined": "refined",
+}
 VARIANTS = ("without linear map", "short batches")
 
 
@@ -100,15 +107,37 @@ def kinds() -> str:
     return markdown(["simulations", "task", *head], rows)
 
 
-def chosen() -> str:
-    """Return, by task with 10,000 simulations, the estimator with the highest held-out density.
+def selections() -> str:
+    """Return C2ST and held-out nats of estimators, of all elements and of those selected."""
+    measured, _ = results()
+    means = measured.groupby(["budget", "task", "method"])[["c2st", "nats"]].mean()
+    rows = []
+    for budget, task, (name, whole) in itertools.product(
+        _budgets(measured), TASKS, SELECTED.items()
+    ):
+        if (budget, task, name) not in means.index:
+            continue
+        cells = []
+        for column, digits in (("c2st", 3), ("nats", 2)):
+            known = means[column]
+            cells += [
+                _number(known.get((budget, task, key), np.nan), digits) for key in (whole, name)
+            ]
+        rows.append([_size(budget), task, whole, *cells])
+    head = ["simulations", "task", "estimator", "C2ST", "selected", "held-out nats", "selected"]
+    return markdown(head, rows)
+
+
+def chosen(budget: str = "10000") -> str:
+    """Return, by task, the estimator with the highest held-out density.
 
     Neither the choice nor the density uses references. Estimators without a density are left out.
     """
     measured, _ = results()
-    known = measured["method"].isin(_estimators(measured).index) & measured["nats"].notna()
+    candidates = [*_estimators(measured).index, *SELECTED]
+    known = measured["method"].isin(candidates) & measured["nats"].notna()
     columns = ["nats", "c2st"]
-    means = measured[known & (measured["budget"] == "10000")].groupby(["task", "method"])[columns]
+    means = measured[known & (measured["budget"] == budget)].groupby(["task", "method"])[columns]
     table = means.mean().reset_index()
     rows = []
     reached = []
