@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.arrays import Arrays, by_column, paired
+from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.deviation import CONFIDENCE, interval_of_mean
 from bayesinn.diagnostics.tested import Result, sort_columns
 
@@ -114,18 +114,13 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
     prior = prior[:_MOST_PRIOR_DRAWS]
     # As many draws from the prior as from the posterior: the bias of the estimate then mostly
     # cancels.
-    number = min(draws.shape[1], len(prior))
-    blocks = entropy(_split(prior, number))
+    number = draws.shape[1]
+    blocks = entropy(split_rows(prior, number))
     # A few large blocks don't show how much they vary.
     size = max(len(prior) // _PARTS, _FEWEST)
-    parts = entropy(_split(prior, min(number, size)))
+    parts = entropy(split_rows(prior, min(number, size)))
     error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
     return np.asarray(np.mean(blocks) - entropy(draws)), error
-
-
-def _split(values: np.ndarray, size: int) -> np.ndarray:
-    """Return values (m,) in rows of a size; the rest is left out."""
-    return values[: len(values) // size * size].reshape(-1, size)
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:
