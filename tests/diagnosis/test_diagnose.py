@@ -214,6 +214,30 @@ def test_sets_may_be_empty_and_levels_high() -> None:
     assert len(found["local"].null) == 2_000
 
 
+def test_no_density_near_the_observation_is_an_error_and_costs_no_check() -> None:
+    """Uniform posteriors that are too narrow: none of their draws may have a density elsewhere."""
+
+    def sample(data, draws, seed):
+        centre = data["x"].mean(axis=1, keepdims=True)
+        noise = np.random.default_rng(seed).uniform(-0.1, 0.1, (2, len(centre), draws))
+        return {"mean": centre + noise[0], "shift": noise[1]}
+
+    def log_prob(parameters, data):
+        centre = data["x"].mean(axis=1, keepdims=True)
+        inside = np.abs(parameters["mean"] - centre) < 0.1
+        return np.where(inside, -np.log(0.04), -np.inf)
+
+    found = bi.diagnose(
+        bi.SampledPosterior(two_readings, sample, log_prob),
+        simulations=100,
+        draws=30,
+        seed=1,
+        progress=False,
+    )
+    assert {"SBC", "posterior SBC"} <= set(found.outside)
+    assert "no density at the truth and all proposals of" in found["posterior_sbc"].summary
+
+
 def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> None:
     simulator = posterior.simulator
     known = simulator.log_likelihood
