@@ -24,7 +24,9 @@ from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
 from bayesinn.posterior.posterior import Posterior, check_posterior
+from bayesinn.simulation.alike import check_alike
 from bayesinn.simulation.simulations import Simulations, count_rows
+from bayesinn.simulation.simulator import Simulator
 
 # Classifiers and trees learn nothing from fewer.
 _FEWEST = 20
@@ -114,8 +116,7 @@ def diagnose(
     check_type(
         "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
     )
-    do = "pass a longer or larger fit of the same simulator"
-    check_type("Argument 'larger'", larger, (Posterior, type(None)), "a trained posterior", do)
+    _check_larger(larger, posterior.simulator)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     settings = {"draws": draws, "level": level, "tolerances": allowed}
@@ -180,6 +181,24 @@ def _with_descriptions(
         again=again,
         methods=methods_text(posterior, found),
     )
+
+
+def _check_larger(larger: Posterior | None, simulator: Simulator) -> None:
+    """Refuse a fit that has no densities to compare with those of a posterior of a simulator."""
+    subject = "Argument 'larger'"
+    do = "pass a longer or larger fit of the same simulator"
+    check_type(subject, larger, (Posterior, type(None)), "a trained posterior", do)
+    if larger is None:
+        return
+    check_alike(subject, "a posterior of the same simulator", simulator, larger.simulator, do)
+    larger.require_trained()
+    if larger.density is None:
+        raise InputError(
+            subject,
+            expected="a posterior with a density",
+            got=f"{type(larger).__name__} without one",
+            do="pass one with log_prob, or leave it out",
+        )
 
 
 def _count_data_sets(held_out: Simulations | None, simulations: int | None) -> int | None:

@@ -91,7 +91,9 @@ def gather(
         log_prob=partial(_log_prob, posterior, given, truth, values),
         prior_log_prob=partial(_prior_log_prob, given, truth, values),
         log_likelihood=likelihood and partial(_log_likelihood, stage, likelihood, *first),
-        other_log_prob=None if larger is None else partial(larger.log_prob, truth, data),
+        other_log_prob=None
+        if larger is None
+        else lambda: _log_prob_of_one(larger.given(data), truth),
         references=references,
         quantities=partial(evaluate, quantities, truth, values, data) if quantities else None,
         latent=partial(_encode, given, truth, values, seed),
@@ -102,8 +104,12 @@ def gather(
 
 def _log_prob(posterior: Posterior, given: Given, truth: Arrays, values: Arrays) -> Pair:
     require_density(posterior)
-    one = {name: value[:, None] for name, value in truth.items()}
-    return given.log_prob(one)[:, 0], given.log_prob(values)
+    return _log_prob_of_one(given, truth), given.log_prob(values)
+
+
+def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
+    """Return log densities (n,) of parameters (n, *event), one set for each data set."""
+    return given.log_prob({name: value[:, None] for name, value in truth.items()})[:, 0]
 
 
 def _prior_log_prob(given: Given, truth: Arrays, values: Arrays) -> Pair:

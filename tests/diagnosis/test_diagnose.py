@@ -34,6 +34,28 @@ def two_readings(parameters, seed):
     return {"x": mean + 0.5 * tf.random.stateless_normal(tf.shape(mean), seed)}
 
 
+def posterior_of_prior(simulator: bi.Simulator) -> bi.SampledPosterior:
+    """A posterior without density, which is never asked."""
+    return bi.SampledPosterior(simulator, lambda data, draws, seed: pytest.fail("asked"))
+
+
+class Standard(bi.Posterior):
+    """A normal posterior by the protocol: densities (n_obs, draws) of (n_obs, draws) parameters."""
+
+    simulator = two_readings
+    density = "exact"
+
+    def sample(self, data, *, draws=1_000, seed=0):
+        noise = np.random.default_rng(seed).normal(size=(2, len(data["x"]), draws))
+        return {"mean": noise[0], "shift": noise[1]}
+
+    def log_prob(self, parameters, data):
+        count, _ = parameters["mean"].shape
+        assert count == len(data["x"])
+        squared = parameters["mean"] ** 2 + parameters["shift"] ** 2
+        return -0.5 * squared - np.log(2.0 * np.pi)
+
+
 @pytest.fixture(scope="module")
 def posterior() -> bi.AmortizedPosterior:
     return bi.AmortizedPosterior(two_readings, flow=small_flow()).fit(
@@ -131,6 +153,9 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         ({"observed": {"x": np.zeros((3, 2))}}, "one observation, without batch axis"),
         ({"observed": np.zeros(2)}, r"a dict with \['x'\]"),
         ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
+        ({"larger": bi.AmortizedPosterior(two_readings)}, "never trained"),
+        ({"larger": posterior_of_prior(two_readings)}, "(?s)'larger'.*a posterior with a density"),
+        ({"larger": posterior_of_prior(bi.get("linear"))}, "(?s)'larger'.*the same simulator"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_simulated(
@@ -236,6 +261,16 @@ def test_no_density_near_the_observation_is_an_error_and_costs_no_check() -> Non
     )
     assert {"SBC", "posterior SBC"} <= set(found.outside)
     assert "no density at the truth and all proposals of" in found["posterior_sbc"].summary
+
+
+def test_a_larger_fit_is_asked_by_the_protocol(posterior, monkeypatch) -> None:
+    monkeypatch.setattr(two_readings, "log_likelihood", None)
+    found = bi.diagnose(
+        Standard(), larger=Standard(), simulations=40, draws=20, seed=1, progress=False
+    )
+    assert found["sharpness"].summary
+    own, other = found.evidence.log_prob[0], found.evidence.other_log_prob
+    assert np.array_equal(own, other)
 
 
 def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> None:
