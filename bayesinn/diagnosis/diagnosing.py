@@ -23,6 +23,8 @@ from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
+from bayesinn.diagnostics.misspecification import fewest_simulated
+from bayesinn.diagnostics.tested import repetitions_for
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.alike import check_alike
 from bayesinn.simulation.simulations import Simulations, count_rows
@@ -35,6 +37,9 @@ _ALLOWED = {"nats": "nats for each parameter"}
 _DRAWS = 200
 _SEED = 0
 _LEVEL = 0.99
+# Of a test of many observations: simulations to compare with, and repetitions.
+_COMPARED = 1_000
+_REPETITIONS = 500
 
 
 def diagnose(
@@ -301,7 +306,7 @@ def misspecification(
     posterior: Posterior,
     data: Mapping[str, Any],
     *,
-    simulations: int = 1_000,
+    simulations: int | None = None,
     seed: int = 0,
     level: float = 0.99,
 ) -> MisspecificationResult:
@@ -309,10 +314,11 @@ def misspecification(
 
     The out-of-distribution flag judges one observation; a population may be wrong although each
     observation is possible. The data are compared with ``simulations`` fresh simulations, context
-    included, which should be drawn as the simulator draws it. Well-specified data pass with
-    probability ``level``. Power is highest with about as many summaries as parameters: more
-    summaries dilute a difference in one of them. For a posterior without summary networks, the data
-    themselves are compared. See :func:`bayesinn.diagnostics.misspecification`.
+    included, which should be drawn as the simulator draws it; by default 1,000, or more if the
+    level needs them. Well-specified data pass with probability ``level``. Power is highest with
+    about as many summaries as parameters: more summaries dilute a difference in one of them. For a
+    posterior without summary networks, the data themselves are compared. See
+    :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------
@@ -325,6 +331,12 @@ def misspecification(
     [True, False]
     """
     check_posterior("Argument 'posterior'", posterior)
+    level = check_level(level)
+    fewest = fewest_simulated(level)
+    if simulations is None:
+        simulations = max(_COMPARED, fewest)
+    do = f"leave it out, or pass a lower level: fewer can't fail at {level:g}"
+    simulations = check_integer("Argument 'simulations'", simulations, fewest, do=do)
     observations = posterior.check_data(data)
     if not observations.batched:
         raise InputError(
@@ -336,4 +348,10 @@ def misspecification(
         )
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.given({**fresh.observables, **fresh.context}).features
-    return test(posterior.given(observations).features, simulated, seed=seed, level=level)
+    return test(
+        posterior.given(observations).features,
+        simulated,
+        repetitions=repetitions_for(level, _REPETITIONS),
+        seed=seed,
+        level=level,
+    )

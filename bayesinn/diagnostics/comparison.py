@@ -1,6 +1,5 @@
 """Comparison of posterior draws for one observation with reference draws: MCMC, or exact."""
 
-import math
 import warnings
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from bayesinn.diagnostics.arrays import (
 from bayesinn.diagnostics.c2st import c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Tested, repetitions_for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -128,9 +127,8 @@ def compare(
     pooled = np.concatenate([first, second])
     pooled = standardised(pooled, pooled)[0]
     size = min(c2st_draws, len(first), len(second))
-    # Twice the p-value of MMD must be able to fail; the smallest is one over the number of
-    # permutations.
-    permutations = max(500, math.ceil(round(2.0 / (1.0 - level), 6)))
+    # The p-value of a comparison is twice the smaller of two.
+    permutations = repetitions_for(level, 500)
     return Comparison(
         columns=tuple(columns(draws, batch_ndim=1)),
         draws=len(first),

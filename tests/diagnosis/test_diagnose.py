@@ -187,6 +187,20 @@ def test_many_observations_of_a_shifted_population(posterior) -> None:
         bi.misspecification(posterior, {"x": own[0]})
 
 
+def test_many_observations_at_any_level(posterior, monkeypatch) -> None:
+    own = two_readings.sample(5, seed=5)["x"]
+    result = bi.misspecification(posterior, {"x": own}, seed=1, level=0.999)
+    assert len(result.null) == 2_000
+    assert result.simulated == 2_000
+    monkeypatch.setattr(
+        "bayesinn.diagnosis.diagnosing.simulate", lambda *_: pytest.fail("simulated")
+    )
+    with pytest.raises(errors.InputError, match="'level'"):
+        bi.misspecification(posterior, {"x": own}, level=1.0)
+    with pytest.raises(errors.InputError, match=r"(?s)'simulations'.*2,000 or more.*1000"):
+        bi.misspecification(posterior, {"x": own}, simulations=1_000, level=0.999)
+
+
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
     for name, module in bi._NAMES.items():
         importlib.import_module(module)
