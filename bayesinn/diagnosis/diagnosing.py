@@ -16,9 +16,10 @@ from bayesinn.diagnosis.affordable import MOST, affordable
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.gather import Quantity, gather, held_out_rows, simulate
+from bayesinn.diagnosis.gather import gather, held_out_rows, simulate
 from bayesinn.diagnosis.methods import methods_text
 from bayesinn.diagnosis.model import describe_data, first_paragraph, model_section
+from bayesinn.diagnosis.quantities import Quantity, check_quantities
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
@@ -117,10 +118,7 @@ def diagnose(
     simulations = _count_data_sets(held_out, simulations)
     draws = check_integer("Argument 'draws'", draws, least=5)
     check_flag("Argument 'progress'", progress)
-    do = "pass {'name': function of parameters and data}"
-    check_type(
-        "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
-    )
+    check_quantities(quantities, posterior.simulator.prior)
     _check_larger(larger, posterior.simulator)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}

@@ -156,6 +156,9 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         ({"larger": bi.AmortizedPosterior(two_readings)}, "never trained"),
         ({"larger": posterior_of_prior(two_readings)}, "(?s)'larger'.*a posterior with a density"),
         ({"larger": posterior_of_prior(bi.get("linear"))}, "(?s)'larger'.*the same simulator"),
+        ({"quantities": {"mean": len}}, "(?s)quantity 'mean'.*a name that no parameter has"),
+        ({"quantities": {"sum": 1.0}}, "(?s)quantity 'sum'.*a function"),
+        ({"quantities": {1: len}}, "(?s)'quantities', each name.*a text"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_simulated(
@@ -298,6 +301,16 @@ def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> 
     finally:
         simulator.log_likelihood = known
     assert "the log likelihood is NaN for" in str(found)
+    assert "SBC" in found.verdict.index
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_an_undefined_test_quantity_is_told_and_costs_no_other_check(posterior) -> None:
+    asked = {"log mean": lambda parameters, data: np.log(parameters["mean"])}
+    found = bi.diagnose(
+        posterior, simulations=60, draws=20, seed=1, quantities=asked, progress=False
+    )
+    assert "test quantities: not run, test quantity 'log mean' is NaN or infinite" in str(found)
     assert "SBC" in found.verdict.index
 
 
