@@ -16,15 +16,20 @@ from bayesinn.diagnosis.affordable import MOST, affordable
 from bayesinn.diagnosis.diagnosis import Diagnosis
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
 from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.gather import Quantity, gather, held_out_rows, simulate
+from bayesinn.diagnosis.gather import gather, held_out_rows, simulate
 from bayesinn.diagnosis.methods import methods_text
 from bayesinn.diagnosis.model import describe_data, first_paragraph, model_section
+from bayesinn.diagnosis.quantities import Quantity, check_quantities
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.tolerances import Tolerances
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import check_level
+from bayesinn.diagnostics.misspecification import fewest_simulated
+from bayesinn.diagnostics.tested import repetitions_for
 from bayesinn.posterior.posterior import Posterior, check_posterior
+from bayesinn.simulation.alike import check_alike
 from bayesinn.simulation.simulations import Simulations, count_rows
+from bayesinn.simulation.simulator import Simulator
 
 # Classifiers and trees learn nothing from fewer.
 _FEWEST = 20
@@ -33,6 +38,9 @@ _ALLOWED = {"nats": "nats for each parameter"}
 _DRAWS = 200
 _SEED = 0
 _LEVEL = 0.99
+# Of a test of many observations: simulations to compare with, and repetitions.
+_COMPARED = 1_000
+_REPETITIONS = 500
 
 
 def diagnose(
@@ -110,12 +118,8 @@ def diagnose(
     simulations = _count_data_sets(held_out, simulations)
     draws = check_integer("Argument 'draws'", draws, least=5)
     check_flag("Argument 'progress'", progress)
-    do = "pass {'name': function of parameters and data}"
-    check_type(
-        "Argument 'quantities'", quantities, (Mapping, type(None)), "a dict of functions", do
-    )
-    do = "pass a longer or larger fit of the same simulator"
-    check_type("Argument 'larger'", larger, (Posterior, type(None)), "a trained posterior", do)
+    check_quantities(quantities, posterior.simulator.prior)
+    _check_larger(larger, posterior.simulator)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     settings = {"draws": draws, "level": level, "tolerances": allowed}
@@ -180,6 +184,24 @@ def _with_descriptions(
         again=again,
         methods=methods_text(posterior, found),
     )
+
+
+def _check_larger(larger: Posterior | None, simulator: Simulator) -> None:
+    """Refuse a fit that has no densities to compare with those of a posterior of a simulator."""
+    subject = "Argument 'larger'"
+    do = "pass a longer or larger fit of the same simulator"
+    check_type(subject, larger, (Posterior, type(None)), "a trained posterior", do)
+    if larger is None:
+        return
+    check_alike(subject, "a posterior of the same simulator", simulator, larger.simulator, do)
+    larger.require_trained()
+    if larger.density is None:
+        raise InputError(
+            subject,
+            expected="a posterior with a density",
+            got=f"{type(larger).__name__} without one",
+            do="pass one with log_prob, or leave it out",
+        )
 
 
 def _count_data_sets(held_out: Simulations | None, simulations: int | None) -> int | None:
@@ -282,7 +304,7 @@ def misspecification(
     posterior: Posterior,
     data: Mapping[str, Any],
     *,
-    simulations: int = 1_000,
+    simulations: int | None = None,
     seed: int = 0,
     level: float = 0.99,
 ) -> MisspecificationResult:
@@ -290,10 +312,11 @@ def misspecification(
 
     The out-of-distribution flag judges one observation; a population may be wrong although each
     observation is possible. The data are compared with ``simulations`` fresh simulations, context
-    included, which should be drawn as the simulator draws it. Well-specified data pass with
-    probability ``level``. Power is highest with about as many summaries as parameters: more
-    summaries dilute a difference in one of them. For a posterior without summary networks, the data
-    themselves are compared. See :func:`bayesinn.diagnostics.misspecification`.
+    included, which should be drawn as the simulator draws it; by default 1,000, or more if the
+    level needs them. Well-specified data pass with probability ``level``. Power is highest with
+    about as many summaries as parameters: more summaries dilute a difference in one of them. For a
+    posterior without summary networks, the data themselves are compared. See
+    :func:`bayesinn.diagnostics.misspecification`.
 
     Examples
     --------
@@ -306,6 +329,12 @@ def misspecification(
     [True, False]
     """
     check_posterior("Argument 'posterior'", posterior)
+    level = check_level(level)
+    fewest = fewest_simulated(level)
+    if simulations is None:
+        simulations = max(_COMPARED, fewest)
+    do = f"leave it out, or pass a lower level: fewer can't fail at {level:g}"
+    simulations = check_integer("Argument 'simulations'", simulations, fewest, do=do)
     observations = posterior.check_data(data)
     if not observations.batched:
         raise InputError(
@@ -317,4 +346,10 @@ def misspecification(
         )
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
     simulated = posterior.given({**fresh.observables, **fresh.context}).features
-    return test(posterior.given(observations).features, simulated, seed=seed, level=level)
+    return test(
+        posterior.given(observations).features,
+        simulated,
+        repetitions=repetitions_for(level, _REPETITIONS),
+        seed=seed,
+        level=level,
+    )

@@ -1,7 +1,7 @@
 """Evidence: what checks ask for, whatever posterior it comes from.
 
 A part may be an array, or a function that computes it. The function is called when a check first
-asks for the part; its result is kept.
+asks for the part; its result is kept, also that the part is missing.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class Part[Value]:
         if value is None:
             compute = partial(_refuse, self.reason)
         elif callable(value):
-            compute = cache(value)
+            compute = _remember(value)
         else:
             compute = partial(_return, value)
         vars(evidence)[self.name] = compute
@@ -66,6 +66,27 @@ def optional[Value](ask: Callable[[], Value]) -> Value | None:
         return ask()
     except MissingEvidence:
         return None
+
+
+def _remember[Value](compute: Callable[[], Value]) -> Callable[[], Value]:
+    """Return a function that computes once, and then returns or raises the same again."""
+
+    # A cache alone forgets exceptions: what is missing would be simulated again for each check.
+    @cache
+    def find() -> tuple[Value] | MissingEvidence:
+        try:
+            return (compute(),)
+        except MissingEvidence as missing:
+            return missing
+
+    def ask() -> Value:
+        found = find()
+        if isinstance(found, MissingEvidence):
+            raise MissingEvidence(*found.args)
+        (value,) = found
+        return value
+
+    return ask
 
 
 def _refuse(reason: str) -> NoReturn:

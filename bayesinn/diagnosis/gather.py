@@ -8,7 +8,6 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns, split_events
 from bayesinn.diagnosis.around import (
     check_unbatched,
@@ -18,6 +17,7 @@ from bayesinn.diagnosis.around import (
     require_density,
 )
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, Observation, Pair
+from bayesinn.diagnosis.quantities import Quantity, evaluate, evaluate_finite
 from bayesinn.diagnostics.tarp import reference_points
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.posterior import Posterior
@@ -25,10 +25,6 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations
-
-#: A function of parameters, a dict of name to array (m, *event), and of one observation; returns
-#: (m,).
-Quantity = Callable[[Mapping[str, np.ndarray], Mapping[str, np.ndarray]], Any]
 
 _PRIOR_DRAWS = 5_000
 # Many simulations are needed where single parameters are compared. These suffice for reference
@@ -91,9 +87,13 @@ def gather(
         log_prob=partial(_log_prob, posterior, given, truth, values),
         prior_log_prob=partial(_prior_log_prob, given, truth, values),
         log_likelihood=likelihood and partial(_log_likelihood, stage, likelihood, *first),
-        other_log_prob=None if larger is None else partial(larger.log_prob, truth, data),
+        other_log_prob=None
+        if larger is None
+        else lambda: _log_prob_of_one(larger.given(data), truth),
         references=references,
-        quantities=partial(evaluate, quantities, truth, values, data) if quantities else None,
+        quantities=partial(evaluate_finite, quantities, truth, values, data)
+        if quantities
+        else None,
         latent=partial(_encode, given, truth, values, seed),
         observation=None if observation is None else partial(gather_around, observation),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
@@ -102,8 +102,12 @@ def gather(
 
 def _log_prob(posterior: Posterior, given: Given, truth: Arrays, values: Arrays) -> Pair:
     require_density(posterior)
-    one = {name: value[:, None] for name, value in truth.items()}
-    return given.log_prob(one)[:, 0], given.log_prob(values)
+    return _log_prob_of_one(given, truth), given.log_prob(values)
+
+
+def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
+    """Return log densities (n,) of parameters (n, *event), one set for each data set."""
+    return given.log_prob({name: value[:, None] for name, value in truth.items()})[:, 0]
 
 
 def _prior_log_prob(given: Given, truth: Arrays, values: Arrays) -> Pair:
@@ -183,30 +187,3 @@ def held_out_rows(simulator: Simulator, data: Mapping[str, Any]) -> Simulations:
     return Simulations(
         parameters, context, {name: rows[name] for name in simulator.observable_shapes}, 0
     )
-
-
-def evaluate(
-    quantities: Mapping[str, Quantity], truth: Arrays, draws: Arrays, data: Mapping[str, np.ndarray]
-) -> dict[str, Pair]:
-    """Return each quantity of the truths (n,) and of the draws (n, L)."""
-    # One call for each data set: the truth first, then its draws.
-    both = {name: np.concatenate([truth[name][:, None], draws[name]], axis=1) for name in draws}
-    count, size = next(iter(both.values())).shape[:2]
-    result = {}
-    for name, quantity in quantities.items():
-        rows = np.empty((count, size))
-        for index in range(count):
-            parameters = {key: value[index] for key, value in both.items()}
-            observation = {key: value[index] for key, value in data.items()}
-            row = np.asarray(quantity(parameters, observation), dtype=float)
-            if row.shape != (size,):
-                raise InputError(
-                    f"test quantity {name!r}",
-                    expected=f"one number for each of {size} sets of parameters: shape ({size},)",
-                    got=f"shape {row.shape}",
-                    do="compute on the first axis of the parameters; the data are one observation, "
-                    "without batch axis",
-                )
-            rows[index] = row
-        result[name] = rows[:, 0], rows[:, 1:]
-    return result

@@ -44,7 +44,8 @@ class Tolerances:
         Distance of a local classifier's probabilities from one half, beyond that by chance.
     information : float
         Nats gained from the data below which a posterior counts as knowing nothing about a
-        parameter. With 0.05 nats, a posterior is 5 % narrower than the prior.
+        parameter. With 0.05 nats, a posterior is 5 % narrower than the prior. About a rare event
+        it counts as knowing nothing only if it gains less than a quarter of all there is to know.
 
     Examples
     --------

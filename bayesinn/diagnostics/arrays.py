@@ -149,6 +149,12 @@ def subset(points: np.ndarray, most: int, generator: np.random.Generator) -> np.
     return points if len(points) <= most else generator.choice(points, most, replace=False)
 
 
+def split_rows(values: np.ndarray, size: int) -> np.ndarray:
+    """Return values (m, ...) in sets (m // size, size, ...), one at least; the rest is left out."""
+    size = min(size, len(values))
+    return values[: len(values) // size * size].reshape(-1, size, *values.shape[1:])
+
+
 def standardised(points: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return points and reference in standard deviations of the reference from its mean.
 

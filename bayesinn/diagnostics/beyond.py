@@ -51,17 +51,31 @@ def of_spread(
     """
     freedom = size - 1
     wide = sd > 1.0
-    above = freedom * (sd / most) ** 2
-    below = freedom * (sd / least) ** 2
-    near = np.where(wide, stats.chi2.sf(above, freedom), stats.chi2.cdf(below, freedom))
-    # Chance may also cross the other end, by as much.
-    low = stats.chi2.ppf(near, freedom) * (least / most) ** 2
-    high = stats.chi2.isf(near, freedom) * (most / least) ** 2
-    exact = near + np.where(wide, stats.chi2.cdf(low, freedom), stats.chi2.sf(high, freedom))
+    exact = np.where(
+        wide,
+        _chance_of_wide(sd, freedom, least, most),
+        _chance_of_narrow(sd, freedom, least, most),
+    )
+    # In standard errors of the logarithm, from the nearer end of what is allowed.
     distance = np.where(wide, np.log(sd / most), np.log(least / sd)) / error
-    other = distance + np.log(most / least) / error
-    rough = stats.t.sf(distance, freedom) + stats.t.sf(other, freedom)
+    allowed = np.log(most / least) / error
+    rough = stats.t.sf(distance, freedom) + stats.t.sf(distance + allowed, freedom)
     return np.minimum(np.maximum(exact, rough), 1.0)
+
+
+def _chance_of_wide(sd: np.ndarray, freedom: int, least: float, most: float) -> np.ndarray:
+    """Return how probable an ``sd`` above one is at least, by chi-square, if ``most`` is true."""
+    beyond_most = stats.chi2.sf(freedom * (sd / most) ** 2, freedom)
+    # Chance may also cross the other end, by as much.
+    mirrored = stats.chi2.ppf(beyond_most, freedom) * (least / most) ** 2
+    return np.asarray(beyond_most + stats.chi2.cdf(mirrored, freedom))
+
+
+def _chance_of_narrow(sd: np.ndarray, freedom: int, least: float, most: float) -> np.ndarray:
+    """Return how probable an ``sd`` below one is at least, by chi-square, if ``least`` is true."""
+    beyond_least = stats.chi2.cdf(freedom * (sd / least) ** 2, freedom)
+    mirrored = stats.chi2.isf(beyond_least, freedom) * (most / least) ** 2
+    return np.asarray(beyond_least + stats.chi2.sf(mirrored, freedom))
 
 
 def of_distribution(

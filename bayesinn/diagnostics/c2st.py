@@ -11,8 +11,14 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.arrays import check_sets, standardised, subset
 
+# Below, the training set of a fold may hold one class only.
+_POINTS_OF_FOLD = 10
+_FOLDS = 5
+#: Fewest draws of each that the usual folds can take.
+FEWEST_DRAWS = _FOLDS * _POINTS_OF_FOLD // 2
 
-def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int = 1) -> float:
+
+def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = _FOLDS, seed: int = 1) -> float:
     """Return a classifier's cross-validated accuracy at telling draws (m, d) from reference (n, d).
 
     0.5: it can't tell them apart, up to the error of an accuracy measured on m + n points; 1: it
@@ -36,11 +42,10 @@ def c2st(draws: np.ndarray, reference: np.ndarray, *, folds: int = 5, seed: int 
     draws, reference = check_sets(draws, reference, ("draws", "reference"))
     generator = seeds.generator(seed, "c2st")
     size = min(len(draws), len(reference))
-    # Ten points a fold: below, a fold's training set may hold one class only.
-    if folds < 2 or 2 * size < 10 * folds:
+    if folds < 2 or 2 * size < _POINTS_OF_FOLD * folds:
         raise InputError(
             "folds of C2ST",
-            expected="at least 2, with 10 or more points in each",
+            expected=f"at least 2, with {_POINTS_OF_FOLD} or more points in each",
             got=f"{folds} folds for twice {size} points",
             do="pass more draws (useful: some thousands) or fewer folds",
         )

@@ -1,6 +1,5 @@
 """Comparison of posterior draws for one observation with reference draws: MCMC, or exact."""
 
-import math
 import warnings
 from dataclasses import dataclass
 
@@ -18,10 +17,10 @@ from bayesinn.diagnostics.arrays import (
     standardised,
     subset,
 )
-from bayesinn.diagnostics.c2st import c2st
+from bayesinn.diagnostics.c2st import FEWEST_DRAWS, c2st
 from bayesinn.diagnostics.mmd import MMDResult, mmd
 from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.tested import Tested, repetitions_for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,16 +103,17 @@ def compare(
     Marginal distributions are compared by :func:`scipy.stats.ks_2samp`, which is conservative for
     discrete parameters. Joint distributions are compared by C2ST, MMD and sliced Wasserstein
     distance. C2ST uses up to ``c2st_draws`` of each (10,000 to compare with published values, 0 to
-    leave it out). It takes 12 of 14 s for 4000 draws of five columns on a busy core.
+    leave it out); it is left out if there are fewer than 25 of either. It takes 12 of 14 s for 4000
+    draws of five columns on a busy core.
     """
     # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, and give no value of
     # correct draws to compare with.
     check_level(level)
     refuse_many_observations(draws)
     refuse_many_observations(reference, "reference")
-    check_integer(
-        "Argument 'c2st_draws'", c2st_draws, 0, do="pass 0 to leave C2ST out, or leave it at 1500"
-    )
+    do = "pass 0 to leave C2ST out, or leave it at 1500"
+    if check_integer("Argument 'c2st_draws'", c2st_draws, 0, do=do):
+        check_integer("Argument 'c2st_draws', if not 0", c2st_draws, FEWEST_DRAWS, do=do)
     first = by_column("draws", draws, draws)
     second = by_column("reference", reference, draws)
     generator = seeds.generator(seed, "comparison")
@@ -128,9 +128,10 @@ def compare(
     pooled = np.concatenate([first, second])
     pooled = standardised(pooled, pooled)[0]
     size = min(c2st_draws, len(first), len(second))
-    # Twice the p-value of MMD must be able to fail; the smallest is one over the number of
-    # permutations.
-    permutations = max(500, math.ceil(round(2.0 / (1.0 - level), 6)))
+    if size < FEWEST_DRAWS:
+        size = 0
+    # The p-value of a comparison is twice the smaller of two.
+    permutations = repetitions_for(level, 500)
     return Comparison(
         columns=tuple(columns(draws, batch_ndim=1)),
         draws=len(first),

@@ -108,23 +108,28 @@ class Deviation:
         probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
+        beyond_tolerance = size > tolerance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            inner = size - self.least
+            outer = self.most - size
+            surely_outside = inner < size - tolerance
+            # The half that faces the tolerance, and what simulations can narrow of it.
+            facing = np.where(beyond_tolerance, self._stretch(error) * inner, outer)
+            narrowing = facing - self.gap
+            distance = abs(size - tolerance) - self.gap
+            too_uncertain = (narrowing > tolerance) & ~surely_outside
+            aim = np.where(too_uncertain, 0.5 * tolerance, distance)
+            factor = (np.maximum(narrowing, 0.0) / aim) ** 2
+        about_the_tolerance = ~too_uncertain & (factor > _MOST_TIMES)
+        # Not "aim <= 0": NaN is hopeless, too.
+        no_use = ~(aim > 0.0) | np.isnan(factor)
+        return np.where(about_the_tolerance | no_use, np.inf, self.simulations * factor)
+
+    def _stretch(self, error: float) -> float:
+        """Return how much wider intervals are whose columns together err by ``error`` at most."""
         count = len(self.columns)
         quantile = _quantile(count, max(self.simulations, 2))
-        stretch = max(stats.norm.isf(0.5 * error / count) / quantile, 1.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            below = size - self.least
-            above = self.most - size
-            # The half that faces the tolerance, without what simulations can't narrow.
-            half = np.where(size > tolerance, stretch * below, above) - self.gap
-            outside = below < size - tolerance
-            unknown = (half > tolerance) & ~outside
-            distance = abs(size - tolerance) - self.gap
-            aim = np.where(unknown, 0.5 * tolerance, distance)
-            factor = (np.maximum(half, 0.0) / aim) ** 2
-        too_many = ~unknown & (factor > _MOST_TIMES)
-        # Not "aim <= 0": NaN is hopeless, too.
-        hopeless = ~(aim > 0.0) | np.isnan(factor) | too_many
-        return np.where(hopeless, np.inf, self.simulations * factor)
+        return max(float(stats.norm.isf(0.5 * error / count)) / quantile, 1.0)
 
     def text(self, column: int) -> str:
         """Write the error of one column, its size, and the interval."""

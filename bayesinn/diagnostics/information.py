@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnostics.arrays import Arrays, by_column, paired
+from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.deviation import CONFIDENCE, interval_of_mean
 from bayesinn.diagnostics.tested import Result, sort_columns
 
@@ -17,6 +17,9 @@ _REPEATS = 10
 # Parts of the prior draws whose entropies tell how precise it is, and the smallest part.
 _PARTS = 10
 _FEWEST = 5
+# A rare event has less entropy than the few nats that count as nothing. Less than this share of it
+# must be learnt, too.
+_SHARE = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,6 +29,8 @@ class InformationResult(Result):
     shown = ("information_gain", "standard_error")
     gain: np.ndarray  #: (n, k), entropy of the prior minus that of the posterior of each data set
     prior_error: np.ndarray  #: (k,), standard error of the prior's entropy, which all gains share
+    #: (k,), entropy of the prior, the most that data can tell; infinite for a continuous one
+    most: np.ndarray
     #: (n,), log posterior over prior density of the truths; None without densities
     joint: np.ndarray | None
 
@@ -50,11 +55,17 @@ class InformationResult(Result):
         return sort_columns(self.columns, self.mean)
 
     def below(self, nats: float) -> tuple[str, ...]:
-        """Return the columns whose gain is below ``nats`` by its interval; all hold at once."""
+        """Return the columns whose gain is below ``nats`` by its interval; all hold at once.
+
+        Of a discrete parameter, it is also below a quarter of all there is to know.
+        """
         mean, _, upper = interval_of_mean(self.gain)
         quantile = stats.norm.isf(0.5 * (1.0 - CONFIDENCE) / len(self.columns))
         upper = mean + np.hypot(upper - mean, quantile * self.prior_error)
-        return tuple(name for name, most in zip(self.columns, upper, strict=True) if most < nats)
+        # About a constant there is nothing to know.
+        share = np.where(self.most > 0.0, _SHARE * self.most, np.inf)
+        below = upper < np.minimum(nats, share)
+        return tuple(name for name, few in zip(self.columns, below, strict=True) if few)
 
     @property
     def joint_mean(self) -> float:
@@ -95,13 +106,15 @@ def information(
     fewest = 2 * _FEWEST
     check_integer("Number of draws of the prior", len(before), fewest, do="take 2,000 or more")
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
-    gains, errors = zip(*(_gain(*column) for column in both), strict=True)
+    gains, errors, most = zip(*(_gain(*column) for column in both), strict=True)
     joint = None if log_ratio is None else np.asarray(log_ratio, dtype=float)
-    return InformationResult(pairs.columns, np.stack(gains, axis=-1), np.array(errors), joint)
+    return InformationResult(
+        pairs.columns, np.stack(gains, axis=-1), np.array(errors), np.array(most), joint
+    )
 
 
-def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the gain (n,) of one column, and the standard error of the prior's entropy.
+def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Return the gain (n,) of one column, the error of the prior's entropy, and the largest gain.
 
     The arrays are prior (m,) and draws (n, L).
     """
@@ -114,18 +127,15 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float]:
     prior = prior[:_MOST_PRIOR_DRAWS]
     # As many draws from the prior as from the posterior: the bias of the estimate then mostly
     # cancels.
-    number = min(draws.shape[1], len(prior))
-    blocks = entropy(_split(prior, number))
+    number = draws.shape[1]
+    blocks = entropy(split_rows(prior, number))
     # A few large blocks don't show how much they vary.
     size = max(len(prior) // _PARTS, _FEWEST)
-    parts = entropy(_split(prior, min(number, size)))
+    parts = entropy(split_rows(prior, min(number, size)))
     error = float(parts.std(ddof=1) / np.sqrt(len(parts)))
-    return np.asarray(np.mean(blocks) - entropy(draws)), error
-
-
-def _split(values: np.ndarray, size: int) -> np.ndarray:
-    """Return values (m,) in rows of a size; the rest is left out."""
-    return values[: len(values) // size * size].reshape(-1, size)
+    before = float(np.mean(blocks))
+    most = np.inf if entropy is _entropy else before
+    return np.asarray(before - entropy(draws)), error, most
 
 
 def _entropy(values: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
-from bayesinn.diagnostics.tested import check_repetitions, p_values
+from bayesinn.diagnostics.tested import check_repetitions, fewest_repetitions, p_values
 
 #: largest number of simulated summaries: time and memory grow with its square
 MOST_SIMULATED = 2000
@@ -179,7 +179,11 @@ class _Kernels:
         return np.asarray(np.concatenate(total) / size**2 - 2.0 * between + self.yardstick)
 
 
+def fewest_simulated(level: float) -> int:
+    """Return how many simulations a test needs: half of them rank a single observation."""
+    return 2 * (1 + fewest_repetitions(level))
+
+
 def _checked(simulated: np.ndarray, repetitions: int, level: float) -> np.ndarray:
-    # A single observation is ranked among half of the simulations.
-    least = 2 * (1 + check_repetitions("repetitions", repetitions, level))
-    return check_points("simulated", simulated, least=least)
+    check_repetitions("repetitions", repetitions, level)
+    return check_points("simulated", simulated, least=fewest_simulated(level))

@@ -16,15 +16,22 @@ class PosteriorSBCResult(UniformityResult):
     """Weighted ranks around one observation."""
 
     title = "Posterior SBC"
-    #: (n,), effective number of proposals, 1 / sum of squared weights; near 1, there is no power
+    #: (n,), effective number of proposals, 1 / sum of squared weights; near 1, there is no power;
+    #: 0 where no weight is positive
     effective: np.ndarray
+    #: (n,), whether the truth and all proposals of a data set have no density
+    impossible: np.ndarray
 
     @property
     def summary(self) -> str:
-        return (
+        text = (
             f"{super().summary}; weights leave {np.median(self.effective):.2g} proposals of a "
             "data set"
         )
+        count = np.sum(self.impossible)
+        if count:
+            text += f"; no density at the truth and all proposals of {count:,} data sets"
+        return text
 
 
 def posterior_sbc(
@@ -52,10 +59,11 @@ def posterior_sbc(
 
     Truths (n, *event) and proposals (n, L, *event) are drawn from the posterior of the observation.
     Each truth made one new data set. Its log weights, (n,) and (n, L), are log posterior given this
-    data set minus log prior.
+    data set minus log prior. A data set without a finite one shows a wrong posterior: a correct one
+    has a density at the truth. There the truth ranks lowest in all columns.
     """
     pairs = paired(truth, proposals)
-    weights = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
+    weights, impossible = _shares(truth_log_weight, log_weights, pairs.draws.shape[:2])
     own = weights[:, :1]
     others = weights[:, 1:, None]
     true = pairs.truth[:, None]
@@ -65,13 +73,16 @@ def posterior_sbc(
     values = below + seeds.generator(seed, "posterior sbc").random(below.shape) * (own + ties)
     # Rounding may lift a sum of shares to one.
     values = np.minimum(values, np.nextafter(1.0, 0.0))
-    effective = 1.0 / np.sum(weights**2, axis=1)
+    squared = np.sum(weights**2, axis=1)
+    effective = np.divide(1.0, squared, out=np.zeros_like(squared), where=~impossible)
     uniform = compare_with_uniform(pairs.columns, values, level)
-    return PosteriorSBCResult(*uniform, effective=effective)
+    return PosteriorSBCResult(*uniform, effective=effective, impossible=impossible)
 
 
-def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return weights (n, 1 + L) that sum to one."""
+def _shares(
+    truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (n, 1 + L) that sum to one, and where there are none (n,): all are zero."""
     truth = np.asarray(truth, dtype=float)
     others = np.asarray(others, dtype=float)
     if truth.shape != shape[:1] or others.shape != shape:
@@ -82,11 +93,14 @@ def _shares(truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]) -> np
             do="evaluate log_prob minus the log prior at the same parameters",
         )
     log_weights = np.concatenate([truth[:, None], others], axis=1)
-    if np.isnan(log_weights).any() or not np.isfinite(log_weights.max(axis=1)).all():
+    if np.isnan(log_weights).any() or np.isposinf(log_weights).any():
         raise InputError(
             "log weights",
-            expected="numbers below infinity, one at least of each data set above -infinity",
+            expected="numbers below infinity",
             got="NaN or infinity",
             do="leave out the data sets concerned and count them",
         )
-    return np.asarray(special.softmax(log_weights, axis=1))
+    impossible = np.isneginf(log_weights).all(axis=1)
+    weights = np.zeros_like(log_weights)
+    weights[~impossible] = special.softmax(log_weights[~impossible], axis=1)
+    return weights, impossible

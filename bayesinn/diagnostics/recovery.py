@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesinn.core.validation import check_number
-from bayesinn.diagnostics.arrays import Arrays, by_column, paired
+from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.tested import Result, sort_columns
 
 
@@ -24,7 +24,9 @@ class RecoveryResult(Result):
     lower: np.ndarray  #: lower end of the central posterior interval
     upper: np.ndarray  #: upper end
     interval: float  #: coverage of that interval
-    prior_variance: np.ndarray  #: (k,)
+    #: (k,), median variance of as many draws of the prior as of each posterior: of a heavy-tailed
+    #: prior, few draws show less than all
+    prior_variance: np.ndarray
     #: (k,), share of the truths' variance that medians explain; at most 1, may be negative
     r_squared: np.ndarray
     correlation: np.ndarray  #: (k,), Pearson correlation of medians with truths
@@ -92,15 +94,20 @@ def recovery(
     R2 and NRMSE are those of Radev et al. 2020, "BayesFlow", arXiv:2003.06281. Contraction and
     z-score are those of Schad, Betancourt & Vasishth 2021, arXiv:1904.12765. R2 and NRMSE use
     posterior medians, contraction the median over data sets: otherwise a single heavy-tailed
-    posterior would decide them.
+    posterior would decide them. It is compared with the median over sets of as many prior draws:
+    posteriors equal to the prior then have a contraction of zero, whatever its tails.
     """
     tail = 0.5 * (1.0 - check_number("Argument 'interval'", interval, above=0, below=1))
     columns, true, drawn = paired(truth, draws)
     lower, median, upper = np.quantile(drawn, [tail, 0.5, 1.0 - tail], axis=1)
     mean = drawn.mean(axis=1)
     deviation = _unless_constant(drawn.std(axis=1, ddof=1), drawn, 1)
-    before = by_column("prior", prior, truth)
-    prior_variance = _unless_constant(before.var(axis=0, ddof=1), before)
+    prior_sets = split_rows(by_column("prior", prior, truth), drawn.shape[1])
+    prior_variances = _unless_constant(prior_sets.var(axis=1, ddof=1), prior_sets, 1)
+    # Most sets of draws of a rare event are constant, posteriors equal to the prior as well: only
+    # means over all sets tell it from one that is known.
+    rare = np.median(prior_variances, axis=0) == 0.0
+    prior_variance = _typical(prior_variances, rare)
     squared_error = (true - median) ** 2
     point = median - median.mean(axis=0)
     centred = true - true.mean(axis=0)
@@ -124,7 +131,7 @@ def recovery(
             np.sum(point * centred, axis=0), np.sqrt(np.sum(point**2, axis=0) * variation)
         ),
         nrmse=_ratio(np.sqrt(np.mean(squared_error, axis=0)), np.ptp(true, axis=0)),
-        contraction=1.0 - _ratio(np.median(deviation**2, axis=0), prior_variance),
+        contraction=1.0 - _ratio(_typical(deviation**2, rare), prior_variance),
         z_score=np.where(deviation > 0.0, _ratio(mean - true, deviation), certain),
     )
 
@@ -132,6 +139,11 @@ def recovery(
 def _unless_constant(spread: np.ndarray, values: np.ndarray, axis: int = 0) -> np.ndarray:
     """Return the spread of values; exactly zero, without rounding error, if they are equal."""
     return np.where(np.ptp(values, axis=axis) > 0.0, spread, 0.0)
+
+
+def _typical(variances: np.ndarray, rare: np.ndarray) -> np.ndarray:
+    """Return the median of variances (n, k); their mean for columns of rare events."""
+    return np.where(rare, np.mean(variances, axis=0), np.median(variances, axis=0))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -118,16 +118,24 @@ def sort_columns(columns: tuple[str, ...], values: np.ndarray) -> tuple[str, ...
     return tuple(columns[index] for index in np.argsort(values, kind="stable"))
 
 
-def check_repetitions(name: str, number: int, level: float) -> int:
-    """Return the number of random repetitions needed to fail at a level; refuse fewer."""
-    least = int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
+def fewest_repetitions(level: float) -> int:
+    """Return the number of random repetitions needed to fail at a level."""
+    return int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
+
+
+def check_repetitions(name: str, number: int, level: float) -> None:
+    """Refuse fewer random repetitions than are needed to fail at a level."""
     check_integer(
         f"Argument {name!r}",
         number,
-        least,
+        fewest_repetitions(level),
         do=f"take more, or a lower level: fewer can't fail at {level:g}",
     )
-    return least
+
+
+def repetitions_for(level: float, least: int) -> int:
+    """Return ``least`` random repetitions, or more: twice the p-value must be able to fail."""
+    return max(least, int(np.ceil(round(2.0 / (1.0 - level), 6))))
 
 
 def p_values(observed: np.ndarray, null: np.ndarray, tolerance: float = 0.0) -> np.ndarray:

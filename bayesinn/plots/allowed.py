@@ -112,11 +112,10 @@ def _ecdfs(errors: pd.DataFrame, points: np.ndarray) -> tuple[str, np.ndarray]:
         parts.append(f"spread {100 * spread:g} %")
     written = ", ".join(parts)
     score = special.ndtri(points)
-    curves = [
-        special.ndtr((score - mean) / sd)
-        for mean in (-shift, shift)
-        for sd in (1.0 - spread, 1.0 + spread)
-    ]
+    # An error of 100 % or more allows truths that scatter as little as can be: a step.
+    least = max(1.0 - spread, np.finfo(float).eps)
+    most = 1.0 + spread
+    curves = [special.ndtr((score - mean) / sd) for mean in (-shift, shift) for sd in (least, most)]
     return f"allowed: {written}" if written else "", np.stack(curves)
 
 

@@ -83,7 +83,8 @@ def contraction(
 
     The sensitivity plot of Schad, Betancourt & Vasishth 2021, "Toward a principled Bayesian
     workflow in cognitive science", arXiv:1904.12765. Contraction is 1 - posterior variance / prior
-    variance; the z-score is (posterior mean - truth) / posterior standard deviation.
+    variance, each of as many draws; the z-score is (posterior mean - truth) / posterior standard
+    deviation.
 
     - Between the dashed lines: on the right, data identify the parameter; on the left, they say
       little.

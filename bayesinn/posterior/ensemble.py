@@ -15,9 +15,8 @@ from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
 from bayesinn.posterior.mixed import Mixed
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.alike import check_alike
 from bayesinn.simulation.checks import check_simulations, numbers
-from bayesinn.simulation.prior_text import prior_text, same_laws
-from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, check_parameters
 
 if TYPE_CHECKING:
@@ -78,16 +77,9 @@ class Ensemble(Joined, Posterior):
         self.posteriors = tuple(posteriors)
         self.simulator = posteriors[0].simulator
         for posterior in posteriors[1:]:
-            # A mixture over other priors, or in other units, would mean nothing.
-            if not _alike(self.simulator, posterior.simulator):
-                declared = _declared(self.simulator)
-                raise InputError(
-                    subject,
-                    expected=f"posteriors of one simulator, {self.simulator.name!r}, with "
-                    f"{declared}",
-                    got=_declared(posterior.simulator),
-                    do=do,
-                )
+            check_alike(
+                subject, "posteriors of one simulator", self.simulator, posterior.simulator, do
+            )
         subject = "Ensemble, argument 'weights'"
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
@@ -241,18 +233,3 @@ def _warn_of_other_rows(posteriors: Sequence[Posterior]) -> None:
             "chance: fit all members with the same validation={...}, or weight them by "
             "bi.Ensemble.weighted(posteriors, simulations)."
         )
-
-
-def _alike(one: Simulator, other: Simulator) -> bool:
-    """Tell whether simulators have the same shapes, units and prior."""
-    return one is other or (
-        other.shapes == one.shapes
-        and other.labels.units == one.labels.units
-        and same_laws(other.prior, one.prior)
-    )
-
-
-def _declared(simulator: Simulator) -> str:
-    """Write shapes, units and prior of a simulator."""
-    prior = prior_text(simulator.prior)
-    return f"shapes {simulator.shapes}, units {simulator.labels.units}, prior {prior}"

@@ -34,6 +34,28 @@ def two_readings(parameters, seed):
     return {"x": mean + 0.5 * tf.random.stateless_normal(tf.shape(mean), seed)}
 
 
+def posterior_of_prior(simulator: bi.Simulator) -> bi.SampledPosterior:
+    """A posterior without density, which is never asked."""
+    return bi.SampledPosterior(simulator, lambda data, draws, seed: pytest.fail("asked"))
+
+
+class Standard(bi.Posterior):
+    """A normal posterior by the protocol: densities (n_obs, draws) of (n_obs, draws) parameters."""
+
+    simulator = two_readings
+    density = "exact"
+
+    def sample(self, data, *, draws=1_000, seed=0):
+        noise = np.random.default_rng(seed).normal(size=(2, len(data["x"]), draws))
+        return {"mean": noise[0], "shift": noise[1]}
+
+    def log_prob(self, parameters, data):
+        count, _ = parameters["mean"].shape
+        assert count == len(data["x"])
+        squared = parameters["mean"] ** 2 + parameters["shift"] ** 2
+        return -0.5 * squared - np.log(2.0 * np.pi)
+
+
 @pytest.fixture(scope="module")
 def posterior() -> bi.AmortizedPosterior:
     return bi.AmortizedPosterior(two_readings, flow=small_flow()).fit(
@@ -131,6 +153,12 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         ({"observed": {"x": np.zeros((3, 2))}}, "one observation, without batch axis"),
         ({"observed": np.zeros(2)}, r"a dict with \['x'\]"),
         ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
+        ({"larger": bi.AmortizedPosterior(two_readings)}, "never trained"),
+        ({"larger": posterior_of_prior(two_readings)}, "(?s)'larger'.*a posterior with a density"),
+        ({"larger": posterior_of_prior(bi.get("linear"))}, "(?s)'larger'.*the same simulator"),
+        ({"quantities": {"mean": len}}, "(?s)quantity 'mean'.*a name that no parameter has"),
+        ({"quantities": {"sum": 1.0}}, "(?s)quantity 'sum'.*a function"),
+        ({"quantities": {1: len}}, "(?s)'quantities', each name.*a text"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_simulated(
@@ -160,6 +188,20 @@ def test_many_observations_of_a_shifted_population(posterior) -> None:
     assert not bi.misspecification(posterior, {"x": own + 2.0}, seed=1).passed
     with pytest.raises(errors.InputError, match="a batch of them"):
         bi.misspecification(posterior, {"x": own[0]})
+
+
+def test_many_observations_at_any_level(posterior, monkeypatch) -> None:
+    own = two_readings.sample(5, seed=5)["x"]
+    result = bi.misspecification(posterior, {"x": own}, seed=1, level=0.999)
+    assert len(result.null) == 2_000
+    assert result.simulated == 2_000
+    monkeypatch.setattr(
+        "bayesinn.diagnosis.diagnosing.simulate", lambda *_: pytest.fail("simulated")
+    )
+    with pytest.raises(errors.InputError, match="'level'"):
+        bi.misspecification(posterior, {"x": own}, level=1.0)
+    with pytest.raises(errors.InputError, match=r"(?s)'simulations'.*2,000 or more.*1000"):
+        bi.misspecification(posterior, {"x": own}, simulations=1_000, level=0.999)
 
 
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
@@ -214,6 +256,40 @@ def test_sets_may_be_empty_and_levels_high() -> None:
     assert len(found["local"].null) == 2_000
 
 
+def test_no_density_near_the_observation_is_an_error_and_costs_no_check() -> None:
+    """Uniform posteriors that are too narrow: none of their draws may have a density elsewhere."""
+
+    def sample(data, draws, seed):
+        centre = data["x"].mean(axis=1, keepdims=True)
+        noise = np.random.default_rng(seed).uniform(-0.1, 0.1, (2, len(centre), draws))
+        return {"mean": centre + noise[0], "shift": noise[1]}
+
+    def log_prob(parameters, data):
+        centre = data["x"].mean(axis=1, keepdims=True)
+        inside = np.abs(parameters["mean"] - centre) < 0.1
+        return np.where(inside, -np.log(0.04), -np.inf)
+
+    found = bi.diagnose(
+        bi.SampledPosterior(two_readings, sample, log_prob),
+        simulations=100,
+        draws=30,
+        seed=1,
+        progress=False,
+    )
+    assert {"SBC", "posterior SBC"} <= set(found.outside)
+    assert "no density at the truth and all proposals of" in found["posterior_sbc"].summary
+
+
+def test_a_larger_fit_is_asked_by_the_protocol(posterior, monkeypatch) -> None:
+    monkeypatch.setattr(two_readings, "log_likelihood", None)
+    found = bi.diagnose(
+        Standard(), larger=Standard(), simulations=40, draws=20, seed=1, progress=False
+    )
+    assert found["sharpness"].summary
+    own, other = found.evidence.log_prob[0], found.evidence.other_log_prob
+    assert np.array_equal(own, other)
+
+
 def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> None:
     simulator = posterior.simulator
     known = simulator.log_likelihood
@@ -225,6 +301,16 @@ def test_an_undefined_likelihood_is_told_and_costs_no_other_check(posterior) -> 
     finally:
         simulator.log_likelihood = known
     assert "the log likelihood is NaN for" in str(found)
+    assert "SBC" in found.verdict.index
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_an_undefined_test_quantity_is_told_and_costs_no_other_check(posterior) -> None:
+    asked = {"log mean": lambda parameters, data: np.log(parameters["mean"])}
+    found = bi.diagnose(
+        posterior, simulations=60, draws=20, seed=1, quantities=asked, progress=False
+    )
+    assert "test quantities: not run, test quantity 'log mean' is NaN or infinite" in str(found)
     assert "SBC" in found.verdict.index
 
 

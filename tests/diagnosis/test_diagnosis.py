@@ -16,7 +16,7 @@ import pytest
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
+from bayesinn.diagnosis import Diagnosis, Evidence, Observation, diagnose_arrays
 from tests.diagnostics.conjugate import normal
 from tests.diagnostics.faults import case, named
 
@@ -142,6 +142,23 @@ def test_all_that_arrays_can_tell(tmp_path: Path) -> None:
         "quantities",
         "latent",
     }
+
+
+def test_undefined_weights_near_the_observation_leave_out_one_check() -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    weights = np.zeros((50, 20))
+    weights[:3, 1] = np.nan
+    observation = Observation(
+        features=np.zeros((50, 1)),
+        own_features=np.zeros((1, 1)),
+        observed={},
+        draw_latent=lambda count, seed: np.zeros((count, 1)),
+        from_latent=lambda codes: {},
+        replicates=(draws, weights),
+    )
+    found = diagnose_arrays(Evidence(truth, draws, prior, observation=observation))
+    assert found["posterior_sbc"] is None
+    assert "posterior SBC: not run, log densities are NaN or infinite for 3 of 50" in str(found)
 
 
 def test_arviz_draws_the_pit_values() -> None:

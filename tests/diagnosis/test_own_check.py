@@ -206,3 +206,18 @@ def test_evidence_is_computed_when_a_check_asks_and_once(registered) -> None:
     assert diagnose_arrays(given)["asks"] is None
     # joint coverage and sharpness ask for the first, the information gain for both
     assert len(asked) == 2
+
+
+def test_evidence_that_is_missing_is_computed_once() -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    asked = []
+
+    def fail() -> tuple[np.ndarray, np.ndarray]:
+        asked.append(1)
+        raise bi.diagnosis.MissingEvidence("the log likelihood is NaN")
+
+    given = Evidence(truth, draws, prior, log_likelihood=fail)
+    for _ in range(2):
+        with pytest.raises(bi.diagnosis.MissingEvidence, match="the log likelihood is NaN"):
+            _ = given.log_likelihood
+    assert len(asked) == 1

@@ -107,6 +107,17 @@ def test_names_may_come_in_any_order() -> None:
     assert np.array_equal(quick(draws, turned).ks, quick(draws, reference).ks)
 
 
+def test_c2st_of_few_draws_is_left_out() -> None:
+    generator = np.random.default_rng(1)
+    draws, reference = ({"rate": generator.normal(size=size)} for size in (24, 100))
+    result = compare(draws, reference, seed=1)
+    assert np.isnan(result.c2st)
+    assert result.c2st_draws == 0
+    assert "C2ST" not in repr(result) + result.summary
+    more = {"rate": generator.normal(size=25)}
+    assert compare(more, reference, seed=1).c2st_draws == 25
+
+
 def test_c2st_has_as_many_draws_as_it_may() -> None:
     draws, reference = normals(size=200, other=150)
     rate = {"rate": draws["rate"]}
@@ -251,6 +262,7 @@ def test_wrong_inputs_are_refused(draws: Draws, reference: Draws, message: str) 
     [
         ({"level": 0.0}, "(?s)level.*above 0, below 1"),
         ({"c2st_draws": -1}, "(?s)c2st_draws.*0 or more.*-1"),
+        ({"c2st_draws": 10}, "(?s)c2st_draws.*25 or more.*10"),
     ],
 )
 def test_wrong_options_are_refused(options: dict, message: str) -> None:

@@ -95,3 +95,24 @@ def test_the_error_of_the_prior_counts() -> None:
     # The spread of twenty has an error of a sixth.
     assert np.mean([one.standard_error[0] for one in found]) == pytest.approx(spread, rel=0.4)
     assert all(one.below(0.2) == ("a",) for one in found)
+
+
+def test_a_rare_event_that_is_known_is_learnt() -> None:
+    """Its entropy, 0.03 nats, is less than what counts as nothing."""
+    generator = np.random.default_rng(1)
+    truth = generator.random(2_000) < 0.005
+    prior = generator.random(5_000) < 0.005
+    known = np.repeat(truth[:, None], 200, axis=1)
+    result = information({"event": truth}, {"event": known}, {"event": prior})
+    assert 0.02 < result.mean[0] < 0.04
+    assert result.below(0.05) == ()
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.0])
+def test_an_event_about_which_nothing_is_known(share: float) -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.random(2_000) < share
+    prior = generator.random(5_000) < share
+    draws = generator.random((2_000, 200)) < share
+    result = information({"event": truth}, {"event": draws}, {"event": prior})
+    assert result.below(0.05) == ("event",)

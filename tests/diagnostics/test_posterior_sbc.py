@@ -63,10 +63,24 @@ def test_effective_proposals_of_each_data_set() -> None:
     assert result.effective == pytest.approx([20.0, 20.0, 20.0, 2.0, 1.0])
 
 
-def test_weights_of_the_wrong_shape_or_without_a_finite_one_are_refused() -> None:
+def test_weights_of_the_wrong_shape_or_undefined_are_refused() -> None:
     truth = {"rate": np.zeros(5)}
     proposals = {"rate": np.zeros((5, 20))}
     with pytest.raises(InputError, match=r"(?s)shapes \(5,\) and \(5, 20\).*\(5,\) and \(5, 19\)"):
         posterior_sbc(truth, proposals, np.zeros(5), np.zeros((5, 19)), seed=1)
-    with pytest.raises(InputError, match="NaN or infinity"):
-        posterior_sbc(truth, proposals, np.full(5, -np.inf), np.full((5, 20), -np.inf), seed=1)
+    for undefined in (np.nan, np.inf):
+        with pytest.raises(InputError, match="NaN or infinity"):
+            posterior_sbc(truth, proposals, np.zeros(5), np.full((5, 20), undefined), seed=1)
+
+
+def test_no_density_at_truth_and_proposals_is_an_error_and_counted() -> None:
+    generator = np.random.default_rng(1)
+    truth = {"rate": generator.normal(size=200)}
+    proposals = {"rate": generator.normal(size=(200, 19))}
+    weights = np.zeros((200, 20))
+    assert posterior_sbc(truth, proposals, weights[:, 0], weights[:, 1:], seed=1).passed
+    weights[:50] = -np.inf
+    result = posterior_sbc(truth, proposals, weights[:, 0], weights[:, 1:], seed=1)
+    assert not result.passed
+    assert np.sum(result.impossible) == 50
+    assert "no density at the truth and all proposals of 50 data sets" in result.summary

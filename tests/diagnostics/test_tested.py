@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
+from bayesinn.diagnostics.tested import Tested, check_repetitions, fewest_repetitions, p_values
 
 
 class Fixed(Tested):
@@ -31,7 +31,7 @@ def test_what_was_observed_is_one_of_its_repetitions() -> None:
 
 
 def test_there_must_be_enough_repetitions_to_fail() -> None:
-    assert [check_repetitions("trials", 500, level) for level in (0.9, 0.95, 0.99)] == [9, 19, 99]
+    assert [fewest_repetitions(level) for level in (0.9, 0.95, 0.99)] == [9, 19, 99]
     with pytest.raises(InputError, match=r"(?s)'trials'.*99 or more.*98.*can't fail at 0\.99"):
         check_repetitions("trials", 98, 0.99)
     with pytest.raises(InputError, match=r"(?s)'level'.*above 0, below 1"):
@@ -40,7 +40,7 @@ def test_there_must_be_enough_repetitions_to_fail() -> None:
 
 @pytest.mark.parametrize("level", [0.8, 0.9, 0.95, 0.99])
 def test_the_fewest_repetitions_can_fail(level: float) -> None:
-    result = Fixed(1.0 / (1 + check_repetitions("trials", 500, level)), 1.0)
+    result = Fixed(1.0 / (1 + fewest_repetitions(level)), 1.0)
     result.__dict__["level"] = level
     assert result.inside.tolist() == [False, True]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.terminal import bar
+from bayesinn.plots.allowed import ecdf_limits, histogram_limits
 from bayesinn.plots.style import GRADES
 from tests.diagnostics.conjugate import normal
 from tests.plots.legible import overlaps, shortest_axis
@@ -155,3 +157,20 @@ def test_errors_of_correlation_are_drawn_over_what_is_allowed() -> None:
     assert len(frames) == (pairs.errors["grade"] == "outside").sum()
     shown = {text.get_text().replace("\N{MINUS SIGN}", "-") for text in ax.texts}
     assert shown == {f"{value:+.2f}" for value in pairs.errors["estimate"]}
+
+
+@pytest.mark.parametrize("spread", [100.0, 250.0])
+def test_any_narrowness_is_allowed_by_a_tolerance_of_all_of_it(spread: float) -> None:
+    """No standard deviation is below zero: limits come from 0 to 1 + spread."""
+    errors = pd.DataFrame(
+        {"measure": ["shift", "error of spread"], "tolerance": [0.1, spread], "unit": ["sd", "%"]}
+    )
+    points = np.linspace(0.0, 1.0, 101)
+    (limit,) = ecdf_limits(errors, points)
+    assert np.isfinite([limit.low, limit.high]).all()
+    # Ranks may all be one: a step near the middle, that of the shift.
+    assert limit.low[[0, 40, 100]] == pytest.approx([0.0, -0.4, 0.0])
+    assert limit.high[[0, 60, 100]] == pytest.approx([0.0, 0.4, 0.0])
+    (heights,) = histogram_limits(errors, points)
+    assert np.isfinite(heights.high).all()
+    assert np.min(heights.low) == 0.0

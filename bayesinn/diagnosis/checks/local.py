@@ -1,6 +1,5 @@
 """L-C2ST: whether a classifier tells truths from draws at the observation."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ from bayesinn.core.labels import Labels, columns
 from bayesinn.diagnosis.check import MOST_PANELS, Check
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
+from bayesinn.diagnostics.tested import repetitions_for
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 # Where none of them reaches what was observed there are more, so that the p-value can fall below
@@ -21,7 +21,7 @@ _MOST_TRIALS = 1_000
 def _run(given: Evidence) -> LocalC2STResult:
     at = given.observation
     codes = given.latent[0][: len(at.features)]
-    trials = max(_TRIALS, math.ceil(round(2.0 / (1.0 - given.level), 6)))
+    trials = repetitions_for(given.level, _TRIALS)
     result = local_c2st(
         codes,
         at.features,

@@ -6,7 +6,8 @@ import numpy as np
 
 from bayesinn import plots
 from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
+from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 
 _FEWEST_EFFECTIVE = 3.0
@@ -14,11 +15,26 @@ _FEWEST_EFFECTIVE = 3.0
 
 def _run(given: Evidence) -> PosteriorSBCResult:
     values, weights = given.observation.replicates
+    undefined = np.sum(np.any(np.isnan(weights) | np.isposinf(weights), axis=1))
+    if undefined:
+        raise MissingEvidence(
+            f"log densities are NaN or infinite for {undefined:,} of {len(weights):,} data sets "
+            "like the observation"
+        )
     truth = {name: value[:, 0] for name, value in values.items()}
     others = {name: value[:, 1:] for name, value in values.items()}
     return posterior_sbc(
         truth, others, weights[:, 0], weights[:, 1:], seed=given.seed, level=given.level
     )
+
+
+def _deviations(result: PosteriorSBCResult) -> tuple[Deviation, ...]:
+    """Return nothing where most weights can't tell a wrong posterior from a correct one.
+
+    They can't if they leave hardly more than the truth. No density at all tells enough.
+    """
+    effective = np.where(result.impossible, np.inf, result.effective)
+    return result.deviations if np.median(effective) >= _FEWEST_EFFECTIVE else ()
 
 
 CHECK = Check(
@@ -31,11 +47,7 @@ CHECK = Check(
     "look like it.",
     figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},
     panels=True,
-    # Weights that leave hardly more than the truth can't tell a wrong posterior from a correct
-    # one.
-    deviations=lambda result: (
-        result.deviations if np.median(result.effective) >= _FEWEST_EFFECTIVE else ()
-    ),
+    deviations=_deviations,
     tolerances_drawn=True,
     captions={
         "posterior_sbc": "Cumulative distribution of weighted ranks, to be read as the figure "

@@ -1,22 +1,16 @@
 """Test quantities: SBC of functions of parameters and data."""
 
 from bayesinn import plots
-from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.quantities import refuse_names_of_parameters
 from bayesinn.diagnosis.remedies import SUMMARY
 from bayesinn.diagnostics.sbc import SBCResult, sbc
 
 
 def _run(given: Evidence) -> SBCResult:
     quantities = given.quantities
-    for name in set(given.columns) & set(quantities):
-        raise InputError(
-            f"test quantity {name!r}",
-            expected="a name that no parameter has",
-            got=f"parameters {list(given.columns)}",
-            do="give it another name",
-        )
+    refuse_names_of_parameters(quantities, given.columns)
     truth = {name: of_truth for name, (of_truth, _) in quantities.items()}
     draws = {name: of_draws for name, (_, of_draws) in quantities.items()}
     return sbc(truth, draws, seed=given.seed, level=given.level)
