@@ -96,8 +96,12 @@ def _refuse_training(
     simulations: int | None, steps: int | None, summary: list[str], output: Path | None
 ) -> None:
     """Refuse options of training beside a comparison that is trained."""
-    given = {"--simulations": simulations, "--steps": steps, "--output": output}
-    given["--summary"] = summary or None
+    given: dict[str, object] = {
+        "--simulations": simulations,
+        "--steps": steps,
+        "--output": output,
+        "--summary": summary or None,
+    }
     for name, value in given.items():
         if value is not None:
             raise typer.BadParameter(f"{name} is for training; --saved trains nothing")
