@@ -369,6 +369,48 @@ def test_integer_parameters_get_one_bar_a_value() -> None:
     assert {-0.5, 4.5} <= set(edges)
 
 
+WHOLE = {
+    "skewed": np.random.default_rng(1).binomial(90, 0.25, size=4_000),
+    "even": np.random.default_rng(2).binomial(200, 0.5, size=4_000),
+    "flat": np.arange(4_100) % 41,
+    "many": np.arange(4_100)[:4_000] % 100,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("draw", [plots.pairs, plots.marginals])
+def test_bins_of_whole_numbers_have_no_false_gaps(name: str, draw: Callable[..., Figure]) -> None:
+    values = WHOLE[name]
+    heights, edges, _ = draw({name: values}).axes[0].patches[0].get_data()
+    assert edges[0] <= np.quantile(values, 0.001) <= np.quantile(values, 0.999) <= edges[-1]
+    # Each bin holds whole numbers alone, and is as high as they are frequent.
+    assert np.all(edges % 1.0 == 0.5)
+    if name in ("flat", "many"):
+        assert heights == pytest.approx(1.0 / len(np.unique(values)), rel=0.01)
+        assert (edges[0], edges[-1]) == (-0.5, values.max() + 0.5)
+
+
+def test_pairs_of_few_whole_numbers_are_points_beside_them() -> None:
+    generator = np.random.default_rng(1)
+    switch = generator.integers(0, 2, size=1_000)
+    draws = {
+        "switch": switch,
+        "level": generator.normal(size=1_000) + switch,
+        "slope": generator.normal(size=1_000),
+    }
+    figure = plots.pairs(draws, reference=draws)
+    for panel in (figure.axes[3], figure.axes[6]):
+        posterior, reference = (points.get_offsets() for points in panel.collections)
+        for points, side in ((posterior, -1.0), (reference, 1.0)):
+            off = points[:, 0] - np.rint(points[:, 0])
+            assert np.all((side * off > 0.0) & (side * off < 0.5))
+            assert len(np.unique(points[:, 0])) == len(points) > 900
+        assert panel.get_xlim() == (-0.5, 1.5)
+    # The other pair keeps its contours.
+    assert [len(part.get_paths()) for part in figure.axes[7].collections] == [2, 2]
+    assert plots.png(figure) == plots.png(plots.pairs(draws, reference=draws))
+
+
 def test_pairs_draws_points_instead_of_contours() -> None:
     draws = one(2)["draws"]
     (points,) = plots.pairs(draws, contours=False).axes[2].collections
