@@ -322,6 +322,15 @@ def test_posterior_predictive_takes_a_data_tree_and_leaves_out_padding() -> None
     plots.png(figure)
 
 
+def test_posterior_predictive_leaves_out_missing_values_where_it_is_said() -> None:
+    draws = np.random.default_rng(1).normal(size=(500, 20))
+    gaps = np.where(np.random.default_rng(2).random(draws.shape) < 0.2, np.nan, draws)
+    with pytest.raises(InputError, match=r"(?s)finite simulations.*missing=True"):
+        plots.posterior_predictive(gaps, draws[0])
+    median = plots.posterior_predictive(gaps, draws[0], missing=True).axes[0].lines[0]
+    np.testing.assert_allclose(median.get_ydata(), np.nanmedian(gaps, axis=0))
+
+
 def test_own_figures_and_subfigures_are_drawn_into() -> None:
     truth, draws, _ = normal(size=50, draws=20)
     own = Figure(figsize=(8, 4), layout="constrained")
