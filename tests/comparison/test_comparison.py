@@ -68,6 +68,12 @@ def test_calibration(trained) -> None:
     assert result.error < 0.05
     assert result.confusion.sum(axis=1) == pytest.approx([1.0, 1.0])
     assert "calibration error" in repr(result)
+    # The seed decides all of it, also the error of exact probabilities.
+    assert trained.calibration(2_000, seed=4).chance == result.chance
+    data = trained.simulate(2_000, 4, "diagnosis")
+    found = np.stack(list(trained.probabilities({"x": data["x"]}).values()), axis=1)
+    again = bi.diagnostics.model_calibration(data["model"], found, trained.names, seed=4)
+    assert again.chance == result.chance
     figure = bi.plots.model_calibration(result)
     assert len(figure.axes) == 2
 

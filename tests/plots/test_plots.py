@@ -745,3 +745,20 @@ def test_long_names_of_models_do_not_overlap() -> None:
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[1].get_xticklabels()]
     assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
+def test_six_models_have_curves_of_their_own_and_a_model_without_data_sets_no_confusion() -> None:
+    names = tuple("abcdef")
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 5, 400)
+    result = diagnostics.model_calibration(truth, generator.dirichlet(np.ones(6), 400), names)
+    assert np.isnan(result.confusion[5]).all()
+    assert result.confusion[:5].sum(axis=1) == pytest.approx(1.0)
+    assert "NaN" not in repr(result)
+    left, right = plots.model_calibration(result).axes
+    lines = [container[0] for container in left.containers]
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 6
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 6
+    written = [text.get_text() for text in right.texts]
+    assert written[-6:] == 6 * ["\N{EN DASH}"]
+    assert "\N{EN DASH}" not in written[:-6]
