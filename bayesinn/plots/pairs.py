@@ -1,7 +1,7 @@
 """Pair plot of one posterior; ArviZ draws the pairs into our axes."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,22 +57,16 @@ def pairs(
     columns = list(given.posterior)
     chosen = [columns[index] for index in choose(columns, shown, MOST_COLUMNS)]
     names, strongest = _strongest(given) if shown is None else (chosen, [])
-    texts = [
-        f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
-    ]
     size = len(names)
     width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
     pitch = (width if figure is None else float(figure.bbox.width / figure.dpi)) / size
-    letters = next(points for least, points in _LETTERS if pitch > least)
-    short = [wrapped(text, 0.8 * pitch, letters) for text in texts]
-    called = [labels.label(name) for name in names]
-    title = []
-    if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
-        # Long labels would take the room of the panels, which have numbers instead.
-        short = called = [f"{index}" for index in range(1, size + 1)]
-        title = [f"{index}: {text}" for index, text in enumerate(texts, 1)]
+    full = [
+        f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
+    ]
+    texts = _choose_texts(full, [labels.label(name) for name in names], pitch)
+    title = texts.key
     if strongest:
-        said = _in_words(strongest, dict(zip(names, called, strict=True)))
+        said = _in_words(strongest, dict(zip(names, texts.called, strict=True)))
         which = f"{size} of {len(columns)} parameters, those of the strongest correlations"
         title = [f"{which}, such as {said}", *title]
     heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
@@ -82,26 +76,52 @@ def pairs(
     grid = figure.subplots(size, size, squeeze=False)
     edges = {name: equal_bins(given.posterior[name], *_range(given, name), _BINS) for name in names}
     ranges = {name: (float(bins[0]), float(bins[-1])) for name, bins in edges.items()}
-    correlations = _correlations(given.posterior, names)
     inside = Given(*(_inside(values, ranges) for values in given))
     _draw_all(grid, ranges, inside, contours)
-    for (row, column), ax in np.ndenumerate(grid):
-        if column > row:
-            _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
-            continue
-        # Numbers and labels only on the outside.
-        _set_ticks(ax, pitch, letters - 1.0, across=row == size - 1, upwards=column == 0)
-        across = names[column]
-        if column == row:
-            marginal(ax, edges[across], given, across)
-        else:
-            ax.set(xlim=ranges[across], ylim=ranges[names[row]])
-        if row == size - 1:
-            ax.set_xlabel(short[column], fontsize=letters)
-        if column == 0 and (row > 0 or size == 1):
-            ax.set_ylabel(short[row] if row else "density", fontsize=letters)
+    # Before marginals, which take their vertical axes away.
+    _label_axes(grid, texts, pitch)
+    for place, name in enumerate(names):
+        marginal(grid[place, place], edges[name], given, name)
+    for row, column in zip(*np.tril_indices(size, -1), strict=True):
+        grid[row, column].set(xlim=ranges[names[column]], ylim=ranges[names[row]])
+    correlations = _correlations(given.posterior, names)
+    for row, column in zip(*np.triu_indices(size, 1), strict=True):
+        _write_correlation(grid[row, column], float(correlations[row, column]), texts.letters + 1.0)
     figure.align_labels()
     return legend_below(figure)
+
+
+class _Texts(NamedTuple):
+    """Texts of columns, for panels of some width."""
+
+    letters: float  # size in points
+    short: list[str]  # beside axes
+    called: list[str]  # in the title
+    key: list[str]  # lines of the title that say which number is which column
+
+
+def _choose_texts(full: list[str], called: list[str], pitch: float) -> _Texts:
+    """Return labels of axes that fit panels of this width, and what the title calls the columns."""
+    letters = next(points for least, points in _LETTERS if pitch > least)
+    short = [wrapped(text, 0.8 * pitch, letters) for text in full]
+    if len(full) == 1 or max(text.count("\n") for text in short) <= _MOST_LINES:
+        return _Texts(letters, short, called, [])
+    # Long labels would take the room of the panels, which have numbers instead.
+    numbers = [f"{index}" for index in range(1, len(full) + 1)]
+    key = [f"{number}: {text}" for number, text in zip(numbers, full, strict=True)]
+    return _Texts(letters, numbers, numbers, key)
+
+
+def _label_axes(grid: np.ndarray, texts: _Texts, pitch: float) -> None:
+    """Write numbers and labels on the outside of the lower triangle."""
+    last = len(grid) - 1
+    for row, column in zip(*np.tril_indices(len(grid)), strict=True):
+        ax = grid[row, column]
+        _set_ticks(ax, pitch, texts.letters - 1.0, across=row == last, upwards=column == 0)
+        if row == last:
+            ax.set_xlabel(texts.short[column], fontsize=texts.letters)
+        if column == 0 and (row > 0 or last == 0):
+            ax.set_ylabel(texts.short[row] if row else "density", fontsize=texts.letters)
 
 
 def _in_words(correlations: Sequence[tuple[str, str, float]], called: Mapping[str, str]) -> str:
