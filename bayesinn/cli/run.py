@@ -249,7 +249,8 @@ class Run:
     ) -> None:
         replicated = None
         if predicted:
-            replicated = finite_predictions(predicted, observed, simulator.on_nonfinite)
+            missing = simulator.missing is not None
+            replicated = finite_predictions(predicted, observed, simulator.on_nonfinite, missing)
         if predicted and replicated is None:
             # Far out of distribution simulations may overflow; the posterior is returned all the
             # same.

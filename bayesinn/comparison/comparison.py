@@ -221,7 +221,8 @@ class ModelComparison(Summarised):
         data = self.simulate(simulations, seed, "diagnosis")
         truth = data.pop(MODEL)
         found = self.probabilities(data)
-        return model_calibration(truth, np.stack(list(found.values()), axis=1), self.names)
+        probabilities = np.stack(list(found.values()), axis=1)
+        return model_calibration(truth, probabilities, self.names, seed=seed)
 
     @property
     def model(self) -> ComparisonModel:

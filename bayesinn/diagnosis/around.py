@@ -97,7 +97,8 @@ def observe(
         require_function(simulator)
         predicted = predict(simulator, observation, propose(), seed)
         first = map_tensors(lambda value: value[0], predicted)
-        finite = finite_predictions(first, seen, simulator.on_nonfinite)
+        missing = simulator.missing is not None
+        finite = finite_predictions(first, seen, simulator.on_nonfinite, missing)
         if finite is None:
             raise MissingEvidence(
                 "data simulated from the posterior are not finite where the observation is"

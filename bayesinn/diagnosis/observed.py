@@ -120,6 +120,8 @@ def predictive_figures(
             figures |= _image_figures(name, predicted[name], seen)
             continue
         options: dict[str, Any] = {"name": name, "labels": labels, "logarithmic": logarithmic(seen)}
+        # Faulty predictions were left out: NaN is what the simulator declares as missing.
+        options["missing"] = True
         figures[f"predictive_{name}"] = plots.posterior_predictive(
             predicted[name][:_MOST_DRAWS], seen, **options
         )

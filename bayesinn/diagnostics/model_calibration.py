@@ -35,7 +35,8 @@ class ModelCalibration:
     chance : float
         The expected calibration error of exact probabilities, for as many data sets.
     confusion : array (k, k)
-        Share of data sets of each model (rows) for which each model (columns) is most probable.
+        Share of data sets of each model (rows) for which each model (columns) is most probable; NaN
+        for a model that made none of them.
     accuracy : float, share of data sets whose model is the most probable
     log_score : float
         Mean log probability of the true model in nats, at most zero. It is largest for exact
@@ -66,7 +67,9 @@ class ModelCalibration:
         return pd.DataFrame(self.confusion, index, pd.Index(self.names, name="most probable"))
 
     def __repr__(self) -> str:
-        table = self.to_dataframe().to_string(float_format=lambda value: f"{value:.3f}")
+        table = self.to_dataframe().to_string(
+            float_format=lambda value: f"{value:.3f}", na_rep="\N{EN DASH}"
+        )
         return f"{self.summary}\n{table}"
 
 
@@ -136,6 +139,7 @@ def model_calibration(
     best = probabilities.argmax(axis=1)
     confusion = np.zeros((count, count))
     np.add.at(confusion, (truth, best), 1.0)
+    made = confusion.sum(axis=1, keepdims=True)
     empty = counts == 0
     own = probabilities[np.arange(len(truth)), truth]
     return ModelCalibration(
@@ -145,7 +149,7 @@ def model_calibration(
         counts,
         error(observed),
         float(np.mean(chances)),
-        confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1.0),
+        np.where(made > 0.0, confusion / np.maximum(made, 1.0), np.nan),
         float(np.mean(best == truth)),
         float(np.mean(np.log(np.maximum(own, _SMALLEST)))),
     )

@@ -87,6 +87,7 @@ def predictive_checks(
     *,
     statistics: Mapping[str, Mapping[str, Statistic]] | None = None,
     level: float = 0.99,
+    missing: bool = False,
 ) -> PredictiveResult:
     """Compare an observation with data simulated from its posterior, statistic by statistic.
 
@@ -117,6 +118,11 @@ def predictive_checks(
         replaces the default statistic with the same name.
     level : float
         A statistic is flagged if its p-value times the number of statistics is below ``1 - level``.
+    missing : bool
+        Whether NaN in predictions is a missing value, as of a simulator with ``missing="mask"``.
+        Statistics are then those of the values that are there; minima and maxima of fewer values
+        are less extreme. Predictions without any value are left out, with a warning. By default
+        NaN where something was observed is refused.
 
     Counts that scatter more than a Poisson model can:
 
@@ -133,7 +139,7 @@ def predictive_checks(
     ['standard deviation', 'discrepancy', 'share outside 95 %']
     """
     check_level(level)
-    data = _paired(predicted, observed)
+    data = _paired(predicted, observed, missing)
     own = statistics or {}
     if unknown := sorted(set(own) - set(data)):
         raise InputError(
@@ -154,6 +160,8 @@ def predictive_checks(
         )
     observables, labels = zip(*found, strict=True)
     table = np.stack(list(found.values()), axis=-1)
+    if missing:
+        table = _complete(table)
     real = table[0]
     replicated = table[1:]
     p_value = np.minimum(
@@ -169,7 +177,26 @@ def predictive_checks(
     return result
 
 
-def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
+def _complete(table: np.ndarray) -> np.ndarray:
+    """Return statistics (1 + draws, k) without the replications that lack one; say how many."""
+    lacking = np.isnan(table).any(axis=1)
+    kept = int(np.sum(~lacking)) - 1
+    if lacking[0] or kept < 2:
+        raise InputError(
+            "predicted data",
+            expected="two predictions or more with values where something was observed",
+            got=f"{max(kept, 0):,} of {len(table) - 1:,}",
+            do="take more draws, or leave out the observable",
+        )
+    if lacking.any():
+        warn(
+            f"predictive checks: {kept:,} of {len(table) - 1:,} predictions are compared; the "
+            "others have no value where something was observed"
+        )
+    return table[~lacking]
+
+
+def _paired(predicted: Arrays, observed: Arrays, missing: bool) -> dict[str, np.ndarray]:
     """Join observation and replications of each observable, (1 + draws, ...), to treat alike."""
     if not observed or set(predicted) != set(observed):
         raise InputError(
@@ -197,13 +224,16 @@ def _paired(predicted: Arrays, observed: Arrays) -> dict[str, np.ndarray]:
                 do="pass one observation, and one simulation from each of its posterior draws",
             )
         both = np.concatenate([real[None], simulated]).astype(float)
-        missing = np.isnan(both[0])
-        if bad := np.sum(~np.isfinite(both[:, ~missing])):
+        unseen = np.isnan(both[0])
+        values = both[:, ~unseen]
+        faulty = np.isinf(values) if missing else ~np.isfinite(values)
+        if bad := np.sum(faulty):
             raise InputError(
                 subject,
                 expected="finite simulations; finite or NaN observations",
                 got=f"{bad} values NaN or infinite where something was observed",
-                do="leave out those simulations and count them",
+                do="leave out those simulations and count them; pass missing=True if NaN is a "
+                "missing value",
             )
-        data[name] = np.where(missing, np.nan, both)
+        data[name] = np.where(unseen, np.nan, both)
     return data

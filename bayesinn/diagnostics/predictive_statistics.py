@@ -1,8 +1,12 @@
 """Test statistics of data (1 + draws, ...): observation, then replications; NaN where unobserved.
 
+Replications may lack further values. Statistics are those of the values that are there, and NaN
+where there are none.
+
 Results are dicts of (column of the observable, statistic) to array (1 + draws,).
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -29,22 +33,38 @@ def default_statistics(name: str, data: np.ndarray) -> dict[tuple[str, str], np.
         if with_channels
         else {name: data}
     )
+    found: dict[tuple[str, str], np.ndarray] = {}
+    with warnings.catch_warnings():
+        # Of replications without a value.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for column, part in parts.items():
+            found |= _statistics(column, part, with_channels)
+    return found
+
+
+def _statistics(
+    column: str, part: np.ndarray, with_channels: bool
+) -> dict[tuple[str, str], np.ndarray]:
+    """Return the statistics of one column of an observable."""
     found = {}
-    for column, part in parts.items():
-        observed = ~np.isnan(part[0])
-        values = part.reshape(len(part), -1)[:, observed.ravel()]
-        if values.shape[1] == 1:
-            found[column, "value"] = values[:, 0]
-        elif values.shape[1] > 1:
-            low, high = np.quantile(values[1:], [0.025, 0.975], axis=0)
-            found[column, "mean"] = values.mean(axis=1)
-            found[column, "standard deviation"] = values.std(axis=1)
-            found[column, "minimum"] = values.min(axis=1)
-            found[column, "maximum"] = values.max(axis=1)
-            if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
-                found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
-            found[column, "discrepancy"] = np.sum(_standardised(values) ** 2, axis=1)
-            found[column, "share outside 95 %"] = np.mean((values < low) | (values > high), axis=1)
+    observed = ~np.isnan(part[0])
+    values = part.reshape(len(part), -1)[:, observed.ravel()]
+    if values.shape[1] == 1:
+        found[column, "value"] = values[:, 0]
+    elif values.shape[1] > 1:
+        low, high = np.nanquantile(values[1:], [0.025, 0.975], axis=0)
+        there = np.sum(~np.isnan(values), axis=1)
+        found[column, "mean"] = np.nanmean(values, axis=1)
+        found[column, "standard deviation"] = np.nanstd(values, axis=1)
+        found[column, "minimum"] = np.nanmin(values, axis=1)
+        found[column, "maximum"] = np.nanmax(values, axis=1)
+        if part.ndim > 1 and (with_channels or part.ndim > 2 or observed.sum() > FEW_ELEMENTS):
+            found[column, "lag-one autocorrelation"] = _autocorrelation(part, observed)
+        # Sums of fewer values are made comparable with that of all.
+        deviations = np.nansum(_standardised(values) ** 2, axis=1)
+        found[column, "discrepancy"] = deviations * (values.shape[1] / there)
+        outside = np.sum((values < low) | (values > high), axis=1)
+        found[column, "share outside 95 %"] = outside / there
     return found
 
 
@@ -75,10 +95,11 @@ def own_statistics(
 def _standardised(values: np.ndarray) -> np.ndarray:
     """Return deviations (1 + draws, m) from the predictive mean, in predictive sd."""
     # Where all replications agree, their mean and deviation may differ from exact ones by rounding.
-    constant = np.all(values[1:] == values[1], axis=0)
-    centre = np.where(constant, values[1], values[1:].mean(axis=0))
+    least = np.fmin.reduce(values[1:], axis=0)
+    constant = least == np.fmax.reduce(values[1:], axis=0)
+    centre = np.where(constant, least, np.nanmean(values[1:], axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = (values - centre) / np.where(constant, 0.0, values[1:].std(axis=0))
+        scaled = (values - centre) / np.where(constant, 0.0, np.nanstd(values[1:], axis=0))
     return np.where(values == centre, 0.0, scaled)
 
 
@@ -88,9 +109,14 @@ def _autocorrelation(part: np.ndarray, observed: np.ndarray) -> np.ndarray:
     It is 0 for constant data.
     """
     axes = tuple(range(1, part.ndim))
-    mean = np.nansum(part, axis=axes, keepdims=True) / observed.sum()
-    centred = np.where(observed, part - mean, 0.0)
+    there = ~np.isnan(part)
+    count = there.sum(axis=axes)
+    mean = np.nanmean(part, axis=axes, keepdims=True)
+    centred = np.where(there, part - mean, 0.0)
+    # Sums of fewer pairs and values are made comparable with those of all.
+    pairs = np.sum(there[:, 1:] & there[:, :-1], axis=axes)
     product = np.sum(centred[:, 1:] * centred[:, :-1], axis=axes)
-    square = np.sum(centred**2, axis=axes)
+    product = product * (np.sum(observed[1:] & observed[:-1]) / np.maximum(pairs, 1))
+    square = np.sum(centred**2, axis=axes) * (observed.sum() / np.maximum(count, 1))
     varies = square > 1e-24 * (observed.sum() * mean.ravel() ** 2)
     return np.divide(product, square, out=np.zeros_like(square), where=varies)

@@ -3,8 +3,8 @@
 The ranks are those of truths, of latent codes, or of products of pairs.
 """
 
+import math
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import xarray
 
 _BLOCK = 500
+_BLOCK_ELEMENTS = 10_000_000  # of the correlations of a block of data sets
+#: Pairs of parameters that are tested at most: all of 45 parameters. More take minutes and memory.
+MOST_PAIRS = 1_000
+_CHOSEN_FROM = 500  # data sets whose correlations say which pairs are tested
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,6 +108,21 @@ class DependenceResult(SBCResult):
     parameters: tuple[str, ...]  #: names of the columns that were paired
     #: (n, k), product of the truth's normal scores minus the mean of the draws'
     difference: np.ndarray
+    untested: int = 0  #: number of pairs of weaker correlations, which are not tested
+
+    @property
+    def _passing(self) -> str:
+        return f"{super()._passing}{self._left_out}"
+
+    @property
+    def _heading(self) -> str:
+        return f"{super()._heading}{self._left_out}"
+
+    @property
+    def _left_out(self) -> str:
+        if not self.untested:
+            return ""
+        return f" ({self.untested:,} pairs of weaker correlations are not tested)"
 
     @property
     def excess(self) -> np.ndarray:
@@ -167,6 +186,9 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     quantity is not (Modrak et al. 2023, "Simulation-based calibration checking for Bayesian
     computation: the choice of test quantities shapes sensitivity", arXiv:2211.02383). Truth and
     draws are standardised together, so that the rank is exactly uniform if all is correct.
+
+    Of more than 1,000 pairs, those with the strongest posterior correlations are tested; the result
+    says how many are not.
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
@@ -180,11 +202,12 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     # Medians and quartiles: one draw from a heavy tail must not decide the scale of a data set.
     low, middle, high = np.quantile(together, [0.25, 0.5, 0.75], axis=1)
     standard = (together - middle[:, None]) / np.where(high > low, high - low, 1.0)[:, None]
-    products = (first * second for first, second in combinations(np.moveaxis(standard, -1, 0), 2))
+    tested = _pairs_to_test(together)
+    products = (standard[..., first] * standard[..., second] for first, second in tested)
     rank = np.stack(
         [ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1
     )
-    pairs = tuple(combinations(given.columns, 2))
+    pairs = tuple((given.columns[first], given.columns[second]) for first, second in tested)
     names = tuple(map(" x ".join, pairs))
     size = given.draws.shape[1]
     return DependenceResult(
@@ -193,26 +216,47 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
         draws=size,
         pairs=pairs,
         parameters=given.columns,
-        difference=_products(together, seed),
+        difference=_products(together, tested, seed),
+        untested=math.comb(len(given.columns), 2) - len(tested),
     )
 
 
-def _products(together: np.ndarray, seed: int) -> np.ndarray:
+def _pairs_to_test(together: np.ndarray) -> np.ndarray:
+    """Return two columns' numbers for each pair, (pairs, 2), those of the strongest correlations.
+
+    Correlations within data sets are those of truth and draws (n, 1 + L, k) together: truths alone
+    must not choose what they are tested by, and ranks stay exactly uniform if all is correct.
+    """
+    pairs = np.stack(np.triu_indices(together.shape[2], 1), axis=-1)
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    square = np.zeros(together.shape[2:] * 2)
+    for values in together[:_CHOSEN_FROM]:
+        # Constant columns have no correlation.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlations = np.corrcoef(values, rowvar=False)
+        square += np.nan_to_num(correlations) ** 2
+    strongest = np.argsort(-square[*pairs.T], kind="stable")[:MOST_PAIRS]
+    return pairs[np.sort(strongest)]
+
+
+def _products(together: np.ndarray, pairs: np.ndarray, seed: int) -> np.ndarray:
     """Return products (n, pairs) of the first of 1 + L normal scores, minus the others' mean."""
     generator = seeds.generator(seed, "ties", 1)
-    first, second = np.triu_indices(together.shape[2], 1)
+    first, second = pairs.T
     truth = np.empty((len(together), together.shape[2]))
     of_draws = np.empty((len(together), len(first)))
     # In blocks of data sets: all normal scores together may not fit into memory.
-    for start in range(0, len(together), _BLOCK):
-        block = together[start : start + _BLOCK]
+    size = max(1, min(_BLOCK, _BLOCK_ELEMENTS // together.shape[2] ** 2))
+    for start in range(0, len(together), size):
+        block = together[start : start + size]
         # Ties at random: in the order of draws, they would correlate all parameters that have ties.
         order = np.argsort(np.lexsort((generator.random(block.shape), block), axis=1), axis=1)
         # Of variance one, like those of the truths below: few ranks scatter less than a normal
         # distribution.
         grid = normal_scores((np.arange(block.shape[1]) + 0.5) / block.shape[1])
         scores = (grid / grid.std())[order]
-        rows = slice(start, start + _BLOCK)
+        rows = slice(start, start + size)
         draws = scores[:, 1:]
         truth[rows] = scores[:, 0]
         of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]

@@ -45,7 +45,8 @@ def bin_edges(
     """Return bin edges from low to high.
 
     Values that are few and evenly spaced, such as counts, have one bin each. Other bins have the
-    width of Freedman & Diaconis 1981. The range is that of nearly all values if left out.
+    width of Freedman & Diaconis 1981; edges lie between whole numbers if all values are whole. The
+    range is that of nearly all values if left out.
 
     >>> bin_edges(np.array([0, 1, 1, 3])).tolist()
     [-0.5, 0.5, 1.5, 2.5, 3.5]
@@ -68,7 +69,27 @@ def bin_edges(
         end = far if high is None else high
     width = 2.0 * (upper - lower) / len(values) ** (1 / 3)
     bins = int(np.clip((end - start) / width, 20, 200)) if width > 0 else 40
+    if are_whole(values):
+        # Bins that differ by a part of a whole number would have false gaps between them.
+        first = np.floor(start)
+        beyond = np.ceil(end) + 1.0
+        bins = min(bins, int(beyond - first))
+        return np.rint(np.linspace(first, beyond, bins + 1)) - 0.5
     return np.linspace(start, end, bins + 1)
+
+
+def equal_bins(values: np.ndarray, low: float, high: float, bins: int) -> np.ndarray:
+    """Return edges of equal bins from low to high; whole numbers have those of bin_edges."""
+    first = np.ceil(low)
+    last = np.floor(high)
+    if are_whole(values) and first < last:
+        return bin_edges(values, first, last)
+    return np.linspace(low, high, bins + 1)
+
+
+def are_whole(values: np.ndarray) -> bool:
+    """Tell whether all values are whole numbers."""
+    return bool(np.all(values == np.rint(values)))
 
 
 def _density(

@@ -7,7 +7,7 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.plots.image_grid import check_images, draw_images
 from bayesinn.plots.panels import PAGE, canvas, legend_below
-from bayesinn.plots.style import CURVES, Canvas, styled
+from bayesinn.plots.style import Canvas, curve_look, styled
 
 _LARGEST = 0.9  # inches of an image along each side
 _CURVE = 1.9  # inches for the effect
@@ -75,7 +75,7 @@ def latent_walk(
         return figure
     lower = figure.add_subplot(grid[1])
     for number, values in enumerate(np.asarray(effect, float)):
-        colour, marker, line = CURVES[number % len(CURVES)]
+        colour, marker, line = curve_look(number)
         label = rows[number] if rows else None
         lower.plot(
             positions,

@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import LocalC2STResult
 from bayesinn.plots.arrays import Draws, gather
-from bayesinn.plots.histograms import bars, outline
+from bayesinn.plots.histograms import bars, equal_bins, outline
 from bayesinn.plots.panels import Panels, bare
 from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, band_look, styled
 
@@ -87,7 +87,7 @@ def local_c2st_marginals(
         # All draws lie in the prior's support: so must the bins.
         low, high = np.quantile(values, [0.002, 0.998])
         around = low + 0.5 * max(abs(low), 2.0) * np.array([-1.0, 1.0])
-        edges = np.linspace(low, high, 26) if low < high else around
+        edges = equal_bins(values, low, high, 25) if low < high else around
         bars(ax, values, edges, "this posterior")
         outline(ax, values, edges, "as the classifier would correct it", weights=weights)
         bare(ax, edges)

@@ -66,15 +66,17 @@ def _window(
     width = (high - low) or max(abs(float(low)), 1.0) * 1e-3
     start = low - 0.15 * width
     end = high + 0.15 * width
-    support = values if prior is None else np.array([prior.min(), prior.max()])
+    drawn = values
     if prior is not None:
+        drawn = np.concatenate([values, prior])
         prior_low, prior_high = np.quantile(prior, [0.001, 0.999])
+        # As far as the prior reaches, within two widths of the posterior.
         start = min(start, max(prior_low, low - 2.0 * width))
         end = max(end, min(prior_high, high + 2.0 * width))
-    # Nor beyond the support, as far as draws show it.
     if low < high:
-        start = max(start, min(support.min(), values.min()))
-        end = min(end, max(support.max(), values.max()))
+        # Not beyond the support, as far as draws show it.
+        start = max(start, drawn.min())
+        end = min(end, drawn.max())
     if truth is not None:
         start = min(start, float(truth) - 0.1 * width)
         end = max(end, float(truth) + 0.1 * width)

@@ -9,7 +9,7 @@ from matplotlib.ticker import PercentFormatter
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import MisspecificationResult
 from bayesinn.plots.panels import PAGE, Panels, canvas, legend_below
-from bayesinn.plots.style import BARS, BLUE, CURVES, DASHED, RED, Canvas, styled
+from bayesinn.plots.style import BARS, BLUE, DASHED, RED, Canvas, curve_look, styled
 
 
 @styled
@@ -56,7 +56,7 @@ def misspecification_power(
         # Sizes are drawn beside each other if alternatives have no scale of their own.
         beside = 0.12 * (index - 0.5 * (sizes - 1))
         places = rows["alternative"] if numbers else rows["alternative"].map(names.index) + beside
-        colour, marker, line = CURVES[index % len(CURVES)]
+        colour, marker, line = curve_look(index)
         look: dict[str, Any] = {
             "color": colour,
             "marker": marker,

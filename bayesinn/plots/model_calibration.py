@@ -4,7 +4,7 @@ import numpy as np
 
 from bayesinn.diagnostics import ModelCalibration
 from bayesinn.plots.panels import PAGE, canvas, legend_below
-from bayesinn.plots.style import CURVES, DASHED, Canvas, styled
+from bayesinn.plots.style import DASHED, Canvas, curve_look, styled
 from bayesinn.plots.text import wrapped
 
 # Room for names of models below and beside the confusion, in inches, and points of their letters.
@@ -23,7 +23,7 @@ def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None)
     left, right = figure.subplots(1, 2)
     left.plot([0.0, 1.0], [0.0, 1.0], **DASHED)
     for number, name in enumerate(result.names):
-        colour, marker, line = CURVES[number % len(CURVES)]
+        colour, marker, line = curve_look(number)
         share = result.observed[:, number]
         # Not zero where the model made all data sets of a bin, or none: one more of each.
         size = result.counts[:, number] + 2.0
@@ -45,7 +45,9 @@ def model_calibration(result: ModelCalibration, *, figure: Canvas | None = None)
     right.imshow(result.confusion, cmap="Greys", vmin=0.0, vmax=1.0)
     for (row, column), share in np.ndenumerate(result.confusion):
         ink = "white" if share > 0.5 else "black"
-        right.text(column, row, f"{share:.2f}", ha="center", va="center", color=ink)
+        # Of a model that made no data set, nothing is known.
+        text = "\N{EN DASH}" if np.isnan(share) else f"{share:.2f}"
+        right.text(column, row, text, ha="center", va="center", color=ink)
     across = [wrapped(name, _ACROSS / count, _POINTS) for name in result.names]
     down = [wrapped(name, _BESIDE, _POINTS) for name in result.names]
     right.set_xticks(range(count), across, fontsize=_POINTS)

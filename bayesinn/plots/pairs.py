@@ -1,7 +1,7 @@
 """Pair plot of one posterior; ArviZ draws the pairs into our axes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.labels import Labels
 from bayesinn.plots.arrays import Draws, Given, choose, gather
-from bayesinn.plots.histograms import marginal
+from bayesinn.plots.histograms import are_whole, equal_bins, marginal
 from bayesinn.plots.panels import PAGE, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, PLAIN, RED, Canvas, styled, tint
 from bayesinn.plots.text import wrapped
@@ -21,6 +21,9 @@ MOST_COLUMNS = 12  #: more are illegible on one page
 _BY_ITSELF = 8  # columns that are drawn if none are named
 _MOST_LINES = 2  # breaks of lines in a label
 _MOST_DRAWN = 2000  # enough for a contour, and for points
+_BINS = 30
+_FEW_VALUES = 12  # up to so many whole numbers, contours would lie between them
+_SCATTER = 0.15  # of points around whole numbers
 # Size of letters in points, for panels wider than these inches.
 _LETTERS = ((1.6, 10.0), (1.1, 9.0), (0.8, 8.0), (0.0, 7.0))
 
@@ -42,7 +45,8 @@ def pairs(
     - Regions of highest density hold 50 and 90 % of the draws. Orange outlines enclose those of the
       reference; grey points are prior draws.
     - Draws are points if ``contours`` is False, or if parameters do not vary or determine each
-      other.
+      other. So they are in the pairs of a parameter of few whole numbers, such as a switch: there,
+      points are scattered around each number, those of a reference on its other side.
     - Parameters whose prior ranges over decades are drawn as logarithms.
     - ``shown`` names the columns to draw, such as ``["rate", "beta[0]"]``, at most 12. By default
       all up to 8; else the 8 with the strongest correlations, which the title names.
@@ -53,22 +57,16 @@ def pairs(
     columns = list(given.posterior)
     chosen = [columns[index] for index in choose(columns, shown, MOST_COLUMNS)]
     names, strongest = _strongest(given) if shown is None else (chosen, [])
-    texts = [
-        f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
-    ]
     size = len(names)
     width = 4.6 if size == 1 else min(2.0 * size + 0.8, PAGE)
     pitch = (width if figure is None else float(figure.bbox.width / figure.dpi)) / size
-    letters = next(points for least, points in _LETTERS if pitch > least)
-    short = [wrapped(text, 0.8 * pitch, letters) for text in texts]
-    called = [labels.label(name) for name in names]
-    title = []
-    if size > 1 and max(text.count("\n") for text in short) > _MOST_LINES:
-        # Long labels would take the room of the panels, which have numbers instead.
-        short = called = [f"{index}" for index in range(1, size + 1)]
-        title = [f"{index}: {text}" for index, text in enumerate(texts, 1)]
+    full = [
+        f"log$_{{10}}$ {labels.axis(name)}" if name in logs else labels.axis(name) for name in names
+    ]
+    texts = _choose_texts(full, [labels.label(name) for name in names], pitch)
+    title = texts.key
     if strongest:
-        said = _in_words(strongest, dict(zip(names, called, strict=True)))
+        said = _in_words(strongest, dict(zip(names, texts.called, strict=True)))
         which = f"{size} of {len(columns)} parameters, those of the strongest correlations"
         title = [f"{which}, such as {said}", *title]
     heading = wrapped("\n".join(title), pitch * size - 0.2, 9.0)
@@ -76,27 +74,54 @@ def pairs(
     if heading:
         figure.suptitle(heading, fontsize=9.0)
     grid = figure.subplots(size, size, squeeze=False)
-    ranges = {name: _range(given, name) for name in names}
-    correlations = _correlations(given.posterior, names)
+    edges = {name: equal_bins(given.posterior[name], *_range(given, name), _BINS) for name in names}
+    ranges = {name: (float(bins[0]), float(bins[-1])) for name, bins in edges.items()}
     inside = Given(*(_inside(values, ranges) for values in given))
     _draw_all(grid, ranges, inside, contours)
-    for (row, column), ax in np.ndenumerate(grid):
-        if column > row:
-            _write_correlation(ax, float(correlations[row, column]), letters + 1.0)
-            continue
-        # Numbers and labels only on the outside.
-        _set_ticks(ax, pitch, letters - 1.0, across=row == size - 1, upwards=column == 0)
-        across = names[column]
-        if column == row:
-            marginal(ax, np.linspace(*ranges[across], 31), given, across)
-        else:
-            ax.set(xlim=ranges[across], ylim=ranges[names[row]])
-        if row == size - 1:
-            ax.set_xlabel(short[column], fontsize=letters)
-        if column == 0 and (row > 0 or size == 1):
-            ax.set_ylabel(short[row] if row else "density", fontsize=letters)
+    # Before marginals, which take their vertical axes away.
+    _label_axes(grid, texts, pitch)
+    for place, name in enumerate(names):
+        marginal(grid[place, place], edges[name], given, name)
+    for row, column in zip(*np.tril_indices(size, -1), strict=True):
+        grid[row, column].set(xlim=ranges[names[column]], ylim=ranges[names[row]])
+    correlations = _correlations(given.posterior, names)
+    for row, column in zip(*np.triu_indices(size, 1), strict=True):
+        _write_correlation(grid[row, column], float(correlations[row, column]), texts.letters + 1.0)
     figure.align_labels()
     return legend_below(figure)
+
+
+class _Texts(NamedTuple):
+    """Texts of columns, for panels of some width."""
+
+    letters: float  # size in points
+    short: list[str]  # beside axes
+    called: list[str]  # in the title
+    key: list[str]  # lines of the title that say which number is which column
+
+
+def _choose_texts(full: list[str], called: list[str], pitch: float) -> _Texts:
+    """Return labels of axes that fit panels of this width, and what the title calls the columns."""
+    letters = next(points for least, points in _LETTERS if pitch > least)
+    short = [wrapped(text, 0.8 * pitch, letters) for text in full]
+    if len(full) == 1 or max(text.count("\n") for text in short) <= _MOST_LINES:
+        return _Texts(letters, short, called, [])
+    # Long labels would take the room of the panels, which have numbers instead.
+    numbers = [f"{index}" for index in range(1, len(full) + 1)]
+    key = [f"{number}: {text}" for number, text in zip(numbers, full, strict=True)]
+    return _Texts(letters, numbers, numbers, key)
+
+
+def _label_axes(grid: np.ndarray, texts: _Texts, pitch: float) -> None:
+    """Write numbers and labels on the outside of the lower triangle."""
+    last = len(grid) - 1
+    for row, column in zip(*np.tril_indices(len(grid)), strict=True):
+        ax = grid[row, column]
+        _set_ticks(ax, pitch, texts.letters - 1.0, across=row == last, upwards=column == 0)
+        if row == last:
+            ax.set_xlabel(texts.short[column], fontsize=texts.letters)
+        if column == 0 and (row > 0 or last == 0):
+            ax.set_ylabel(texts.short[row] if row else "density", fontsize=texts.letters)
 
 
 def _in_words(correlations: Sequence[tuple[str, str, float]], called: Mapping[str, str]) -> str:
@@ -113,18 +138,74 @@ def _draw_all(
 
     All values lie in the panels: tails blur densities.
     """
+    names = list(ranges)
+    few = {name: _gap(given.posterior[name]) for name in names if _is_few(given.posterior[name])}
+    smooth = [name for name in names if name not in few]
+    # Contours are drawn in the panels of smooth parameters alone.
+    places = [names.index(name) for name in smooth]
+    panels = grid[np.ix_(places, places)]
+    beside = 0.2 if given.reference else 0.0
+    posterior = _scattered(given.posterior, few, -beside)
+    reference = _scattered(given.reference, few, beside)
     points = {"marker": ".", "width": 0.0, "rasterized": True}
-    _draw(grid, ranges, given.prior, scatter=points | {"size": 12.0, "color": GREY, "zorder": 0})
-    if contours and _spread(_correlations(given.posterior, list(ranges))):
+    dots = {"marker": ".", "s": 8.0, "linewidths": 0.0, "alpha": 0.4, "rasterized": True}
+    grey = points | {"size": 12.0, "color": GREY, "zorder": 0}
+    blue = points | {"size": 8.0, "color": BLUE, "alpha": 0.4}
+    _draw(grid, names, _scattered(given.prior, few, 0.0), scatter=grey)
+    if contours and _spread(_correlations(posterior, smooth)):
         regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
-        _draw(grid, ranges, given.posterior, contourf=regions)
+        _draw(panels, smooth, posterior, contourf=regions)
+        _draw_few(grid, names, few, posterior, dots | {"color": BLUE})
     else:
-        dots = points | {"size": 8.0, "color": BLUE, "alpha": 0.4}
-        _draw(grid, ranges, given.posterior, scatter=dots)
-    if _spread(_correlations(given.reference, list(ranges))):
-        _draw(grid, ranges, given.reference, contour={"color": ORANGE, "linewidths": 1.5})
+        _draw(grid, names, posterior, scatter=blue)
+    if _spread(_correlations(reference, smooth)):
+        _draw(panels, smooth, reference, contour={"color": ORANGE, "linewidths": 1.5})
+    _draw_few(grid, names, few, reference, dots | {"color": ORANGE})
     cross = {"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0}
-    _draw(grid, ranges, given.truth, scatter=cross)
+    _draw(grid, names, given.truth, scatter=cross)
+
+
+def _is_few(values: np.ndarray) -> bool:
+    """Tell whether values are so few whole numbers that each can be seen by itself."""
+    return are_whole(values) and len(np.unique(values)) <= _FEW_VALUES
+
+
+def _gap(values: np.ndarray) -> float:
+    """Return the least distance of different values; zero if all are equal."""
+    distinct = np.unique(values)
+    return float(np.min(np.diff(distinct))) if len(distinct) > 1 else 0.0
+
+
+def _scattered(
+    values: Mapping[str, np.ndarray], gaps: Mapping[str, float], middle: float
+) -> dict[str, np.ndarray]:
+    """Return draws, those of the columns in ``gaps`` scattered around a place beside their value.
+
+    Equal draws would hide each other. Places and distances are in gaps between the values.
+    """
+    moved = dict(values)
+    # Always the same, so that a figure can be drawn again.
+    generator = np.random.default_rng(1)
+    for name in gaps if values else ():
+        places = generator.uniform(middle - _SCATTER, middle + _SCATTER, size=values[name].shape)
+        moved[name] = values[name] + gaps[name] * places
+    return moved
+
+
+def _draw_few(
+    grid: np.ndarray,
+    names: Sequence[str],
+    few: Collection[str],
+    values: Mapping[str, np.ndarray],
+    look: Mapping[str, Any],
+) -> None:
+    """Draw points in the panels of columns of few values."""
+    for row, column in zip(*np.tril_indices(len(names), -1), strict=True):
+        upwards = names[row]
+        across = names[column]
+        if values and (upwards in few or across in few):
+            points = (values[name][:_MOST_DRAWN] for name in (across, upwards))
+            grid[row, column].scatter(*points, **look)
 
 
 def _set_ticks(ax: Axes, pitch: float, points: float, *, across: bool, upwards: bool) -> None:
@@ -193,19 +274,19 @@ def _inside(
 
 def _draw(
     grid: np.ndarray,
-    ranges: Mapping[str, tuple[float, float]],
+    names: Sequence[str],
     values: Mapping[str, np.ndarray],
     **visuals: Any,
 ) -> None:
     """Let ArviZ draw pairs below the diagonal."""
-    if not values or len(ranges) == 1:
+    if not values or len(names) < 2:
         return
     # Imported here: it takes a second, and pyplot with it.
     from arviz_base import rc_context
     from arviz_plots import plot_pair
     from arviz_plots.plot_matrix import PlotMatrix
 
-    data = xarray.Dataset({name: ("sample", values[name][:_MOST_DRAWN]) for name in ranges})
+    data = xarray.Dataset({name: ("sample", values[name][:_MOST_DRAWN]) for name in names})
     # Its own backend would open a figure in pyplot; this way the matrix receives our axes.
     with rc_context({"plot.max_subplots": None}):
         matrix = PlotMatrix(data, ["__variable__"], backend="none")

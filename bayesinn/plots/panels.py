@@ -145,10 +145,13 @@ class Panels:
         self._panel(index).set_xlabel(text, fontsize=self.points)
         self._count("name", text)
 
-    def finish(self, across: str = "", upwards: str = "") -> Canvas:
-        """Label the outer panels' axes, add the legend and return the figure."""
+    def finish(self, across: str = "", upwards: str = "", left_out: int = 0) -> Canvas:
+        """Label the outer panels' axes, add the legend and return the figure.
+
+        The heading says how many columns are not drawn; ``left_out`` are those not given here.
+        """
         points = min(self.points, 10.0)
-        left_out = len(self._columns) - len(self._chosen)
+        left_out += len(self._columns) - len(self._chosen)
         heading = f"{left_out} more are not drawn" if left_out else ""
         for index in self._lowest if across else ():
             self.axes[index].set_xlabel(wrapped(across, self._room, points), fontsize=points)

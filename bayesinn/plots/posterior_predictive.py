@@ -39,6 +39,7 @@ def posterior_predictive(
     time_label: str | None = None,
     series: bool | None = None,
     logarithmic: bool = False,
+    missing: bool = False,
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw 50, 90 and 95 % intervals of simulated data against the observation.
@@ -59,11 +60,13 @@ def posterior_predictive(
         channels or more than 8 elements.
     logarithmic : bool, whether the vertical axis is logarithmic
         It is linear around zero if there are values of zero or less.
+    missing : bool, whether NaN in simulations is a missing value, which intervals leave out
+        By default NaN where something was observed is refused.
     """
     if isinstance(draws, xarray.DataTree):
         name = _only_name(draws, name)
         draws, observed, labels = _from_tree(draws, observed, name, labels)
-    values, seen = _arrays(draws, observed, name, times)
+    values, seen = _arrays(draws, observed, name, times, missing)
     shape = seen.shape
     placed = times is not None or name in labels.coordinates
     series = placed or len(shape) == 2 or seen.size > FEW_ELEMENTS if series is None else series
@@ -135,7 +138,11 @@ def _from_tree(
 
 
 def _arrays(
-    draws: np.ndarray, observed: np.ndarray | None, name: str, times: np.ndarray | None
+    draws: np.ndarray,
+    observed: np.ndarray | None,
+    name: str,
+    times: np.ndarray | None,
+    missing: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return simulations and observation, checked; the observation is NaN if not given."""
     values = np.asarray(draws, dtype=float)
@@ -157,11 +164,14 @@ def _arrays(
             do="pass one observation, two or more simulations of it, and one time for each step",
         )
     padding = np.isnan(seen) & np.all(np.isnan(values), axis=0)
+    if missing:
+        padding = np.isnan(values)
     if bad := int(np.sum(~np.isfinite(values) & ~padding)):
         raise InputError(
             subject,
             expected="finite simulations",
             got=f"{bad} of {values.size} values NaN or infinite",
-            do="leave out those simulations and count them",
+            do="leave out those simulations and count them; pass missing=True if NaN is a missing "
+            "value",
         )
     return values, seen

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import PredictiveResult
 from bayesinn.plots.histograms import bars, bin_edges
-from bayesinn.plots.panels import Panels, bare
+from bayesinn.plots.panels import MOST_PANELS, Panels, bare
 from bayesinn.plots.style import DASHED, PLAIN, Canvas, band_look, styled
 from bayesinn.plots.text import wrapped
 
@@ -24,10 +24,15 @@ def predictive_checks(
 ) -> Canvas:
     """Draw each statistic's histogram over replications, and a line for the observation.
 
-    A line among the bars: the model can make such data. Flagged statistics are drawn in red.
+    A line among the bars: the model can make such data. Flagged statistics are drawn in red. Of
+    more than 40 statistics, those of the smallest p-values are drawn.
     """
-    panels = Panels(figure, result.observables, labels)
-    for index, ax in enumerate(panels.axes):
+    # Flagged statistics have the smallest p-values: all are held against the same level.
+    smallest = np.argsort(result.p_value, kind="stable")[:MOST_PANELS]
+    drawn = np.sort(smallest)
+    panels = Panels(figure, [result.observables[index] for index in drawn], labels)
+    for place, ax in enumerate(panels.axes):
+        index = drawn[place]
         statistic = result.statistics[index]
         replicated = result.replicated[:, index]
         edges = bin_edges(replicated)
@@ -36,10 +41,10 @@ def predictive_checks(
         )
         _draw_observed(ax, float(result.observed[index]), edges)
         bare(ax)
-        panels.title(index, f"p = {result.p_value[index]:.2g}")
+        panels.title(place, f"p = {result.p_value[index]:.2g}")
         unit = labels.unit(result.observables[index]) if statistic in _WITH_UNIT else ""
-        panels.name(index, Labels(units={statistic: unit}).axis(statistic))
-    return panels.finish(upwards="density")
+        panels.name(place, Labels(units={statistic: unit}).axis(statistic))
+    return panels.finish(upwards="density", left_out=len(result.p_value) - len(drawn))
 
 
 def _draw_observed(ax: Axes, observed: float, edges: np.ndarray) -> None:

@@ -32,6 +32,25 @@ CURVES = (
     (GREY, "v", "-"),
 )
 
+_LINES = ("-", "--", "-.", ":")
+
+
+def curve_look(number: int) -> tuple[str, str, str]:
+    """Return colour, marker and line of a curve: those of ``CURVES``, and of further curves.
+
+    Where a colour comes again, marker and line are others: 25 curves differ.
+
+    >>> curve_look(0), curve_look(5)
+    (('#0072B2', 'o', '-'), ('#0072B2', 's', '-.'))
+    """
+    again, place = divmod(number, len(CURVES))
+    colour, marker, line = CURVES[place]
+    if again:
+        marker = CURVES[(place + again) % len(CURVES)][1]
+        line = _LINES[(number + again) % len(_LINES)]
+    return colour, marker, line
+
+
 #: Colour, marker and line of each grade of an error; an empty grade is none.
 GRADES = {
     "within": (BLUE, "o", "-"),

@@ -11,22 +11,30 @@ from bayesinn.posterior.typicality import FLAG_LEVEL, Typicality
 
 
 def finite_predictions(
-    predicted: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray], on_nonfinite: str
+    predicted: Mapping[str, np.ndarray],
+    observed: Mapping[str, np.ndarray],
+    on_nonfinite: str,
+    missing: bool = False,
 ) -> dict[str, np.ndarray] | None:
     """Return the predicted data (draws, ...) that are finite; None if faulty or too few.
 
     Fewer than two are too few. Observed data (...) are NaN where there is padding. ``on_nonfinite``
     is the simulator's policy. With "redraw" the prior excludes what the simulator can't simulate;
     the few posterior draws that lie there are left out. With "raise" they are a fault.
+
+    With ``missing``, NaN is a missing value, as the simulator declares, and stays. Predictions with
+    no value where an observable was observed can't be compared, and are left out.
     """
-    rows = [
-        np.isfinite(predicted[name][:, np.isfinite(seen)]).all(axis=1)
-        for name, seen in observed.items()
-    ]
-    finite = np.all(rows, axis=0)
-    if finite.sum() < 2 or (on_nonfinite == "raise" and not finite.all()):
+    faultless = np.ones(len(next(iter(predicted.values()))), bool)
+    comparable = faultless.copy()
+    for name, seen in observed.items():
+        values = predicted[name][:, np.isfinite(seen)]
+        faultless &= np.all(~np.isinf(values) if missing else np.isfinite(values), axis=1)
+        comparable &= np.isfinite(values).any(axis=1) | (values.shape[1] == 0)
+    kept = faultless & comparable
+    if kept.sum() < 2 or (on_nonfinite == "raise" and not faultless.all()):
         return None
-    return {name: values[finite] for name, values in predicted.items()}
+    return {name: values[kept] for name, values in predicted.items()}
 
 
 class Draws(dict[str, np.ndarray]):

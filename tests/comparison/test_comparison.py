@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.comparison.rows import Rows
 from bayesinn.core.errors import InputError, SavedPosteriorError
 
 tfd = tfp.distributions
@@ -67,6 +68,12 @@ def test_calibration(trained) -> None:
     assert result.error < 0.05
     assert result.confusion.sum(axis=1) == pytest.approx([1.0, 1.0])
     assert "calibration error" in repr(result)
+    # The seed decides all of it, also the error of exact probabilities.
+    assert trained.calibration(2_000, seed=4).chance == result.chance
+    data = trained.simulate(2_000, 4, "diagnosis")
+    found = np.stack(list(trained.probabilities({"x": data["x"]}).values()), axis=1)
+    again = bi.diagnostics.model_calibration(data["model"], found, trained.names, seed=4)
+    assert again.chance == result.chance
     figure = bi.plots.model_calibration(result)
     assert len(figure.axes) == 2
 
@@ -267,6 +274,18 @@ def test_rows_must_have_the_frequencies_of_the_weights() -> None:
         bi.ModelComparison([narrow, wide]).fit(rows, epochs=1, progress=False)
     weighted = bi.ModelComparison([narrow, wide], weights=[0.1, 0.9])
     weighted.fit(rows, epochs=1, progress=False)
+
+
+@pytest.mark.parametrize(("weight", "size", "seen"), [(1e-4, 1_000, 2), (1e-3, 10, 1)])
+def test_rows_of_rare_models_are_accepted(weight: float, size: int, seen: int) -> None:
+    weights = np.array([weight, 1.0 - weight])
+    rows = {"x": np.zeros((size, 3)), "model": (np.arange(size) >= seen).astype(int)}
+    simulators = bi.ModelComparison([narrow, wide])
+    assert len(Rows(rows, simulators.declares, weights).checked("Rows")["x"]) == size
+    # A share that no weight explains is refused all the same.
+    rows["model"][: size // 2] = 0
+    with pytest.raises(InputError, match="models as often as their weights say"):
+        Rows(rows, simulators.declares, weights).checked("Rows")
 
 
 def test_what_are_no_probabilities_is_refused() -> None:

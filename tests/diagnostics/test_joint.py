@@ -164,6 +164,26 @@ def test_ties_correlate_nothing() -> None:
     assert dependence(truth, draws, seed=1).deviations[0].estimate == pytest.approx(0.0, abs=0.1)
 
 
+def test_dependence_of_many_parameters_tests_the_strongest_correlations() -> None:
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=(60, 100, 400))
+    # Data sets differ in the sign of this correlation, and the truth knows nothing of it.
+    values[::2, :, 7] += 2.0 * values[::2, :, 350]
+    values[1::2, :, 7] -= 2.0 * values[1::2, :, 350]
+    truth = {"x": generator.normal(size=(60, 400))}
+    result = dependence(truth, {"x": values}, seed=1)
+    assert len(result.pairs) == 1_000
+    assert ("x[7]", "x[350]") in result.pairs
+    assert result.untested == 79_800 - 1_000
+    assert "78,800 pairs of weaker correlations are not tested" in result.summary
+    # Without the truths, nearly the same pairs are chosen: one of a hundred values decides little.
+    other = dependence({"x": generator.normal(size=(60, 400))}, {"x": values}, seed=1)
+    assert len(set(other.pairs) & set(result.pairs)) > 500
+    few = dependence({"x": truth["x"][:, :45]}, {"x": values[..., :45]}, seed=1)
+    assert (len(few.pairs), few.untested) == (990, 0)
+    assert "not tested" not in few.summary
+
+
 def test_dependence_needs_two_columns() -> None:
     with pytest.raises(InputError, match=r"(?s)two columns or more.*\['rate'\]"):
         dependence({"rate": np.zeros(5)}, {"rate": np.zeros((5, 20))}, seed=1)

@@ -301,3 +301,36 @@ def test_a_p_value_is_as_rare_as_it_says() -> None:
         )
     assert all(np.mean(p_values <= p) <= p + 1e-9 for p in p_values)
     assert p_values.min() == pytest.approx(0.1)
+
+
+def gappy(size: int, limit: float, seed: int) -> np.ndarray:
+    """Standard normal series (size, 30), a fifth lost at random and all above a limit."""
+    generator = np.random.default_rng(seed)
+    values = generator.normal(size=(size, 30))
+    return np.where((generator.random(values.shape) < 0.2) | (values > limit), np.nan, values)
+
+
+@pytest.mark.parametrize("limit", [np.inf, 0.8])
+def test_missing_values_of_a_correct_model_are_not_flagged(limit: float) -> None:
+    flagged = 0
+    for seed in range(40):
+        predicted = {"x": gappy(1_500, limit, seed)}
+        observed = {"x": gappy(1, limit, seed + 1_000)[0]}
+        result = predictive_checks(predicted, observed, missing=True)
+        flagged += bool(result.flagged.any())
+        assert len(result.replicated) == 1_500
+    # Measured over 300 seeds: one without a limit, none with it.
+    assert flagged <= 2
+    # A shift is flagged all the same.
+    shifted = {"x": observed["x"] + 3.0}
+    assert predictive_checks(predicted, shifted, missing=True).flagged.any()
+
+
+def test_missing_values_are_missing_only_where_it_is_said() -> None:
+    predicted = {"x": gappy(1_500, np.inf, 1)}
+    observed = {"x": np.zeros(30)}
+    with pytest.raises(InputError, match=r"(?s)NaN or inf.*missing=True"):
+        predictive_checks(predicted, observed)
+    predicted["x"][:100] = np.nan
+    with pytest.warns(UserWarning, match="1,400 of 1,500 predictions are compared"):
+        predictive_checks(predicted, observed, missing=True)

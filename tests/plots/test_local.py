@@ -63,6 +63,15 @@ def test_draws_of_one_huge_value_have_bins() -> None:
         local_c2st_marginals(found, {"mean": np.full(len(found.evaluation), 3.4e38)}, labels=LABELS)
 
 
+def test_bins_of_whole_numbers_have_no_false_gaps() -> None:
+    found = result(1)
+    counts = np.arange(len(found.evaluation)) % 40
+    ax = local_c2st_marginals(found, {"mean": counts}, labels=LABELS).axes[0]
+    heights, edges, _ = ax.patches[0].get_data()
+    assert edges.tolist() == [number - 0.5 for number in range(41)]
+    assert heights == pytest.approx(1.0 / 40.0)
+
+
 def test_a_failing_observation_is_drawn_in_red() -> None:
     axes = null(2).axes
     assert [ax.lines[-1].get_color() for ax in axes] == [RED, BLUE]

@@ -61,13 +61,15 @@ def test_the_observed_value_is_marked(p_value: float, colour: str) -> None:
     assert ax.get_ylabel()
 
 
-@pytest.mark.parametrize("sizes", [(1,), (1, 5, 20), (1, 2, 5, 10, 20)])
+@pytest.mark.parametrize("sizes", [(1,), (1, 5, 20), (1, 2, 5, 10, 20, 50)])
 def test_a_curve_for_each_number_of_data_sets(sizes: tuple[int, ...]) -> None:
     shifts = [2.0, 0.0, 1.0]
     figure = drawn(misspecification_power(power(shifts, sizes), alternative="shift [sd]"))
     ax = figure.axes[0]
     assert len(ax.containers) == len(sizes)
     assert all(list(container[0].get_xdata()) == sorted(shifts) for container in ax.containers)
+    looks = {(curve[0].get_color(), curve[0].get_marker()) for curve in ax.containers}
+    assert len(looks) == len(sizes)
     assert ax.get_xlabel() == "shift [sd]"
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"5 % if well specified", "1 data set"} <= set(names)

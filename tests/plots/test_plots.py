@@ -322,6 +322,15 @@ def test_posterior_predictive_takes_a_data_tree_and_leaves_out_padding() -> None
     plots.png(figure)
 
 
+def test_posterior_predictive_leaves_out_missing_values_where_it_is_said() -> None:
+    draws = np.random.default_rng(1).normal(size=(500, 20))
+    gaps = np.where(np.random.default_rng(2).random(draws.shape) < 0.2, np.nan, draws)
+    with pytest.raises(InputError, match=r"(?s)finite simulations.*missing=True"):
+        plots.posterior_predictive(gaps, draws[0])
+    median = plots.posterior_predictive(gaps, draws[0], missing=True).axes[0].lines[0]
+    np.testing.assert_allclose(median.get_ydata(), np.nanmedian(gaps, axis=0))
+
+
 def test_own_figures_and_subfigures_are_drawn_into() -> None:
     truth, draws, _ = normal(size=50, draws=20)
     own = Figure(figsize=(8, 4), layout="constrained")
@@ -367,6 +376,48 @@ def test_integer_parameters_get_one_bar_a_value() -> None:
     edges = plots.marginals(draws).axes[0].patches[0].get_data().edges
     assert np.all(np.diff(edges) == 1.0)
     assert {-0.5, 4.5} <= set(edges)
+
+
+WHOLE = {
+    "skewed": np.random.default_rng(1).binomial(90, 0.25, size=4_000),
+    "even": np.random.default_rng(2).binomial(200, 0.5, size=4_000),
+    "flat": np.arange(4_100) % 41,
+    "many": np.arange(4_100)[:4_000] % 100,
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize("draw", [plots.pairs, plots.marginals])
+def test_bins_of_whole_numbers_have_no_false_gaps(name: str, draw: Callable[..., Figure]) -> None:
+    values = WHOLE[name]
+    heights, edges, _ = draw({name: values}).axes[0].patches[0].get_data()
+    assert edges[0] <= np.quantile(values, 0.001) <= np.quantile(values, 0.999) <= edges[-1]
+    # Each bin holds whole numbers alone, and is as high as they are frequent.
+    assert np.all(edges % 1.0 == 0.5)
+    if name in ("flat", "many"):
+        assert heights == pytest.approx(1.0 / len(np.unique(values)), rel=0.01)
+        assert (edges[0], edges[-1]) == (-0.5, values.max() + 0.5)
+
+
+def test_pairs_of_few_whole_numbers_are_points_beside_them() -> None:
+    generator = np.random.default_rng(1)
+    switch = generator.integers(0, 2, size=1_000)
+    draws = {
+        "switch": switch,
+        "level": generator.normal(size=1_000) + switch,
+        "slope": generator.normal(size=1_000),
+    }
+    figure = plots.pairs(draws, reference=draws)
+    for panel in (figure.axes[3], figure.axes[6]):
+        posterior, reference = (points.get_offsets() for points in panel.collections)
+        for points, side in ((posterior, -1.0), (reference, 1.0)):
+            off = points[:, 0] - np.rint(points[:, 0])
+            assert np.all((side * off > 0.0) & (side * off < 0.5))
+            assert len(np.unique(points[:, 0])) == len(points) > 900
+        assert panel.get_xlim() == (-0.5, 1.5)
+    # The other pair keeps its contours.
+    assert [len(part.get_paths()) for part in figure.axes[7].collections] == [2, 2]
+    assert plots.png(figure) == plots.png(plots.pairs(draws, reference=draws))
 
 
 def test_pairs_draws_points_instead_of_contours() -> None:
@@ -694,3 +745,20 @@ def test_long_names_of_models_do_not_overlap() -> None:
     figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[1].get_xticklabels()]
     assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+
+
+def test_six_models_have_curves_of_their_own_and_a_model_without_data_sets_no_confusion() -> None:
+    names = tuple("abcdef")
+    generator = np.random.default_rng(1)
+    truth = generator.integers(0, 5, 400)
+    result = diagnostics.model_calibration(truth, generator.dirichlet(np.ones(6), 400), names)
+    assert np.isnan(result.confusion[5]).all()
+    assert result.confusion[:5].sum(axis=1) == pytest.approx(1.0)
+    assert "NaN" not in repr(result)
+    left, right = plots.model_calibration(result).axes
+    lines = [container[0] for container in left.containers]
+    assert len({(line.get_color(), line.get_marker()) for line in lines}) == 6
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 6
+    written = [text.get_text() for text in right.texts]
+    assert written[-6:] == 6 * ["\N{EN DASH}"]
+    assert "\N{EN DASH}" not in written[:-6]

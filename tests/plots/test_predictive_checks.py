@@ -15,8 +15,10 @@ from bayesinn.plots.predictive_checks import predictive_checks as draw
 LABELS = Labels({"cases": r"$\mu$"}, {"cases": "1/day"})
 
 
-def result(shape: tuple[int, ...], shift: float = 0.0) -> PredictiveResult:
-    data = np.random.default_rng(1).poisson(20.0, size=(2101, *shape))
+def result(shape: tuple[int, ...], shift: float | np.ndarray = 0.0) -> PredictiveResult:
+    # Enough draws to flag one of 56 statistics.
+    size = 11_301 if shape == (20, 8) else 2_101
+    data = np.random.default_rng(1).poisson(20.0, size=(size, *shape))
     return predictive_checks({"cases": data[1:]}, {"cases": data[0] + shift})
 
 
@@ -36,6 +38,19 @@ def test_one_panel_a_statistic(shape: tuple[int, ...], count: int) -> None:
         assert f"p = {p_value:.2g}" in ax.get_title()
     assert "[1/day]" in figure.axes[0].get_xlabel()
     assert "[1/day]" not in figure.axes[-1].get_xlabel() or count == 1
+
+
+def test_of_many_statistics_those_of_the_smallest_p_values_are_drawn() -> None:
+    checked = result((20, 8), shift=np.append(np.zeros(7), 6.0))
+    assert len(checked.p_value) == 56
+    figure = draw(checked)
+    assert len(figure.axes) == 40
+    assert figure.get_suptitle() == "16 more are not drawn"
+    written = [float(ax.get_title().split("p = ")[1]) for ax in figure.axes]
+    assert sorted(written) == pytest.approx(np.sort(checked.p_value)[:40], rel=0.06)
+    red = [ax for ax in figure.axes if ax.patches[0].get_label() == "replicated, flagged"]
+    assert len(red) == checked.flagged.sum() > 0
+    assert all("cases[7]" in ax.get_title() for ax in red)
 
 
 def test_every_panel_shows_where_the_observation_is() -> None:

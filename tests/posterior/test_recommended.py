@@ -126,3 +126,20 @@ def test_draws_outside_a_truncated_prior_have_no_data():
     assert finite_predictions(data, seen, "raise") is None
     assert finite_predictions({"x": data["x"][1:2]}, seen, "redraw") is None
     assert finite_predictions({"x": data["x"][[0, 2]]}, seen, "raise")["x"].shape == (2, 2)
+
+
+@pytest.mark.parametrize("policy", ["raise", "redraw"])
+def test_missing_values_of_predictions_are_no_fault(policy):
+    seen = {"x": np.array([1.0, 2.0, np.nan])}
+    gaps = {"x": np.array([[1.0, np.nan, 1.0], [np.nan, 2.0, np.nan], [np.nan, np.nan, 3.0]])}
+    kept = finite_predictions(gaps, seen, policy, missing=True)["x"]
+    # All but the prediction without a value where something was observed.
+    np.testing.assert_array_equal(kept, gaps["x"][:2])
+    faulty = {"x": np.where(gaps["x"] == 3.0, 3.0, [[np.inf], [1.0], [1.0]])}
+    answer = finite_predictions(faulty, seen, policy, missing=True)
+    assert answer is None if policy == "raise" else len(answer["x"]) == 2
+
+
+def test_predictions_of_unknown_observables_are_all_kept():
+    nothing = {"x": np.array([np.nan, np.nan])}
+    assert len(finite_predictions({"x": np.ones((3, 2))}, nothing, "raise")["x"]) == 3

@@ -12,8 +12,12 @@ CHECK = Check(
     group="around the observation",
     place=120,
     part=True,
+    # Faulty predictions were left out: NaN is what the simulator declares as missing.
     run=lambda given: predictive_checks(
-        given.observation.predicted, given.observation.observed, level=given.level
+        given.observation.predicted,
+        given.observation.observed,
+        level=given.level,
+        missing=True,
     ),
     question="Do data simulated from the posterior look like the observation? The model can't "
     "reproduce a flagged statistic: the simulator misses something. These p-values are "
