@@ -232,6 +232,6 @@ METHODS: dict[str, AnyMethod] = {
     "ratio": ByLikelihood(bi.LikelihoodRatio),
     "refined": Refined(),
     "selected": Selected(Method()),
-    "selected, likelihood": Selected(ByLikelihood(bi.AmortizedLikelihood)),
-    "selected, refined": Selected(Refined()),
+    "selected likelihood": Selected(ByLikelihood(bi.AmortizedLikelihood)),
+    "selected and refined": Selected(Refined()),
 }

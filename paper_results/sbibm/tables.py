@@ -29,8 +29,8 @@ BUDGETS = ("1000", "10000", "100000")
 #: Methods that first select the elements of the data that depend on parameters, and without that.
 SELECTED = {
     "selected": "default",
-    "selected, likelihood": "likelihood",
-    "selected, refined": "refined",
+    "selected likelihood": "likelihood",
+    "selected and refined": "refined",
 }
 VARIANTS = ("without linear map", "short batches")
 
@@ -60,6 +60,36 @@ def accuracy() -> str:
         means = table.loc[[(budget, task) for task in tasks]].mean(skipna=False)
         rows.append([_size(budget), f"mean of {len(tasks)}", *map(_number, means)])
     return markdown(["simulations", "task", *methods, "NPE", "NLE", "NRE", "best published"], rows)
+
+
+def seeds() -> str:
+    """Return the default's mean C2ST of all tasks by seed, and how far seeds of a task differ.
+
+    The last columns have the standard deviation between the seeds of a task: the mean over tasks,
+    and the largest.
+    """
+    measured, _ = results()
+    own = measured[measured["method"] == "default"]
+    table = own.pivot_table("c2st", ["budget", "task"], "seed").dropna(axis="index")
+    rows = []
+    for budget in _budgets(own):
+        if budget not in table.index:
+            continue
+        part = table.loc[budget]
+        spread = part.std(axis=1)
+        worst = spread.idxmax()
+        cells = [f"{value:.3f}" for value in part.mean()]
+        rows.append(
+            [
+                _size(budget),
+                str(len(part)),
+                *cells,
+                f"{spread.mean():.3f}",
+                f"{spread[worst]:.3f} ({worst})",
+            ]
+        )
+    numbers = [f"seed {seed}" for seed in table.columns]
+    return markdown(["simulations", "tasks", *numbers, "sd of a task", "largest"], rows)
 
 
 def variants() -> str:
