@@ -83,7 +83,7 @@ def train_into(
                 start = None
         elif start is not None:
             _check_longer(folder, start, state, longer and (steps or minutes) is not None)
-        if resume and data is None and steps is None:
+        if resume and steps is None and (data is None or start is not None):
             # Minutes were turned into steps.
             steps = state.get("steps")
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)

@@ -26,6 +26,25 @@ def test_simulate_and_train(bayesinn, model: str, tmp_path: Path) -> None:
     assert "val_loss" in posterior.history
 
 
+def test_a_longer_training_from_a_bank_is_resumed_without_its_steps(
+    bayesinn, model: str, tmp_path: Path, monkeypatch
+) -> None:
+    def interrupted(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+    bank = tmp_path / "bank"
+    assert not bayesinn("simulate", model, "--n", "2e3", "--out", bank).status
+    train = ["train", model, "--bank", bank, "--batch-size", 32, "--output", tmp_path / "run"]
+    assert bayesinn(*train, "--steps", 4).status == 0
+    with monkeypatch.context() as patch:
+        patch.setattr("bayesinn.training.progress.ProgressReport.on_epoch_end", interrupted)
+        assert bayesinn(*train, "--steps", 100).status == 130
+    resumed = bayesinn(*train, "--resume")
+    assert resumed.status == 0, resumed.err
+    posterior = bi.load(tmp_path / "run" / "posterior")
+    assert (posterior.steps_done, posterior.steps_before) == (100, 4)
+
+
 def test_train_while_the_bank_is_written(bayesinn, model: str, tmp_path: Path) -> None:
     bank = tmp_path / "bank"
     assert not bayesinn("simulate", model, "--n", "6e3", "--chunk", 500, "--out", bank).status
