@@ -108,11 +108,19 @@ def test_a_posterior_of_a_selection_is_loaded_with_it(tmp_path) -> None:
         ({"x": [-1]}, "from 0 to 4"),
         ({"x": [1, 1]}, "from 0 to 4"),
         ({"x": [0.5]}, "from 0 to 4"),
+        ({"x": 3}, "from 0 to 4"),
+        ({"x": [[0, 1], [2]]}, "from 0 to 4"),
+        (["x"], "a dict"),
     ],
 )
 def test_wrong_places_are_refused(places, told: str) -> None:
     with pytest.raises(InputError, match=told):
         bi.Selection(ENGINES["graph"], places)
+
+
+def test_places_may_be_counted_as_they_are_asked_for() -> None:
+    chosen = bi.Selection(ENGINES["graph"], {"x": (place for place in (4, 0))})
+    assert chosen.places["x"].tolist() == [0, 4]
 
 
 def test_data_that_are_cut_already_are_refused() -> None:
