@@ -119,6 +119,7 @@ def _checked(sizes: Sequence[int] | None, rows: int) -> list[int]:
             do="pass more data",
         )
         return [rows // part for part in _PARTS]
+    check_type("Argument 'sizes'", sizes, (Sequence, np.ndarray), "a list of integers", do)
     wanted = [check_integer("Argument 'sizes', each", size, _FEWEST, rows, do=do) for size in sizes]
     if len(wanted) < 2 or wanted != sorted(set(wanted)):
         raise InputError(

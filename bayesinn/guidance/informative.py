@@ -22,15 +22,18 @@ _SURE = 0.01
 _LIKELY = 0.1
 # Values and distances from the median, of both variables of a pair.
 _TESTS = 4
+# Of an image or a series that stays whole, and may yet tell what elements are the background of.
+_MOST_OF_WHOLE = 200
 
 
 def informative(simulator: Simulator, data: Mapping[str, Any] | Bank) -> Selection:
     """Find the elements of data vectors that depend on parameters; the others are noise to a fit.
 
     An element is kept if it depends on a parameter, or on other elements that surely depend on one,
-    directly or through more elements. Dependence is a rank correlation, of values or of distances
-    from the median. What matters through products of elements alone is not found: compare densities
-    of held-out simulations with and without the selection.
+    directly or through more elements. These may be of any observable; of a large one that stays
+    whole, every few are looked at. Dependence is a rank correlation, of values or of distances from
+    the median. What matters through products of elements alone is not found: compare densities of
+    held-out simulations with and without the selection.
 
     Parameters
     ----------
@@ -68,7 +71,10 @@ def informative(simulator: Simulator, data: Mapping[str, Any] | Bank) -> Selecti
     parameters = _columns(arrays, simulator.prior.names)
     # Context is known, and may tell what an element means.
     parameters = np.hstack([parameters, _columns(arrays, simulator.context_names)])
-    kept = depend_on(parameters, _columns(arrays, names))
+    elements = _columns(arrays, names)
+    whole = set(simulator.observable_shapes) - set(names) - set(simulator.lengths)
+    others = [_some_columns(arrays, name) for name in sorted(whole)]
+    kept = depend_on(parameters, np.hstack([elements, *others]))[: elements.shape[1]]
     ends = np.cumsum([simulator.observable_shapes[name][0] for name in names])
     parts = zip(names, np.split(kept, ends[:-1]), strict=True)
     places = {name: np.flatnonzero(part) for name, part in parts if part.any() and not part.all()}
@@ -95,6 +101,13 @@ def _columns(arrays: Arrays, names: Any) -> np.ndarray:
     parts = [np.asarray(arrays[name])[:_MOST_ROWS] for name in names]
     rows = len(next(iter(arrays.values()))[:_MOST_ROWS])
     return np.hstack([np.empty((rows, 0)), *(part.reshape(rows, -1) for part in parts)])
+
+
+def _some_columns(arrays: Arrays, name: str) -> np.ndarray:
+    """Return a variable as (rows, columns), of which the columns are evenly spaced if many."""
+    every = _columns(arrays, [name])
+    step = int(np.ceil(every.shape[1] / _MOST_OF_WHOLE))
+    return every[:, ::step]
 
 
 def _features(values: np.ndarray) -> np.ndarray:

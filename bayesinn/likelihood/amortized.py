@@ -172,7 +172,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         values = self.model.data.from_vector(np.reshape(x, (-1, x.shape[-1])))
         types = simulator.observable_types
         return {
-            name: value.reshape(-1, count, *value.shape[1:]).astype(types[name])
+            name: _cast(value.reshape(-1, count, *value.shape[1:]), types[name])
             for name, value in values.items()
         }
 
@@ -231,6 +231,15 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         space = ParameterSpace(self.simulator.prior, seed)
         flows = [clone(self.flow) for _ in range(self.networks)]
         return LikelihoodModel(space, data, context, flows)
+
+
+def _cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return values in a type; those that a type of whole numbers can't hold become its ends."""
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    # A flow may draw a count below zero: a large number, or true, in a type without sign.
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.clip(values, low, high).astype(dtype)
 
 
 class FlowScore(Score):

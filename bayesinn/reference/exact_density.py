@@ -56,7 +56,9 @@ class ExactDensity:
             arrays = {name: value.numpy() for name, value in typed.items()}
             known = {name: value.numpy() for name, value in given.items()}
             found = self._log_likelihood(arrays, known)
-        values = check_log_likelihood(found, typed, subject)
+        # Where simulations fail, so may the likelihood: the prior is truncated.
+        redraws = self.simulator.on_nonfinite == "redraw"
+        values = check_log_likelihood(found, typed, subject, nan=redraws)
         count = len(values)
         if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
             warn(

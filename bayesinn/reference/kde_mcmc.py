@@ -130,7 +130,9 @@ def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
     bulk = (quartiles[1] - quartiles[0]) / _QUARTILES_APART
     # Standard deviations of heavy tails tell little about the bulk; quartiles can be equal.
     spread = np.where(bulk > 0.0, np.minimum(deviation, bulk), deviation)
-    if np.all(real == np.round(real)):
+    # A measured number may be whole by chance: simulated ones tell. Of those that failed, NaN is no
+    # fraction.
+    if not np.any(real % 1.0 > 0.0) and not np.any(made % 1.0 > 0.0):
         # Kernels of one width, whatever the parameters: else, a density of whole numbers would grow
         # as they scatter less.
         spread = np.broadcast_to(real.std(axis=1), spread.shape)

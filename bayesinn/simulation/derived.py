@@ -65,7 +65,8 @@ def derived_simulator(
         return from_arrays(laws, _one_row(simulator, trials, elements or {}), **declared)
     function = simulator.function if trials is None else _repeat(simulator, trials)
     if elements:
-        function = _select(function, elements, tf.gather if simulator.in_graph else np.take)
+        select = _select_in_graph if simulator.in_graph else _select_of_arrays
+        function = functools.wraps(function)(select(function, elements))
     dtypes = simulator.prior.dtypes
     # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
     if prior is not None and simulator.in_graph and Prior(prior).dtypes != dtypes:
@@ -116,18 +117,42 @@ def _take_types(
     return simulate
 
 
-def _select(
-    function: Callable[..., dict[str, Any]],
-    elements: Mapping[str, np.ndarray],
-    take: Callable[..., Any],
+# Where the whole simulation fails, so does the part: both draw from the same prior, which a policy
+# of drawing again has cut.
+def _select_in_graph(
+    function: Callable[..., dict[str, Any]], elements: Mapping[str, np.ndarray]
 ) -> Callable[..., dict[str, Any]]:
-    """Return a forward model whose vectors have lost all other elements."""
+    """Leave only some elements of vectors (n, k), tensors."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
         data = dict(function(*arguments))
-        return data | {name: take(data[name], places, axis=-1) for name, places in elements.items()}
+        for name, places in elements.items():
+            whole = tf.convert_to_tensor(data[name])
+            data[name] = tf.gather(whole, places, axis=-1)
+            if whole.dtype.is_floating:
+                good = tf.reduce_all(tf.math.is_finite(whole), axis=-1, keepdims=True)
+                data[name] = tf.where(good, data[name], np.nan)
+        return data
 
-    return functools.wraps(function)(simulate)
+    return simulate
+
+
+def _select_of_arrays(
+    function: Callable[..., dict[str, Any]], elements: Mapping[str, np.ndarray]
+) -> Callable[..., dict[str, Any]]:
+    """Leave only some elements of vectors, arrays (n, k) or (k,)."""
+
+    def simulate(*arguments: Any) -> dict[str, Any]:
+        data = dict(function(*arguments))
+        for name, places in elements.items():
+            whole = np.asarray(data[name])
+            data[name] = whole[..., places]
+            if whole.dtype.kind == "f":
+                good = np.isfinite(whole).all(axis=-1, keepdims=True)
+                data[name] = np.where(good, data[name], np.nan)
+        return data
+
+    return simulate
 
 
 def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:

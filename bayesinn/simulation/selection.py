@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.simulator import Simulator, check_simulator
 
@@ -42,11 +43,13 @@ class Selection:
 
     def __init__(self, simulator: Simulator, places: Mapping[str, Any]) -> None:
         check_simulator(simulator)
+        subject = "Selection, argument 'places'"
+        check_type(subject, places, Mapping, "a dict", "pass for example {'x': [0, 1, 2]}")
         able = vectors(simulator)
         unknown = [name for name in places if name not in able]
         if unknown:
             raise InputError(
-                "Selection, argument 'places'",
+                subject,
                 expected=f"observables that are vectors: {able}",
                 got=f"{unknown}",
                 do="name vectors without coordinates, varying length or missing values",
@@ -100,13 +103,11 @@ def vectors(simulator: Simulator) -> list[str]:
 
 def _check_places(name: str, chosen: Any, size: int) -> np.ndarray:
     """Return places in rising order; refuse none, repeated ones, and those beyond the vector."""
-    places = np.unique(np.asarray(list(chosen)))
-    inside = places.dtype.kind in "iu" and len(places) and places[0] >= 0 and places[-1] < size
-    if not inside or len(places) != len(list(chosen)):
-        raise InputError(
-            f"Selection, places of {name!r}",
-            expected=f"one or more different whole numbers from 0 to {size - 1}",
-            got=f"{chosen!r}",
-            do="count elements from 0",
-        )
-    return places
+    subject = f"Selection, places of {name!r}"
+    do = "count elements from 0"
+    expected = f"one or more different whole numbers from 0 to {size - 1}"
+    check_type(subject, chosen, Iterable, expected, do)
+    places = [check_integer(f"{subject}, each", place, 0, size - 1, do=do) for place in chosen]
+    if not places or len(set(places)) < len(places):
+        raise InputError(subject, expected=expected, got=f"{places}", do=do)
+    return np.array(sorted(places))

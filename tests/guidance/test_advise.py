@@ -122,6 +122,7 @@ def test_errors_are_those_of_paired_held_out_rows(simulations, monkeypatch):
     [
         ({"sizes": [200, 100]}, "increasing"),
         ({"sizes": [200]}, "two or more"),
+        ({"sizes": 200}, "a list"),
         ({"sizes": [200, 5_000]}, "from 20 to 1,200"),
         ({"repeats": 1}, "'repeats'"),
     ],

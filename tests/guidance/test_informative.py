@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -36,6 +37,21 @@ def test_what_tells_of_location_spread_or_noise_of_others_is_kept() -> None:
     assert {0, 1, 2, 3} <= places
     # The chance that any of the forty is kept is at most 0.11.
     assert len(places) <= 5
+
+
+@pytest.mark.parametrize("shape", [(), (3, 400)])
+def test_the_background_of_an_observable_that_stays_whole_is_kept(shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(1)
+    mean = generator.normal(size=2_000)
+    background = generator.normal(size=2_000)
+    seen = mean + 3.0 * background
+    elements = generator.normal(size=(2_000, 12))
+    elements[:, 0] = background
+    elements[:, 1] += mean
+    whole = np.broadcast_to(seen[:, None], (2_000, int(np.prod(shape)))).reshape(-1, *shape)
+    rows = {"mean": mean, "x": elements, "y": whole}
+    model = bi.from_arrays({"mean": tfd.Normal(0.0, 1.0)}, rows)
+    assert bi.informative(model, rows).places["x"].tolist() == [0, 1]
 
 
 def test_nothing_is_connected_by_chance() -> None:

@@ -127,6 +127,21 @@ def test_draws_are_like_simulations(trained) -> None:
     assert (drawn["count"] == np.floor(drawn["count"])).all()
 
 
+def test_counts_below_zero_are_no_large_ones() -> None:
+    @bi.simulator(prior={"rate": tfd.Uniform(0.01, 1.0)})
+    def rare(parameters, seed):
+        rate = parameters["rate"]
+        count = tf.random.stateless_poisson(tf.shape(rate), seed, rate)
+        return {"count": tf.cast(count, tf.uint8)}
+
+    # A flow that has hardly learned draws counts of -1 and -2, too.
+    own = bi.AmortizedLikelihood(rare, bi.flows.coupling(blocks=1, hidden=(8,)))
+    own.fit(steps=5, batch_size=64, seed=1, progress=False)
+    drawn = own.sample({"rate": [0.05]}, draws=1_000, seed=1)["count"]
+    assert drawn.dtype == np.uint8
+    assert drawn.max() < 20
+
+
 def test_ratios_differ_from_likelihoods_by_the_evidence(trained) -> None:
     rows = counted.sample(1_000, seed=6)
     data, parameters = split(rows)

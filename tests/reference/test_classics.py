@@ -66,6 +66,13 @@ def test_linear(method: str) -> None:
         assert np.var(drawn.sum(axis=0)) == pytest.approx(covariance.sum(), rel=0.15)
 
 
+@short_chains
+def test_a_measured_number_that_is_whole_by_chance_is_no_count() -> None:
+    options: dict[str, Any] = {"replicates": 50, "chains": 4, "steps": 100, "seed": 1}
+    found = kde_mcmc(bi.get("linear"), {"y": 2.0}, **options)
+    assert 0.05 < found.acceptance < 0.6
+
+
 def test_the_report_adds_up() -> None:
     found = smc_abc(bi.get("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1)
     again = smc_abc(bi.get("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1)

@@ -44,6 +44,21 @@ def test_a_likelihood_is_part_of_the_graph_if_it_can_be() -> None:
     assert in_graph(of_arrays, PARAMETERS, DATA) is None
 
 
+def test_where_simulations_fail_and_are_drawn_again_the_likelihood_may_be_undefined() -> None:
+    def root(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        return {"y": tf.sqrt(parameters["a"])}
+
+    def of_root(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        return tfd.Normal(tf.sqrt(parameters["a"]), 1.0).log_prob(data["y"])
+
+    prior = {"a": tfd.Normal(0.0, 1.0)}
+    simulator = bi.simulator(prior=prior, on_nonfinite="redraw")(root)
+    values = {"a": np.array([-1.0, 1.0], np.float32)}
+    found = ExactDensity(simulator, of_root).log_density(values, {"y": 1.0}, "the observation")
+    expected = [-np.inf, -np.log(2.0 * np.pi) - 0.5]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_the_sampler_calls_no_function_of_the_likelihood() -> None:
     # XLA would compile it anew for each value: a minute for a few hundred draws.
     density = ExactDensity(shifted, of_shifted)

@@ -53,6 +53,28 @@ def test_the_simulator_of_a_selection_makes_what_is_cut_from_the_whole(engine: s
         np.testing.assert_array_equal(made[name], value)
 
 
+def _root_in_graph(parameters, seed):
+    both = [parameters["mean"], tf.sqrt(parameters["mean"])]
+    return {"x": tf.stack(both, axis=-1)}
+
+
+def _root_of_rows(parameters, generator):
+    with np.errstate(invalid="ignore"):
+        root = np.sqrt(parameters["mean"])
+    return {"x": np.stack([parameters["mean"], root], axis=-1)}
+
+
+@pytest.mark.parametrize("engine", ["graph", "rows"])
+def test_what_fails_in_other_elements_is_drawn_again_all_the_same(engine: str) -> None:
+    options = {} if engine == "graph" else {"engine": "python", "workers": 1, "batched": True}
+    function = _root_in_graph if engine == "graph" else _root_of_rows
+    whole = bi.simulator(prior=PRIOR, name="root", on_nonfinite="redraw", **options)(function)
+    chosen = bi.Selection(whole, {"x": [0]})
+    rows = whole.sample(100, seed=1)
+    assert rows["mean"].min() > 0.0
+    np.testing.assert_array_equal(chosen.simulator.sample(100, seed=1)["x"], chosen.of(rows)["x"])
+
+
 def test_arrays_without_a_simulator_are_cut() -> None:
     rows = ENGINES["graph"].sample(200, seed=1)
     whole = bi.from_arrays(PRIOR, rows)
@@ -86,11 +108,19 @@ def test_a_posterior_of_a_selection_is_loaded_with_it(tmp_path) -> None:
         ({"x": [-1]}, "from 0 to 4"),
         ({"x": [1, 1]}, "from 0 to 4"),
         ({"x": [0.5]}, "from 0 to 4"),
+        ({"x": 3}, "from 0 to 4"),
+        ({"x": [[0, 1], [2]]}, "from 0 to 4"),
+        (["x"], "a dict"),
     ],
 )
 def test_wrong_places_are_refused(places, told: str) -> None:
     with pytest.raises(InputError, match=told):
         bi.Selection(ENGINES["graph"], places)
+
+
+def test_places_may_be_counted_as_they_are_asked_for() -> None:
+    chosen = bi.Selection(ENGINES["graph"], {"x": (place for place in (4, 0))})
+    assert chosen.places["x"].tolist() == [0, 4]
 
 
 def test_data_that_are_cut_already_are_refused() -> None:
