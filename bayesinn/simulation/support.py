@@ -258,7 +258,9 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     # vector would keep the gamma's sharp edge at zero, which is hard for a flow. The logarithm has
     # no edge at any scale.
     if isinstance(bijector, tfb.Softplus):
-        return tfb.Exp()
+        return (
+            tfb.Exp() if bijector.low is None else tfb.Chain([tfb.Shift(bijector.low), tfb.Exp()])
+        )
     if isinstance(bijector, tfb.Chain):
         return tfb.Chain([_logarithmic(part) for part in bijector.bijectors])
     return bijector

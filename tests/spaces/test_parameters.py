@@ -401,6 +401,14 @@ def test_vectors_far_from_zero_come_back() -> None:
     np.testing.assert_allclose(back["place"], values["place"], rtol=1e-5)
 
 
+def test_a_softplus_keeps_its_lower_end() -> None:
+    law = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfp.bijectors.Softplus(low=2.0))
+    space = ParameterSpace(Prior({"x": law}), seed=1)
+    values = space.from_vector(tf.constant([[-9.0], [0.0], [9.0]]))
+    assert values["x"].numpy().min() > 2.0
+    assert np.isfinite(space.prior_log_prob(values)).all()
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e18, 2e30])
 def test_units_may_be_huge_or_tiny(size: float) -> None:
     space = ParameterSpace(Prior({"mass": tfd.Normal([0.0, size], [1.0, 0.1 * size])}), seed=1)
