@@ -234,6 +234,8 @@ class ParameterSpace:
                     distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32
                 )
                 log_prob = tf.where(log_prob == np.inf, log_prob_near, log_prob)
+            # Outside, some distributions have NaN.
+            inside &= ~tf.math.is_nan(log_prob)
             terms.append(tf.where(inside, log_prob, -np.inf))
         return tf.add_n(terms)
 

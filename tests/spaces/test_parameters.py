@@ -17,6 +17,10 @@ from tests.helpers.families import CONTINUOUS, DISCRETE, FAMILIES
 
 tfd = tfp.distributions
 
+ASCENDING = tfd.TransformedDistribution(
+    tfd.Sample(tfd.Normal(0.0, 1.0), 3), tfp.bijectors.Ascending()
+)
+
 
 def draws(prior: Prior, n: int, seed: int = 2) -> dict[str, tf.Tensor]:
     return prior.sample(n, seeds.tensor_seed(seed, "prior"))
@@ -344,6 +348,7 @@ def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
         (tfd.Beta(3.0, 1.0), 0.2, 1.2),
         (tfd.VonMises(0.0, 2.0), 3.0, 4.0),
         (tfd.Dirichlet([1.0, 1.0, 1.0]), [0.2, 0.3, 0.5], [-0.2, 0.7, 0.5]),
+        (ASCENDING, [0.2, 0.3, 0.5], [0.2, 0.1, 0.5]),
     ],
     ids=lambda value: type(value).__name__,
 )
