@@ -20,6 +20,9 @@ tfd = tfp.distributions
 ASCENDING = tfd.TransformedDistribution(
     tfd.Sample(tfd.Normal(0.0, 1.0), 3), tfp.bijectors.Ascending()
 )
+TRIANGLE = tfd.TransformedDistribution(
+    tfd.Sample(tfd.Normal(0.0, 1.0), 3), tfp.bijectors.FillScaleTriL(tfp.bijectors.Exp(), None)
+)
 
 
 def draws(prior: Prior, n: int, seed: int = 2) -> dict[str, tf.Tensor]:
@@ -349,6 +352,8 @@ def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
         (tfd.VonMises(0.0, 2.0), 3.0, 4.0),
         (tfd.Dirichlet([1.0, 1.0, 1.0]), [0.2, 0.3, 0.5], [-0.2, 0.7, 0.5]),
         (ASCENDING, [0.2, 0.3, 0.5], [0.2, 0.1, 0.5]),
+        (TRIANGLE, [[0.5, 0.0], [-3.0, 0.5]], [[0.5, 0.1], [-3.0, 0.5]]),
+        (TRIANGLE, [[0.5, 0.0], [-3.0, 0.5]], [[-0.5, 0.0], [-3.0, 0.5]]),
     ],
     ids=lambda value: type(value).__name__,
 )
