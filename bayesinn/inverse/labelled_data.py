@@ -77,7 +77,7 @@ def check_events(x: Any, shape: Sequence[int] | None, subject: str) -> np.ndarra
         )
     with np.errstate(over="ignore"):
         array = array.astype(np.float32)
-    bad = int(np.sum(~np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
+    bad = int(np.sum(~np.isfinite(array).all(axis=tuple(range(1, array.ndim)))))
     if array.size == 0 or bad:
         raise InputError(
             subject,

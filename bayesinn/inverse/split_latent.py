@@ -179,7 +179,13 @@ class SplitLatent(AmortizedPosterior):
             for name, shape in self.simulator.observable_shapes.items()
         }
         data |= {name: arrays[name] for name in self.simulator.context_names}
-        vector, _ = self.model.parameters.to_vector(map_tensors(tf.convert_to_tensor, arrays))
+        space = self.model.parameters
+        # Integers are trained on the unit intervals above them.
+        middle = {
+            name: tf.cast(arrays[name], tf.float32) + 0.5 * (name in space.discrete)
+            for name in space.names
+        }
+        vector, _ = space.to_vector(middle)
         return self._trained_flow.predict(
             vector, tf.convert_to_tensor(self.evaluator.condition(data)[0]["features"])
         )

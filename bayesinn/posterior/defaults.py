@@ -11,6 +11,7 @@ from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
+from bayesinn.core.warning import warn
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
@@ -89,6 +90,8 @@ def choose_summaries(
             _check_times(simulator, key, network)
         if network.images and simulator.missing is not None:
             _check_channels(simulator, key)
+        if network.nested and simulator.missing is not None:
+            _warn_of_marks(simulator, key)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
     defaults = _defaults(simulator, rest)
     networks |= defaults.networks
@@ -131,6 +134,21 @@ def _check_channels(simulator: Simulator, key: str) -> None:
                 expected="shape (height, width, channels) where pixels may be missing",
                 got=f"{shape}",
                 do=f"return {name}[..., None] from the simulator",
+            )
+
+
+def _warn_of_marks(simulator: Simulator, key: str) -> None:
+    """Warn of nested data without channels, where marks of missing values would be elements.
+
+    Posteriors that were saved with such networks can still be loaded.
+    """
+    for name in observables_of(key):
+        shape = simulator.observable_shapes[name]
+        if len(shape) == 2:
+            warn(
+                f"The summary of {name!r} of shape {shape} sees marks of missing values as "
+                f"{shape[1]} more values of each element, and can hardly tell which values are "
+                f"missing. Return {name}[..., None] from the simulator: marks are then a channel."
             )
 
 

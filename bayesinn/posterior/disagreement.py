@@ -19,12 +19,17 @@ def share_between(drawn: Sequence[Arrays], weights: np.ndarray) -> Arrays:
     """
     shares = {}
     for name in drawn[0]:
-        means = np.stack([np.mean(part[name], axis=1) for part in drawn])
-        variances = np.stack([np.var(part[name], axis=1) for part in drawn])
+        # In units of a power of two, which changes no digit: in single precision, squares of huge
+        # numbers would overflow, and those of tiny ones vanish.
+        largest = np.max([np.abs(part[name]).max(axis=1, keepdims=True) for part in drawn], axis=0)
+        _, exponent = np.frexp(largest)
+        scaled = [np.ldexp(part[name], -exponent) for part in drawn]
+        means = np.stack([np.mean(values, axis=1) for values in scaled])
+        variances = np.stack([np.var(values, axis=1) for values in scaled])
         centre = np.average(means, axis=0, weights=weights)
         between = np.average((means - centre) ** 2, axis=0, weights=weights)
         # Means of a few draws differ by chance.
-        sizes = np.array([part[name].shape[1] for part in drawn])
+        sizes = np.array([values.shape[1] for values in scaled])
         chance = np.tensordot(weights * (1.0 - weights) / sizes, variances, axes=1)
         between = np.maximum(between - chance, 0.0)
         inside = np.average(variances, axis=0, weights=weights)

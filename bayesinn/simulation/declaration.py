@@ -41,6 +41,9 @@ _UNREACHABLE = {
         tfd.LKJ,
         tfd.CholeskyLKJ,
     ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
+    (
+        tfd.WishartLinearOperator,
+    ): "let the simulator compute the matrix from its Cholesky factor, such as Chi and Normal",
 }
 
 
@@ -202,7 +205,7 @@ def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None
     # As an array, or the bijector would remember what it came from.
     free = support.bijector.inverse(value).numpy()
     log_det = support.bijector.inverse_log_det_jacobian(
-        value, support.bijector.forward_min_event_ndims
+        value, support.bijector.inverse_min_event_ndims
     ).numpy()
     back = support.bijector.forward(free).numpy()
     back = np.floor(back) if support.discrete else back

@@ -62,6 +62,18 @@ class Support(NamedTuple):
         rounding = tf.constant(1e-6, value.dtype)
         return (value >= low - rounding * tf.abs(low)) & (value <= high + rounding * tf.abs(high))
 
+    def comes_back(self, value: tf.Tensor) -> tf.Tensor:
+        """Tell which elements come back from unconstrained numbers.
+
+        Of the elements of matrices that are made of vectors, some are fixed.
+        """
+        if self.bijector.forward_min_event_ndims == self.bijector.inverse_min_event_ndims:
+            return tf.constant(True)
+        # A copy, or the bijector would remember what it came from.
+        back = self.bijector.forward(tf.identity(self.bijector.inverse(value)))
+        largest = tf.reduce_max(tf.abs(value), axis=-1, keepdims=True)
+        return tf.abs(back - value) <= 1e-3 * largest
+
     @property
     def closed(self) -> tuple[np.ndarray, np.ndarray]:
         """Whether the support ends where unconstrained values become -inf, and where inf.
@@ -258,7 +270,9 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     # vector would keep the gamma's sharp edge at zero, which is hard for a flow. The logarithm has
     # no edge at any scale.
     if isinstance(bijector, tfb.Softplus):
-        return tfb.Exp()
+        return (
+            tfb.Exp() if bijector.low is None else tfb.Chain([tfb.Shift(bijector.low), tfb.Exp()])
+        )
     if isinstance(bijector, tfb.Chain):
         return tfb.Chain([_logarithmic(part) for part in bijector.bijectors])
     return bijector

@@ -234,6 +234,8 @@ class ParameterSpace:
                     distribution.log_prob(tf.cast(near, distribution.dtype)), tf.float32
                 )
                 log_prob = tf.where(log_prob == np.inf, log_prob_near, log_prob)
+            # Outside, some distributions have NaN.
+            inside &= ~tf.math.is_nan(log_prob)
             terms.append(tf.where(inside, log_prob, -np.inf))
         return tf.add_n(terms)
 
@@ -340,7 +342,8 @@ class ParameterSpace:
         if name in self.discrete or support.family == ():
             return tf.constant(True)
         value = values[name]
-        return tf.reduce_all(support.holds(value), axis=tuple(range(1, value.shape.rank)))
+        held = support.holds(value) & support.comes_back(value)
+        return tf.reduce_all(held, axis=tuple(range(1, value.shape.rank)))
 
     def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
         """Return integers without what :meth:`dequantise` added, as others depend on them."""

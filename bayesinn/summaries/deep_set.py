@@ -71,6 +71,7 @@ class DeepSet(Summary):
             self.__dict__["shapes"] = ()
             self.standardised = inner.standardised
             self.missing = inner.missing
+            self.nested = inner.order is not None
         check_choice("DeepSet, argument 'pooling'", pooling, POOLINGS)
         self.pooling = pooling
         self.activation = keras.activations.get(activation)

@@ -38,6 +38,8 @@ class Summary(Configured, keras.layers.Layer):
     #: Whether data are images. Those of two axes, (height, width), may not have missing values:
     #: channels show which are present.
     images: bool = False
+    #: Whether elements are sets or series of their own, whose last axis is taken for channels.
+    nested: bool = False
     #: Observable or context with the times of steps, which is the first channel of the data; or
     #: None.
     times: str | None = None

@@ -251,6 +251,7 @@ def test_bad_arguments_are_explained() -> None:
         (np.zeros((4, 2)), np.arange(3), "one label for each vector"),
         (np.zeros((4, 2)), np.eye(4), "not one-hot"),
         (np.full((4, 2), np.nan), np.arange(4), "4 rows with NaN"),
+        (np.zeros((0, 2)), np.arange(0), "at least one vector"),
         (np.zeros((4, 2)), np.array([0, 0, 0, 1]), "(?s)two or more training vectors.*class 1"),
         (np.array([["a", "b"]]), np.array([0]), "numbers in an array"),
     ],

@@ -338,6 +338,13 @@ def test_context_padding_integers_and_supports() -> None:
         posterior.predict(parameters)
 
 
+def test_integers_are_where_training_had_them() -> None:
+    """The lowest integer is not the end of its interval, which lies infinitely far out."""
+    counts = np.arange(4)
+    latent = quick(wide).latent({"rate": np.ones(4), "count": counts}, {"dose": np.ones(4)})
+    assert np.abs(latent).max() < 20.0
+
+
 def test_predictions_are_on_the_observables_own_scale() -> None:
     """Compressed or not: what the network sees as 0 comes back as the middle of the data."""
     posterior = quick(wide)

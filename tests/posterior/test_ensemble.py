@@ -15,6 +15,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.posterior.disagreement import share_between
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.spaces.observations import check_observations
@@ -109,6 +110,20 @@ def test_disagreement_is_the_variance_between_members() -> None:
     share = ensemble.disagreement({"x": np.zeros(3)}, draws=20_000, seed=1)["mean"]
     # Means half a unit from their centre, members of variance one half.
     np.testing.assert_allclose(share, 0.25 / 0.75, atol=0.02)
+
+
+@pytest.mark.parametrize("unit", [1e30, 1e-30])
+def test_disagreement_does_not_depend_on_units(unit: float) -> None:
+    noise = np.random.default_rng(1).normal(size=(2, 3, 500, 2)).astype("f4")
+    members = noise + np.float32(10.0)
+    members[1] += [0.0, 2.0]
+    half = np.array([0.5, 0.5])
+    (expected,), (found,) = (
+        share_between([{"mass": part} for part in drawn], half).values()
+        for drawn in (members, members * np.float32(unit))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.all(found[:, 1] > 0.3)
 
 
 def test_disagreement_is_told_once_where_it_matters() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ SUMMARIES = {
     "attention": ((6, 2), bi.summaries.SetTransformer(4, width=8, heads=2, blocks=1)),
     "attention in time": ((6,), bi.summaries.Transformer(4, width=8, heads=2, blocks=1)),
     "set of sets": (
-        (4, 6),
+        (4, 6, 1),
         bi.summaries.DeepSet(4, (8,), (8,), inner=bi.summaries.DeepSet(4, (8,), (8,))),
     ),
 }
@@ -291,3 +292,17 @@ def test_missing_pixels_need_channels() -> None:
     )
     with pytest.raises(InputError, match=r"(?s)height, width, channels.*image\[\.\.\., None\]"):
         bi.AmortizedPosterior(simulator, summary=bi.summaries.ConvImage(8, filters=(4,)))
+
+
+def test_marks_of_missing_values_need_channels_inside_elements() -> None:
+    networks = (bi.summaries.DeepSet(4), bi.summaries.ConvLSTM(4))
+    summaries = [bi.summaries.DeepSet(4, inner=network) for network in networks]
+    for summary in summaries:
+        with pytest.warns(UserWarning, match=r"'x' of shape \(3, 5\).*Return x\[\.\.\., None\]"):
+            bi.AmortizedPosterior(declare((3, 5)), summary)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bi.AmortizedPosterior(declare((3, 5, 1)), summaries[0])
+        bi.AmortizedPosterior(declare((3, 5), missing=None), summaries[0])
+        features = bi.summaries.DeepSet(4, inner=bi.summaries.MLP(4))
+        bi.AmortizedPosterior(declare((3, 5)), features)

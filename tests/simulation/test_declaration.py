@@ -220,6 +220,7 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
         (lambda: tfd.VonMisesFisher([[1.0, 0.0]] * 2, [2.0] * 2), ["VonMisesFisher"]),
         (tfd.LKJ(3, 1.5), ["LKJ", "partial correlations"]),
         (tfd.CholeskyLKJ(3, 1.5), ["CholeskyLKJ", "partial correlations"]),
+        (tfd.WishartTriL(9.0, np.eye(2, dtype="f4")), ["WishartTriL", "Cholesky factor"]),
         (tfd.Deterministic(3.0), ["Deterministic", "constant"]),
         (tfd.VectorDeterministic([3.0, 1.0]), ["VectorDeterministic", "constant"]),
         (tfd.Normal(0.0, -1.0), ["log densities [nan, nan]", "scales must be positive"]),
@@ -237,6 +238,12 @@ def test_priors_that_can_not_be_inferred(prior, fragments: list[str]) -> None:
     assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
         error.value
     )
+
+
+def test_a_matrix_may_be_made_of_a_vector() -> None:
+    vector = tfd.Sample(tfd.Normal(0.0, 1.0), 3)
+    root = tfd.TransformedDistribution(vector, tfp.bijectors.FillScaleTriL())
+    assert declare(prior={"rate": root}).prior.event_shapes == {"rate": (2, 2)}
 
 
 def test_a_joint_distribution_inside_a_prior() -> None:

@@ -17,6 +17,13 @@ from tests.helpers.families import CONTINUOUS, DISCRETE, FAMILIES
 
 tfd = tfp.distributions
 
+ASCENDING = tfd.TransformedDistribution(
+    tfd.Sample(tfd.Normal(0.0, 1.0), 3), tfp.bijectors.Ascending()
+)
+TRIANGLE = tfd.TransformedDistribution(
+    tfd.Sample(tfd.Normal(0.0, 1.0), 3), tfp.bijectors.FillScaleTriL(tfp.bijectors.Exp(), None)
+)
+
 
 def draws(prior: Prior, n: int, seed: int = 2) -> dict[str, tf.Tensor]:
     return prior.sample(n, seeds.tensor_seed(seed, "prior"))
@@ -344,6 +351,9 @@ def test_fractions_of_integers_and_what_lies_outside_are_impossible() -> None:
         (tfd.Beta(3.0, 1.0), 0.2, 1.2),
         (tfd.VonMises(0.0, 2.0), 3.0, 4.0),
         (tfd.Dirichlet([1.0, 1.0, 1.0]), [0.2, 0.3, 0.5], [-0.2, 0.7, 0.5]),
+        (ASCENDING, [0.2, 0.3, 0.5], [0.2, 0.1, 0.5]),
+        (TRIANGLE, [[0.5, 0.0], [-3.0, 0.5]], [[0.5, 0.1], [-3.0, 0.5]]),
+        (TRIANGLE, [[0.5, 0.0], [-3.0, 0.5]], [[-0.5, 0.0], [-3.0, 0.5]]),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -399,6 +409,14 @@ def test_vectors_far_from_zero_come_back() -> None:
     values = draws(space.prior, 200)
     back = space.from_vector(space.to_vector(values)[0])
     np.testing.assert_allclose(back["place"], values["place"], rtol=1e-5)
+
+
+def test_a_softplus_keeps_its_lower_end() -> None:
+    law = tfd.TransformedDistribution(tfd.Normal(0.0, 1.0), tfp.bijectors.Softplus(low=2.0))
+    space = ParameterSpace(Prior({"x": law}), seed=1)
+    values = space.from_vector(tf.constant([[-9.0], [0.0], [9.0]]))
+    assert values["x"].numpy().min() > 2.0
+    assert np.isfinite(space.prior_log_prob(values)).all()
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e18, 2e30])
