@@ -174,34 +174,15 @@ def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before:
         file.write_text("first")
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed)
-        with pytest.raises(KeyboardInterrupt), own.write("history.csv") as file:
-            file.write_text("second")
-    assert (tmp_path / "history.csv").read_text() == ("first" if before else "second")
-    for text in ("third", "fourth"):
-        with own.write("history.csv") as file:
-            file.write_text(text)
-    assert set(files(tmp_path)) == {"history.csv", "run.json"}
-
-
-def test_two_writes_that_are_cut_short_lock_no_folder(tmp_path, monkeypatch) -> None:
-    own = RunFiles(tmp_path)
-    replace = Path.replace
-
-    def killed(self, target) -> Path:
-        if Path(target).name == "history.csv":
-            raise KeyboardInterrupt
-        return replace(self, target)
-
-    with own.write("history.csv") as file:
-        file.write_text("first")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed)
+        # Killed twice, it still knows the file that is there.
         for text in ("second", "third"):
             with pytest.raises(KeyboardInterrupt), own.write("history.csv") as file:
                 file.write_text(text)
-    with own.write("history.csv") as file:
-        file.write_text("fourth")
-    assert (tmp_path / "history.csv").read_text() == "fourth"
+    assert (tmp_path / "history.csv").read_text() == ("first" if before else "third")
+    for text in ("fourth", "fifth"):
+        with own.write("history.csv") as file:
+            file.write_text(text)
+    assert set(files(tmp_path)) == {"history.csv", "run.json"}
 
 
 @pytest.mark.parametrize(
