@@ -13,7 +13,14 @@ from scipy.special import logsumexp
 from tasks import Arrays
 
 import bayesinn as bi
-from bayesinn.flows import Consistency, Diffusion, Flow, FlowMatching, coupling
+from bayesinn.flows import (
+    Consistency,
+    Diffusion,
+    Flow,
+    FlowMatching,
+    MixtureDensity,
+    coupling,
+)
 from bayesinn.summaries import ConvLSTM, Summary
 
 #: Observations whose densities are computed together, and draws that normalise each.
@@ -228,6 +235,7 @@ METHODS: dict[str, AnyMethod] = {
     "flow matching": Method(flow=FlowMatching),
     "diffusion": Method(flow=Diffusion),
     "consistency": Method(flow=Consistency, networks=1),
+    "mixture density": Method(flow=MixtureDensity),
     "likelihood": ByLikelihood(bi.AmortizedLikelihood),
     "ratio": ByLikelihood(bi.LikelihoodRatio),
     "refined": Refined(),

@@ -62,6 +62,23 @@ def accuracy() -> str:
     return markdown(["simulations", "task", *methods, "NPE", "NLE", "NRE", "best published"], rows)
 
 
+def means() -> str:
+    """Return mean C2ST of all tasks: of the default, with its seconds of training, and published.
+
+    Seconds are processor time, the median of tasks.
+    """
+    measured, published = results()
+    own = measured[measured["method"] == "default"]
+    table = pd.concat([own, published]).pivot_table("c2st", ["budget", "task"], "method")
+    seconds = own.groupby(["budget", "task"])["train_seconds"].mean()
+    rows = []
+    for budget in BUDGETS:
+        across = table.loc[budget][["default", *PUBLISHED]].mean(skipna=False)
+        rows.append([_size(budget), *map(_number, across), f"{seconds[budget].median():.0f}"])
+    names = ["default", "NPE", "NLE", "NRE", "best published"]
+    return markdown(["simulations", *names, "processor seconds of training, default"], rows)
+
+
 def seeds() -> str:
     """Return the default's mean C2ST of all tasks by seed, and how far seeds of a task differ.
 
