@@ -42,7 +42,10 @@ def _how_to_agree(coordinate: Coordinate, texts: list[str], off: float) -> str:
     if len(steps) < len(texts) or not all(
         any(_is_at(coordinate, text, step, off) for text in texts) for step in steps
     ):
-        return "declare the coordinates of the data"
+        return (
+            "declare the coordinates of the data, or rename the column, which is then ignored, if "
+            "it means something else"
+        )
     falling = len(coordinate.values) > 1 and coordinate.values[0] > coordinate.values[1]
     return f"sort the rows by {coordinate.name!r}{', the largest first' if falling else ''}"
 

@@ -1,6 +1,7 @@
 """Why an observation is unlike the simulations: whether an observable is in another unit."""
 
 from collections.abc import Mapping
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
+from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.support import outside
 
 #: Factors between units, in the order in which they are tried: powers of ten, then units of time.
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
@@ -21,6 +24,7 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     """Find the factor that would make an observation typical, for each that is out of distribution.
 
     Each observable, and all together, are multiplied and divided by factors between common units.
+    So is context with a declared unit, alone and with the observables of this unit.
 
     Returns
     -------
@@ -53,11 +57,14 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
 
 def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     """Say which factor would make a checked observation (...) typical that is not."""
-    tried = _changes(list(posterior.simulator.observable_shapes), one)
+    tried = _changes(_units(posterior.simulator), one)
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])
         for name, value in one.items()
     }
+    possible = _inside_support(posterior.simulator, tried, changed)
+    tried = list(compress(tried, possible))
+    changed = {name: values[possible] for name, values in changed.items()}
     typical = posterior.given(changed).typicality
     assert typical is not None
     p_values = np.asarray(typical.p_value)
@@ -84,16 +91,46 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _changes(
-    observables: list[str], one: Mapping[str, np.ndarray]
-) -> list[tuple[list[str], float]]:
-    """Return sets of observables, each with a factor, in the order in which they are tried.
-
-    Factors that lead out of single precision are left out.
-    """
+def _units(simulator: Simulator) -> list[list[str]]:
+    """Return sets of names that may be in another unit, in the order in which they are tried."""
+    observables = list(simulator.observable_shapes)
     sets = [[name] for name in observables]
     if len(observables) > 1:
         sets.append(observables)
+    context = () if simulator.context is None else simulator.context.names
+    for name in context:
+        unit = simulator.labels.unit(name)
+        if unit:
+            sets.append([name])
+            alike = [other for other in observables if simulator.labels.unit(other) == unit]
+            if alike:
+                sets.append([*alike, name])
+    return sets
+
+
+def _inside_support(
+    simulator: Simulator,
+    tried: list[tuple[list[str], float]],
+    changed: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Return which changes (n,) leave context inside its support: posteriors refuse others."""
+    inside = np.ones(len(tried), bool)
+    context = simulator.context
+    if context is None:
+        return inside
+    known = context.cast(changed)
+    for name in context.order:
+        broken, _ = outside(name, context.distribution(name, known), changed[name])
+        inside &= ~broken
+    untouched = [not set(names) & set(context.names) for names, _ in tried]
+    return inside | np.array(untouched)
+
+
+def _changes(sets: list[list[str]], one: Mapping[str, np.ndarray]) -> list[tuple[list[str], float]]:
+    """Return sets of names, each with a factor, in the order in which they are tried.
+
+    Factors that lead out of single precision are left out.
+    """
     changes = []
     for ratio in FACTORS:
         for names in sets:

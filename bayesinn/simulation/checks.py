@@ -128,12 +128,13 @@ def check_keys(
     """
     got = type(values).__name__
     faults = ["no dict"]
+    lacking: list[str] = []
     if isinstance(values, Mapping):
-        missing = [name for name in needed if name not in values]
+        lacking = [name for name in needed if name not in values]
         unknown = [name for name in values if allowed is not None and name not in allowed]
         faults = []
-        if missing:
-            faults.append(f"{_list_names(missing)} missing")
+        if lacking:
+            faults.append(f"{_list_names(lacking)} missing")
         if unknown:
             faults.append(f"{_list_names(unknown)} unknown")
         got = f"{_list_names(values)}: {', '.join(faults)}"
@@ -144,13 +145,21 @@ def check_keys(
             expected = f"a dict with {_list_names(needed)}"
             do = (
                 "use the names that the simulator returns or that its prior or its context "
-                f"declares, as in {{{next(iter(needed))!r}: values}}"
+                f"declares, as in {{{next(iter(lacking or needed))!r}: values}}"
             )
             if hasattr(values, "columns"):
-                do = "pass {name: table[name].to_numpy() for name in table.columns}"
+                do = _how_to_pass_a_table(values.columns, needed)
             elif isinstance(values, str | os.PathLike):
                 do = "read the file first, as in dict(numpy.load(path))"
         raise InputError(subject, expected=expected, got=got, do=do)
+
+
+def _how_to_pass_a_table(columns: Collection[str], needed: Collection[str]) -> str:
+    """Say how a dict is made of a table, whose other columns are left out."""
+    for name in needed:
+        if name not in columns:
+            return f"pass a dict of arrays; columns of one: {{{name!r}: table[columns].to_numpy()}}"
+    return f"pass {{name: table[name].to_numpy() for name in {list(needed)}}}"
 
 
 def _list_names(names: Iterable[str]) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
 from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.distribution_text import read_distribution, write_distribution
 from bayesinn.simulation.engines.no_engine import NoEngine, NoFunction
@@ -75,17 +74,27 @@ def from_arrays(
         observed=observed,
         recommended=recommended,
     )
-    do = "pass {'y': (14,)}, or the arrays: {'y': array of shape (n, 14)}"
-    check_type("Argument 'observables'", observables, Mapping, "a dict of name to shape", do)
+    if not isinstance(observables, Mapping):
+        raise InputError(
+            "Argument 'observables'",
+            expected="a dict of name to shape, or to array",
+            got=type(observables).__name__,
+            do="pass {'y': (14,)}, or the arrays: {'y': array of shape (n, 14)}, which is "
+            "table[columns].to_numpy() for columns of a table that are one vector",
+        )
     known = {*Prior(prior).names, *(() if context is None else Prior(context).names)}
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype] = {}
     for key, value in observables.items():
         if key in known:
             continue
-        shapes[key] = _shape(key, value)
-        if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
-            dtypes[key] = value.dtype
+        shape = _given_shape(key, value)
+        if shape is None:
+            array = _all_rows(key, value)
+            shape = array.shape[1:]
+            if array.dtype.kind in "fiu":
+                dtypes[key] = array.dtype
+        shapes[key] = shape
     return Simulator(NoFunction(name), options, partial(NoEngine, shapes=shapes, dtypes=dtypes))
 
 
@@ -159,20 +168,25 @@ def _numbers_or_dates(values: list[Any]) -> np.ndarray:
     return np.array(values, "datetime64" if dates else None)
 
 
-def _shape(name: str, value: Any) -> tuple[int, ...]:
-    """Return the shape of one data set, from this shape or from an array of all data sets."""
-    subject = f"Observable {name!r}"
+def _given_shape(name: str, value: Any) -> tuple[int, ...] | None:
+    """Return the shape of one data set; None if ``value`` is an array of all data sets."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         value = (value,)
     if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
         if all(size > 0 for size in value):
             return tuple(value)
         raise InputError(
-            subject,
+            f"Observable {name!r}",
             expected="a shape of positive sizes",
             got=repr(value),
             do="pass for example (14,), or () for a single number",
         )
+    return None
+
+
+def _all_rows(name: str, value: Any) -> np.ndarray:
+    """Return an array (n, ...) of all data sets; columns of a table and lists are made one."""
+    subject = f"Observable {name!r}"
     array = numbers(subject, value, missing=True)
     if array.ndim == 0:
         raise InputError(
@@ -181,4 +195,4 @@ def _shape(name: str, value: Any) -> tuple[int, ...]:
             got=repr(value),
             do="pass (), if a data set has one such number",
         )
-    return array.shape[1:]
+    return array

@@ -150,7 +150,7 @@ def test_rows_in_another_order_are_to_be_sorted(file) -> None:
         read_data(path, declare_hours([0.0, 1.0, 2.0]))
     with pytest.raises(InputError, match="sort the rows by 'hours', the largest first"):
         read_data(path, declare_hours([2.0, 1.0, 0.0]))
-    with pytest.raises(InputError, match="declare the coordinates of the data"):
+    with pytest.raises(InputError, match="coordinates of the data, or rename the column"):
         read_data(path, declare_hours([0.0, 1.0, 3.0]))
 
 

@@ -462,3 +462,22 @@ def test_exceptions_are_told_as_what_they_are(error: type[Exception], severity: 
     found = advice(report, severity)["failures"]
     assert "% of the simulations fail, the last by" in found
     assert "lookup" in found
+
+
+def test_context_of_many_numbers_does_not_fill_the_tables() -> None:
+    def spectrum(parameters, context, seed):
+        noise = tf.random.stateless_normal(tf.shape(context["error"]), seed)
+        flux = parameters["rate"][:, None] + context["error"] * noise
+        return {"flux": tf.where(context["error"][:, 7:8] > 0.9, np.nan, flux)}
+
+    report = report_on(
+        spectrum,
+        prior={"rate": tfd.Uniform(0.0, 1.0), "size": tfd.Normal(tf.zeros(3), 1.0)},
+        context={"error": tfd.Uniform(tf.zeros(200), 1.0)},
+    )
+    rows = ["rate", "size[0]", "size[1]", "size[2]", "error"]
+    assert report["prior"].table.index.tolist() == rows
+    failures = report["failures"]
+    assert len(failures.table) == 32
+    assert failures.table.index[0] == "error[7]"
+    assert "32 of 204 numbers, those that differ most" in failures.text

@@ -84,3 +84,29 @@ def test_of_factors_that_differ_little_the_one_that_fits_best_is_named() -> None
     # 100 is tried first, and leaves data that are possible.
     (text,) = bi.explain_unusual(posterior, {"wait": 60.0 * np.array([2.2, 1.6, 2.5])})
     assert text.startswith("'wait' divided by 60 would be typical")
+
+
+def test_context_in_the_unit_of_the_data_is_changed_with_them() -> None:
+    @bi.simulator(
+        prior={"level": tfd.Normal(3.0, 0.5)},
+        context={"error": tfd.LogNormal(-1.5, 0.3), "size": tfd.Uniform(0.5, 2.0)},
+        units={"flux": "mJy", "error": "mJy", "size": "m"},
+    )
+    def star(parameters, context, seed):
+        noise = tf.random.stateless_normal((tf.shape(parameters["level"])[0], 4), seed)
+        return {"flux": parameters["level"][:, None] + context["error"][:, None] * noise}
+
+    posterior = bi.AmortizedPosterior(star, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    posterior.fit(steps=30, batch_size=64, seed=1, progress=False)
+    flux = np.array([3.0, 3.1, 2.8, 3.2])
+    both, alone = bi.explain_unusual(
+        posterior,
+        {
+            "flux": [1e3 * flux, flux],
+            "error": [1e3 * 0.2, 1e3 * 0.2],
+            "size": [1.0, 1.0],
+        },
+    )
+    assert both.startswith("'flux' and 'error' divided by 1,000 would be typical")
+    assert alone.startswith("'error' divided by 1,000 would be typical")
+    assert alone.endswith("look at its unit, which is declared as mJy")

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -147,6 +148,21 @@ def test_shapes_may_be_given_in_place_of_arrays() -> None:
         bi.from_arrays(PRIOR, {"y": (0,)})
     with pytest.raises(SimulatorError, match="at least one observable"):
         bi.from_arrays(PRIOR, {"mean": np.zeros(5)})
+
+
+def test_columns_of_tables_and_lists_keep_their_type() -> None:
+    days = [2_459_000.25, 2_459_000.5]  # single precision has quarters of a day
+    for values in (pd.Series(days), days, pd.DataFrame({"first": days})):
+        assert bi.from_arrays(PRIOR, {"day": values}).observable_types == {"day": np.float64}
+    counts = bi.from_arrays(PRIOR, {"count": pd.Series([3, 4])})
+    assert counts.observable_types == {"count": np.int64}
+    assert bi.from_arrays(PRIOR, {"count": (2,)}).observable_types == {"count": np.float32}
+
+
+def test_a_table_in_place_of_arrays_is_told_how_to_become_one() -> None:
+    table = pd.DataFrame({"mean": [0.0], "y1": [1.0], "y2": [2.0]})
+    with pytest.raises(InputError, match=r"got:      DataFrame\n(?s:.*)table\[columns\]"):
+        bi.from_arrays(PRIOR, table)
 
 
 @pytest.mark.parametrize(

@@ -351,8 +351,10 @@ def test_columns_of_pandas_may_lack_values() -> None:
 
 
 def test_a_table_is_told_how_to_become_a_dict() -> None:
-    with pytest.raises(InputError, match=r"to_numpy\(\) for name in table"):
-        check_observations(clinic, pd.DataFrame(observed(None, series=1.0, image=1.0), index=[0]))
+    with pytest.raises(InputError, match=r"to_numpy\(\) for name in \['time', 'value'\]"):
+        check_observations(two_series, pd.DataFrame({"week": [1], "time": [2], "value": [3]}))
+    with pytest.raises(InputError, match=r"\{'value': table\[columns\]\.to_numpy"):
+        check_observations(two_series, pd.DataFrame({"time": [2], "value1": [3], "value2": [4]}))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.core.masks import broadcast_mask, padding
-from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result
+from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Remark, Result
 from bayesinn.guidance.simulator_report.regions import FEWEST, Region, regions
 
 _MOST_REDRAWN = 0.5
@@ -59,6 +59,8 @@ def check(pilot: Pilot) -> Failures:
         f"{policy}). The table compares them with the good ones: quantiles, and p-values of "
         "Kolmogorov-Smirnov tests."
     )
+    if len(pilot.inputs) > MOST_ROWS:
+        text += f" It has {MOST_ROWS} of {len(pilot.inputs)} numbers, those that differ most."
     error = shorten(pilot.raw.engine.policy.error, _MOST_CHARACTERS)
     if error:
         text += f" The last that gave no result: {error}."
@@ -117,4 +119,6 @@ def _compare(pilot: Pilot, marked: np.ndarray) -> pd.DataFrame:
     table.columns = [f"{kind} {100 * level:.0f} %" for kind, level in table.columns]
     if 1 < marked.sum() < len(pilot) - 1:
         table["p-value"] = stats.ks_2samp(inputs[marked], inputs[~marked], method="asymp").pvalue
-    return table
+        if len(table) > MOST_ROWS:
+            return table.nsmallest(MOST_ROWS, "p-value")
+    return table.head(MOST_ROWS)

@@ -20,6 +20,8 @@ from bayesinn.diagnosis.report import Figure
 from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
+#: Numbers of a parameter that have a row each in a table, and rows of a comparison.
+MOST_ROWS = 32
 # 2,000 simulations of 10,000 numbers each, 160 MB. Larger observables are checked on their first
 # rows.
 _MOST_NUMBERS = 20_000_000

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.labels import columns
 from bayesinn.diagnosis.report import Figure
-from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, bounds
+from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Remark, Result, bounds
 from bayesinn.plots.prior_predictive import prior_predictive
 from bayesinn.simulation.digits import lost_digits
 from bayesinn.simulation.finite import finite
@@ -40,7 +41,13 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
     Data are described as networks see those of good simulations; real data are shown among them.
     """
     text = "Quantiles of parameters and context: does the prior mean what it should?"
-    table = pd.DataFrame({name: _quantiles(column) for name, column in pilot.inputs.items()}).T
+    inputs = {**pilot.drawn.parameters, **pilot.drawn.context}
+    quantiles = {
+        part: _quantiles(values)
+        for name, value in inputs.items()
+        for part, values in _columns(name, value).items()
+    }
+    table = pd.DataFrame(quantiles).T
     prior = Result(title="Prior", text=text, table=table)
     # Overflow in float32 is one of the findings.
     with np.errstate(over="ignore"):
@@ -77,6 +84,12 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
     return prior, Result(
         advice=advice, title="Prior predictive", text=text, table=table, figures=drawn
     )
+
+
+def _columns(name: str, value: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns of a parameter (n, ...) by name where they are not many, or all of it."""
+    parts = columns({name: value}, batch_ndim=1)
+    return parts if len(parts) <= MOST_ROWS else {name: value}
 
 
 def _parts(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
