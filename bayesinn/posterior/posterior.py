@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_draws, check_type
 from bayesinn.core.warning import warn
 from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
@@ -121,7 +121,7 @@ class Posterior(Protocol):
         >>> posterior.map({"y": 1.5})["x1"].shape
         ()
         """
-        count = check_integer("Argument 'draws'", draws, 2, do="pass draws=1000")
+        count = check_draws(draws, least=2)
         observations = self.check_data(data)
         given = self.given(observations)
         if (known := given.mode_finder) is None:
@@ -140,7 +140,7 @@ class Posterior(Protocol):
             )
         finder, conditions = known
         values = finder.find(given.sample(count, seed), given.log_prob, conditions)
-        return answer(values, given.typicality, observations.batched)
+        return answer(values, given.typicality, observations)
 
     def infer(
         self,
@@ -172,7 +172,7 @@ class Posterior(Protocol):
             - sample_stats: log density ``lp``, if it costs little; ``out_of_distribution_p`` of the
               observation, if the simulations of a training are known
         """
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         observations = self.check_data(data)
         given = self.given(observations)
         values = given.sample(count, seed)
