@@ -38,17 +38,7 @@ _ALLOWED = {"nats": "nats for each parameter"}
 _DRAWS = 200
 _SEED = 0
 _LEVEL = 0.99
-_DEFAULTS = {
-    "simulations": None,
-    "draws": _DRAWS,
-    "seed": _SEED,
-    "level": _LEVEL,
-    "data": None,
-    "observed": None,
-    "quantities": None,
-    "larger": None,
-    "tolerances": Tolerances(),
-}
+_DEFAULTS = {"draws": _DRAWS, "seed": _SEED, "level": _LEVEL, "tolerances": Tolerances()}
 # Of a test of many observations: simulations to compare with, and repetitions.
 _COMPARED = 1_000
 _REPETITIONS = 500
@@ -110,6 +100,14 @@ def diagnose(
         Probability that a correct posterior stays inside the bands of figures, and that no
         predictive statistic is flagged. A higher level needs more simulations around the
         observation.
+
+    Raises
+    ------
+    InputError
+        Before anything is simulated, if the posterior is not trained, an argument is impossible, or
+        data to diagnose on are missing.
+    SimulatorError
+        If simulations are not finite.
 
     Examples
     --------
@@ -175,10 +173,11 @@ def diagnose(
 
 def _not_default(**arguments: Any) -> dict[str, str]:
     """Return what a call needs beside the defaults: numbers as text, others by their own name."""
+    given = {name: value for name, value in arguments.items() if value is not None}
     return {
         name: str(value) if isinstance(value, int | float) else name
-        for name, value in arguments.items()
-        if value != _DEFAULTS[name]
+        for name, value in given.items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
     }
 
 

@@ -171,6 +171,20 @@ class Posterior(Protocol):
             - constant_data: the context
             - sample_stats: log density ``lp``, if it costs little; ``out_of_distribution_p`` of the
               observation, if the simulations of a training are known
+
+        Raises
+        ------
+        InputError
+            As for :meth:`sample`.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> tree = posterior.fit(steps=1, progress=False).infer({"y": 1.5}, draws=100)
+        >>> dict(tree["posterior"].sizes)
+        {'chain': 1, 'draw': 100}
         """
         count = check_draws(draws)
         observations = self.check_data(data)

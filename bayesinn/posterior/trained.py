@@ -49,6 +49,12 @@ class TrainedPosterior(Summarised, Posterior):
             ``out_of_distribution`` for each observation. All draws lie inside the prior's support.
             Draws that lie too far out are put back, in each unconstrained element, to twice as far
             from the centre as any of 8,192 prior draws; :meth:`log_prob` ignores that.
+
+        Raises
+        ------
+        InputError
+            If the posterior is not trained, its flow can't draw, or the data lack names, have other
+            shapes, are not finite, or have context outside its support.
         """
         observations, condition, inputs = self.encode_data(data)
         count = check_draws(draws)
@@ -73,8 +79,23 @@ class TrainedPosterior(Summarised, Posterior):
             Exact, unless :attr:`density` is "costly": then with the error of a solver and, beyond
             20 numbers, that of an estimated trace.
             It is -inf outside the support. For integer parameters it is a probability: the integral
-            over the interval that stands for the integer. More than three integers raise an
-            InputError, as that would take too long.
+            over the interval that stands for the integer.
+
+        Raises
+        ------
+        InputError
+            As for :meth:`sample`, and if parameters don't match the data, the flow has no density,
+            or there are more than three integers, as that would take too long.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=1, progress=False)
+        >>> draws = posterior.sample({"y": [0.5, 1.5]}, draws=100, seed=2)
+        >>> draws["x1"].shape, posterior.log_prob(draws, {"y": [0.5, 1.5]}).shape
+        ((2, 100), (2, 100))
         """
         observations, condition, _ = self.encode_data(data)
         return self._log_prob(parameters, observations, condition)

@@ -15,6 +15,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import (
     compiled,
     compiled_by_xla,
+    has_gpu,
     is_for_xla,
     tracing_for_xla,
 )
@@ -134,7 +135,7 @@ class TrainingModel(keras.Model):
         stay outside. ``element`` is what the source gives for a step.
         """
         xla = self.settings.xla
-        if xla == "auto" and not (self.problem.xla_pays or tf.config.list_logical_devices("GPU")):
+        if xla == "auto" and not (self.problem.xla_pays or has_gpu()):
             xla = False
         specs = tf.function(self._batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(_zeros, specs)
@@ -379,13 +380,9 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
     """
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count() or 1
-    whole = (
-        threads < 2
-        or tf.config.list_logical_devices("GPU")
-        or batch_size % 2
-        or batch_size < _FEWEST_ROWS
-    )
-    return 1 if whole or not trainable.rowwise else 2
+    if threads < 2 or has_gpu() or not trainable.rowwise:
+        return 1
+    return 1 if batch_size % 2 or batch_size < _FEWEST_ROWS else 2
 
 
 def _is_random_state(variable: keras.Variable) -> bool:
