@@ -219,9 +219,10 @@ def _diagnosing(
         folder, posterior = open_posterior(run, output, simulator, trust)
         from bayesinn.cli.array_files import held_out_rows
         from bayesinn.cli.long_commands import command_with
+        from bayesinn.cli.run import check_observation
 
         observation = read_observation(data, posterior.simulator, context)
-        folder.check_data(posterior.simulator, observation)
+        check_observation(posterior.simulator, observation)
         options = collect_options(data, context, simulator, seed) | {
             "output": [output] * (output is not None)
         }
@@ -303,11 +304,14 @@ def run_all(
     simulator = find_simulator(name)
     from bayesinn.cli.long_commands import command_with, train_or_say
     from bayesinn.cli.networks import named_model
+    from bayesinn.cli.run import check_observation
     from bayesinn.cli.verdict_text import print_diagnosis
 
     run = open_run(output, simulator)
     observation = read_observation(data, simulator, context)
-    run.check_data(simulator, observation, answers=True)
+    checked = check_observation(simulator, observation)
+    if checked is not None:
+        run.refuse_other_answer(simulator, checked)
     training = {
         "steps": steps,
         "minutes": minutes,

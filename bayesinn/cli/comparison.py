@@ -157,34 +157,18 @@ def compare_runs(
             got=f"{len(runs)}",
             do="pass folders of runs, such as 'runs/a', 'runs/b'",
         )
-    given: list[Simulator | None] = [*simulators] or [None]
-    given = given * len(runs) if len(given) == 1 else given
-    if len(given) != len(runs):
-        raise InputError(
-            "Simulators",
-            expected=f"{len(runs)}",
-            got=f"{len(given)}",
-            do="pass one for each run, or one for all",
-        )
+    own_simulators = _one_for_each(len(runs), simulators)
     glances = [look_at(Path(run).expanduser()) for run in runs]
     names = _names(glances)
     posteriors: dict[str, Any] = {
         name: load(glance.posterior, simulator, trust_source)
-        for name, glance, simulator in zip(names, glances, given, strict=True)
+        for name, glance, simulator in zip(names, glances, own_simulators, strict=True)
     }
     for name, posterior in posteriors.items():
         check_posterior(f"Run {name!r}", posterior)
-    first = next(iter(posteriors.values()))
+    _refuse_other_observables(posteriors)
+    first = posteriors[names[0]]
     simulator = first.simulator
-    for name, posterior in posteriors.items():
-        own = posterior.simulator.shapes["observables"]
-        if own != simulator.shapes["observables"]:
-            raise InputError(
-                _SUBJECT,
-                expected=f"observables {simulator.shapes['observables']}, as of {names[0]!r}",
-                got=f"{own} of {name!r}",
-                do="compare runs of like data",
-            )
     rows = _rows(simulator, held_out, simulations, seed)
     nats = {name: _nats(posterior, rows) for name, posterior in posteriors.items()}
     lines = {
@@ -204,9 +188,10 @@ def compare_runs(
             for name, posterior in posteriors.items()
         }
         tables = _table_of_all(posteriors, draws)
-    known = {name: posterior.history for name, posterior in posteriors.items()}
     histories = {
-        name: history for name, history in known.items() if history is not None and len(history)
+        name: posterior.history
+        for name, posterior in posteriors.items()
+        if posterior.history is not None and len(posterior.history)
     }
     return RunComparison(
         table,
@@ -217,6 +202,35 @@ def compare_runs(
         simulator.labels,
         all(posterior.nats for posterior in posteriors.values()),
     )
+
+
+def _one_for_each(runs: int, simulators: Sequence[Simulator]) -> list[Simulator | None]:
+    """Return the simulator of each run: its own, one for all, or None for those of the folders."""
+    given: list[Simulator | None] = [*simulators] or [None]
+    if len(given) == 1:
+        return given * runs
+    if len(given) != runs:
+        raise InputError(
+            "Simulators",
+            expected=f"{runs}",
+            got=f"{len(given)}",
+            do="pass one for each run, or one for all",
+        )
+    return given
+
+
+def _refuse_other_observables(posteriors: Mapping[str, Posterior]) -> None:
+    """Refuse posteriors of other observables than those of the first."""
+    shapes = {name: posterior.simulator.observable_shapes for name, posterior in posteriors.items()}
+    first = next(iter(shapes))
+    for name, own in shapes.items():
+        if own != shapes[first]:
+            raise InputError(
+                _SUBJECT,
+                expected=f"observables {shapes[first]}, as of {first!r}",
+                got=f"{own} of {name!r}",
+                do="compare runs of like data",
+            )
 
 
 def _names(glances: Sequence[RunGlance]) -> list[str]:
@@ -255,8 +269,7 @@ def _nats(posterior: Posterior, rows: Simulations) -> np.ndarray | None:
     """Return the log density (n,) of the true parameters; None where that can't be compared."""
     if posterior.density != "exact" or set(posterior.simulator.prior.names) != set(rows.parameters):
         return None
-    data = {**rows.observables, **rows.context}
-    return np.asarray(posterior.log_prob(rows.parameters, data), float)
+    return np.asarray(posterior.log_prob(rows.parameters, rows.data), float)
 
 
 def _gain(own: np.ndarray | None, first: np.ndarray | None, is_first: bool) -> dict[str, float]:

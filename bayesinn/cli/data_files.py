@@ -18,7 +18,7 @@ from bayesinn.core.number_text import read_number
 from bayesinn.core.validation import check_path
 from bayesinn.simulation.checks import MISSING_VALUES, may_miss
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import axes, check_observations
+from bayesinn.spaces.observations import axes, check_observations, data_shapes
 
 #: Columns that tell observations apart, if the simulator has none of these names.
 _IDS = ("id", "observation")
@@ -181,19 +181,16 @@ def _read_variables(
     note: Callable[[str], None],
 ) -> FileData:
     """Return the simulator's variables from a table; note the columns that are not used."""
-    shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     if "value" not in shapes:
         own = by or next((name for name in _IDS if name in table.names), None)
         known = simulator.labels.coordinates
         table = widen(table, own, {name: known[name].name for name in known})
     columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
-    ids = (
-        [by]
-        if by is not None
-        else [name for name in _IDS if name in table.names and name not in used][:1]
-    )
-    extra = [name for name in table.names if name not in used and name not in ids]
+    unused = [name for name in table.names if name not in used]
+    ids = [by] if by is not None else [name for name in _IDS if name in unused][:1]
+    extra = [name for name in unused if name not in ids]
     absent = [name for name in shapes if not columns[name]]
     for name in [*ids, *absent]:
         if name in table.names or name in context or name in simulator.lengths.values():
@@ -203,9 +200,8 @@ def _read_variables(
             1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do
         )
     groups = _groups(table, ids)
-    for coordinate in {
-        known.name: known for known in simulator.labels.coordinates.values()
-    }.values():
+    # Several observables may have a coordinate in common.
+    for coordinate in simulator.labels.coordinates.values():
         if coordinate.name in extra:
             check_steps(table, coordinate, groups)
             extra.remove(coordinate.name)

@@ -11,7 +11,7 @@ from bayesinn.cli.data_files import FileData, parse_context, read_data
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import axes
+from bayesinn.spaces.observations import axes, data_shapes
 
 
 def read_members(
@@ -92,7 +92,7 @@ def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data
     data.names = tuple(dict.fromkeys(who.tolist()))
     if len(data.names) == len(who):
         return
-    shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     for name, value in data.items():
         rows = numbers(f"Data file {str(path)!r}, {name!r}", value, missing=True)
         parts = [rows[who == member] for member in data.names]

@@ -64,6 +64,21 @@ from bayesinn.spaces.observations import Observations, check_observations, refus
 _MOST_PANELS = 40
 
 
+def check_data(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:
+    """Return checked data, by default the simulator's own; None if it has none."""
+    data = simulator.observed if data is None else data
+    return None if data is None else check_observations(simulator, data)
+
+
+def check_observation(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:
+    """Return what :func:`check_data` does; refuse several observations."""
+    observations = check_data(simulator, data)
+    if observations is not None:
+        do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
+        refuse_batch(observations, "Data for a run", do)
+    return observations
+
+
 @dataclass(frozen=True)
 class Run:
     """A folder with the results of one posterior. One process writes there at a time."""
@@ -87,46 +102,30 @@ class Run:
         """Load the saved posterior; see :func:`bayesinn.load`."""
         return load(self.folder / "posterior", simulator, trust_source)
 
-    def check_data(
-        self,
-        simulator: Simulator,
-        data: Mapping[str, Any] | None,
-        answers: bool = False,
-        posterior: str | None = None,
-        many: bool = False,
-    ) -> Observations | None:
-        """Return one observation, or several if ``many``, checked before anything long begins.
+    def refuse_other_answer(
+        self, simulator: Simulator, observations: Observations, posterior: str | None = None
+    ) -> None:
+        """Refuse a folder that holds an answer to other data, or of another posterior.
 
-        If ``data`` is None, they are the simulator's own. With ``answers``, the answer goes into
-        the folder. The folder must not yet hold an answer to other data nor, unless it has a
-        posterior of its own, the answer of another posterior than that with the fingerprint
-        ``posterior``.
+        The posterior is that with the fingerprint ``posterior``, unless the folder has its own.
         """
-        data = simulator.observed if data is None else data
-        if data is None:
-            return None
-        observations = check_observations(simulator, data)
-        if not many:
-            do = "give one; 'bayesinn infer' answers them all, once the posterior is trained"
-            refuse_batch(observations, "Data for a run", do)
         file = self.folder / "posterior.nc"
-        if answers and file.exists():
-            own = (self.folder / "posterior" / "manifest.json").is_file()
-            with contextlib.suppress(OSError, ValueError, KeyError), open_answer(file) as tree:
-                known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
-                same = known.keys() <= observations.arrays.keys() and same_data(
-                    simulator, known, observations.arrays
-                )
-                if same and (own or tree.attrs["posterior"] == posterior):
-                    return observations
-            raise InputError(
-                f"Folder {str(self.folder)!r}",
-                expected="a folder without an answer, or with one of this posterior to the same "
-                "data",
-                got="posterior.nc with another",
-                do="choose another folder: --output FOLDER",
+        if not file.exists():
+            return
+        own = (self.folder / "posterior" / "manifest.json").is_file()
+        with contextlib.suppress(OSError, ValueError, KeyError), open_answer(file) as tree:
+            known = {**arrays_of(tree, "observed_data"), **arrays_of(tree, "constant_data")}
+            same = known.keys() <= observations.arrays.keys() and same_data(
+                simulator, known, observations.arrays
             )
-        return observations
+            if same and (own or tree.attrs["posterior"] == posterior):
+                return
+        raise InputError(
+            f"Folder {str(self.folder)!r}",
+            expected="a folder without an answer, or with one of this posterior to the same data",
+            got="posterior.nc with another",
+            do="choose another folder: --output FOLDER",
+        )
 
     @contextlib.contextmanager
     def answering(
@@ -138,9 +137,7 @@ class Run:
         """
         with lock_folder(self.folder, "Run folder"):
             self.files.check(*ANSWER)
-            observations = self.check_data(
-                simulator, data, answers=True, posterior=posterior.fingerprint, many=True
-            )
+            observations = check_data(simulator, data)
             if observations is None:
                 raise InputError(
                     f"Observation for simulator {simulator.name!r}",
@@ -148,6 +145,7 @@ class Run:
                     got="none, and the simulator ships none",
                     do="give a file: --data FILE",
                 )
+            self.refuse_other_answer(simulator, observations, posterior.fingerprint)
             yield observations
 
     def infer(

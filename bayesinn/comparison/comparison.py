@@ -22,8 +22,9 @@ from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
+from bayesinn.estimators.facts import state_text
 from bayesinn.estimators.loading import SIMULATOR
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS
+from bayesinn.estimators.training_data import pilot_rows
 from bayesinn.posterior.building import measured_data, new_summaries
 from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
 from bayesinn.posterior.draws import Draws
@@ -32,7 +33,6 @@ from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks, identity
 from bayesinn.simulation.prior_text import prior_text, same_laws
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
@@ -194,7 +194,7 @@ class ModelComparison(Summarised):
         values = np.exp(self._log_probs(condition[FEATURES]))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
         rows = dict(zip(self.names, values.T, strict=True))
-        return Draws.of(rows, typical, observations.batched)
+        return Draws.of(rows, typical, observations)
 
     def log_bayes_factors(self, data: Mapping[str, Any], against: str | None = None) -> Arrays:
         """Return the log Bayes factor of each model against one model, by default the first.
@@ -213,8 +213,7 @@ class ModelComparison(Summarised):
         # Without the prior odds.
         evidence = self._log_probs(condition[FEATURES]) - np.log(self.weights)
         factors = evidence - evidence[:, [self.names.index(name)]]
-        rows = factors if observations.batched else factors[0]
-        return dict(zip(self.names, rows.T, strict=True))
+        return dict(zip(self.names, observations.like_data(factors).T, strict=True))
 
     def calibration(self, simulations: int = 10_000, seed: int = 0) -> ModelCalibration:
         """Return how far probabilities can be trusted, on fresh simulations of all models."""
@@ -247,7 +246,7 @@ class ModelComparison(Summarised):
 
     def trainable(self, rows: Arrays, seed: int) -> ComparisonModel:
         """Return summaries and classifier, standardised on rows (n, ...)."""
-        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        pilot = pilot_rows(rows)
         return self._model_of(measured_data(self.declares, self.summaries, pilot))
 
     def check_rows(self, model: ComparisonModel, rows: Arrays) -> None:  # type: ignore[override]
@@ -270,10 +269,9 @@ class ModelComparison(Summarised):
         return model
 
     def __repr__(self) -> str:
-        state = f"trained for {self.steps_done:,} steps" if self.trained else "not trained"
-        lines = [f"{type(self).__name__} of {', '.join(map(repr, self.names))}, {state}"]
-        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
-        return "\n".join([*lines, f"  classifier: {self.flow!r}"])
+        names = ", ".join(map(repr, self.names))
+        title = f"{type(self).__name__} of {names}, {state_text(self)}"
+        return self.list_networks(title, f"classifier: {self.flow!r}")
 
     def _model_of(self, data: DataSpace) -> ComparisonModel:
         check_precision()

@@ -117,6 +117,11 @@ def _release(known: set[str]) -> None:
         remembered.pop(key, None)
 
 
+def has_gpu() -> bool:
+    """Tell whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_logical_devices("GPU"))
+
+
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
     """Apply a function to the tensors of nested structures of one form.
 

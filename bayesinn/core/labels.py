@@ -56,6 +56,11 @@ class Labels:
         For example ``{"rate": r"$\lambda$"}``; the name itself where missing.
     units : mapping of name to text, for example ``{"rate": "1/day"}``; no unit where missing
     coordinates : mapping of observable to Coordinate; steps 0, 1, 2, ... where missing
+
+    Examples
+    --------
+    >>> Labels({"rate": "growth"}, {"rate": "1/day"}).axis("rate[1]")
+    'growth[1] [1/day]'
     """
 
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation.finite import finite_rows
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import flatten_draws, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations, refuse_batch
 
@@ -156,13 +156,8 @@ def _replicate(
     data = take({**replicated, **context}, finite)
     values = take(values, finite)
     new = posterior.given(data)
-    log_prior = new.prior_log_prob(flatten(values)).reshape(-1, draws)
+    log_prior = new.prior_log_prob(flatten_draws(values)).reshape(-1, draws)
     # What the prior excludes weighs nothing, whatever its density.
     excluded = np.isneginf(log_prior)
     log_prob = new.log_prob(values)
     return values, np.where(excluded, -np.inf, log_prob - np.where(excluded, 0.0, log_prior))
-
-
-def flatten(values: Arrays) -> dict[str, np.ndarray]:
-    """Return arrays (n, L, *event) as arrays (n L, *event)."""
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in values.items()}

@@ -38,6 +38,7 @@ _ALLOWED = {"nats": "nats for each parameter"}
 _DRAWS = 200
 _SEED = 0
 _LEVEL = 0.99
+_DEFAULTS = {"draws": _DRAWS, "seed": _SEED, "level": _LEVEL, "tolerances": Tolerances()}
 # Of a test of many observations: simulations to compare with, and repetitions.
 _COMPARED = 1_000
 _REPETITIONS = 500
@@ -100,6 +101,14 @@ def diagnose(
         predictive statistic is flagged. A higher level needs more simulations around the
         observation.
 
+    Raises
+    ------
+    InputError
+        Before anything is simulated, if the posterior is not trained, an argument is impossible, or
+        data to diagnose on are missing.
+    SimulatorError
+        If simulations are not finite.
+
     Examples
     --------
     >>> import bayesinn as bi
@@ -122,41 +131,54 @@ def diagnose(
     _check_larger(larger, posterior.simulator)
     check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
-    settings = {"draws": draws, "level": level, "tolerances": allowed}
     # Before anything is simulated.
     posterior.require_trained()
-    asked = simulations
+    chosen = _not_default(
+        simulations=simulations,
+        draws=draws,
+        seed=seed,
+        level=level,
+        data=data,
+        observed=observed,
+        quantities=quantities,
+        larger=larger,
+        tolerances=tolerances,
+    )
     with Progress("diagnosing", shown=progress) as stages:
         if simulations is None:
             around = observed is not None or posterior.simulator.observed is not None
             simulations = affordable(posterior.simulator, seed, around, stages)
-        settings = {"simulations": simulations} | settings
         evidence = gather(
             posterior,
             simulations,
             draws,
             seed,
             level,
-            observed,
-            quantities,
-            larger,
-            stages.stage,
-            held_out,
+            observed=observed,
+            quantities=quantities,
+            larger=larger,
+            stage=stages.stage,
+            held_out=held_out,
         )
+        settings = {
+            "simulations": simulations,
+            "draws": draws,
+            "level": level,
+            "tolerances": allowed,
+        }
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    numbers = {
-        "simulations": (asked, None),
-        "draws": (draws, _DRAWS),
-        "seed": (seed, _SEED),
-        "level": (level, _LEVEL),
+    return _with_descriptions(found, posterior, partial(_call, chosen))
+
+
+def _not_default(**arguments: Any) -> dict[str, str]:
+    """Return what a call needs beside the defaults: numbers as text, others by their own name."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return {
+        name: str(value) if isinstance(value, int | float) else name
+        for name, value in given.items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
     }
-    given = {name: str(value) for name, (value, usual) in numbers.items() if value != usual}
-    others = {"data": data, "observed": observed, "quantities": quantities, "larger": larger}
-    given |= {name: name for name, value in others.items() if value is not None}
-    if tolerances != Tolerances():
-        given["tolerances"] = "tolerances"
-    return _with_descriptions(found, posterior, partial(_call, given))
 
 
 def _with_descriptions(
@@ -345,7 +367,7 @@ def misspecification(
             "axis",
         )
     fresh = simulate(posterior.simulator, simulations, seed, "diagnosis")
-    simulated = posterior.given({**fresh.observables, **fresh.context}).features
+    simulated = posterior.given(fresh.data).features
     return test(
         posterior.given(observations).features,
         simulated,

@@ -12,7 +12,6 @@ from bayesinn.core.labels import columns, split_events
 from bayesinn.diagnosis.around import (
     check_unbatched,
     compare_members,
-    flatten,
     observe,
     require_density,
 )
@@ -22,7 +21,7 @@ from bayesinn.diagnostics.tarp import reference_points
 from bayesinn.posterior.given import Given
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import checks
-from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, flatten_draws, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -59,7 +58,7 @@ def gather(
         stage(f"simulating {simulations:,} data sets")
     fresh = held_out or simulate(simulator, simulations, seed, "diagnosis")
     truth = fresh.parameters
-    data = {**fresh.observables, **fresh.context}
+    data = fresh.data
     stage("sampling their posteriors")
     given = posterior.given(data)
     values = given.sample(draws, seed)
@@ -76,27 +75,30 @@ def gather(
         stage("sampling around the observation")
         return observe(posterior, observation, given.features[:part], draws, seed, level)
 
+    # Checks that ask for a part that is not there are not run.
+    parts: dict[str, Any] = {}
+    if likelihood is not None:
+        parts["log_likelihood"] = partial(_log_likelihood, stage, likelihood, *first)
+    if larger is not None:
+        parts["other_log_prob"] = lambda: _log_prob_of_one(larger.given(data), truth)
+    if quantities:
+        parts["quantities"] = partial(evaluate_finite, quantities, truth, values, data)
+    if observation is not None:
+        parts["observation"] = partial(gather_around, observation)
     return Evidence(
         truth,
         values,
         map_tensors(np.asarray, prior_draws),
-        simulator.labels,
-        seed,
-        level,
-        data,
+        labels=simulator.labels,
+        seed=seed,
+        level=level,
+        data=data,
         log_prob=partial(_log_prob, posterior, given, truth, values),
         prior_log_prob=partial(_prior_log_prob, given, truth, values),
-        log_likelihood=likelihood and partial(_log_likelihood, stage, likelihood, *first),
-        other_log_prob=None
-        if larger is None
-        else lambda: _log_prob_of_one(larger.given(data), truth),
         references=references,
-        quantities=partial(evaluate_finite, quantities, truth, values, data)
-        if quantities
-        else None,
         latent=partial(_encode, given, truth, values, seed),
-        observation=None if observation is None else partial(gather_around, observation),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
+        **parts,
     )
 
 
@@ -111,7 +113,7 @@ def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
 
 
 def _prior_log_prob(given: Given, truth: Arrays, values: Arrays) -> Pair:
-    of_draws = given.prior_log_prob(flatten(values))
+    of_draws = given.prior_log_prob(flatten_draws(values))
     return given.prior_log_prob(truth), of_draws.reshape(count_rows(truth), -1)
 
 
@@ -134,7 +136,7 @@ def _estimate_references(
     """Return points that are estimated from other simulations."""
     stage(f"simulating {size:,} data sets to estimate reference points from")
     others = simulate(posterior.simulator, size, seed, "estimates")
-    learnt = posterior.given({**others.observables, **others.context}).inputs
+    learnt = posterior.given(others.data).inputs
     known = np.stack(list(columns(others.parameters, 1).values()), axis=-1)
     points = reference_points(learnt, known, given.inputs, seed=seed)
     return split_events(
@@ -163,7 +165,7 @@ def _cross_fit_references(given: Given, truth: Arrays, seed: int) -> Arrays:
 def _encode(given: Given, truth: Arrays, values: Arrays, seed: int) -> Pair:
     if not given.codes:
         raise MissingEvidence("the posterior has no latent codes")
-    drawn = given.latent_draws(count_rows(flatten(values)), seed)
+    drawn = given.latent_draws(count_rows(flatten_draws(values)), seed)
     return given.encode(truth, seed), drawn.reshape(count_rows(truth), -1, drawn.shape[-1])
 
 

@@ -10,20 +10,26 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from bayesinn.core.configuration import Registered, describe, public_name
+from bayesinn.core.configuration import Registered, describe
 from bayesinn.core.errors import InputError
 from bayesinn.core.html import facts_html
 from bayesinn.core.interrupts import interrupts_held
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.estimators.fitting import Plan, new_model, plan_fit, run_training
+from bayesinn.estimators.facts import training_facts
+from bayesinn.estimators.fitting import (
+    Plan,
+    new_model,
+    plan_fit,
+    run_training,
+    unchanged_on_error,
+)
+from bayesinn.estimators.saving import manifest_entries
 from bayesinn.estimators.starting import check_start
 from bayesinn.estimators.streaming import Stream
 from bayesinn.estimators.training_data import Length
-from bayesinn.simulation import identity
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.from_arrays import written_declaration
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -203,9 +209,8 @@ class Estimator(Registered, ABC):
         expected = "bi.Optimization(...)"
         check_type("Argument 'optimization'", optimization, Optimization, expected, "pass one")
         check_flag("Argument 'progress'", progress)
-        before = dict(vars(self))
         with contextlib.ExitStack() as end:
-            try:
+            with unchanged_on_error(self):
                 if start_from is not None:
                     self.check_start(start_from)
                 plan = plan_fit(
@@ -225,11 +230,6 @@ class Estimator(Registered, ABC):
                     # From here on Ctrl-C would cost what has been trained.
                     end.enter_context(interrupts_held())
                     self.adopt(model, rows, plan.settings.seed)
-            except BaseException:
-                # What was trained before stays, with all that was chosen for it.
-                vars(self).clear()
-                vars(self).update(before)
-                raise
             self._record(result, plan, rows, start_from)
         result.raise_error()
         return self
@@ -287,16 +287,7 @@ class Estimator(Registered, ABC):
         The files are ``manifest.json`` and its weights.
         """
         network = self.model.network
-        entries: dict[str, Any] = {"class": public_name(type(self))}
-        if self.simulator is not None:
-            entries["simulator"] = self.simulator.reference()
-            if (declaration := written_declaration(self.simulator)) is not None:
-                entries["simulator"]["declaration"] = declaration
-            entries |= self.identity or identity.entries(self.simulator)
-        entries |= self.entries()
-        entries["training"] = self.training
-        entries["history"] = self.history.to_dict(orient="list")
-        return write_model(folder, self.kind, entries, self.arrays(), network)
+        return write_model(folder, self.kind, manifest_entries(self), self.arrays(), network)
 
     def entries(self) -> dict[str, Any]:
         """Return this estimator's entries of a manifest, in plain values; see :attr:`schema`."""
@@ -370,20 +361,7 @@ class Estimator(Registered, ABC):
         return f"{type(self).__name__}({parts})"
 
     def _repr_html_(self) -> str:
-        networks: dict[str, Any] = {}
-        for name, value in self.configuration().items():
-            networks |= value if isinstance(value, dict) else {name: value}
-        facts = {name: repr(value) for name, value in networks.items()}
-        settings = self.training.get("settings", {})
-        state = "not trained"
-        if self.trained:
-            state = f"{self.steps_done:,} steps of {settings.get('batch_size', 0):,}"
-            if "loss" in self.history:
-                facts["loss"] = f"{self.history['loss'].iloc[-1]:.3f}"
-            # The best weights are kept.
-            if "val_loss" in self.history:
-                facts["val_loss"] = f"{self.history['val_loss'].min():.3f}"
-        return facts_html(self._subject, {"training": state, **facts})
+        return facts_html(self._subject, training_facts(self))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -21,13 +22,13 @@ from bayesinn.estimators.training_data import (
     Length,
     TrainingData,
     draw_pilot,
+    pilot_rows,
     refuse_ignored,
     training_data,
 )
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.prior_agreement import warn_of_other_prior
 from bayesinn.simulation.prior_text import prior_text
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import ArraySource, fingerprint
 from bayesinn.training.checkpoint import check_scalings, has_ended, prepare_folder
@@ -65,6 +66,18 @@ class Fittable(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+
+@contextlib.contextmanager
+def unchanged_on_error(estimator: object) -> Iterator[None]:
+    """Keep what was trained before, and what was chosen for it, if the block raises."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 class Plan(NamedTuple):
@@ -118,18 +131,14 @@ def plan_fit(
     simulator = estimator.simulator
     own_seed = seeds.check_seed(seed)
     refuse_ignored(data, validation, optimization)
+    # Split by the user's seed, with a start, too: what was held out then must be held out now.
     given = training_data(data, simulator, validation, own_seed)
     estimator.adapt(given.rows, start)
     if start is not None and given.held_out is not None and not isinstance(validation, Mapping):
         _warn_of_other_split(start, given.held_out)
-    seed = own_seed
-    if start is not None:
-        # The start must not be trained again on its own simulations. The split comes first, with
-        # the user's seed: what was held out then must be held out now.
-        seed = int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
-    settings = resolve_settings(given.rows, *length, seed, optimization)
+    settings = resolve_settings(given.rows, *length, _training_seed(own_seed, start), optimization)
     identity = {
         **_model_in_words(simulator),
         "network": estimator.network_configuration(),
@@ -142,28 +151,31 @@ def plan_fit(
         # Before anything is simulated or written.
         check_place(checkpoint.folder, given.location)
     simulator_record = given.simulator_record
-    if (
-        simulator is not None
-        and simulator_record is None
-        and (data is None or checkpoint is not None)
-    ):
+    wanted = data is None or checkpoint is not None
+    if simulator is not None and simulator_record is None and wanted:
         # Now: a program may be edited while training goes on.
         simulated = checkpoint is None or checkpoint.check_simulator
         simulator_record = simulator_identity.entries(simulator, simulated)
     minutes = optimization.minutes
-    ends_at = None if minutes is None else started + 60.0 * minutes
     return Plan(
-        given,
-        settings,
-        optimization,
-        checkpoint,
-        identity,
-        start,
-        Devices(optimization.strategy),
-        simulator_record,
-        ends_at,
-        own_seed,
+        data=given,
+        settings=settings,
+        optimization=optimization,
+        checkpoint=checkpoint,
+        identity=identity,
+        start=start,
+        devices=Devices(optimization.strategy),
+        simulator_record=simulator_record,
+        ends_at=None if minutes is None else started + 60.0 * minutes,
+        seed=own_seed,
     )
+
+
+def _training_seed(seed: int, start: Fittable | None) -> int:
+    """Return the seed of simulations and shuffling: a start must not see its own again."""
+    if start is None:
+        return seed
+    return int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
 
 
 def _warn_of_other_split(start: Fittable, held_out: Arrays) -> None:
@@ -278,7 +290,7 @@ def _open_source(
     if settings.passes or plan.data.rows is not None:
         # As in the run that has ended: the state holds the weights that were trained.
         model.freeze()
-    return ArraySource(take(rows, slice(PILOT_SIMULATIONS)), settings)
+    return ArraySource(pilot_rows(rows), settings)
 
 
 def _first(rows: Arrays) -> dict[str, tf.Tensor]:

@@ -70,6 +70,17 @@ def load(
     ------
     SavedPosteriorError
         If the folder is no saved estimator, is damaged or newer, or has another simulator.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> posterior = bi.AmortizedPosterior(
+    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ... )
+    >>> folder = posterior.fit(steps=1, progress=False).save(f"{tempfile.mkdtemp()}/posterior")
+    >>> load(folder).fingerprint == posterior.fingerprint
+    True
     """
     check_flag("Argument 'trust_source'", trust_source)
     check_flag("Argument 'check_simulator'", check_simulator)

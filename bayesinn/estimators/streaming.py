@@ -100,13 +100,11 @@ class Streamed(TrainingData):
         elif self._first:
             self.held_out = self._read(slice(0, self._first))
         self.pilot = self._read(pilot)
-        how = (
-            ""
-            if not (stream.reuse or stream.fresh)
-            else f", reuse {stream.reuse}, fresh {stream.fresh}"
-        )
+        # A bank that still grows has no fingerprint yet.
         what = bank.fingerprint if stream.reuse is None else bank.identity
-        self.fingerprint = f"{what}, from row {self._first}{how}"
+        self.fingerprint = f"{what}, from row {self._first}"
+        if stream.reuse or stream.fresh:
+            self.fingerprint += f", reuse {stream.reuse}, fresh {stream.fresh}"
 
     def _read(self, rows: slice) -> Arrays:
         arrays = self._stream.bank.read(rows)
@@ -118,14 +116,14 @@ class Streamed(TrainingData):
         refuse_both(steps, epochs)
         batch_size = self.recommended.batch_size if batch_size is None else batch_size
         batch_size = min(check_integer("Argument 'batch_size'", batch_size), rows)
-        passes = (
-            self._stream.reuse if epochs is None else check_integer("Argument 'epochs'", epochs)
-        )
+        passes = self._stream.reuse
+        if epochs is not None:
+            passes = check_integer("Argument 'epochs'", epochs)
+        stored = max(batch_size - self._count_fresh(batch_size), 1)
         if steps is None:
             # By default as many steps and reports as online: a pass through a large bank may never
             # end.
-            kept = max(batch_size - round(self._stream.fresh * batch_size), 1)
-            steps = self.recommended.steps if passes is None else passes * (rows // kept)
+            steps = self.recommended.steps if passes is None else passes * (rows // stored)
         return Length(steps, None, batch_size), optimization
 
     def source(
@@ -137,21 +135,30 @@ class Streamed(TrainingData):
         folder: Path | None,
     ) -> Source:
         # What is precomputed for arrays is trained on, and not fixed.
-        stream = self._stream
+        if not self._stream.fresh:
+            return self._stored(settings)
         size = settings.batch_size
-        if not stream.fresh:
-            return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)
-        fresh = round(stream.fresh * size)
+        fresh = self._count_fresh(size)
         if not 0 < fresh < size:
             raise InputError(
                 "Argument 'fresh'",
                 expected=f"a share that leaves both parts some of the {size} in a batch",
-                got=repr(stream.fresh),
+                got=repr(self._stream.fresh),
                 do="pass another, or 0",
             )
-        kept, new = (replace(settings, batch_size=part) for part in (size - fresh, fresh))
-        stored = BankSource(self.simulator, stream.bank, self._first, kept, stream.reuse or 0)
-        return Mixture(stored, online_source(self.simulator, new, progress))
+        return Mixture(
+            self._stored(replace(settings, batch_size=size - fresh)),
+            online_source(self.simulator, replace(settings, batch_size=fresh), progress),
+        )
+
+    def _count_fresh(self, batch_size: int) -> int:
+        """Return how many simulations of a batch are new."""
+        return round(self._stream.fresh * batch_size)
+
+    def _stored(self, settings: TrainingSettings) -> BankSource:
+        """Return batches of simulations from the bank."""
+        stream = self._stream
+        return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)
 
 
 @training_data.register

@@ -235,6 +235,11 @@ def require_simulator(simulator: Simulator | None) -> Simulator:
     return simulator
 
 
+def pilot_rows(rows: Mapping[str, np.ndarray]) -> Arrays:
+    """Return the first of training rows (n, ...), on which scalings are measured: at most 4,096."""
+    return take(rows, slice(PILOT_SIMULATIONS))
+
+
 def draw_pilot(simulator: Simulator, seed: int, most: int = PILOT_SIMULATIONS) -> Arrays:
     """Return finite simulations to measure scalings on: at most ``most``, but 512 to 4,096."""
     count = min(max(most, _FEWEST_PILOT_SIMULATIONS), PILOT_SIMULATIONS)
@@ -294,8 +299,14 @@ def _checked(
     """Return arrays (n, ...) as a simulator declares them, or numbers, as ``like`` others."""
     if simulator is not None:
         return checks.check_simulations(simulator, data, subject)
-    names = list(data) if like is None and isinstance(data, Mapping) else list(like or {})
-    if not isinstance(data, Mapping) or not names or set(data) != set(names):
+    return _check_numbers(data, subject, like)
+
+
+def _check_numbers(data: Any, subject: str, like: Arrays | None) -> Arrays:
+    """Return finite numbers (n, ...) by name; names and shapes are those of ``like``, if given."""
+    given = list(data) if isinstance(data, Mapping) else []
+    names = given if like is None else list(like)
+    if not given or set(given) != set(names):
         raise InputError(
             subject,
             expected=f"a dict of name to array (n, ...), {names or 'such as x'}",

@@ -168,11 +168,8 @@ def truncated_rounds(
         "Argument 'simulations'", simulations, 20, do="pass for example simulations=1000"
     )
     mass = check_number("Argument 'mass'", mass, above=0, most=0.1, do="pass for example mass=1e-4")
-    steps = (
-        None
-        if steps is None
-        else check_integer("Argument 'steps'", steps, do="pass for example steps=2_000")
-    )
+    if steps is not None:
+        steps = check_integer("Argument 'steps'", steps, do="pass for example steps=2_000")
     seed = seeds.check_seed(seed)
     simulator = posterior.simulator
     checked = check_observations(simulator, observation)
@@ -212,11 +209,13 @@ def truncated_rounds(
                 {"simulations": simulations, "share": share, "failed": failed, "used": used}
             )
             kept = files.posterior(number, simulator)
-            last = kept or posterior.untrained()
-            if kept is None:
-                own = seeds.integer_seed(seed, "rounds", 4, number)
-                _fit(last, known, steps, own, optimization, progress)
-                files.keep_posterior(number, last)
+            if kept is not None:
+                last = kept
+                continue
+            last = posterior.untrained()
+            own = seeds.integer_seed(seed, "rounds", 4, number)
+            _fit(last, known, steps, own, optimization, progress)
+            files.keep_posterior(number, last)
     table = pd.DataFrame(rows, index=pd.RangeIndex(1, rounds + 1, name="round"))
     return TruncatedRounds(last, one, table, truncation)
 

@@ -17,7 +17,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.masks import without_padding
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_draws, check_type
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.answers import compared_sets, person_tree
@@ -321,7 +321,7 @@ class HierarchicalPosterior(TrainedPosterior):
     @full_precision()
     def _everyone(self, arrays: Arrays, draws: int, seed: int) -> Arrays:
         """Draw (persons, draws, *event) of all parameters, given one set (1, persons, ...)."""
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         require_draws(self.simulator, self.flow)
         scalings = self.model.data.scalings
         data = {name: np.asarray(arrays[name], own.mean.dtype) for name, own in scalings.items()}

@@ -16,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_integer, check_number, check_type
+from bayesinn.core.validation import check_draws, check_number, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
@@ -226,7 +226,7 @@ class LatentMixture(Estimator):
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors or images of a class, (draws, *event)."""
         model = self.model
-        draws = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        draws = check_draws(draws)
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
         noise = tf.random.stateless_normal(

@@ -16,8 +16,8 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_integer, check_type
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.core.validation import check_draws, check_type
+from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow, autoregressive
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.model import LikelihoodModel
@@ -26,7 +26,6 @@ from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
 from bayesinn.posterior.saved import restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation import checks
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import check_observations, check_parameters
@@ -121,7 +120,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
 
     def trainable(self, rows: Arrays, seed: int) -> LikelihoodModel:
         """Return the flow of data given parameters, standardised on rows (n, ...)."""
-        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        pilot = pilot_rows(rows)
         data = DataVector.fit(self.simulator.observable_shapes, pilot, seed)
         context = DataSpace.fit(pilot, (), self.simulator.context_names, {})
         return self._model_of(data, context, seed)
@@ -149,7 +148,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         values, shape = check_parameters(self.simulator, parameters, observations)
         score = self.score()
         result = score.pairs(values, score.encode(observations.arrays)).reshape(shape)
-        return result if observations.batched else result[0]
+        return observations.like_data(result)
 
     @full_precision()
     def sample(
@@ -164,7 +163,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
 
         Context is (n, ...).
         """
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         simulator = self.simulator
         arrays = checks.check_inputs(simulator, parameters, context)
         rows = {name: tf.constant(value) for name, value in arrays.items()}

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_draws
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
@@ -112,15 +112,13 @@ class LikelihoodPosterior(Posterior):
             Draws of all chains in turn. A warning names chains that have not converged.
         """
         observations = self._check(data)
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         sampled = self._run(observations, count, seed)
         values = {
             name: np.moveaxis(value, 1, 2).reshape(len(value), -1, *value.shape[3:])[:, :count]
             for name, value in sampled.draws.items()
         }
-        return (
-            values if observations.batched else {name: value[0] for name, value in values.items()}
-        )
+        return observations.all_like_data(values)
 
     def infer(
         self,
@@ -137,7 +135,7 @@ class LikelihoodPosterior(Posterior):
         effective sample sizes of each parameter.
         """
         observations = self._check(data)
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         sampled = self._run(observations, count, seed)
         joined = {
             name: value.reshape(len(value), -1, *value.shape[3:])

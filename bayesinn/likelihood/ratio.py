@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.validation import check_type
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.ratio_flow import RatioFlow
 from bayesinn.likelihood.score import Score
@@ -20,7 +20,6 @@ from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.posterior.typicality import Reference
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_parameters
 from bayesinn.summaries import Summary
@@ -78,7 +77,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the classifier of parameters and summaries, standardised on rows (n, ...)."""
-        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        pilot = pilot_rows(rows)
         return measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
 
     def log_ratio(self, data: Mapping[str, Any], parameters: Mapping[str, Any]) -> np.ndarray:
@@ -90,7 +89,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         observations, condition, _ = self.encode_data(data)
         values, shape = check_parameters(self.simulator, parameters, observations)
         result = self.score().pairs(values, condition).reshape(shape)
-        return result if observations.batched else result[0]
+        return observations.like_data(result)
 
     def score(self) -> RatioScore:
         if self._score is None:

@@ -9,6 +9,7 @@ import xarray
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.arrays import check_finite, refuse_many_observations
+from bayesinn.simulation.simulations import flatten_draws
 
 #: Draws as figure functions take them: a dict of arrays (draws, *event), or what
 #: ``posterior.infer`` returns.
@@ -147,4 +148,4 @@ def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
         str(name): value.transpose("chain", "draw", ...).values
         for name, value in node.data_vars.items()
     }
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in ordered.items()}
+    return flatten_draws(ordered)

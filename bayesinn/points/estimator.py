@@ -13,7 +13,8 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.estimators.facts import state_text
+from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.points.estimates import Estimate, Moments, Quantiles, Result
 from bayesinn.points.model import PointFlow, PointModel
 from bayesinn.points.results import calibration_table, estimates_tree
@@ -23,7 +24,6 @@ from bayesinn.posterior.defaults import recommended_summaries, refuse_trained_fi
 from bayesinn.posterior.saved import restore_parameters, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.summaries import Summary
 
@@ -99,7 +99,7 @@ class PointEstimator(Summarised):
 
     def trainable(self, rows: Arrays, seed: int) -> PointModel:
         """Return summaries and the network of estimates, standardised on rows (n, ...)."""
-        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        pilot = pilot_rows(rows)
         parts = measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
         return PointModel(ParameterVector.fit(self.simulator.prior, pilot), parts)
 
@@ -192,10 +192,10 @@ class PointEstimator(Summarised):
         return model
 
     def __repr__(self) -> str:
-        state = f"trained for {self.steps_done:,} steps" if self.trained else "not trained"
-        lines = [f"PointEstimator of {self.simulator.name!r}, {state}: no density, no draws"]
-        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
-        return "\n".join([*lines, f"  estimates: {', '.join(map(repr, self.flow.estimates))}"])
+        name = self.simulator.name
+        title = f"PointEstimator of {name!r}, {state_text(self)}: no density, no draws"
+        estimates = ", ".join(map(repr, self.flow.estimates))
+        return self.list_networks(title, f"estimates: {estimates}")
 
     def _results(self, features: np.ndarray) -> dict[str, Result]:
         model = self.model

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from bayesinn.core.errors import InputError
-from bayesinn.estimators.training_data import PILOT_SIMULATIONS, require_simulator
+from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import measured_model
 from bayesinn.posterior.defaults import choose_flow, choose_summaries
@@ -14,7 +14,6 @@ from bayesinn.posterior.measuring import describe_model
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.posterior.trained import TrainedPosterior
-from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Summary
@@ -90,7 +89,7 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
-        pilot = take(rows, slice(PILOT_SIMULATIONS))
+        pilot = pilot_rows(rows)
         return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
 
     def describe_training(self, model: PosteriorModel) -> str:

@@ -37,15 +37,15 @@ def measured_data(
     simulator: Simulator, summaries: Mapping[str, Summary], rows: Arrays
 ) -> DataSpace:
     """Return the space of the data that these networks see, standardised on rows (n, ...)."""
-    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    missing = simulator.missing is not None
     return DataSpace.fit(
         rows,
-        *names,
-        seen_raw(summaries),
-        missing,
-        scaled_alike(summaries),
-        left_out(simulator, summaries),
+        observables=tuple(simulator.observable_shapes),
+        context=simulator.context_names,
+        lengths=simulator.lengths,
+        raw=seen_raw(summaries),
+        missing=simulator.missing is not None,
+        alike=scaled_alike(summaries),
+        gaps=left_out(simulator, summaries),
     )
 
 

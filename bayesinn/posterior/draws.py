@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 
 from bayesinn.posterior.typicality import FLAG_LEVEL, Typicality
+from bayesinn.spaces.observations import Observations
 
 
 def finite_predictions(
@@ -61,11 +62,15 @@ class Draws(dict[str, np.ndarray]):
         self.unusual = unusual
 
     @classmethod
-    def of(cls, values: Mapping[str, np.ndarray], typical: Typicality, batched: bool) -> Self:
-        """Return values (n_obs, ...) with p-values; without first axis if data had none."""
-        rows = slice(None) if batched else 0
-        own = {name: value[rows] for name, value in values.items()}
-        return cls(own, typical.p_value[rows], typical.unusual[rows])
+    def of(
+        cls, values: Mapping[str, np.ndarray], typical: Typicality, observations: Observations
+    ) -> Self:
+        """Return values (n_obs, ...) with p-values, all in the form of the data."""
+        return cls(
+            observations.all_like_data(values),
+            observations.like_data(typical.p_value),
+            observations.like_data(typical.unusual),
+        )
 
     @property
     def out_of_distribution(self) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_integer, check_type
+from bayesinn.core.validation import check_choice, check_draws, check_type
 from bayesinn.core.warning import warn
 from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
@@ -147,13 +147,13 @@ class Ensemble(Joined, Posterior):
         ``out_of_distribution``, like those of a trained posterior. A warning is given where members
         disagree.
         """
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         observations = self.check_data(data)
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
             warn(given.remark)
-        return answer(values, given.typicality, observations.batched)
+        return answer(values, given.typicality, observations)
 
     def infer(self, data: Mapping[str, Any], **options: Any) -> xarray.DataTree:
         """Return draws of the mixture and all that ArviZ needs; see :meth:`Posterior.infer`."""
@@ -173,7 +173,7 @@ class Ensemble(Joined, Posterior):
         observations = self.check_data(data)
         values, shape = check_parameters(self.simulator, parameters, observations)
         mixed = self.given(observations).log_prob(values).reshape(shape)
-        return mixed if observations.batched else mixed[0]
+        return observations.like_data(mixed)
 
     def given(self, data: Mapping[str, Any] | Observations) -> Mixed:
         """Return the mixture for these data; what its members need of them is computed once."""
@@ -198,8 +198,7 @@ class Ensemble(Joined, Posterior):
         that the networks have not learned the posterior there.
         """
         observations = self.check_data(data)
-        shares = self.given(observations).disagreement(draws, seed)
-        return shares if observations.batched else {name: v[0] for name, v in shares.items()}
+        return observations.all_like_data(self.given(observations).disagreement(draws, seed))
 
     def __repr__(self) -> str:
         members = "\n".join(

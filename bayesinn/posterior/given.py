@@ -107,14 +107,11 @@ class Given:
         raise NotImplementedError("no latent codes")
 
 
-def answer(values: Arrays, typical: Typicality | None, batched: bool) -> Arrays:
-    """Return values (n, ...) by name, with the p-values of observations where these are known.
-
-    If data had no first axis, the values have none.
-    """
-    if typical is not None:
-        return Draws.of(values, typical, batched)
-    return values if batched else {name: value[0] for name, value in values.items()}
+def answer(values: Arrays, typical: Typicality | None, observations: Observations) -> Arrays:
+    """Return values (n, ...) by name in the form of the data, with p-values if they are known."""
+    if typical is None:
+        return observations.all_like_data(values)
+    return Draws.of(values, typical, observations)
 
 
 def require_draws(simulator: Simulator, flow: Flow) -> None:

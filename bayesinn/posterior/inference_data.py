@@ -11,6 +11,7 @@ from bayesinn._version import __version__
 from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.posterior.typicality import Typicality
+from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -57,7 +58,7 @@ def inference_data(
     }
     for group, names in given.items():
         if names:
-            tree[group] = {name: known[name] if batched else known[name][0] for name in names}
+            tree[group] = {name: observations.like_data(known[name]) for name in names}
     dimensions = _dimensions(simulator, batched)
     places = {
         coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()
@@ -69,9 +70,9 @@ def inference_data(
         {"prior": prior_arrays}, dims=_dimensions(simulator, batched=False)
     )["prior"]
     if typicality is not None:
-        p_value = typicality.p_value if batched else typicality.p_value[0]
+        p_value = np.asarray(observations.like_data(typicality.p_value))
         data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(
-            np.asarray(p_value), dims=dimensions["lp"]
+            p_value, dims=dimensions["lp"]
         )
     for group in data.children.values():
         variables = [*group.data_vars.items()]
@@ -96,7 +97,7 @@ def predict(
 ) -> Arrays:
     """Simulate once a draw: observables (n_obs, draws, ...), NaN in the observation's padding."""
     count, per_observation = next(iter(draws.values())).shape[:2]
-    parameters = {name: value.reshape(-1, *value.shape[2:]) for name, value in draws.items()}
+    parameters = flatten_draws(draws)
     repeated = {
         name: np.repeat(value, per_observation, axis=0)
         for name, value in observations.arrays.items()

@@ -13,6 +13,7 @@ from bayesinn.bijections.condition import Condition
 from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
 from bayesinn.core.precision import full_precision
 from bayesinn.posterior.model import PosteriorModel
+from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays
 
 # Draws of an observation to climb from: several, as there may be several modes.
@@ -59,8 +60,7 @@ class ModeFinder:
         density = log_prob(draws)
         best = np.argsort(-density, axis=1)[:, :_STARTS]
         space = self.models[0].parameters
-        flat = {name: tf.constant(v.reshape(-1, *v.shape[2:])) for name, v in draws.items()}
-        vectors = space.to_vector(flat)[0].numpy().reshape(*density.shape, -1)
+        vectors = space.to_vector(flatten_draws(draws))[0].numpy().reshape(*density.shape, -1)
         starts = np.take_along_axis(vectors, best[:, :, None], axis=1)
         rows = (
             starts.reshape(-1, space.dimension),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_draws, check_type
 from bayesinn.core.warning import warn
 from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
@@ -121,7 +121,7 @@ class Posterior(Protocol):
         >>> posterior.map({"y": 1.5})["x1"].shape
         ()
         """
-        count = check_integer("Argument 'draws'", draws, 2, do="pass draws=1000")
+        count = check_draws(draws, least=2)
         observations = self.check_data(data)
         given = self.given(observations)
         if (known := given.mode_finder) is None:
@@ -140,7 +140,7 @@ class Posterior(Protocol):
             )
         finder, conditions = known
         values = finder.find(given.sample(count, seed), given.log_prob, conditions)
-        return answer(values, given.typicality, observations.batched)
+        return answer(values, given.typicality, observations)
 
     def infer(
         self,
@@ -171,8 +171,22 @@ class Posterior(Protocol):
             - constant_data: the context
             - sample_stats: log density ``lp``, if it costs little; ``out_of_distribution_p`` of the
               observation, if the simulations of a training are known
+
+        Raises
+        ------
+        InputError
+            As for :meth:`sample`.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> tree = posterior.fit(steps=1, progress=False).infer({"y": 1.5}, draws=100)
+        >>> dict(tree["posterior"].sizes)
+        {'chain': 1, 'draw': 100}
         """
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         observations = self.check_data(data)
         given = self.given(observations)
         values = given.sample(count, seed)

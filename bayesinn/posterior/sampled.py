@@ -8,9 +8,9 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_draws
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_observations, check_parameters
 
 
@@ -54,13 +54,7 @@ class SampledPosterior(Posterior):
         sample: Callable[[Arrays, int, int], Mapping[str, Any]],
         log_prob: Callable[[Arrays, Arrays], Any] | None = None,
     ) -> None:
-        check_type(
-            "Argument 'simulator'",
-            simulator,
-            Simulator,
-            "a Simulator",
-            "fetch one with bi.get(name)",
-        )
+        check_simulator(simulator)
         if not callable(sample):
             raise InputError(
                 "Argument 'sample'",
@@ -80,7 +74,7 @@ class SampledPosterior(Posterior):
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
     ) -> dict[str, np.ndarray]:
         """Draw (n_obs, draws, *event) of each parameter, checked; (draws, *event) for one."""
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         observations = check_observations(self.simulator, data)
         drawn = self._sample(observations.arrays, count, seeds.check_seed(seed))
         values, shape = check_parameters(self.simulator, drawn, replace(observations, batched=True))
@@ -91,7 +85,7 @@ class SampledPosterior(Posterior):
                 got=f"{shape}",
                 do="return arrays (n_obs, draws, *event)",
             )
-        return values if observations.batched else {name: v[0] for name, v in values.items()}
+        return observations.all_like_data(values)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return log densities (n_obs, draws) of parameters (n_obs, draws, *event), in nats.
@@ -114,4 +108,4 @@ class SampledPosterior(Posterior):
                 got=got,
                 do="return one for each draw",
             )
-        return density.reshape(shape) if observations.batched else density.reshape(shape)[0]
+        return observations.like_data(density.reshape(shape))

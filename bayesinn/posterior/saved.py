@@ -13,6 +13,7 @@ from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import scaled_alike, seen_raw
@@ -59,17 +60,22 @@ def saved_data(
     saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary]
 ) -> DataSpace:
     """Return the space of the data that a simulator declares, with the scalings that were saved."""
-    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     scalings = {}
     one_scale = {*simulator.lengths, *scaled_alike(summaries)}
     for name, shape in shapes.items():
         # One number for each channel, or for all steps of a series of varying length.
         own = () if name in one_scale and len(shape) == 1 else shape[-1:]
         scalings[name] = saved_scaling(saved, "data", name, own)
-    names = tuple(simulator.observable_shapes), simulator.context_names, simulator.lengths
-    missing = simulator.missing is not None
-    gaps = left_out(simulator, summaries)
-    return DataSpace(scalings, *names, seen_raw(summaries), missing, gaps)
+    return DataSpace(
+        scalings,
+        observables=tuple(simulator.observable_shapes),
+        context=simulator.context_names,
+        lengths=simulator.lengths,
+        raw=seen_raw(summaries),
+        missing=simulator.missing is not None,
+        gaps=left_out(simulator, summaries),
+    )
 
 
 def saved_scaling(saved: SavedModel, group: str, name: str, shape: tuple[int, ...]) -> Scaling:
@@ -110,5 +116,5 @@ def saved_model(
 
 def two_data_sets(simulator: Simulator) -> dict[str, tf.Tensor]:
     """Return two observations of ones."""
-    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     return {name: tf.ones((2, *shape)) for name, shape in shapes.items()}

@@ -62,8 +62,7 @@ class Summarised(Estimator):
     def summarize(self, data: Mapping[str, Any]) -> np.ndarray:
         """Return the flow's input by observation: summaries, then context, (n_obs, c) or (c,)."""
         observations, condition, _ = self.encode_data(data)
-        features = condition[FEATURES]
-        return features if observations.batched else features[0]
+        return observations.like_data(condition[FEATURES])
 
     @property
     def evaluator(self) -> Evaluator:
@@ -146,6 +145,11 @@ class Summarised(Estimator):
         self._model = evaluator.model
         self._evaluator = evaluator
         self._reference = reference
+
+    def list_networks(self, title: str, last: str) -> str:
+        """Write a title, a line for each summary network, and a last line: for a repr."""
+        networks = [f"{name}: {summary!r}" for name, summary in self.summaries.items()]
+        return "\n  ".join([title, *networks, last])
 
     def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
         """Return checked observations, from whatever form of data this estimator takes."""

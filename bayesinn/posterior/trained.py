@@ -10,7 +10,8 @@ import numpy as np
 
 from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_draws
+from bayesinn.estimators.facts import state_text
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import density_of
 from bayesinn.posterior.given import TrainedGiven, require_draws
@@ -48,13 +49,19 @@ class TrainedPosterior(Summarised, Posterior):
             ``out_of_distribution`` for each observation. All draws lie inside the prior's support.
             Draws that lie too far out are put back, in each unconstrained element, to twice as far
             from the centre as any of 8,192 prior draws; :meth:`log_prob` ignores that.
+
+        Raises
+        ------
+        InputError
+            If the posterior is not trained, its flow can't draw, or the data lack names, have other
+            shapes, are not finite, or have context outside its support.
         """
         observations, condition, inputs = self.encode_data(data)
-        count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+        count = check_draws(draws)
         require_draws(self.simulator, self.flow)
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)
-        return Draws.of(values, typical, observations.batched)
+        return Draws.of(values, typical, observations)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return the log posterior density, on the parameters' own scale.
@@ -72,8 +79,23 @@ class TrainedPosterior(Summarised, Posterior):
             Exact, unless :attr:`density` is "costly": then with the error of a solver and, beyond
             20 numbers, that of an estimated trace.
             It is -inf outside the support. For integer parameters it is a probability: the integral
-            over the interval that stands for the integer. More than three integers raise an
-            InputError, as that would take too long.
+            over the interval that stands for the integer.
+
+        Raises
+        ------
+        InputError
+            As for :meth:`sample`, and if parameters don't match the data, the flow has no density,
+            or there are more than three integers, as that would take too long.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=1, progress=False)
+        >>> draws = posterior.sample({"y": [0.5, 1.5]}, draws=100, seed=2)
+        >>> draws["x1"].shape, posterior.log_prob(draws, {"y": [0.5, 1.5]}).shape
+        ((2, 100), (2, 100))
         """
         observations, condition, _ = self.encode_data(data)
         return self._log_prob(parameters, observations, condition)
@@ -121,19 +143,18 @@ class TrainedPosterior(Summarised, Posterior):
         }
 
     def __repr__(self) -> str:
-        state = "not trained"
+        state = state_text(self)
         if self.trained:
-            state = f"trained for {self.steps_done:,} steps{_last_loss(self.history)}"
-        lines = [f"{type(self).__name__} of {self.simulator.name!r}, {state}"]
-        lines += [f"  {name}: {summary!r}" for name, summary in self.summaries.items()]
-        return "\n".join([*lines, f"  flow: {self.flow!r}"])
+            state += _last_loss(self.history)
+        title = f"{type(self).__name__} of {self.simulator.name!r}, {state}"
+        return self.list_networks(title, f"flow: {self.flow!r}")
 
     def _log_prob(
         self, parameters: Mapping[str, Any], observations: Observations, condition: Condition
     ) -> np.ndarray:
         values, batch_shape = check_parameters(self.simulator, parameters, observations)
         result = self.evaluator.log_prob(values, condition).reshape(batch_shape)
-        return result if observations.batched else result[0]
+        return observations.like_data(result)
 
 
 def _last_loss(history: pd.DataFrame) -> str:

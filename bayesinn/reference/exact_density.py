@@ -16,6 +16,7 @@ from bayesinn.reference.importance import check_log_likelihood
 from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target, Tensors, Traced, in_graph, of_arrays, tensors_of
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 
 
@@ -32,7 +33,7 @@ class ExactDensity:
     def __init__(self, simulator: Simulator, log_likelihood: Callable[..., Any]) -> None:
         self.simulator = simulator
         self.space = ParameterSpace(simulator.prior, seed=0)
-        shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+        shapes = data_shapes(simulator)
         ones = {name: np.ones(shape) for name, shape in shapes.items()}
         self._any_data = tensors_of(simulator, ones)
         trial = simulator.prior.sample(2, seeds.tensor_seed(0, "pilot"))

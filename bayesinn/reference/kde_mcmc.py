@@ -13,6 +13,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.reference.discrepancy import Discrepancy
 from bayesinn.reference.metropolis import Metropolis
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
+from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 #: A function of observables and context (n, ...) by name: points (n, points, d).
@@ -119,7 +120,7 @@ def _moments(points: Points, data: Arrays) -> np.ndarray:
 def _estimate(points: Points, data: Arrays, observed: Arrays) -> np.ndarray:
     """Return log densities (chains,) of the observed points, under kernels on simulated points."""
     first = next(iter(data.values()))
-    rows = {name: value.reshape(-1, *value.shape[2:]) for name, value in data.items()}
+    rows = flatten_draws(data)
     made = np.asarray(points(rows), np.float64)
     dimension = made.shape[2]
     made = made.reshape(len(first), -1, dimension)

@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_draws, check_integer
 from bayesinn.core.warning import warn
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
@@ -131,7 +131,7 @@ def refine(
             do="use a flow with a density, or bi.reference.tempered_smc(start=posterior)",
         )
     simulator = posterior.simulator
-    count = check_integer("Argument 'draws'", draws, do="pass draws=1000")
+    count = check_draws(draws)
     size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
     most_rounds = _MOST_ROUNDS
     if proposals is not None:

@@ -12,6 +12,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.warning import warn
 from bayesinn.reference.importance import likelihood_of
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 
 Tensors = Mapping[str, tf.Tensor]
@@ -109,7 +110,7 @@ def compile_target(
             "simulator",
         )
     # Any observation of the right shapes, to compile with.
-    shapes = {**simulator.shapes["observables"], **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     vector = tf.zeros((2, space.dimension))
     data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     of_tensors = in_graph(function, space.from_vector(vector), data)

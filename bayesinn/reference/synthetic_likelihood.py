@@ -13,6 +13,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.reference.discrepancy import Discrepancy, Summaries, side_by_side
 from bayesinn.reference.metropolis import Metropolis
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
+from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 
@@ -74,7 +75,7 @@ def _estimate(summaries: Summaries, data: Arrays, observed: Arrays) -> np.ndarra
     first = next(iter(data.values()))
     count = first.shape[0]
     replicates = first.shape[1]
-    rows = {name: value.reshape(-1, *value.shape[2:]) for name, value in data.items()}
+    rows = flatten_draws(data)
     values = np.asarray(summaries(rows), np.float64).reshape(count, replicates, -1)
     size = values.shape[2]
     mean = values.mean(axis=1)

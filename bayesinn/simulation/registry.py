@@ -55,14 +55,28 @@ def register(simulator: Simulator) -> Simulator:
 
 
 def available() -> list[str]:
-    """Return the names of all simulators that :func:`get` knows."""
+    """Return the names of all simulators that :func:`get` knows.
+
+    >>> "linear" in available()
+    True
+    """
     return sorted({*_registered, *entry_points().names})
 
 
 def get(name: str) -> Simulator:
     """Return a simulator by its name; ``"path/to/file.py:object"`` runs the file to find it.
 
-    An InputError lists the known names, or what was found in the file.
+    Raises
+    ------
+    InputError
+        If nothing has this name. It lists the known names, or what was found in the file.
+
+    Examples
+    --------
+    >>> get("linear")
+    Simulator 'linear'
+      parameters:  x1, x2
+      observables: y
     """
     check_type(
         "Name of a simulator",

@@ -29,6 +29,11 @@ class Simulations(NamedTuple):
         """Return one dict of everything; names are distinct by declaration."""
         return {**self.parameters, **self.context, **self.observables}
 
+    @property
+    def data(self) -> dict[str, Any]:
+        """What a posterior is given: observables, then context."""
+        return {**self.observables, **self.context}
+
     def numpy(self) -> Simulations:
         """Return the same simulations as NumPy arrays."""
         parts = [{name: np.asarray(value) for name, value in part.items()} for part in self[:3]]
@@ -46,6 +51,11 @@ class Simulations(NamedTuple):
 def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}
+
+
+def flatten_draws(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Return arrays (n, draws, ...) as arrays (n draws, ...)."""
+    return {name: value.reshape(-1, *value.shape[2:]) for name, value in arrays.items()}
 
 
 def count_rows(arrays: Mapping[str, Any]) -> int:

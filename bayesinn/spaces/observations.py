@@ -24,7 +24,7 @@ class Observations:
     """Checked observables and context (n, ...) of ``count`` observations, padded if lengths vary.
 
     Where a single one came without a batch axis, ``batched`` is False, and results have none
-    either.
+    either: see :meth:`like_data`.
     """
 
     arrays: Arrays
@@ -34,6 +34,19 @@ class Observations:
     def row(self, index: int = 0) -> Arrays:
         """Return one observation by name, arrays (...)."""
         return {name: value[index] for name, value in self.arrays.items()}
+
+    def like_data(self, answer: np.ndarray) -> np.ndarray:
+        """Return an answer (n, ...), without its first axis if the data had none."""
+        return answer if self.batched else answer[0]
+
+    def all_like_data(self, answers: Mapping[str, np.ndarray]) -> Arrays:
+        """Return what :meth:`like_data` does of each answer (n, ...) by name."""
+        return {name: self.like_data(answer) for name, answer in answers.items()}
+
+
+def data_shapes(simulator: Simulator) -> dict[str, tuple[int, ...]]:
+    """Return the shapes (...) of one observation: observables, then context."""
+    return {**simulator.shapes["observables"], **simulator.shapes["context"]}
 
 
 def check_observations(
@@ -49,7 +62,7 @@ def check_observations(
     """
     if isinstance(data, Observations):
         return data
-    shapes = {**simulator.observable_shapes, **simulator.shapes["context"]}
+    shapes = data_shapes(simulator)
     given = data if isinstance(data, Mapping) else {}
     optional = {count for observable, count in simulator.lengths.items() if observable in given}
     check_keys(

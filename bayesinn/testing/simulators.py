@@ -140,7 +140,7 @@ def _check_support(simulator: Simulator, batch: Simulations, seed: int, name: st
 def _check_attachments(simulator: Simulator, batch: Simulations, seed: int, name: str) -> None:
     if simulator.observed is not None:
         check_observations(simulator, simulator.observed)
-    one = {variable: value[0] for variable, value in {**batch.observables, **batch.context}.items()}
+    one = {variable: value[0] for variable, value in batch.data.items()}
     if simulator.log_likelihood is not None:
         density = np.asarray(simulator.log_likelihood(batch.parameters, one))
         demand(

@@ -145,7 +145,6 @@ def prepare_folder(
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
-    settings_file = folder / "settings.json"
     known = saved_identity(folder)
     exists = known is not None or (not drawn and has_drawn(folder))
     if exists and not checkpoint.resume:
@@ -157,30 +156,49 @@ def prepare_folder(
             "the command line), or choose another folder",
         )
     if known is not None:
-        changes = [
-            f"{key} {known.get(key)} (now {now})"
-            for key, now in identity.items()
-            if known.get(key) != now
-        ]
-        if changes:
-            raise InputError(
-                f"Checkpoint folder {str(folder)!r}",
-                expected="a checkpoint of this very run",
-                got=", ".join(changes),
-                do="continue with the same settings, or choose another folder",
-            )
+        _check_run(folder, known, identity)
         if simulator is not None and checkpoint.check_simulator:
             _check_simulator(folder, simulator)
-    foreign = os.path.lexists(settings_file) and run_of(folder) is None
-    if foreign or (known is None and os.path.lexists(folder / "state.h5")):
+    _refuse_foreign_files(folder, has_state=known is not None)
+    if write:
+        _write_settings(folder, identity)
+    return known is not None
+
+
+def _check_run(folder: Path, known: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of a run that something else decides than what decides this one."""
+    changes = [
+        f"{key} {known.get(key)} (now {now})"
+        for key, now in identity.items()
+        if known.get(key) != now
+    ]
+    if changes:
+        raise InputError(
+            f"Checkpoint folder {str(folder)!r}",
+            expected="a checkpoint of this very run",
+            got=", ".join(changes),
+            do="continue with the same settings, or choose another folder",
+        )
+
+
+def _refuse_foreign_files(folder: Path, has_state: bool) -> None:
+    """Refuse a folder in which somebody else has files with the names of ours."""
+    foreign = []
+    if os.path.lexists(folder / "settings.json") and run_of(folder) is None:
+        foreign.append("settings.json")
+    if not has_state and os.path.lexists(folder / "state.h5"):
+        foreign.append("state.h5")
+    if foreign:
         raise InputError(
             f"Folder {str(folder)!r}",
             expected="a folder of its own for a checkpoint",
-            got=f"{'settings.json' if foreign else 'state.h5'} of something else",
+            got=f"{foreign[0]} of something else",
             do="choose another folder, or move that file away",
         )
-    if not write:
-        return known is not None
+
+
+def _write_settings(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Write what decides a run, for people, and the name by which its simulations are known."""
     do = "make room, or choose another folder"
     with reraise_as(
         f"Checkpoint folder {str(folder)!r}", "room and permission to write there", do, (OSError,)
@@ -188,8 +206,8 @@ def prepare_folder(
         folder.mkdir(parents=True, exist_ok=True)
         # The name tells simulations of this very run from all others.
         run = run_of(folder) or secrets.token_hex(16)
-        replace_file(settings_file, json.dumps({**identity, RUN: run}, indent=2).encode())
-    return known is not None
+        told = json.dumps({**identity, RUN: run}, indent=2)
+        replace_file(folder / "settings.json", told.encode())
 
 
 def remove_checkpoint(folder: Path) -> None:

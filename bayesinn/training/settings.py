@@ -21,6 +21,7 @@ from bayesinn.core.validation import (
     check_path,
     check_type,
 )
+from bayesinn.training.optimizers import check_optimizer
 
 _MOST_STEPS_A_CALL = 50
 _EPOCHS_ONLINE = 50
@@ -107,28 +108,8 @@ class Optimization:
     mixed_precision: bool = False
 
     def __post_init__(self) -> None:
-        kinds = (keras.optimizers.Optimizer, type(None))
-        example = "pass for example keras.optimizers.AdamW(1e-3)"
-        check_type(
-            "Argument 'optimizer'", self.optimizer, kinds, "a Keras optimizer object", example
-        )
-        # Steps are counted, and gradients differentiated, by the training step.
-        refused = {
-            name: value
-            for name in ("loss_scale_factor", "gradient_accumulation_steps")
-            if (value := getattr(self.optimizer, name, None)) is not None
-        }
-        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
-            refused = {"class": "LossScaleOptimizer"}
-        if refused:
-            raise InputError(
-                "Argument 'optimizer'",
-                expected="one that neither scales losses nor accumulates gradients",
-                got=", ".join(f"{name} {value}" for name, value in refused.items()),
-                do="leave them out; bi.Optimization(accumulate=...) divides batches, and "
-                "mixed_precision needs no scaling",
-            )
-        _refuse_by_shape(self.optimizer)
+        if self.optimizer is not None:
+            check_optimizer(self.optimizer)
         expected = "a list of Keras callbacks"
         example = "pass callbacks=[...]"
         check_type("Argument 'callbacks'", self.callbacks, Sequence, expected, example)
@@ -145,7 +126,19 @@ class Optimization:
         expected = "a mirrored strategy of tf.distribute"
         example = "pass for example tf.distribute.MirroredStrategy()"
         check_type("Argument 'strategy'", self.strategy, strategies, expected, example)
-        # Plain numbers in place of NumPy's, which JSON files can't hold.
+        checked = self._checked_numbers()
+        for name in ("learning_rate", "weight_decay"):
+            if self.optimizer is not None and name in checked:
+                raise InputError(
+                    f"Arguments 'optimizer' and {name!r}",
+                    expected=f"one of them: an optimizer has its own {name}",
+                    got=f"both, {name}={checked[name]!r}",
+                    do=f"pass {name} to the optimizer, or leave the optimizer out",
+                )
+        vars(self).update(checked)
+
+    def _checked_numbers(self) -> dict[str, float]:
+        """Return the numbers that were given as plain ones: JSON files can't hold NumPy's."""
         checked: dict[str, float] = {
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),
             "accumulate": check_integer("Argument 'accumulate'", self.accumulate),
@@ -167,15 +160,7 @@ class Optimization:
         for name, least in (("patience", 1), ("passes", 0)):
             if (value := getattr(self, name)) is not None:
                 checked[name] = check_integer(f"Argument {name!r}", value, least)
-        for name in ("learning_rate", "weight_decay"):
-            if self.optimizer is not None and name in checked:
-                raise InputError(
-                    f"Arguments 'optimizer' and {name!r}",
-                    expected=f"one of them: an optimizer has its own {name}",
-                    got=f"both, {name}={checked[name]!r}",
-                    do=f"pass {name} to the optimizer, or leave the optimizer out",
-                )
-        vars(self).update(checked)
+        return checked
 
     @property
     def optimizer_configuration(self) -> dict[str, Any] | None:
@@ -193,33 +178,12 @@ class Optimization:
 
     def with_defaults(self, learning_rate: float, passes: int) -> Optimization:
         """Return the same with what was left out; an optimizer has its own learning rate."""
-        rate = (
-            learning_rate
-            if self.learning_rate is None and self.optimizer is None
-            else self.learning_rate
-        )
-        return replace(
-            self, learning_rate=rate, passes=passes if self.passes is None else self.passes
-        )
-
-
-def _refuse_by_shape(optimizer: keras.optimizers.Optimizer | None) -> None:
-    """Refuse an optimizer that treats weights by shape or name: it gets all in one vector."""
-    by_shape = (keras.optimizers.Adafactor, keras.optimizers.Lamb, keras.optimizers.Muon)
-    got = ""
-    if isinstance(optimizer, by_shape):
-        got = type(optimizer).__name__
-    if getattr(optimizer, "_exclude_from_weight_decay", None):
-        got = "weights that are excluded from weight decay"
-    if getattr(optimizer, "_exclude_from_weight_decay_pattern", None) is not None:
-        got = "names that are excluded from weight decay"
-    if got:
-        raise InputError(
-            "Argument 'optimizer'",
-            expected="one that treats all weights alike, which are one vector",
-            got=got,
-            do="pass for example keras.optimizers.AdamW(1e-3)",
-        )
+        complete = self
+        if self.learning_rate is None and self.optimizer is None:
+            complete = replace(complete, learning_rate=learning_rate)
+        if self.passes is None:
+            complete = replace(complete, passes=passes)
+        return complete
 
 
 @dataclass(frozen=True)
@@ -349,15 +313,13 @@ def resolve_settings(
     }
     batch_size = checked["batch_size"]
     if rows is None:
-        length = checked["steps"], -(-checked["steps"] // checked.get("epochs", _EPOCHS_ONLINE))
+        total = checked["steps"]
+        steps_per_epoch = -(-total // checked.get("epochs", _EPOCHS_ONLINE))
     else:
         refuse_both(steps, epochs)
         batch_size = min(batch_size, rows)
-        steps_per_pass = rows // batch_size
-        length = (
-            checked.get("steps", steps_per_pass * checked.get("epochs", _EPOCHS_OFFLINE)),
-            steps_per_pass,
-        )
+        steps_per_epoch = rows // batch_size
+        total = checked.get("steps", steps_per_epoch * checked.get("epochs", _EPOCHS_OFFLINE))
     if batch_size % (parts := optimization.parts):
         raise InputError(
             "Argument 'batch_size'",
@@ -365,12 +327,13 @@ def resolve_settings(
             got=str(batch_size),
             do="choose another batch size",
         )
-    if optimization.xla == "auto" and length[0] < STEPS_WORTH_COMPILING:
+    if optimization.xla == "auto" and total < STEPS_WORTH_COMPILING:
         optimization = replace(optimization, xla=False)
     return TrainingSettings(
-        *length,
-        batch_size,
-        seed,
+        steps=total,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=batch_size,
+        seed=seed,
         learning_rate=optimization.learning_rate,
         clip_norm=optimization.clip_norm,
         average=optimization.average,

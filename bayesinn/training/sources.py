@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import compiled
+from bayesinn.core.compilation import compiled, has_gpu
 from bayesinn.simulation import checks
 from bayesinn.simulation.engines.workers import end_workers, on_interrupt
 from bayesinn.simulation.finite import finite_rows
@@ -99,9 +99,9 @@ class GraphSource(OnlineSource):
         self._seed = seeds.tensor_seed(settings.seed, "simulations")
         engine = simulator.engine
         draw = functools.partial(engine.draw, settings.batch_size)
-        xla = (
-            settings.xla if settings.xla is True or tf.config.list_logical_devices("GPU") else False
-        )
+        xla = settings.xla
+        if xla == "auto" and not has_gpu():
+            xla = False
         subject = f"Simulator {simulator.name!r}"
         self._simulations, _, self.note = compiled(
             draw, tf.constant([0, 0]), xla=xla, subject=subject, autograph=engine.autograph

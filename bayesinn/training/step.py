@@ -15,6 +15,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import (
     compiled,
     compiled_by_xla,
+    has_gpu,
     is_for_xla,
     tracing_for_xla,
 )
@@ -106,12 +107,14 @@ class TrainingModel(keras.Model):
         flat = tf.convert_to_tensor(self.flat.value)
         state = self._network_state()
         if self.settings.parts > 1:
+
+            def differentiate_part(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                part = self._part(batch, number)
+                total, gradient, _ = self._differentiate_all(flat, state, part, step, number)
+                return total, gradient
+
             total, gradient = self.devices.sums(
-                lambda number: self._differentiate_all(
-                    flat, state, self._part(batch, number), step, number
-                )[:2],
-                self.settings.parts,
-                flat.shape[0],
+                differentiate_part, self.settings.parts, flat.shape[0]
             )
             self.update((total,), (gradient,), {}, step, failed)
             return {"loss": self.loss_mean.result()}
@@ -132,7 +135,7 @@ class TrainingModel(keras.Model):
         stay outside. ``element`` is what the source gives for a step.
         """
         xla = self.settings.xla
-        if xla == "auto" and not (self.problem.xla_pays or tf.config.list_logical_devices("GPU")):
+        if xla == "auto" and not (self.problem.xla_pays or has_gpu()):
             xla = False
         specs = tf.function(self._batch).get_concrete_function(element).structured_outputs
         batch, failed = tf.nest.map_structure(_zeros, specs)
@@ -154,14 +157,12 @@ class TrainingModel(keras.Model):
                 break
         total, _, moved = tf.nest.map_structure(_zeros, (total, slope, moved))
         slope = tf.zeros_like(flat)
-        moved = {
-            str(int(index) + member * len(self.weight_layout.first_state)): value
-            for member in range(self.weight_layout.members)
-            for index, value in moved.items()
-        }
+        of_all: dict[str, tf.Tensor] = {}
+        for number in range(self.weight_layout.members):
+            of_all |= self._numbered(moved, number)
         # With number -1 a step is idle and changes nothing.
         terms = shards if self.settings.parts == 1 else 1
-        trial = terms * (total,), terms * (slope,), moved, step, failed
+        trial = terms * (total,), terms * (slope,), of_all, step, failed
         update = compiled(self._update, *trial, xla=xla, subject="The training step")
         self.differentiate = gradient.call
         self.update = update.call
@@ -221,10 +222,14 @@ class TrainingModel(keras.Model):
             total, gradient, moved = self.differentiate(*member, batch, step, shard)
             totals.append(total)
             gradients.append(gradient)
-            first = number * len(self.weight_layout.first_state)
-            changes |= {str(first + int(index)): value for index, value in moved.items()}
+            changes |= self._numbered(moved, number)
         mean = tf.add_n(totals) / len(totals)
         return mean, tf.concat(gradients, 0), changes
+
+    def _numbered(self, moved: Mapping[str, tf.Tensor], member: int) -> dict[str, tf.Tensor]:
+        """Return weights that a network changed, numbered among those of all networks."""
+        first = member * len(self.weight_layout.first_state)
+        return {str(first + int(index)): value for index, value in moved.items()}
 
     def _differentiate(
         self,
@@ -375,13 +380,9 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
     """
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count() or 1
-    whole = (
-        threads < 2
-        or tf.config.list_logical_devices("GPU")
-        or batch_size % 2
-        or batch_size < _FEWEST_ROWS
-    )
-    return 1 if whole or not trainable.rowwise else 2
+    if threads < 2 or has_gpu() or not trainable.rowwise:
+        return 1
+    return 1 if batch_size % 2 or batch_size < _FEWEST_ROWS else 2
 
 
 def _is_random_state(variable: keras.Variable) -> bool:

@@ -86,13 +86,7 @@ def train(
         Time of the monotonic clock to end at.
     """
     model = TrainingModel(trainable, source, settings, devices)
-    model.compile(
-        optimizer=_optimizer(optimizer, settings, ends_at is not None),
-        jit_compile=False,
-        steps_per_execution=1,
-    )
-    model.steps_per_execution = settings.steps_per_call
-    model.optimizer.build([model.flat])
+    _compile(model, _optimizer(optimizer, settings, in_time=ends_at is not None))
     guard = Guard()
     history = History()
     finished = 0
@@ -135,11 +129,21 @@ def train(
     if history.best is not None:
         history.restore_best(model)
     model.weight_layout.assign(model.averaged.value)
-    seconds = round(time.monotonic() - started, 1)
-    failed = int(model.failed.numpy())
-    counts = {"steps_done": model.steps_done, "seconds": seconds, "failed_simulations": failed}
-    record = {**identity, "settings": asdict(settings), **counts}
+    record = {
+        **identity,
+        "settings": asdict(settings),
+        "steps_done": model.steps_done,
+        "seconds": round(time.monotonic() - started, 1),
+        "failed_simulations": int(model.failed.numpy()),
+    }
     return TrainingResult(history.frame(), record, stopped_by)
+
+
+def _compile(model: TrainingModel, optimizer: keras.optimizers.Optimizer) -> None:
+    """Give a model its optimizer, and let Keras run many steps in a call."""
+    model.compile(optimizer=optimizer, jit_compile=False, steps_per_execution=1)
+    model.steps_per_execution = model.settings.steps_per_call
+    model.optimizer.build([model.flat])
 
 
 def _run(

@@ -51,7 +51,7 @@ def check(pilot: Pilot, good: Pilot, failed: pd.Series) -> tuple[Result, Result]
     prior = Result(title="Prior", text=text, table=table)
     # Overflow in float32 is one of the findings.
     with np.errstate(over="ignore"):
-        data = {**good.drawn.observables, **good.drawn.context}
+        data = good.drawn.data
         names = tuple(pilot.observables)
         scalings = (
             DataSpace.fit(data, names, (), pilot.simulator.lengths).scalings

@@ -258,6 +258,16 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
     ------
     BankError
         If there is no bank, or if this version doesn't know its format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesinn as bi
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> _ = bi.simulate(bi.get("linear"), 100, folder.name, seed=1, progress=False)
+    >>> len(open_bank(folder.name))
+    100
+    >>> folder.cleanup()
     """
     check_flag("Argument 'check_simulator'", check_simulator)
     place = check_location("Argument 'location'", location)

@@ -116,10 +116,7 @@ class FailurePolicy:
             if last:
                 self.raise_failure(outcome.failed, attempt)
             observables = outcome.complete(None if self.redraws else self.mark)
-            broken = np.zeros(len(waiting), bool)
-            broken[list(outcome.failed)] = True
-            for finite in finite_rows(observables, context, self.declared).values():
-                broken |= ~finite
+            broken = self._broken_rows(outcome, observables, context)
             failed += int(broken.sum())
             for failure in outcome.failed.values():
                 self.error = f"{failure.error}, called with {failure.call}"
@@ -139,6 +136,14 @@ class FailurePolicy:
             order = np.argsort(np.concatenate(places))
             joined = [take(part, order) for part in joined]
         return Simulations(joined[0], joined[1], joined[2], failed)
+
+    def _broken_rows(self, outcome: Outcome, observables: Arrays, context: Arrays) -> np.ndarray:
+        """Return which rows (n,) gave no result, or one that is not finite where it must be."""
+        broken = np.zeros(outcome.rows, bool)
+        broken[list(outcome.failed)] = True
+        for finite in finite_rows(observables, context, self.declared).values():
+            broken |= ~finite
+        return broken
 
     def finite_in_graph(
         self, n: int | tf.Tensor, observables: Values, context: Values
