@@ -33,6 +33,8 @@ _OUTLIERS = 0.002
 _FAR = 100.0
 # Only where a value is so many standard deviations out is it looked for them.
 _SUSPICIOUS = 15.0
+# Of standardised data, which networks square and multiply: larger numbers would overflow.
+_FARTHEST = 1e6
 # Columns that are looked at together.
 _COLUMNS = 256
 
@@ -80,18 +82,20 @@ class Scaling:
         varies = scale > _SMALLEST_DOUBLE * size
         few = varies & (scale < np.maximum(FEWEST_STEPS * SINGLE * size, SMALLEST))
         double = finer and bool(np.any(few))
+        kind = np.float64 if double else np.float32
         # A constant carries no information, but it must not divide by zero either.
         smallest = _SMALLEST_DOUBLE if double else _SMALLEST_SCALE
-        scale = np.where(scale > smallest * size, scale, 1.0)
-        kind = np.float64 if double else np.float32
+        least = np.maximum(smallest * size, np.finfo(kind).tiny)
+        scale = np.where(scale > least, scale, 1.0)
         return cls(compress, np.asarray(mean, kind), np.asarray(scale, kind))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
-        """Map raw values to unit scale, as float32."""
+        """Map raw values to unit scale, as float32; those beyond 1e6 count as 1e6."""
         values = tf.cast(values, self.mean.dtype)
         if self.compress is not None:
             values = tf.asinh(values / self.compress)
-        return tf.cast((values - self.mean) / self.scale.astype(self.mean.dtype), tf.float32)
+        values = (values - self.mean) / self.scale.astype(self.mean.dtype)
+        return tf.cast(tf.clip_by_value(values, -_FARTHEST, _FARTHEST), tf.float32)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Map values of unit scale back to raw ones."""
