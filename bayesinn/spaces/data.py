@@ -90,12 +90,11 @@ class Scaling:
         return cls(compress, np.asarray(mean, kind), np.asarray(scale, kind))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
-        """Map raw values to unit scale, as float32; those beyond 1e6 count as 1e6."""
+        """Map raw values to unit scale, as float32."""
         values = tf.cast(values, self.mean.dtype)
         if self.compress is not None:
             values = tf.asinh(values / self.compress)
-        values = (values - self.mean) / self.scale.astype(self.mean.dtype)
-        return tf.cast(tf.clip_by_value(values, -_FARTHEST, _FARTHEST), tf.float32)
+        return tf.cast((values - self.mean) / self.scale.astype(self.mean.dtype), tf.float32)
 
     def invert(self, values: np.ndarray) -> np.ndarray:
         """Map values of unit scale back to raw ones."""
@@ -169,7 +168,8 @@ class DataSpace:
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Scale data (n, ...) for networks, padding zero, context flat (n, k); also masks.
 
-        The masks (n, steps) are of valid steps, without gaps where these are masked.
+        The masks (n, steps) are of valid steps, without gaps where these are masked. Scaled values
+        beyond 1e6 count as 1e6.
         """
         inputs = {}
         masks = {}
@@ -177,7 +177,7 @@ class DataSpace:
             value = (
                 tf.cast(data[name], tf.float32)
                 if name in self.raw
-                else self.scalings[name].apply(data[name])
+                else self._standardised(name, data)
             )
             if self.missing:
                 value = _with_presence(value)
@@ -193,11 +193,14 @@ class DataSpace:
             there = [_has_values(inputs[other]) for other in seen]
             masks[name] = tf.reduce_any(tf.stack(there), axis=0)
         for name in self.context:
-            value = self.scalings[name].apply(data[name])
+            value = self._standardised(name, data)
             # The width as a plain number, where it is known: networks are built for it.
             width = value.shape[1:].num_elements()
             inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
         return inputs, masks
+
+    def _standardised(self, name: str, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.clip_by_value(self.scalings[name].apply(data[name]), -_FARTHEST, _FARTHEST)
 
     def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Scale as :meth:`to_network` does, ``raw`` observables too: to compare data with."""

@@ -27,13 +27,14 @@ def test_compressed_data_are_centred_and_scaled() -> None:
 
 @pytest.mark.parametrize("largest", [1e9, 3.4e38])
 def test_values_far_out_stay_in_the_range_of_networks(largest: float) -> None:
-    values = np.random.default_rng(1).normal(0.0, 1e-3, size=(500, 2))
-    scaling = Scaling.fit(values)
+    x = np.random.default_rng(1).normal(0.0, 1e-3, size=(500, 2)).astype(np.float32)
+    space = DataSpace.fit({"x": x, "c": x}, ("x",), ("c",), {}, missing=True)
     odd = tf.constant([[largest, -largest], [np.nan, 1.0]], tf.float32)
-    scaled = scaling.apply(odd).numpy()
-    assert scaled[0].tolist() == [1e6, -1e6]
-    assert np.isnan(scaled[1, 0])
-    assert scaled[1, 1] == pytest.approx(1e3, rel=0.1)
+    inputs, _ = space.to_network({"x": odd, "c": odd[:1]})
+    values = inputs["x"][..., 0].numpy()
+    assert values[0].tolist() == [1e6, -1e6]
+    assert values[1] == pytest.approx([0.0, 1e3], rel=0.1)
+    assert inputs["c"].numpy().tolist() == [[1e6, -1e6]]
 
 
 def test_numbers_below_the_normal_ones_are_constant() -> None:
