@@ -14,6 +14,10 @@ from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.gaussian_mixture import NARROWEST_LOG_SCALE, floored
 from bayesinn.flows.latents.latent import Normal, Seed, check_seed
 
+# Of standardised parameters. For data far out, networks return any number, and the reciprocal of a
+# huge scale would be zero.
+_WIDEST_LOG_SCALE = 10.0
+
 
 class MixtureDensity(Flow):
     """A mixture of Gaussians with full covariances, which a perceptron computes from the condition.
@@ -121,6 +125,7 @@ class MixtureDensity(Flow):
         logits, means, triangles = tf.split(outputs, self.parts, axis=-1)
         roots = tfp.math.fill_triangular(triangles)
         # Scales have a floor: without it, the likelihood of a repeated point would have no bound.
-        diagonal = tf.exp(-floored(tf.linalg.diag_part(roots), NARROWEST_LOG_SCALE))
+        log_scales = floored(tf.linalg.diag_part(roots), NARROWEST_LOG_SCALE)
+        diagonal = tf.exp(-tf.minimum(log_scales, _WIDEST_LOG_SCALE))
         log_weights = tf.nn.log_softmax(logits[..., 0])
         return log_weights, means + self.places, tf.linalg.set_diag(roots, diagonal)

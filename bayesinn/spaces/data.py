@@ -33,6 +33,8 @@ _OUTLIERS = 0.002
 _FAR = 100.0
 # Only where a value is so many standard deviations out is it looked for them.
 _SUSPICIOUS = 15.0
+# Of standardised data, which networks square and multiply: larger numbers would overflow.
+_FARTHEST = 1e6
 # Columns that are looked at together.
 _COLUMNS = 256
 
@@ -80,10 +82,11 @@ class Scaling:
         varies = scale > _SMALLEST_DOUBLE * size
         few = varies & (scale < np.maximum(FEWEST_STEPS * SINGLE * size, SMALLEST))
         double = finer and bool(np.any(few))
+        kind = np.float64 if double else np.float32
         # A constant carries no information, but it must not divide by zero either.
         smallest = _SMALLEST_DOUBLE if double else _SMALLEST_SCALE
-        scale = np.where(scale > smallest * size, scale, 1.0)
-        kind = np.float64 if double else np.float32
+        least = np.maximum(smallest * size, np.finfo(kind).tiny)
+        scale = np.where(scale > least, scale, 1.0)
         return cls(compress, np.asarray(mean, kind), np.asarray(scale, kind))
 
     def apply(self, values: tf.Tensor) -> tf.Tensor:
@@ -165,7 +168,8 @@ class DataSpace:
     ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
         """Scale data (n, ...) for networks, padding zero, context flat (n, k); also masks.
 
-        The masks (n, steps) are of valid steps, without gaps where these are masked.
+        The masks (n, steps) are of valid steps, without gaps where these are masked. Scaled values
+        beyond 1e6 count as 1e6.
         """
         inputs = {}
         masks = {}
@@ -173,7 +177,7 @@ class DataSpace:
             value = (
                 tf.cast(data[name], tf.float32)
                 if name in self.raw
-                else self.scalings[name].apply(data[name])
+                else self._standardised(name, data)
             )
             if self.missing:
                 value = _with_presence(value)
@@ -189,11 +193,14 @@ class DataSpace:
             there = [_has_values(inputs[other]) for other in seen]
             masks[name] = tf.reduce_any(tf.stack(there), axis=0)
         for name in self.context:
-            value = self.scalings[name].apply(data[name])
+            value = self._standardised(name, data)
             # The width as a plain number, where it is known: networks are built for it.
             width = value.shape[1:].num_elements()
             inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
         return inputs, masks
+
+    def _standardised(self, name: str, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.clip_by_value(self.scalings[name].apply(data[name]), -_FARTHEST, _FARTHEST)
 
     def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Scale as :meth:`to_network` does, ``raw`` observables too: to compare data with."""

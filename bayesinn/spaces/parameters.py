@@ -157,8 +157,8 @@ class ParameterSpace:
                 tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox"
             )
             # Rounding must not make it the next integer.
-            below = tf.math.nextafter(values[name] + 1.0, tf.zeros_like(noise))
-            values[name] = tf.minimum(values[name] + noise, below)
+            below = tf.math.nextafter(values[name] + 1.0, tf.fill(tf.shape(noise), -np.inf))
+            values[name] = tf.maximum(tf.minimum(values[name] + noise, below), values[name])
         return values
 
     def to_vector(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from bayesinn.bijections.condition import EVERY, FEATURES, entry
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_choice, check_type
 from bayesinn.spaces.parameters import ParameterSpace
@@ -93,7 +94,10 @@ class DeepSet(Summary):
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         if self.inner is not None:
-            features = self.inner(tf.reshape(x, (-1, *x.shape[2:])))
+            entries = entry(self.inner(tf.reshape(x, (-1, *x.shape[2:]))), EVERY)
+            if set(entries) != {FEATURES}:
+                raise _unfit(f"{self.inner!r}, which returns {sorted(entries)}")
+            features = entries[FEATURES]
             x = tf.reshape(features, (tf.shape(x)[0], x.shape[1], features.shape[-1]))
         return self.network(with_size(self.pool(x, mask), x, mask))
 
@@ -110,9 +114,14 @@ class DeepSet(Summary):
 def _check_inner(inner: Summary) -> None:
     """Refuse what only a summary of all the data can do."""
     if inner.trained_first or inner.times is not None:
-        raise InputError(
-            "DeepSet, argument 'inner'",
-            expected="a network of one element, without times of its own or a loss of its own",
-            got=repr(inner),
-            do="pass for example inner=bi.summaries.ConvLSTM(16)",
-        )
+        raise _unfit(repr(inner))
+
+
+def _unfit(inner: str) -> InputError:
+    return InputError(
+        "DeepSet, argument 'inner'",
+        expected="a network that returns one vector for an element, without times of its own or a "
+        "loss of its own",
+        got=inner,
+        do="pass for example inner=bi.summaries.ConvLSTM(16)",
+    )

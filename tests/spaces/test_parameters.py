@@ -180,9 +180,10 @@ def test_shares_of_zero_are_finite() -> None:
     np.testing.assert_allclose(space.from_vector(vector)["shares"], shares, atol=1e-6)
 
 
-def test_large_integers_are_not_rounded_up() -> None:
+@pytest.mark.parametrize("value", [1e6, -1e6, 2.0**24])
+def test_large_integers_are_not_rounded_up(value: float) -> None:
     space = ParameterSpace(Prior({"k": tfd.Poisson(1e6)}), seed=1)
-    k = tf.constant(np.full(2_000, 1e6, np.float32))
+    k = tf.constant(np.full(2_000, value, np.float32))
     spread_out = np.asarray(space.dequantise({"k": k}, tf.constant([1, 2]))["k"])
     np.testing.assert_array_equal(np.floor(spread_out), k)
 

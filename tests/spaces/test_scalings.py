@@ -25,6 +25,24 @@ def test_compressed_data_are_centred_and_scaled() -> None:
     np.testing.assert_allclose(scaled.std(axis=0), 1.0, atol=1e-4)
 
 
+@pytest.mark.parametrize("largest", [1e9, 3.4e38])
+def test_values_far_out_stay_in_the_range_of_networks(largest: float) -> None:
+    x = np.random.default_rng(1).normal(0.0, 1e-3, size=(500, 2)).astype(np.float32)
+    space = DataSpace.fit({"x": x, "c": x}, ("x",), ("c",), {}, missing=True)
+    odd = tf.constant([[largest, -largest], [np.nan, 1.0]], tf.float32)
+    inputs, _ = space.to_network({"x": odd, "c": odd[:1]})
+    values = inputs["x"][..., 0].numpy()
+    assert values[0].tolist() == [1e6, -1e6]
+    assert values[1] == pytest.approx([0.0, 1e3], rel=0.1)
+    assert inputs["c"].numpy().tolist() == [[1e6, -1e6]]
+
+
+def test_numbers_below_the_normal_ones_are_constant() -> None:
+    values = (1e-42 * np.random.default_rng(1).normal(size=(500, 1))).astype(np.float32)
+    scaled = Scaling.fit(values).apply(tf.constant(values)).numpy()
+    np.testing.assert_allclose(scaled, 0.0, atol=1e-6)
+
+
 def test_padding_is_left_out_and_becomes_zero() -> None:
     counts = np.array([2, 4] * 200)
     x = np.random.default_rng(1).normal(50.0, 3.0, size=(400, 4)).astype(np.float32)

@@ -380,3 +380,5 @@ def test_a_deep_set_hands_on_what_its_inner_network_needs() -> None:
     assert not field.missing
     with pytest.raises(InputError, match="argument 'inner'"):
         DeepSet(inner=Transformer(times="t"))
+    with pytest.raises(InputError, match=r"argument 'inner'(.|\n)*'features', 'maps1'"):
+        DeepSet(inner=ConvImage(4, filters=(4,), maps=2))(tf.ones((2, 3, 8, 8)))

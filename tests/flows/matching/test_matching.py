@@ -72,6 +72,17 @@ def test_samples_follow_the_density(name: str) -> None:
         assert law.pvalue > 1e-3
 
 
+@pytest.mark.parametrize("far", [1e3, 1e6])
+def test_a_mixture_is_finite_for_data_far_out(far: float) -> None:
+    flow = random_flow("mixture", 2)
+    condition = far * tf.random.stateless_normal((50, 2), (1, 2))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(flow.loss(tf.zeros((50, 2)), condition))
+    weights = [variable.value for variable in flow.trainable_variables]
+    for value in (loss, flow.sample(20, condition, seed=(1, 2)), *tape.gradient(loss, weights)):
+        assert np.isfinite(value).all()
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_draws_are_a_function_of_the_seed(name: str) -> None:
     flow = random_flow(name, 3)
