@@ -63,7 +63,8 @@ def check_observations(
     if isinstance(data, Observations):
         return data
     shapes = data_shapes(simulator)
-    given = data if isinstance(data, Mapping) else {}
+    # A table is refused, but told what it lacks.
+    given = data if isinstance(data, Mapping) else getattr(data, "columns", ())
     optional = {count for observable, count in simulator.lengths.items() if observable in given}
     check_keys(
         f"Data for simulator {simulator.name!r}",
