@@ -40,7 +40,7 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         Pass ``DeepSet`` or ``SetTransformer`` for exchangeable data, ``Transformer`` for steps at
         irregular times, and your own network for more axes.
     flow : Flow
-        By default four coupling blocks of an affine map and a spline; for more than 30 parameters,
+        By default four coupling blocks of an affine map and a spline; for more than 12 parameters,
         six affine blocks. For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
     networks : int
         Number of networks (summaries and flow) of equal shape, trained independently on the same

@@ -32,7 +32,7 @@ SELECTED = {
     "selected likelihood": "likelihood",
     "selected and refined": "refined",
 }
-VARIANTS = ("without linear map", "short batches")
+VARIANTS = ("affine", "without linear map", "short batches")
 
 
 def accuracy() -> str:
@@ -110,7 +110,7 @@ def seeds() -> str:
 
 
 def variants() -> str:
-    """Return C2ST and seconds of training of defaults that were given up, beside the default's."""
+    """Return C2ST and seconds of training of other choices, beside the default's."""
     measured, _ = results()
     columns = ["c2st", "train_seconds"]
     means = measured.groupby(["method", "budget", "task"])[columns].mean()

@@ -84,7 +84,7 @@ def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:
 
 
 def test_the_flow_follows_the_number_of_parameters() -> None:
-    few, many = (choose_flow(None, count).bijection for count in (30, 31))
+    few, many = (choose_flow(None, count).bijection for count in (12, 13))
     assert "Spline()" in repr(few)
     assert "Spline()" not in repr(many)
     assert len(few.bijections) == 12

@@ -88,11 +88,17 @@ class Choice:
 
 @dataclass(frozen=True)
 class Default(Choice):
-    """What the library does today, but for steps that are counted."""
+    """What the library does today, but for steps that are counted.
+
+    ``parameters`` is a number of parameters whose default flow is taken for any problem.
+    """
+
+    parameters: int | None = None
 
     def posterior(self, problem: Problem) -> bi.AmortizedPosterior:
         """Make an untrained posterior, with the flow by the number of parameters."""
-        flow = choose_flow(None, layout_of(problem.simulator.prior).dimension)
+        dimension = layout_of(problem.simulator.prior).dimension
+        flow = choose_flow(None, self.parameters or dimension)
         return bi.AmortizedPosterior(problem.simulator, self.network(problem), flow)
 
     def settings(
@@ -132,5 +138,6 @@ VARIANTS: dict[str, Callable[[Problem], Choice]] = {
     "ensemble of 4, small": lambda problem: replace(_small(problem), members=4),
     # What came of both studies: several networks, splines for few parameters.
     "default": lambda problem: Default(),
+    "default, splines": lambda problem: Default(parameters=1),
     "trunk": lambda problem: replace(_LEAN, summary=trunk(problem)),
 }
