@@ -1,5 +1,6 @@
 """Truncated rounds: few simulations for the posterior of one observation, in place of all."""
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -172,7 +173,8 @@ def truncated_rounds(
         steps = check_integer("Argument 'steps'", steps, do="pass for example steps=2_000")
     seed = seeds.check_seed(seed)
     simulator = posterior.simulator
-    checked = check_observations(simulator, observation)
+    # A copy: the result answers for these data, whatever becomes of the user's arrays later.
+    checked = copy.deepcopy(check_observations(simulator, observation))
     refuse_ignored(checked.arrays, None, optimization)
     refuse_batch(checked, "Argument 'observation'", "call it for each of them")
     place = None if folder is None else check_path("Argument 'folder'", folder, "rounds")

@@ -124,6 +124,13 @@ class LikelihoodEstimator(Estimator):
                     got=f"{len(observed[name])} values",
                     do="pass one, or add up likelihood.log_prob of each in a sampler of your own",
                 )
+        if 0 in counts.values():
+            raise InputError(
+                "Argument 'observed'",
+                expected="one trial or more",
+                got=f"{counts}",
+                do="draw from the prior, which is the posterior without trials",
+            )
         numbers = set(counts.values())
         if counts and trials is not None:
             numbers.add(trials)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -91,9 +92,11 @@ class LikelihoodPosterior(Posterior):
         self._density = density
         self._score = density.score
         self._space = density.space
-        self.observed = observed
+        self.observed: dict[str, Any] | None = None
         if observed is not None:
             self._check(observed)
+            # What becomes of the user's arrays later was not observed.
+            self.observed = copy.deepcopy(dict(observed))
 
     def sample(
         self, data: Mapping[str, Any] | None = None, *, draws: int = 1_000, seed: int = 0
@@ -131,8 +134,9 @@ class LikelihoodPosterior(Posterior):
     ) -> xarray.DataTree:
         """Return posterior draws and all that ArviZ needs; see :meth:`AmortizedPosterior.infer`.
 
-        There are several chains; ``lp`` is unnormalised. The group ``convergence`` has R-hat and
-        effective sample sizes of each parameter.
+        There are several chains, of equal length: ``draws``, the number of all of them together, is
+        rounded up to a multiple of the chains. ``lp`` is unnormalised. The group ``convergence``
+        has R-hat and effective sample sizes of each parameter.
         """
         observations = self._check(data)
         count = check_draws(draws)

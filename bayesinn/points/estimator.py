@@ -147,7 +147,8 @@ class PointEstimator(Summarised):
         DataFrame
             - ``explained``: share of the variance that the mean explains
             - ``z_mean``, ``z_sd``: mean and sd of (truth - mean) / sd; 0 and 1 if both are correct
-            - ``below 0.25``, one for each level of quantiles: share of true values below it
+            - ``below 0.25``, one for each level of quantiles: share of true values below it. As
+              many of those equal to it count, such as integers, as bring the share to its level.
         """
         if data is None:
             count = check_integer("Argument 'simulations'", simulations, least=2)

@@ -70,6 +70,16 @@ def calibration_table(results: Mapping[str, Result], truth: Arrays) -> pd.DataFr
         quantiles = columns(results["quantiles"].values, 2)
         for number, level in enumerate(results["quantiles"].axes["level"]):
             table[f"below {level:g}"] = {
-                name: np.mean(value <= quantiles[name][:, number]) for name, value in known.items()
+                name: _share_below(value, quantiles[name][:, number], level)
+                for name, value in known.items()
             }
     return pd.DataFrame(table)
+
+
+def _share_below(truth: np.ndarray, quantile: np.ndarray, level: float) -> float:
+    """Return the share of true values (n,) below quantiles (n,).
+
+    Values equal to their quantile, as integers may be, count as far as the level asks for: a
+    correct quantile has at most its level below it, and at most the rest above.
+    """
+    return float(np.clip(level, np.mean(truth < quantile), np.mean(truth <= quantile)))

@@ -108,8 +108,19 @@ class Ensemble(Joined, Posterior):
         """
         ensemble = cls(posteriors)
         arrays = check_simulations(ensemble.simulator, data, "Simulations")
-        truth = {name: arrays.pop(name) for name in ensemble.simulator.prior.names}
-        scores = np.stack([member.log_prob(truth, arrays) for member in ensemble.posteriors])
+        # One draw of each row, as the protocol has it.
+        truth = {name: arrays.pop(name)[:, None] for name in ensemble.simulator.prior.names}
+        densities = [member.log_prob(truth, arrays)[:, 0] for member in ensemble.posteriors]
+        scores = np.stack(densities).astype(np.float64)
+        # Truths that no member thinks possible don't tell members apart.
+        scores = scores[:, np.isfinite(scores).any(axis=0)]
+        if not scores.size:
+            raise InputError(
+                "Ensemble.weighted, argument 'data'",
+                expected="simulations whose true parameters have a density under some member",
+                got="none",
+                do="leave out the weights, and train the members for longer",
+            )
         weights = ensemble.weights
         for _ in range(_ITERATIONS):
             # Expectation maximisation, whose likelihood has one maximum.

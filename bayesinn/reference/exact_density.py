@@ -43,7 +43,9 @@ class ExactDensity:
         self._traced = Traced(log_likelihood)
         #: The likelihood in the graph, with gradients if it is one of tensors.
         self.of_tensors = of_tensors or of_arrays(log_likelihood)
-        self.target = Target(self.space, self.of_tensors)
+        # Where simulations fail, so may the likelihood: the prior is truncated.
+        self._redraws = simulator.on_nonfinite == "redraw"
+        self.target = Target(self.space, self.of_tensors, nan=self._redraws)
         self.sampler = NUTS(self._of_chains)
 
     def log_density(self, parameters: Arrays, data: Arrays, which: str) -> np.ndarray:
@@ -57,9 +59,7 @@ class ExactDensity:
             arrays = {name: value.numpy() for name, value in typed.items()}
             known = {name: value.numpy() for name, value in given.items()}
             found = self._log_likelihood(arrays, known)
-        # Where simulations fail, so may the likelihood: the prior is truncated.
-        redraws = self.simulator.on_nonfinite == "redraw"
-        values = check_log_likelihood(found, typed, subject, nan=redraws)
+        values = check_log_likelihood(found, typed, subject, nan=self._redraws)
         count = len(values)
         if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
             warn(

@@ -64,7 +64,7 @@ class Refinement:
     Attributes
     ----------
     evaluations : int, of the likelihood, so far
-    undefined : int, those of them that gave NaN or inf, and count as a likelihood of zero
+    undefined : int, those of them that gave NaN or inf and should not; their likelihood is zero
     failures : list of str, why methods were given up
     """
 

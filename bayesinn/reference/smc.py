@@ -60,7 +60,8 @@ class SMCPosterior:
     acceptance : dict of kind of move to array (stages,), accepted share
     evaluations : int, number of evaluations of the likelihood
     undefined : int, number of those that gave NaN or inf within the prior's support
-        They count as a likelihood of zero.
+        They count as a likelihood of zero. Where simulations that fail are drawn again, NaN is
+        expected, and not among them.
     rounding : float, nats between neighbouring log likelihoods in single precision
     """
 

@@ -38,14 +38,21 @@ class Target:
     """Log prior and log likelihood of unconstrained vectors, given one observation."""
 
     def __init__(
-        self, space: ParameterSpace, log_likelihood: LogLikelihood, *, takes_arrays: bool = False
+        self,
+        space: ParameterSpace,
+        log_likelihood: LogLikelihood,
+        *,
+        takes_arrays: bool = False,
+        nan: bool = False,
     ) -> None:
         self.space = space
         #: Whether the likelihood is a function of arrays, which sees data in double precision.
         self.takes_arrays = takes_arrays
         self._log_likelihood = log_likelihood
-        #: Number of evaluations so far, in the prior's support, whose likelihood was NaN or inf:
-        #: a variable, as they are made inside of compiled loops, some of TFP's.
+        # Where simulations that fail are drawn again, NaN means impossible.
+        self._nan = nan
+        #: Number of evaluations so far, in the prior's support, whose likelihood was inf, or NaN
+        #: where it may not be: a variable, as they are made inside of compiled loops, some by TFP.
         self.undefined = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
@@ -73,7 +80,9 @@ class Target:
             )
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
         log_prior = finite_or_never(tf.where(exact, log_prior, -np.inf))
-        undefined = tf.math.is_nan(log_likelihood) | (log_likelihood == np.inf)
+        undefined = log_likelihood == np.inf
+        if not self._nan:
+            undefined |= tf.math.is_nan(log_likelihood)
         # Where the prior has no density, the likelihood is of no concern.
         undefined &= log_prior > -np.inf
         self.undefined.assign_add(tf.math.count_nonzero(undefined))
@@ -114,15 +123,16 @@ def compile_target(
     vector = tf.zeros((2, space.dimension))
     data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
     of_tensors = in_graph(function, space.from_vector(vector), data)
+    redraws = simulator.on_nonfinite == "redraw"
     if log_likelihood is None and of_tensors is None:
-        target = Target(space, of_arrays(function), takes_arrays=True)
+        target = Target(space, of_arrays(function), takes_arrays=True, nan=redraws)
         note = (
             "the simulator's likelihood is a function of arrays; one in the graph, as "
             "log_likelihood=, is faster"
         )
         return target, compiled(target, xla=False, subject="the likelihood")._replace(note=note)
     # What can't be traced raises its own error here.
-    target = Target(space, of_tensors or tf.function(function))
+    target = Target(space, of_tensors or tf.function(function), nan=redraws)
     return target, compiled(target, vector, data, xla=xla, subject="the likelihood")
 
 

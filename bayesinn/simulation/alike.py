@@ -27,11 +27,18 @@ def _alike(one: Simulator, other: Simulator) -> bool:
     return one is other or (
         other.shapes == one.shapes
         and other.labels.units == one.labels.units
+        and _selected(other) == _selected(one)
         and same_laws(other.prior, one.prior)
     )
 
 
+def _selected(simulator: Simulator) -> dict[str, list[int]]:
+    return {name: places.tolist() for name, places in simulator.places.items()}
+
+
 def _declared(simulator: Simulator) -> str:
-    """Write shapes, units and prior of a simulator."""
-    prior = prior_text(simulator.prior)
-    return f"shapes {simulator.shapes}, units {simulator.labels.units}, prior {prior}"
+    """Write shapes, units, selected elements and prior of a simulator."""
+    text = f"shapes {simulator.shapes}, units {simulator.labels.units}"
+    if selected := _selected(simulator):
+        text += f", elements {selected}"
+    return f"{text}, prior {prior_text(simulator.prior)}"

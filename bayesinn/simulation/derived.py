@@ -1,5 +1,6 @@
 """Simulators that differ from another one: several trials, another prior, a part of the data."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,8 +62,45 @@ def derived_simulator(
         "lengths": simulator.lengths if trials is None else {},
         "missing": missing_option(simulator.missing),
     }
-    if not simulator.simulates:
-        return from_arrays(laws, _one_row(simulator, trials, elements or {}), **declared)
+    elements = elements or {}
+    if trials is None:
+        declared |= _of_one_trial(simulator, elements)
+    if simulator.simulates:
+        function = _function(simulator, trials, prior, elements)
+        derived = declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
+    else:
+        derived = from_arrays(laws, _one_row(simulator, trials, elements), **declared)
+    derived.places = dict(simulator.places)
+    for key, chosen in elements.items():
+        every = np.arange(simulator.observable_shapes[key][0])
+        derived.places[key] = simulator.places.get(key, every)[chosen]
+    return derived
+
+
+def _of_one_trial(simulator: Simulator, elements: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return data that ship with a simulator, and what its author recommends.
+
+    Of vectors that ``elements`` cuts, other summary networks are better, or the only ones possible.
+    """
+    observed = None
+    if simulator.observed is not None:
+        observed = {
+            name: value[..., elements[name]] if name in elements else value
+            for name, value in simulator.observed.items()
+        }
+    recommended = simulator.recommended
+    if elements:
+        recommended = dataclasses.replace(recommended, summary=None)
+    return {"observed": observed, "recommended": recommended}
+
+
+def _function(
+    simulator: Simulator,
+    trials: int | None,
+    prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None,
+    elements: Mapping[str, np.ndarray],
+) -> Callable[..., dict[str, Any]]:
+    """Return the forward model of a derived simulator."""
     function = simulator.function if trials is None else _repeat(simulator, trials)
     if elements:
         select = _select_in_graph if simulator.in_graph else _select_of_arrays
@@ -71,7 +109,7 @@ def derived_simulator(
     # Such as of NumPy's numbers, in double precision, which TensorFlow doesn't mix.
     if prior is not None and simulator.in_graph and Prior(prior).dtypes != dtypes:
         function = _take_types(function, dtypes)
-    return declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
+    return function
 
 
 def _one_row(

@@ -130,6 +130,7 @@ def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
         "coordinates": coordinates,
         "lengths": dict(simulator.lengths),
         "missing": None if simulator.missing is None else "mask",
+        "places": {key: places.tolist() for key, places in simulator.places.items()},
     }
 
 
@@ -150,7 +151,7 @@ def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
         for key, places in kept["coordinates"].items()
         for axis, values in places.items()
     }
-    return from_arrays(
+    model = from_arrays(
         laws["prior"],
         observables,
         name=name,
@@ -161,6 +162,10 @@ def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
         lengths=kept["lengths"],
         missing=kept["missing"],
     )
+    # Folders of older versions don't tell.
+    for key, places in kept.get("places", {}).items():
+        model.places[key] = np.array([int(place) for place in places])
+    return model
 
 
 def _numbers_or_dates(values: list[Any]) -> np.ndarray:

@@ -49,10 +49,11 @@ _WORDS = {
     "context": "the distribution of {!r}",
     "units": "the unit of {!r}",
     "coordinates": "the coordinate of {!r}",
+    "places": "the selection of {!r}",
     "program": "the program's {}",
 }
 #: Declarations that rounding doesn't change.
-_EXACT = ("options", "units", "program")
+_EXACT = ("options", "units", "places", "program")
 #: Log densities differ by rounding.
 _LOG_PROB = 1e-4
 
@@ -204,6 +205,7 @@ def _declared(simulator: Simulator, draws: Arrays) -> _Texts:
     names += [axis.name for axis in axes.values()]
     places = {name: f"{axis.name} = {array_text(axis.values)}" for name, axis in axes.items()}
     units = {name: simulator.labels.unit(name) for name in names}
+    selected = {name: str(chosen.tolist()) for name, chosen in simulator.places.items()}
     return {
         "options": {
             "engine": simulator.engine.kind,
@@ -215,6 +217,8 @@ def _declared(simulator: Simulator, draws: Arrays) -> _Texts:
         "context": {} if simulator.context is None else entry_texts(simulator.context, some),
         "units": {name: unit for name, unit in units.items() if unit},
         "coordinates": places,
+        # Absent where nothing was cut, as in folders of older versions.
+        **({"places": selected} if selected else {}),
         "program": _program(simulator.function),
     }
 

@@ -27,8 +27,9 @@ class Selection:
     ----------
     whole : Simulator, the one that was given
     simulator : Simulator
-        Of the same parameters, and of data that have these elements only. It has neither
-        ``log_likelihood`` nor ``exact``, which need all of them.
+        Of the same parameters, and of data that have these elements only. Its ``places`` are saved
+        with whatever is trained on it. It has neither ``log_likelihood`` nor ``exact``, which need
+        all elements, nor the summary networks that are recommended for all.
     places : dict of observable to array of int
 
     Examples
@@ -63,6 +64,8 @@ class Selection:
 
     def of(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return simulations, or observations, with these elements only; all else is unchanged."""
+        do = "pass for example {'x': values}"
+        check_type("Simulations or observations", data, Mapping, "a dict of name to array", do)
         kept = dict(data)
         for name, chosen in self.places.items():
             if name not in data:

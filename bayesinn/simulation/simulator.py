@@ -52,6 +52,8 @@ class Simulator:
     prior, context : Prior; the context may be None
     missing : float
         The largest share of values that are lost at random; None where no value may be missing.
+    places : dict of observable to array of int
+        Elements that are left of the vectors of a whole simulator; see :class:`bayesinn.Selection`.
     labels, function, name, lengths, on_nonfinite, most_failures
         As declared.
     observed, log_likelihood, exact, recommended
@@ -80,6 +82,7 @@ class Simulator:
         self.log_likelihood = options.log_likelihood
         self.exact = options.exact
         self.recommended = options.recommended or Recommended()
+        self.places: Arrays = {}
         declared = Declaration(
             self.name,
             function,

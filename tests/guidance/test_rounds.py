@@ -57,6 +57,15 @@ def test_the_result_of_rounds_is_no_posterior(finished):
         bi.refine(finished[0], OBSERVATION)
 
 
+def test_what_becomes_of_arrays_later_was_not_observed():
+    observed = {name: np.array(value) for name, value in OBSERVATION.items()}
+    result = bi.truncated_rounds(template(), observed, rounds=1, **{**OPTIONS, "steps": 2})
+    before = result.sample(draws=5, seed=1)["mean"]
+    for value in observed.values():
+        value[...] = 2.0
+    np.testing.assert_array_equal(result.sample(draws=5, seed=1)["mean"], before)
+
+
 def test_later_rounds_are_closer_to_the_observation(finished):
     result, _ = finished
     table = result.rounds

@@ -379,6 +379,7 @@ def test_stored_simulations_have_posteriors_of_several_trials_and_of_another_pri
         ),
         ({"x": np.ones((4, 3)), "count": np.ones(4)}, ["shape (4, 2)", "(4, 3)"]),
         ({"count": np.ones(4)}, ["'x'", "missing"]),
+        ({"x": np.ones((0, 2)), "count": []}, ["one trial or more", "the prior"]),
         (
             {"x": np.ones((4, 2)), "count": np.ones(4), "noise": np.ones(4)},
             ["context 'noise'", "all trials of a data set share", "4 values"],
@@ -390,3 +391,18 @@ def test_wrong_data_are_refused_where_they_are_given(trained, observed, fragment
         trained["likelihood"].posterior({"noise": 1.0, **observed})
     for fragment in fragments:
         assert fragment in str(error.value)
+
+
+def test_what_becomes_of_arrays_later_was_not_observed() -> None:
+    ratio = bi.LikelihoodRatio(counted, classifier=bi.likelihood.RatioFlow(hidden=(8,)))
+    ratio.fit(steps=2, batch_size=32, progress=False)
+    observed = {"x": np.full((2, 2), 7.0), "count": np.array([3, 4]), "noise": 0.5}
+    posterior = ratio.posterior(observed, chains=3)
+    observed["x"][:] = -7.0
+    observed["noise"] = 2.0
+    tree = posterior.infer(draws=10, predictive=False)
+    assert tree["observed_data"]["x"].min() == 7.0
+    assert tree["constant_data"]["noise"] == 0.5
+    # Chains of equal length, which make ten draws or a few more.
+    assert tree["posterior"]["rate"].shape == (3, 4)
+    assert posterior.sample(draws=10)["rate"].shape == (10,)

@@ -16,6 +16,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.points import Estimate, Mean, Moments, Quantiles
 from bayesinn.points.estimates import Result
+from bayesinn.points.results import calibration_table
 from bayesinn.points.vector import ParameterVector
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulators.linear import posterior_moments
@@ -126,9 +127,8 @@ def test_an_observation_beyond_all_leaves_others_alone() -> None:
 def test_calibration(trained) -> None:
     table = trained.calibration(simulations=4_000, seed=3)
     assert table.index.tolist() == ["x[0]", "x[1]", "rate", "people"]
-    continuous = table.drop("people")
     for level in LEVELS:
-        np.testing.assert_allclose(continuous[f"below {level:g}"], level, atol=0.03)
+        np.testing.assert_allclose(table[f"below {level:g}"], level, atol=0.03)
     np.testing.assert_allclose(table["z_mean"], 0.0, atol=0.06)
     np.testing.assert_allclose(table["z_sd"], 1.0, atol=0.06)
     # The exact mean explains 1 - 5/9 of x.
@@ -137,6 +137,22 @@ def test_calibration(trained) -> None:
     rows = mixed.sample(1_000, seed=4)
     shifted = trained.calibration({**rows, "y": rows["y"] + 2.0})
     assert (shifted["z_mean"].iloc[:2] < -0.5).all()
+
+
+@pytest.mark.parametrize("shift", [-1, 0, 1])
+def test_exact_quantiles_of_integers_are_calibrated_and_others_are_not(shift: int) -> None:
+    truth = stats.poisson(3.0).rvs(20_000, random_state=1).astype(float)
+    exact = stats.poisson(3.0).ppf(LEVELS) + shift
+    values = np.tile(exact, (len(truth), 1))
+    results = {"quantiles": Result({"k": values}, {"level": LEVELS})}
+    (row,) = calibration_table(results, {"k": truth}).to_numpy()
+    error = row - LEVELS
+    if not shift:
+        # Chance: a share of 0.0498 is below the first.
+        np.testing.assert_allclose(error, 0.0, atol=0.01)
+    else:
+        assert (shift * error >= 0.0).all()
+        assert np.abs(error).max() > 0.05
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

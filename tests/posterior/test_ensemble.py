@@ -72,6 +72,33 @@ def test_weights_go_to_the_member_that_is_correct() -> None:
     assert ensemble.weights.sum() == pytest.approx(1.0)
 
 
+class Interval(bi.Posterior):
+    """A uniform posterior about x / 2, as the protocol has it: draws (n_obs, draws)."""
+
+    simulator = one_number
+    density = "exact"
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+
+    def sample(self, data, *, draws=1_000, seed=0):
+        noise = np.random.default_rng(seed).uniform(-1.0, 1.0, (len(data["x"]), draws))
+        return {"mean": data["x"][:, None] / 2 + self.width * noise}
+
+    def log_prob(self, parameters, data):
+        inside = np.abs(parameters["mean"] - data["x"][:, None] / 2) < self.width
+        return np.where(inside, -np.log(2.0 * self.width), -np.inf)
+
+
+def test_truths_that_no_member_thinks_possible_decide_nothing() -> None:
+    rows = {"mean": np.array([0.1, -0.2, 0.9, 7.0]), "x": np.zeros(4)}
+    weights = bi.Ensemble.weighted([Interval(0.5), Interval(1.0)], rows).weights
+    # Two of three truths are in both intervals: (2 / 3) log(1 + w) + (1 / 3) log(1 - w) is largest.
+    assert weights[0] == pytest.approx(1 / 3, abs=1e-3)
+    with pytest.raises(InputError, match="a density under some member"):
+        bi.Ensemble.weighted([Interval(0.5)], {"mean": [7.0], "x": [0.0]})
+
+
 def with_history(
     losses: list[float], nats: bool = True, held_out: str | None = "rows"
 ) -> bi.SampledPosterior:

@@ -326,6 +326,31 @@ def test_undefined_likelihoods_of_chains_are_told_once() -> None:
     assert 0 < undefined < evaluations
 
 
+def test_chains_may_meet_parameters_whose_simulations_fail() -> None:
+    def defined_below(parameters: Tensors, data: Tensors) -> tf.Tensor:
+        failed = parameters["x1"] + parameters["x2"] > 3.2
+        return tf.where(failed, np.nan, likelihood(parameters, data))
+
+    class Redrawn(Rough):
+        simulator = bi.simulator(prior=bi.get("linear").prior.entries, on_nonfinite="redraw")(
+            bi.get("linear").function
+        )
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bi.refine(
+            Redrawn(),
+            {"y": Y[2]},
+            log_likelihood=defined_below,
+            methods=("nuts",),
+            draws=200,
+            seed=8,
+            predictive=False,
+        )
+    # Chains may diverge where the likelihood ends, and say so.
+    assert not [warning for warning in caught if "NaN" in str(warning.message)]
+
+
 @pytest.mark.parametrize("method", ["nuts", "smc"])
 def test_integers_cannot_move(method: str) -> None:
     with pytest.raises(InputError, match=r"(?s)continuous parameters.*integers: \['k'\]"):

@@ -387,14 +387,14 @@ def test_xla_that_fails_falls_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert posterior.parameters["a"].mean() == pytest.approx(0.5, abs=0.15)
 
 
-def cut_off(value: float) -> bi.Simulator:
+def cut_off(value: float, **options: Any) -> bi.Simulator:
     """A normal posterior, whose log likelihood has this value beyond one."""
 
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         a = parameters["a"]
         return tf.where(a > 1.0, value, -0.5 * (a - data["y"]) ** 2)
 
-    return toy({"a": tfd.Normal(0.0, 1.0)}, log_likelihood)
+    return toy({"a": tfd.Normal(0.0, 1.0)}, log_likelihood, **options)
 
 
 # Under XLA they are counted in the chains of test_refine.py.
@@ -403,7 +403,8 @@ def test_undefined_likelihoods_count_as_zero_and_are_told() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         impossible = short(cut_off(-np.inf), {"y": 1.0}, **options)
-    assert impossible.undefined == 0
+        failed = short(cut_off(np.nan, on_nonfinite="redraw"), {"y": 1.0}, **options)
+    assert impossible.undefined == failed.undefined == 0
     with pytest.warns(UserWarning, match=r"NaN or inf in [\d,]+ of 3\d,\d00 .*Return -inf"):
         undefined = short(cut_off(np.nan), {"y": 1.0}, **options)
     np.testing.assert_array_equal(undefined.parameters["a"], impossible.parameters["a"])

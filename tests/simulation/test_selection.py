@@ -9,6 +9,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.simulation.derived import derived_simulator
 from tests.helpers.fitting import small_flow
 
 tfd = tfp.distributions
@@ -75,7 +76,7 @@ def test_what_fails_in_other_elements_is_drawn_again_all_the_same(engine: str) -
     np.testing.assert_array_equal(chosen.simulator.sample(100, seed=1)["x"], chosen.of(rows)["x"])
 
 
-def test_arrays_without_a_simulator_are_cut() -> None:
+def test_arrays_without_a_simulator_are_cut(tmp_path) -> None:
     rows = ENGINES["graph"].sample(200, seed=1)
     whole = bi.from_arrays(PRIOR, rows)
     chosen = bi.Selection(whole, {"x": [0]})
@@ -84,6 +85,36 @@ def test_arrays_without_a_simulator_are_cut() -> None:
     posterior.fit(chosen.of(rows), steps=3, seed=1, progress=False)
     one = chosen.of({"x": np.ones(5), "y": 1.0})
     assert posterior.sample(one, draws=7, seed=1)["mean"].shape == (7,)
+    posterior.save(tmp_path)
+    known = bi.load(tmp_path).simulator.places
+    assert {name: places.tolist() for name, places in known.items()} == {"x": [0]}
+    other = bi.Selection(whole, {"x": [1]})
+    with pytest.raises(SavedPosteriorError, match=r"selection of 'x' is \[1\] in place of \[0\]"):
+        bi.load(tmp_path, simulator=other.simulator)
+    with pytest.raises(InputError, match=r"elements \{'x': \[1\]\}"):
+        bi.Ensemble([posterior, bi.AmortizedPosterior(other.simulator)])
+
+
+def test_a_part_of_a_part_is_counted_in_the_whole() -> None:
+    first = bi.Selection(ENGINES["graph"], {"x": [1, 3, 4]}).simulator
+    second = bi.Selection(first, {"x": [0, 2]}).simulator
+    assert second.places["x"].tolist() == [1, 4]
+    assert derived_simulator(second, trials=3).places["x"].tolist() == [1, 4]
+
+
+def test_data_and_recommendations_of_the_whole_are_those_of_the_part() -> None:
+    recommended = bi.Recommended(summary=bi.summaries.MLP(4), flow=small_flow(), steps=77)
+    observed = {"x": np.arange(5.0), "y": 1.0}
+    whole = bi.simulator(prior=PRIOR, observed=observed, recommended=recommended)(in_graph)
+    part = bi.Selection(whole, {"x": [1, 3]}).simulator
+    np.testing.assert_array_equal(part.observed["x"], [1.0, 3.0])
+    assert part.observed["y"] == 1.0
+    assert part.recommended == bi.Recommended(flow=recommended.flow, steps=77)
+    another = derived_simulator(whole, prior={"mean": tfd.Normal(1.0, 1.0)})
+    assert another.recommended == recommended
+    assert another.observed.keys() == observed.keys()
+    # An author's data are one trial, and the networks are for one.
+    assert derived_simulator(whole, trials=3).observed is None
 
 
 def test_a_posterior_of_a_selection_is_loaded_with_it(tmp_path) -> None:
@@ -127,3 +158,5 @@ def test_data_that_are_cut_already_are_refused() -> None:
     chosen = bi.Selection(ENGINES["graph"], {"x": [0, 4]})
     with pytest.raises(InputError, match="all 5 elements along the last axis"):
         chosen.of({"x": np.ones(2)})
+    with pytest.raises(InputError, match="a dict of name to array"):
+        chosen.of([np.ones(5)])
