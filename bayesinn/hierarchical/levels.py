@@ -33,7 +33,12 @@ class Levels:
     @property
     def count(self) -> str:
         """Name of the number of persons in a data set."""
-        return f"{self.axis}_count"
+        return count_name(self.axis)
+
+
+def count_name(axis: str) -> str:
+    """Return the name of the number of members along an axis."""
+    return f"{axis}_count"
 
 
 def check_levels(
@@ -69,15 +74,17 @@ def check_levels(
     if len(group) != 1:
         raise InputError(_SUBJECT, expected="one level", got=f"{sorted(group)}", do=_DO)
     axis, names = next(iter(group.items()))
+    check_type(_SUBJECT, names, (str, list, tuple), "names of parameters", _DO)
     own = (names,) if isinstance(names, str) else tuple(names)
     check_known(_SUBJECT, own, prior.names)
     variables = (name for kind in simulator.shapes.values() for name in kind)
     axes = (axis for own in simulator.dimensions.values() for axis in own)
     taken = {*_AXES, *variables, *axes}
-    if not isinstance(axis, str) or axis in taken:
+    if not isinstance(axis, str) or {axis, count_name(axis)} & taken:
         raise InputError(
             _SUBJECT,
-            expected=f"a name for the axis of persons other than {sorted(taken)}",
+            expected="a name for the axis of persons; it and NAME_count must be other than "
+            f"{sorted(taken)}",
             got=f"{axis!r}",
             do=_DO,
         )

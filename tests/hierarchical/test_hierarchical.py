@@ -223,6 +223,8 @@ def test_what_is_refused(trained) -> None:
         bi.HierarchicalPosterior(person, group={"draw": "level"})
     with pytest.raises(InputError, match="axis of persons"):
         bi.HierarchicalPosterior(person, group={"y_dim_0": "level"})
+    with pytest.raises(InputError, match="names of parameters"):
+        bi.HierarchicalPosterior(person, group={"person": 3})
     with pytest.raises(InputError, match="sizes"):
         bi.HierarchicalPosterior(person, group={"person": "level"}, sizes=(5, 3))
     arrays = {"y": np.random.default_rng(1).normal(size=200)}
@@ -231,6 +233,19 @@ def test_what_is_refused(trained) -> None:
             bi.from_arrays({"a": tfd.Normal(0.0, 1.0), "b": tfd.Normal(0.0, 1.0)}, arrays),
             group={"person": "a"},
         )
+
+
+def test_the_number_of_persons_needs_a_name_of_its_own() -> None:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0), "level": lambda mean: tfd.Normal(mean, 1.0)},
+        context={"person_count": tfd.Uniform(1.0, 2.0)},
+    )
+    def counted(parameters, context, seed):
+        return {"y": parameters["level"] * context["person_count"]}
+
+    with pytest.raises(InputError, match="and NAME_count must be other"):
+        bi.HierarchicalPosterior(counted, group={"person": "level"})
+    assert bi.HierarchicalPosterior(counted, group={"child": "level"}).levels.count == "child_count"
 
 
 def test_any_person_may_be_unusual(trained) -> None:
