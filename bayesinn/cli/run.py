@@ -242,7 +242,8 @@ class Run:
         with self.files.write("posterior.csv") as file:
             write_posterior(table).to_csv(file)
         with self.files.write("posterior.nc") as file:
-            tree.to_netcdf(file, engine="h5netcdf")
+            # From memory: on a full disk, HDF5 ends the process once its files are collected.
+            file.write_bytes(tree.to_netcdf(engine="h5netcdf"))
 
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
