@@ -243,7 +243,8 @@ class Run:
             write_posterior(table).to_csv(file)
         with self.files.write("posterior.nc") as file:
             # From memory: on a full disk, HDF5 ends the process once its files are collected.
-            file.write_bytes(tree.to_netcdf(engine="h5netcdf"))
+            with tree.to_netcdf(engine="h5netcdf") as content:
+                file.write_bytes(content)
 
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
