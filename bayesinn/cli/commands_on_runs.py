@@ -127,6 +127,7 @@ def compare(
 @app.command()
 def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = False) -> None:
     """Print a paragraph on methods for a paper: model, networks, training, versions, verdict."""
+    run = run.expanduser()
     text = cl.methods_of(run)
     if text is None:
         _, posterior = open_posterior(run, None, simulator, trust)

@@ -157,6 +157,14 @@ def read_table(path: Path) -> Table:
             got="the end of the file",
             do="give each column the name that the simulator uses",
         )
+    if _is_blank(table.rows[0]):
+        raise table.fault(
+            table.lines[0],
+            None,
+            expected="a header with names",
+            got="a blank line",
+            do="delete the line",
+        )
     names = [name.strip() for name in table.rows.pop(0)]
     _check_header(table, names, table.lines.pop(0))
     table.names.extend(names)

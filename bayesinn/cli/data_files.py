@@ -22,6 +22,7 @@ from bayesinn.spaces.observations import axes, check_observations, data_shapes
 
 #: Columns that tell observations apart, if the simulator has none of these names.
 _IDS = ("id", "observation")
+_ONE_BY_ONE = "write a row for each step of an observation, and repeat what it has once"
 
 
 class FileData(dict[str, Any]):
@@ -213,7 +214,7 @@ def _read_variables(
     data = FileData()
     data.names = tuple(groups) if len(groups) > 1 else None
     data.by = ids[0] if ids else data.by
-    several = "" if ids else _several(table, extra)
+    several = _ONE_BY_ONE if ids else _several(table, extra)
     for name, found in columns.items():
         if found:
             # Side by side, (rows[, channels]).
@@ -338,7 +339,7 @@ def _read_variable(
             column,
             expected="a number",
             got=(repr(field) if field else "an empty field"),
-            do=MISSING_VALUES,
+            do=(MISSING_VALUES if name in simulator.observable_shapes else "write its value"),
         )
     if not shape:
         return values[0, 0]

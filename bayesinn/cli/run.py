@@ -19,6 +19,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 
 import contextlib
 import functools
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -239,8 +240,11 @@ class Run:
         tree.attrs["posterior"] = posterior.fingerprint
         with self.files.write("posterior.csv") as file:
             write_posterior(table).to_csv(file)
+        # In memory: on a full disk, HDF5 ends the process once its files are collected.
+        memory = io.BytesIO()
+        tree.to_netcdf(memory, engine="h5netcdf")
         with self.files.write("posterior.nc") as file:
-            tree.to_netcdf(file, engine="h5netcdf")
+            file.write_bytes(memory.getvalue())
 
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]

@@ -139,6 +139,10 @@ class Deviation:
         )
         interval = f"at least {low}" if np.isinf(self.most[column]) else f"{low} to {high}"
         name = "" if self.columns[column] in TOGETHER else f"{self.columns[column]}: "
+        if np.isinf(self.estimate[column]):
+            # Of draws that are all equal, for example.
+            least = "" if np.isinf(self.least[column]) else f" ({interval} {self.unit})"
+            return f"{name}{word}, infinitely{least}"
         return f"{name}{word}, by {size} ({interval}) {self.unit}".rstrip()
 
 

@@ -69,16 +69,16 @@ class RecoveryResult(Result):
     def summary(self) -> str:
         if np.all(np.isnan(self.r_squared)):
             return "truths do not vary: nothing to recover"
-        ends = (int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared)))
-        text = "R² from " + " to ".join(
+        ends = dict.fromkeys([int(np.nanargmin(self.r_squared)), int(np.nanargmax(self.r_squared))])
+        text = "R² from " if len(ends) > 1 else "R² "
+        text += " to ".join(
             f"{self.r_squared[index]:.2f} ({self.columns[index]})" for index in ends
         )
         worst = int(np.argmax(self.sure_and_wrong))
         share = self.sure_and_wrong[worst]
         if share > 0.0:
-            text += (
-                f"; {100 * share:.2g} % of posteriors of {self.columns[worst]} are one wrong value"
-            )
+            name = self.columns[worst]
+            text += f"; {100.0 * share:.3g} % of posteriors of {name} are one wrong value"
         return text
 
     @property

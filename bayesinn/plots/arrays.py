@@ -71,12 +71,10 @@ def gather(
             got=str(shapes),
             do="pass the draws given one observation: draws[name][i] for observation i",
         )
-    for name, value in plain.items():
-        check_finite(f"draws of {name!r}", np.asarray(value))
-    given = [columns(plain, batch_ndim=1)]
+    given = [columns(check_numbers("draws", plain), batch_ndim=1)]
     for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
         kind = "prior" if role == "prior" else "posterior"
-        values = {} if other is None else plain_draws(other, kind)
+        values = {} if other is None else check_numbers(role, plain_draws(other, kind))
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
             raise InputError(
@@ -86,6 +84,25 @@ def gather(
                 do=f"pass the same parameters, with the same event shapes, in {role}",
             )
     return Given(*given)
+
+
+def check_numbers(role: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return finite numbers, 1 and 0 for true and false; a truth may be NaN where it is unknown."""
+    found = {}
+    for name, value in values.items():
+        numbers = np.asarray(value)
+        subject = f"{role} of {name!r}"
+        if not numbers.size:
+            raise InputError(
+                subject,
+                expected="one value or more",
+                got=f"shape {numbers.shape}",
+                do="pass draws, or leave it out",
+            )
+        if role != "truth":
+            check_finite(subject, numbers)
+        found[name] = numbers.astype(int) if numbers.dtype == bool else numbers
+    return found
 
 
 def choose(

@@ -9,10 +9,10 @@ from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels, columns
-from bayesinn.plots.arrays import Draws, draws_of_observations
+from bayesinn.plots.arrays import Draws, check_numbers, draws_of_observations
 from bayesinn.plots.panels import PAGE, SMALL, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import CURVES, PLAIN, POINTS, Canvas, styled, tint
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.text import inches, shortened, wrapped
 
 _ACROSS = 4
 # inches for a row, and for a panel at most; with more rows, some names are left out
@@ -75,7 +75,7 @@ def observations(
             do="join some, or draw a figure for each",
         )
     order = [row for kind in kinds for row in range(count) if members[row] == kind]
-    split = columns(draws, batch_ndim=2)
+    split = columns(check_numbers("draws", draws), batch_ndim=2)
     across = min(len(split), _ACROSS)
     down = math.ceil(len(split) / across)
     height = min(_ROW * count, _HIGHEST / down) + 0.7
@@ -93,11 +93,13 @@ def observations(
         ax.set_xlabel(text, fontsize=SMALL)
     every = math.ceil(count * _ROW / (height - 0.7) - 1e-9)
     shown = range(0, count, every)
-    texts = [wrapped(rows[order[place]], _NAMES, SMALL).partition("\n")[0] for place in shown]
+    texts = [shortened(rows[order[place]], _NAMES, SMALL) for place in shown]
     axes[0].set_yticks(list(shown), texts, fontsize=SMALL)
     axes[0].set_ylim(count - 0.5, -0.5)
+    # A text that is longer than its panel would end beyond the figure's edge.
+    end = "top" if inches(by, SMALL) > height - 0.7 else "center"
     for ax in axes[: len(split) : across]:
-        ax.set_ylabel(by, fontsize=SMALL)
+        ax.set_ylabel(by, fontsize=SMALL, loc=end)
     return legend_below(figure)
 
 

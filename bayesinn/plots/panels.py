@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,6 +29,9 @@ SMALL = 8.0  #: points of letters where there are many panels
 _ACROSS = ((3, 3), (4, 2), (MANY - 1, 3), (20, 4))
 _MOST_ACROSS = 5
 _TITLE = 10.5
+# Numbers from here on that vary by less than a part in as many; digits of those written in full.
+_LATE = 1_000.0
+_MOST_DIGITS = 12
 _LEGEND = 9.0
 # inches: the width of a single panel, and the height of a row in a stack
 _LEAST = 4.6
@@ -195,12 +199,20 @@ class Panels:
 class _Numbers(ScalarFormatter):
     """Numbers of an axis, each with the power of ten beside it.
 
-    In the corner of the panel, the power would cover a label.
+    In the corner of the panel, the power would cover a label. Numbers that differ late, such as
+    Julian dates, have all their digits and no power.
     """
 
-    def __init__(self, short: bool) -> None:
+    def __init__(self, short: bool, across: bool) -> None:
         super().__init__(useMathText=True)
         self.short = short  # 2e4 in small panels
+        self._across = across  # beside each other, not above
+        self._limits = matplotlib.rcParams["axes.formatter.limits"]
+
+    def set_locs(self, locs: Any) -> None:
+        low, high = self._limits
+        self.set_powerlimits((low, _MOST_DIGITS if _differ_late(locs) else high))
+        super().set_locs(locs)
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         text = super().__call__(x, pos)
@@ -209,14 +221,31 @@ class _Numbers(ScalarFormatter):
             power = re.sub(r".*10\^\{(.*?)\}.*", r"e\1", power)
         return text + power if x and text else text
 
+    def format_ticks(self, values: Any) -> list[str]:
+        texts = super().format_ticks(values)
+        if self.axis is None or not (self._across and _differ_late(values)):
+            return texts
+        low, high = sorted(self.axis.get_view_interval())
+        seen = [place for place, value in enumerate(values) if low <= value <= high]
+        # All of them would cover each other.
+        return [
+            text if place in (*seen[:1], *seen[-1:]) else "" for place, text in enumerate(texts)
+        ]
+
     def get_offset(self) -> str:
         return ""
 
 
+def _differ_late(values: Any) -> bool:
+    """Tell whether large numbers differ in their fourth digit at the earliest."""
+    largest = np.max(np.abs(values), initial=0.0)
+    return bool(largest >= _LATE and np.ptp(values) < largest / _LATE)
+
+
 def plain_numbers(ax: Axes, *, short: bool = False) -> None:
     """Write powers of ten beside the numbers of both axes."""
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(_Numbers(short))
+    ax.xaxis.set_major_formatter(_Numbers(short, across=True))
+    ax.yaxis.set_major_formatter(_Numbers(short, across=False))
 
 
 def bare(ax: Axes, edges: Sequence[float] | np.ndarray | None = None) -> None:

@@ -43,6 +43,13 @@ def places(
             got=f"{len(found)} places, as given or declared",
             do="pass the places of these: times=...",
         )
+    if times is not None and np.any(np.isnan(found)):
+        raise InputError(
+            f"series of {name!r}",
+            expected="a known place of each step",
+            got=f"NaN among the {steps} places",
+            do="leave out steps without a place: times=...",
+        )
     if np.issubdtype(found.dtype, np.datetime64):
         first, last = (str(end.astype("datetime64[D]")) for end in (found[0], found[-1]))
         text += f", {first}" if first == last else f", {first} to {last}"

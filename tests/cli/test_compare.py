@@ -123,7 +123,7 @@ def test_what_can_not_be_compared(runs: Path) -> None:
         bi.compare_runs(runs / "short", runs / "long", simulators=[bi.get("linear")] * 3)
 
 
-def test_methods(bayesinn, runs: Path) -> None:
+def test_methods(bayesinn, runs: Path, monkeypatch) -> None:
     answer = bayesinn("methods", runs / "long")
     text = " ".join(answer.out.split())
     for fragment in (
@@ -137,6 +137,8 @@ def test_methods(bayesinn, runs: Path) -> None:
         assert fragment in text
     (runs / "long" / "methods.txt").write_text("From the diagnosis.\n")
     assert bayesinn("methods", runs / "long").out == "From the diagnosis.\n"
+    monkeypatch.setenv("HOME", str(runs))
+    assert bayesinn("methods", "~/long").out == "From the diagnosis.\n"
     (runs / "long" / "methods.txt").unlink()
 
 

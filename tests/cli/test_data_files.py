@@ -276,6 +276,10 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
     "a column without a name": ("level,\n1,0\n", ["line 1, column 2", "''"]),
     "no name at all": ('""\n0\n1\n', ["line 1", "a column 'level'", "columns []"]),
     "nothing": ("", ["line 1", "the end of the file"]),
+    "blank lines before the header": (
+        "\n\nlevel,dose\n1,2\n",
+        ["line 1", "a header with names", "a blank line", "delete the line"],
+    ),
     "a header alone": ("level,dose\n", ["line 1", "the end of the file"]),
     "a quote that never ends": ('level,dose\n1,"2\n', ["well-formed CSV"]),
     "a misspelt name": (
@@ -291,7 +295,14 @@ BAD: dict[str, tuple[str | bytes, list[str]]] = {
         "level,dose\n1,2\n2,2\n3,4\n",
         ["line 4, column 'dose'", "[4.0] after [2.0]", "id"],
     ),
-    "context that is not there": ("level,dose\n1,\n2,\n", ["column 'dose'", "an empty field"]),
+    "context that is not there": (
+        "level,dose\n1,\n2,\n",
+        ["column 'dose'", "an empty field", "write its value"],
+    ),
+    "too many rows of an id": (
+        "id,level,dose\n" + "a,1,2\n" + 6 * "b,1,2\n",
+        ["line 8", "5 rows, or fewer", "6", "a row for each step of an observation"],
+    ),
     "too many rows": (
         "level,dose\n" + 6 * "1,2\n",
         ["line 7, column 'level'", "5 rows, or fewer", "6", "'id'"],

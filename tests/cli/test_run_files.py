@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,12 +22,14 @@ from PIL import Image
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli import run_files
-from bayesinn.cli.answers import same_data
+from bayesinn.cli.answers import open_answer, same_data
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
 from bayesinn.cli.run_training import train_into
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.labels import Labels
+from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report.section import Figure as Picture, save_all
 from bayesinn.training.checkpoint import saved_identity
 from tests.helpers.models import small_flow
@@ -314,3 +319,25 @@ def test_an_answer_is_to_the_same_data_if_all_that_is_seen_is_equal(x, same: boo
     gap = {"x": np.array([1.0, np.nan, np.nan, np.nan]), "n": np.array(2)}
     filled = {"x": np.array([[1.0, 2.0, 0.0, 0.0]]), "n": np.array([2])}
     assert not same_data(recorded, gap, filled)
+
+
+def test_an_answer_on_a_full_disk_is_an_error_and_the_old_one_stays(tmp_path) -> None:
+    """Without room for posterior.nc; HDF5, writing there itself, would end this process."""
+    run = Run(tmp_path)
+    owner = SimpleNamespace(fingerprint="of a posterior")
+    draws = np.random.default_rng(1).normal(size=100_000)
+    table = posterior_table({"rate": draws}, Labels())
+    few, many = (az.from_dict({"posterior": {"rate": draws[None, :n]}}) for n in (10, len(draws)))
+    run.save_answer(owner, few, table)
+    before = (tmp_path / "posterior.nc").read_bytes()
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, most))
+    try:
+        with pytest.raises(SavedPosteriorError, match="room and permission"):
+            run.save_answer(owner, many, table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    gc.collect()
+    assert (tmp_path / "posterior.nc").read_bytes() == before
+    with open_answer(tmp_path / "posterior.nc") as tree:
+        assert tree["posterior"]["rate"].shape == (1, 10)

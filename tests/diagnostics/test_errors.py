@@ -142,3 +142,14 @@ def test_classifier() -> None:
     )
     # What a classifier has not found may be there.
     assert np.isinf(error.most).all()
+
+
+def test_an_infinite_error_is_written_in_words() -> None:
+    truth = np.random.default_rng(1).normal(size=(500, 2))
+    result = sbc(
+        {"a": truth[:, 0], "b": truth[:, 1]}, {name: np.zeros((500, 50)) for name in "ab"}, seed=1
+    )
+    _, spread, _ = result.deviations
+    texts = [spread.text(column) for column in range(2)]
+    assert all("too narrow, infinitely" in text for text in texts), texts
+    assert not any("inf " in text or "inf)" in text for text in texts), texts

@@ -106,6 +106,15 @@ def test_a_single_wrong_value_is_infinitely_far_off() -> None:
     assert "16 % of posteriors of k are one wrong value" in result.summary
 
 
+def test_one_parameter_is_named_once_and_all_wrong_is_a_hundred_percent() -> None:
+    truth = np.random.default_rng(1).normal(size=50)
+    result = recovery({"k": truth}, {"k": np.zeros((50, 20))}, {"k": truth})
+    first, second = result.summary.split("; ")
+    assert first.startswith("R² ")
+    assert first.count("(k)") == 1
+    assert second == "100 % of posteriors of k are one wrong value"
+
+
 def test_vector_parameters_and_table() -> None:
     truth, draws, prior = normal(event=(3,))
     table = recovery(truth, draws, prior).to_dataframe()

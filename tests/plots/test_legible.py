@@ -176,3 +176,13 @@ def test_texts_do_not_overlap(draw: Callable[[Case], Figure], case: Case) -> Non
 def test_numbers_of_many_digits_leave_room_between_ticks() -> None:
     rate = 0.00406 + 4e-6 * np.random.default_rng(1).normal(size=500)
     assert overlaps(plots.marginals({"rate": rate})) == []
+
+
+def test_numbers_that_differ_late_have_all_digits_and_no_power() -> None:
+    noise = np.random.default_rng(1).normal(size=(2, 500))
+    transit = {"julian": 2_459_000.5 + 1e-3 * noise[0], "count": 1e9 + noise[1]}
+    figure = plots.marginals(transit)
+    assert overlaps(figure) == []
+    texts = [text.get_text() for ax in figure.axes for text in ax.get_xticklabels()]
+    assert any("2459000.49" in text for text in texts), texts
+    assert not any("10^" in text for text in texts), texts

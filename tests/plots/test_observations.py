@@ -9,6 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.comparison import compare
 from bayesinn.posterior.draws import Draws
+from tests.plots.legible import overlaps
 
 
 def draws(count: int) -> dict[str, np.ndarray]:
@@ -47,6 +48,23 @@ def test_a_thousand_rows_fit_a_page() -> None:
     figure = plots.observations(draws(1_000))
     assert figure.get_size_inches()[1] < 11.0
     assert len(figure.axes[0].get_yticks()) < 100
+
+
+def test_names_that_differ_in_their_end_are_told_apart() -> None:
+    names = [f"a patient of the northern hospital, visit {number}" for number in range(3)]
+    figure = plots.observations(draws(3), names)
+    texts = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert len(set(texts)) == 3
+    assert all(text.startswith("a patient") for text in texts)
+
+
+def test_texts_of_one_observation_stay_in_the_figure() -> None:
+    assert overlaps(plots.observations(draws(1))) == []
+
+
+def test_draws_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(InputError, match=r"(?s)draws of 'rate'.*150 of 150 values"):
+        plots.observations({"rate": np.full((3, 50), np.nan)})
 
 
 def test_draws_of_many_observations_are_no_parameters() -> None:

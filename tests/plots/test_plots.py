@@ -451,6 +451,16 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
         plots.png(figure)
 
 
+@pytest.mark.parametrize("draw", [plots.marginals, plots.forest, plots.pairs])
+def test_true_and_false_are_drawn_as_one_and_zero(draw: Callable[..., Figure]) -> None:
+    values = np.random.default_rng(1).random((2, 50)) < 0.3
+    figures = [
+        draw({"on": posterior}, prior={"on": prior}, truth={"on": truth})
+        for posterior, prior, truth in ((*values, True), (*values.astype(int), 1))
+    ]
+    assert plots.png(figures[0]) == plots.png(figures[1])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -495,6 +505,18 @@ def test_constant_parameters_and_missing_observations_draw() -> None:
         ),
         (lambda: plots.posterior_predictive(np.zeros((5, 9, 2, 2))), r"draws \(5, 9, 2, 2\)"),
         (lambda: plots.forest({"a": np.zeros(5)}, prior={"b": np.zeros(5)}), "columns of prior"),
+        (
+            lambda: plots.forest({"a": np.zeros(5)}, prior={"a": np.zeros(0)}),
+            r"(?s)prior of 'a'.*one value or more",
+        ),
+        (
+            lambda: plots.pairs({"a": np.zeros(5)}, reference={"a": np.full(5, np.inf)}),
+            "(?s)reference of 'a'.*5 of 5 values",
+        ),
+        (
+            lambda: plots.posterior_predictive(np.zeros((5, 2)), times=np.array([0.0, np.nan])),
+            "(?s)a known place of each step.*NaN",
+        ),
     ],
 )
 def test_wrong_inputs_are_refused(call: Callable[[], Figure], message: str) -> None:
