@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tasks import TASKS
 
-from bayesinn.plots.style import CURVES, LIGHT_GREY, styled
+from bayesinn.plots.style import CURVES, LIGHT_GREY, curve_look, styled
 
 HERE = Path(__file__).parent
 METHODS = {"default": "bayesinn, defaults", "NPE": "NPE, published", "best": "best published"}
@@ -81,11 +81,12 @@ def draw_kinds(budget: str = "10000") -> Figure:
     tried = {task: [name for name in kinds.index if (task, name) in means] for task in TASKS}
     tasks = [task for task in TASKS if len(tried[task]) > 1]
     names = [name for name in kinds.index if any(name in tried[task] for task in tasks)]
-    figure = Figure(figsize=(9.0, 0.62 * len(tasks) + 1.4), layout="constrained")
+    figure = Figure(figsize=(9.0, 0.8 * len(tasks) + 1.4), layout="constrained")
     axis = figure.subplots()
     middle = (len(names) - 1) / 2
-    for place, (name, (color, mark, _)) in enumerate(zip(names, CURVES, strict=False)):
-        heights = [number + 0.18 * (place - middle) for number in range(len(tasks))]
+    for place, name in enumerate(names):
+        color, mark, _ = curve_look(place)
+        heights = [number + 0.8 / len(names) * (place - middle) for number in range(len(tasks))]
         own = [means.get((task, name), np.nan) for task in tasks]
         axis.plot(own, heights, mark, color=color, label=name)
         kind = kinds[name]
