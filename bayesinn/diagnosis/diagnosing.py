@@ -133,7 +133,7 @@ def diagnose(
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     # Before anything is simulated.
     posterior.require_trained()
-    chosen = _not_default(
+    arguments = _list_arguments(
         simulations=simulations,
         draws=draws,
         seed=seed,
@@ -168,10 +168,10 @@ def diagnose(
         }
         found = diagnose_arrays(evidence, tolerances, settings, stages.stage)
         stages.stage("done")
-    return _with_descriptions(found, posterior, partial(_call, chosen))
+    return _with_descriptions(found, posterior, partial(_call, arguments))
 
 
-def _not_default(**arguments: Any) -> dict[str, str]:
+def _list_arguments(**arguments: Any) -> dict[str, str]:
     """Return what a call needs beside the defaults: numbers as text, others by their own name."""
     given = {name: value for name, value in arguments.items() if value is not None}
     return {

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Told(Protocol):
-    """The part of an estimator that is told."""
+class Trainee(Protocol):
+    """The part of an estimator that these texts need."""
 
     history: pd.DataFrame
     training: dict[str, Any]
@@ -23,12 +23,12 @@ class Told(Protocol):
     def configuration(self) -> dict[str, Any]: ...
 
 
-def state_text(estimator: Told) -> str:
+def state_text(estimator: Trainee) -> str:
     """Write whether an estimator is trained, and for how many steps."""
     return f"trained for {estimator.steps_done:,} steps" if estimator.trained else "not trained"
 
 
-def training_facts(estimator: Told) -> dict[str, str]:
+def training_facts(estimator: Trainee) -> dict[str, str]:
     """Return training, networks and losses as texts by heading, for a table in a notebook."""
     networks: dict[str, Any] = {}
     for name, value in estimator.configuration().items():

@@ -136,7 +136,7 @@ class Streamed(TrainingData):
     ) -> Source:
         # What is precomputed for arrays is trained on, and not fixed.
         if not self._stream.fresh:
-            return self._stored(settings)
+            return self._bank_source(settings)
         size = settings.batch_size
         fresh = self._count_fresh(size)
         if not 0 < fresh < size:
@@ -147,7 +147,7 @@ class Streamed(TrainingData):
                 do="pass another, or 0",
             )
         return Mixture(
-            self._stored(replace(settings, batch_size=size - fresh)),
+            self._bank_source(replace(settings, batch_size=size - fresh)),
             online_source(self.simulator, replace(settings, batch_size=fresh), progress),
         )
 
@@ -155,7 +155,7 @@ class Streamed(TrainingData):
         """Return how many simulations of a batch are new."""
         return round(self._stream.fresh * batch_size)
 
-    def _stored(self, settings: TrainingSettings) -> BankSource:
+    def _bank_source(self, settings: TrainingSettings) -> BankSource:
         """Return batches of simulations from the bank."""
         stream = self._stream
         return BankSource(self.simulator, stream.bank, self._first, settings, stream.reuse or 0)

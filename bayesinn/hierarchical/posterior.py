@@ -75,7 +75,7 @@ class HierarchicalPosterior(TrainedPosterior):
     population : Summary
         Network for the set of persons' summaries; by default ``DeepSet(32)``.
     flow : Flow
-        Flow of each stage; by default four coupling blocks.
+        Flow of each stage; by default as for :class:`bayesinn.AmortizedPosterior`.
 
     References
     ----------

@@ -10,7 +10,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.support import outside
+from bayesinn.spaces.observations import outside_support
 
 #: Factors between units, in the order in which they are tried: powers of ten, then units of time.
 FACTORS = (10.0, 100.0, 1e3, 1e4, 1e6, 1e9, 2.0, 7.0, 24.0, 60.0, 365.0, 3_600.0, 86_400.0)
@@ -57,12 +57,12 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
 
 def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     """Say which factor would make a checked observation (...) typical that is not."""
-    tried = _changes(_units(posterior.simulator), one)
+    tried = _changes(_list_units(posterior.simulator), one)
     changed = {
         name: np.stack([value * factor if name in names else value for names, factor in tried])
         for name, value in one.items()
     }
-    possible = _inside_support(posterior.simulator, tried, changed)
+    possible = _find_possible(posterior.simulator, tried, changed)
     tried = list(compress(tried, possible))
     changed = {name: values[possible] for name, values in changed.items()}
     typical = posterior.given(changed).typicality
@@ -91,7 +91,7 @@ def explain_one(posterior: Posterior, one: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _units(simulator: Simulator) -> list[list[str]]:
+def _list_units(simulator: Simulator) -> list[list[str]]:
     """Return sets of names that may be in another unit, in the order in which they are tried."""
     observables = list(simulator.observable_shapes)
     sets = [[name] for name in observables]
@@ -108,7 +108,7 @@ def _units(simulator: Simulator) -> list[list[str]]:
     return sets
 
 
-def _inside_support(
+def _find_possible(
     simulator: Simulator,
     tried: list[tuple[list[str], float]],
     changed: Mapping[str, np.ndarray],
@@ -118,9 +118,7 @@ def _inside_support(
     context = simulator.context
     if context is None:
         return inside
-    known = context.cast(changed)
-    for name in context.order:
-        broken, _ = outside(name, context.distribution(name, known), changed[name])
+    for broken, _ in outside_support(context, changed).values():
         inside &= ~broken
     untouched = [not set(names) & set(context.names) for names, _ in tried]
     return inside | np.array(untouched)

@@ -27,18 +27,18 @@ def _alike(one: Simulator, other: Simulator) -> bool:
     return one is other or (
         other.shapes == one.shapes
         and other.labels.units == one.labels.units
-        and _selected(other) == _selected(one)
+        and _list_places(other) == _list_places(one)
         and same_laws(other.prior, one.prior)
     )
 
 
-def _selected(simulator: Simulator) -> dict[str, list[int]]:
+def _list_places(simulator: Simulator) -> dict[str, list[int]]:
     return {name: places.tolist() for name, places in simulator.places.items()}
 
 
 def _declared(simulator: Simulator) -> str:
     """Write shapes, units, selected elements and prior of a simulator."""
     text = f"shapes {simulator.shapes}, units {simulator.labels.units}"
-    if selected := _selected(simulator):
+    if selected := _list_places(simulator):
         text += f", elements {selected}"
     return f"{text}, prior {prior_text(simulator.prior)}"

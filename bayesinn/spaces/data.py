@@ -177,7 +177,7 @@ class DataSpace:
             value = (
                 tf.cast(data[name], tf.float32)
                 if name in self.raw
-                else self._standardised(name, data)
+                else self._standardise(name, data)
             )
             if self.missing:
                 value = _with_presence(value)
@@ -193,13 +193,13 @@ class DataSpace:
             there = [_has_values(inputs[other]) for other in seen]
             masks[name] = tf.reduce_any(tf.stack(there), axis=0)
         for name in self.context:
-            value = self._standardised(name, data)
+            value = self._standardise(name, data)
             # The width as a plain number, where it is known: networks are built for it.
             width = value.shape[1:].num_elements()
             inputs[name] = tf.reshape(value, (-1, width) if width else (tf.shape(value)[0], -1))
         return inputs, masks
 
-    def _standardised(self, name: str, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def _standardise(self, name: str, data: Mapping[str, tf.Tensor]) -> tf.Tensor:
         return tf.clip_by_value(self.scalings[name].apply(data[name]), -_FARTHEST, _FARTHEST)
 
     def standardise(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

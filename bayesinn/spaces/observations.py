@@ -280,13 +280,21 @@ def _check_finite(
     )
 
 
+def outside_support(
+    context: Prior, arrays: Mapping[str, np.ndarray]
+) -> dict[str, tuple[np.ndarray, str]]:
+    """Return by name which rows (n,) of context lie outside its support, and that in words."""
+    typed = context.cast(arrays)
+    return {
+        name: outside(name, context.distribution(name, typed), arrays[name])
+        for name in context.order
+    }
+
+
 def _check_context(
     simulator: Simulator, context: Prior, arrays: Arrays, call: Callable[[int], str]
 ) -> None:
-    for name in context.order:
-        broken, support = outside(
-            name, context.distribution(name, context.cast(arrays)), arrays[name]
-        )
+    for name, (broken, support) in outside_support(context, arrays).items():
         if broken.any():
             row = int(np.argmax(broken))
             expected = f"context inside the support that was declared for it: {support}"

@@ -206,8 +206,8 @@ def _write_settings(folder: Path, identity: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # The name tells simulations of this very run from all others.
         run = run_of(folder) or secrets.token_hex(16)
-        told = json.dumps({**identity, RUN: run}, indent=2)
-        replace_file(folder / "settings.json", told.encode())
+        text = json.dumps({**identity, RUN: run}, indent=2)
+        replace_file(folder / "settings.json", text.encode())
 
 
 def remove_checkpoint(folder: Path) -> None:

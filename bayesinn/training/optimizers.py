@@ -7,12 +7,13 @@ import keras
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 
+_DO = "pass for example keras.optimizers.AdamW(1e-3)"
+
 
 def check_optimizer(optimizer: Any) -> None:
     """Refuse what is no optimizer, and what the training step does by itself."""
     subject = "Argument 'optimizer'"
-    do = "pass for example keras.optimizers.AdamW(1e-3)"
-    check_type(subject, optimizer, keras.optimizers.Optimizer, "a Keras optimizer object", do)
+    check_type(subject, optimizer, keras.optimizers.Optimizer, "a Keras optimizer object", _DO)
     # Steps are counted, and gradients differentiated, by the training step.
     refused = {
         name: value
@@ -47,5 +48,5 @@ def _refuse_by_shape(optimizer: keras.optimizers.Optimizer) -> None:
             "Argument 'optimizer'",
             expected="one that treats all weights alike, which are one vector",
             got=got,
-            do="pass for example keras.optimizers.AdamW(1e-3)",
+            do=_DO,
         )

@@ -126,7 +126,7 @@ class Optimization:
         expected = "a mirrored strategy of tf.distribute"
         example = "pass for example tf.distribute.MirroredStrategy()"
         check_type("Argument 'strategy'", self.strategy, strategies, expected, example)
-        checked = self._checked_numbers()
+        checked = self._check_numbers()
         for name in ("learning_rate", "weight_decay"):
             if self.optimizer is not None and name in checked:
                 raise InputError(
@@ -137,7 +137,7 @@ class Optimization:
                 )
         vars(self).update(checked)
 
-    def _checked_numbers(self) -> dict[str, float]:
+    def _check_numbers(self) -> dict[str, float]:
         """Return the numbers that were given as plain ones: JSON files can't hold NumPy's."""
         checked: dict[str, float] = {
             "clip_norm": check_number("Argument 'clip_norm'", self.clip_norm, above=0),

@@ -159,7 +159,7 @@ class TrainingModel(keras.Model):
         slope = tf.zeros_like(flat)
         of_all: dict[str, tf.Tensor] = {}
         for number in range(self.weight_layout.members):
-            of_all |= self._numbered(moved, number)
+            of_all |= self._number_weights(moved, number)
         # With number -1 a step is idle and changes nothing.
         terms = shards if self.settings.parts == 1 else 1
         trial = terms * (total,), terms * (slope,), of_all, step, failed
@@ -222,11 +222,11 @@ class TrainingModel(keras.Model):
             total, gradient, moved = self.differentiate(*member, batch, step, shard)
             totals.append(total)
             gradients.append(gradient)
-            changes |= self._numbered(moved, number)
+            changes |= self._number_weights(moved, number)
         mean = tf.add_n(totals) / len(totals)
         return mean, tf.concat(gradients, 0), changes
 
-    def _numbered(self, moved: Mapping[str, tf.Tensor], member: int) -> dict[str, tf.Tensor]:
+    def _number_weights(self, moved: Mapping[str, tf.Tensor], member: int) -> dict[str, tf.Tensor]:
         """Return weights that a network changed, numbered among those of all networks."""
         first = member * len(self.weight_layout.first_state)
         return {str(first + int(index)): value for index, value in moved.items()}

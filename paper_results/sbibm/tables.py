@@ -62,7 +62,7 @@ def accuracy() -> str:
     return markdown(["simulations", "task", *methods, "NPE", "NLE", "NRE", "best published"], rows)
 
 
-def means() -> str:
+def overview() -> str:
     """Return mean C2ST of all tasks: of the default, with its seconds of training, and published.
 
     Seconds are processor time, the median of tasks.
