@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import subprocess
 import sys
 from collections import Counter
@@ -85,6 +86,15 @@ def fresh_python() -> Callable[..., subprocess.CompletedProcess[str]]:
         return done
 
     return run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Draw the same initial weights in each run, for the test and for fixtures that it makes.
+
+    Keras takes the seeds of its initializers from here.
+    """
+    random.seed(item.nodeid)
 
 
 @pytest.hookimpl(tryfirst=True)

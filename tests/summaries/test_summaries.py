@@ -336,7 +336,8 @@ def test_an_empty_set_does_not_depend_on_its_padding(inducing_points: int | None
         summary(value * tf.ones((1, steps)), tf.zeros((1, steps), tf.bool))
         for value, steps in ((0, 4), (7, 9))
     ]
-    np.testing.assert_allclose(*results, atol=1e-6)
+    # Sums over other numbers of steps are rounded otherwise: 1e-6 for some weights.
+    np.testing.assert_allclose(*results, atol=1e-5)
 
 
 def test_wrong_shapes_are_explained() -> None:
