@@ -27,12 +27,27 @@ _STATISTICS = 40
 _FEWEST_PREDICTIVE = 8_000
 _MOST_PREDICTIVE = 100_000
 _DRAWS_COMPARED = 1_000
+# Where densities are integrals: draws of each data set, and evaluations of the network in all,
+# some five minutes.
+_DRAWS_INTEGRATED = 50
+_MOST_EVALUATIONS = 20_000_000
 
 
 def require_density(posterior: Posterior) -> None:
     """Raise where a posterior has no log densities, or only at a cost."""
     if posterior.density != "exact":
         raise MissingEvidence("the posterior has no density, or a costly one")
+
+
+def count_densities(given: Given, rows: int, draws: int) -> tuple[int, int]:
+    """Return of how many data sets, and of how many draws of each, densities are evaluated.
+
+    Of all, unless each density is an integral.
+    """
+    if given.evaluations == 1:
+        return rows, draws
+    draws = min(draws, _DRAWS_INTEGRATED)
+    return min(rows, max(2, _MOST_EVALUATIONS // (given.evaluations * draws))), draws
 
 
 def compare_members(given: Given, draws: int, seed: int) -> Arrays:
@@ -141,6 +156,7 @@ def _replicate(
     require_density(posterior)
     simulator = posterior.simulator
     require_function(simulator)
+    size, draws = count_densities(given, size, draws)
     proposed = given.sample(size * draws, seed, "replicates")
     values = {
         name: value.reshape(size, draws, *value.shape[2:]) for name, value in proposed.items()

@@ -84,6 +84,8 @@ def diagnose(
         10,000. Up to 6,000 (or a quarter as many) are simulated for the reference points of TARP,
         and again around the observation.
     draws : int, number of posterior draws for each data set
+        With integer parameters, each density is an integral: joint coverage, posterior SBC and
+        sharpness then use 50 draws at most, and fewer data sets if there are two integers or three.
     seed : int
     observed : dict of name to array
         One observation, without batch axis, for its p-value, L-C2ST, posterior SBC and posterior

@@ -134,7 +134,8 @@ class Evidence:
     seed: int = 0
     level: float = 0.99  #: probability that a correct posterior passes a test
     data: Arrays = field(default_factory=dict)  #: (n, ...), observables and context
-    #: (n,) and (n, L), log posterior density of truths and draws
+    #: (n,) and (m, K), log posterior density of all truths, and of the first K draws of the first m
+    #: data sets
     log_prob: Part[Pair] = Part("no log densities were given")
     #: (n,) and (n, L), log prior density of truths and draws
     prior_log_prob: Part[Pair] = Part("no log densities of the prior were given")

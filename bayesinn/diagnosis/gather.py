@@ -12,6 +12,7 @@ from bayesinn.core.labels import columns, split_events
 from bayesinn.diagnosis.around import (
     check_unbatched,
     compare_members,
+    count_densities,
     observe,
     require_density,
 )
@@ -93,7 +94,7 @@ def gather(
         seed=seed,
         level=level,
         data=data,
-        log_prob=partial(_log_prob, posterior, given, truth, values),
+        log_prob=partial(_log_prob, stage, posterior, given, truth, values, data),
         prior_log_prob=partial(_prior_log_prob, given, truth, values),
         references=references,
         latent=partial(_encode, given, truth, values, seed),
@@ -102,9 +103,21 @@ def gather(
     )
 
 
-def _log_prob(posterior: Posterior, given: Given, truth: Arrays, values: Arrays) -> Pair:
+def _log_prob(
+    stage: Callable[[str], None],
+    posterior: Posterior,
+    given: Given,
+    truth: Arrays,
+    values: Arrays,
+    data: Arrays,
+) -> Pair:
     require_density(posterior)
-    return _log_prob_of_one(given, truth), given.log_prob(values)
+    stage("evaluating densities")
+    every, draws = next(iter(values.values())).shape[:2]
+    rows, count = count_densities(given, every, draws)
+    some = given if rows == every else posterior.given(take(data, slice(rows)))
+    first = {name: value[:rows, :count] for name, value in values.items()}
+    return _log_prob_of_one(given, truth), some.log_prob(first)
 
 
 def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:

@@ -35,6 +35,8 @@ class Given:
 
     #: Whether there are latent codes: :meth:`encode`, :meth:`decode` and :meth:`latent_draws`.
     codes = False
+    #: Evaluations of a network for one density: more than one to integrate over integers.
+    evaluations = 1
     #: What callers are warned of, once there are draws; empty if nothing.
     remark = ""
 
@@ -136,6 +138,7 @@ class TrainedGiven(Given):
         observations: Observations,
     ) -> None:
         self.codes = evaluator.model.network.flow.codes
+        self.evaluations = evaluator.evaluations
         self._simulator = simulator
         self._evaluator = evaluator
         self._reference = reference

@@ -27,6 +27,7 @@ class Mixed(Given):
         self, simulator: Simulator, members: Sequence[Given], weights: np.ndarray, data: Arrays
     ) -> None:
         super().__init__(simulator, self.sample, self.log_prob, data)
+        self.evaluations = max(member.evaluations for member in members)
         self._members = members
         self._weights = weights
 

@@ -11,7 +11,10 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import errors
+from bayesinn.diagnosis import around
+from bayesinn.diagnosis.around import count_densities
 from tests.helpers.models import small_flow
+from tests.helpers.untrained import untrained
 
 tfd = tfp.distributions
 
@@ -235,6 +238,47 @@ def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
     )
     found = bi.diagnose(rough, simulations=60, draws=50, seed=1, progress=False)
     assert np.isfinite(found["sbc"].p_value).all()
+
+
+def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(monkeypatch) -> None:
+    """With 10,000 data sets and two integers, all of them would take hours."""
+
+    @bi.simulator(
+        prior={"count": tfd.Binomial(6.0, probs=0.5)},
+        observed={"x": np.float32(2.5)},
+        log_likelihood=lambda parameters, data: -0.5 * (data["x"] - parameters["count"]) ** 2,
+    )
+    def noisy_count(parameters, seed):
+        return {"x": parameters["count"] + tf.random.stateless_normal((), seed)}
+
+    posterior = bi.AmortizedPosterior(noisy_count, flow=small_flow(), networks=1)
+    posterior.fit(steps=500, seed=1, progress=False)
+    # 32 evaluations for each of 50 draws.
+    monkeypatch.setattr(around, "_MOST_EVALUATIONS", 32 * 50 * 40)
+    found = bi.diagnose(posterior, simulations=100, draws=60, seed=1, progress=False)
+    of_truth, of_draws = found.evidence.log_prob
+    assert of_truth.shape == (100,)
+    assert of_draws.shape == (40, 50)
+    drawn = found.evidence.draws["count"]
+    observed = {"x": found.evidence.data["x"][39]}
+    expected = posterior.log_prob({"count": drawn[39, :50]}, observed)
+    np.testing.assert_allclose(of_draws[39], expected, atol=1e-4)
+    assert found["sbc"].simulations == 100
+    assert found["joint_coverage"].simulations == 40
+    assert found["sharpness"].at_least.shape == (40,)
+    assert found["posterior_sbc"].simulations == 40
+
+
+def test_densities_of_how_many_draws_follows_from_what_each_costs() -> None:
+    @bi.simulator(prior={"counts": tfd.Sample(tfd.Poisson(3.0), 2)})
+    def sums(parameters, seed):
+        return {"x": tf.reduce_sum(parameters["counts"], axis=1)}
+
+    pair = untrained(sums).given({"x": np.ones(1)})
+    plain = posterior_of_prior(two_readings).given({"x": np.ones((1, 2))})
+    assert count_densities(plain, 10_000, 200) == (10_000, 200)
+    assert count_densities(pair, 10_000, 200) == (2_777, 50)
+    assert count_densities(pair, 100, 20) == (100, 20)
 
 
 def test_sets_may_be_empty_and_levels_high() -> None:

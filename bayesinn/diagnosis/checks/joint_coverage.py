@@ -2,14 +2,21 @@
 
 from bayesinn import plots
 from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnosis.remedies import TRAIN
-from bayesinn.diagnostics.coverage import joint_coverage
+from bayesinn.diagnostics.coverage import CoverageResult, joint_coverage
+
+
+def _run(given: Evidence) -> CoverageResult:
+    of_truth, of_draws = given.log_prob
+    return joint_coverage(of_truth[: len(of_draws)], of_draws, seed=given.seed, level=given.level)
+
 
 CHECK = Check(
     name="joint coverage",
     group="calibration",
     place=30,
-    run=lambda given: joint_coverage(*given.log_prob, seed=given.seed, level=given.level),
+    run=_run,
     question="How often joint regions of highest posterior density hold the truth. Each parameter "
     "by itself may be calibrated although the joint posterior is wrong, in its correlations or its "
     "modes.",

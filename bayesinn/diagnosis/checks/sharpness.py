@@ -23,12 +23,16 @@ def _run(given: Evidence) -> SharpnessResult:
             )
         return compared_sharpness(own[0], other, len(given.columns))
     likelihood, prior = exact
-    size = len(likelihood[0])
     impossible = int(np.sum(np.isneginf(likelihood[0])))
+    size = len(likelihood[0])
     if impossible > _MOST_LEFT_OUT * size:
         raise MissingEvidence(f"the likelihood is zero at {impossible:,} of {size:,} truths")
-    first = (prior[0][:size], prior[1][:size]), (own[0][:size], own[1][:size])
-    return sharpness(likelihood, *first, len(given.columns))
+    # Of these, all three are known.
+    rows = min(size, len(own[1]))
+    draws = own[1].shape[1]
+    known = ((truth[:rows], drawn[:rows, :draws]) for truth, drawn in (likelihood, prior, own))
+    of_likelihood, of_prior, of_posterior = known
+    return sharpness(of_likelihood, of_prior, of_posterior, len(given.columns))
 
 
 CHECK = Check(
