@@ -5,6 +5,8 @@ Heavy modules are imported inside the commands.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -350,3 +352,9 @@ def main() -> None:
     except BayesinnError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        typer.echo(f"error: output can't be written: {error}", err=True)
+        # Without another try to write what is left.
+        os._exit(2)

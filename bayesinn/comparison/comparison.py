@@ -40,6 +40,7 @@ from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.trainable import count_weights
 
 _SIMULATIONS = 20_000
+_CALIBRATED = 10_000
 
 
 class ModelComparison(Summarised):
@@ -215,11 +216,37 @@ class ModelComparison(Summarised):
         factors = evidence - evidence[:, [self.names.index(name)]]
         return dict(zip(self.names, observations.like_data(factors).T, strict=True))
 
-    def calibration(self, simulations: int = 10_000, seed: int = 0) -> ModelCalibration:
-        """Return how far probabilities can be trusted, on fresh simulations of all models."""
-        data = self.simulate(simulations, seed, "diagnosis")
-        truth = data.pop(MODEL)
-        found = self.probabilities(data)
+    def calibration(
+        self,
+        simulations: int | None = None,
+        seed: int = 0,
+        *,
+        data: Mapping[str, Any] | None = None,
+    ) -> ModelCalibration:
+        """Return how far probabilities can be trusted, on fresh simulations of all models.
+
+        Parameters
+        ----------
+        simulations : int, by default 10,000
+        seed : int
+        data : dict of name to array (n, ...)
+            Simulations to use in place of fresh ones, as of :meth:`simulate`, that the comparison
+            was not trained on.
+        """
+        if data is None:
+            count = _CALIBRATED if simulations is None else simulations
+            rows = self.simulate(count, seed, "diagnosis")
+        elif simulations is None:
+            rows = dict(Rows(data, self.declares, self.weights).checked("Argument 'data'"))
+        else:
+            raise InputError(
+                "Simulations to calibrate on",
+                expected="data, or a number",
+                got=f"both, simulations={simulations!r}",
+                do="leave one of them out",
+            )
+        truth = rows.pop(MODEL).astype(int)
+        found = self.probabilities(rows)
         probabilities = np.stack(list(found.values()), axis=1)
         return model_calibration(truth, probabilities, self.names, seed=seed)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -296,3 +298,12 @@ def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
     answer = bayesinn("list")
     assert answer.status == 130
     assert answer.err.strip() == "interrupted"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_told_without_a_traceback() -> None:
+    command = [sys.executable, "-m", "bayesinn.cli", "list"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: output can't be written: [Errno 28] No space left on device\n"

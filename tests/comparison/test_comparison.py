@@ -76,6 +76,22 @@ def test_calibration(trained) -> None:
     assert again.chance == result.chance
     figure = bi.plots.model_calibration(result)
     assert len(figure.axes) == 2
+    # Of simulations that someone has stored.
+    stored = trained.calibration(data=data, seed=4)
+    assert stored.error == result.error
+    np.testing.assert_array_equal(stored.confusion, result.confusion)
+
+
+def test_mistakes_in_what_to_calibrate_on(trained) -> None:
+    data = trained.simulate(200, 4, "diagnosis")
+    with pytest.raises(InputError, match=r"expected: data, or a number"):
+        trained.calibration(100, data=data)
+    with pytest.raises(InputError, match=r"Argument 'data'[\s\S]*numbers from 0 to 1"):
+        trained.calibration(data={**data, "model": data["model"] + 1})
+    with pytest.raises(InputError, match="Argument 'data'"):
+        trained.calibration(data={"x": data["x"]})
+    with pytest.raises(InputError, match="Number of simulations"):
+        trained.calibration(0)
 
 
 READ = """
