@@ -129,7 +129,7 @@ class HierarchicalPosterior(TrainedPosterior):
         check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
         summaries = recommended_summaries(simulator, summary)
         refuse_trained_first(summaries)
-        chosen = choose_flow(flow, layout_of(simulator.prior).dimension)
+        chosen = choose_flow(flow, layout_of(simulator.prior))
         stages = TwoStages(chosen, self.levels.shared)
         super().__init__(set_simulator(simulator, self.levels), summaries, stages)
 

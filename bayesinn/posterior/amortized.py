@@ -41,7 +41,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         irregular times, and your own network for more axes.
     flow : Flow
         By default four coupling blocks of an affine map and a spline; for more than 12 parameters,
-        six affine blocks. For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
+        six affine blocks. Between blocks parameters are rotated, or permuted if some are integers.
+        For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
     networks : int
         Number of networks (summaries and flow) of equal shape, trained independently on the same
         simulations. The posterior is the mean of their densities. Several overfit less than one;
@@ -82,8 +83,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         summary = recommended.summary if summary is None else summary
         choice = choose_summaries(simulator, summary)
         flow = recommended.flow if flow is None else flow
-        size = layout_of(simulator.prior).dimension
-        super().__init__(simulator, choice.networks, choose_flow(flow, size))
+        flow = choose_flow(flow, layout_of(simulator.prior))
+        super().__init__(simulator, choice.networks, flow)
         self._reasons = choice.reasons
         self.set_count(networks)
 

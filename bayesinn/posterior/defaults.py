@@ -14,6 +14,7 @@ from bayesinn.core.validation import check_type
 from bayesinn.core.warning import warn
 from bayesinn.flows import Flow
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.parameters import Layout
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
@@ -38,12 +39,16 @@ class Choice(NamedTuple):
     reasons: dict[str, str]
 
 
-def choose_flow(flow: Flow | None, parameters: int) -> Flow:
-    """Return the user's flow, or couplings for so many unconstrained parameters."""
+def choose_flow(flow: Flow | None, layout: Layout) -> Flow:
+    """Return the user's flow, or couplings for parameters of a layout."""
     if flow is None:
-        if parameters > _MOST_PARAMETERS:
-            return flows.coupling()
-        return flows.coupling(blocks=4, transform=Composed([Affine(), Spline()]))
+        # The density of an integer has steps, along its axis. Splines follow them unless the axes
+        # are turned.
+        mixing = "permutation" if layout.integers else "orthogonal"
+        if layout.dimension > _MOST_PARAMETERS:
+            return flows.coupling(mixing=mixing)
+        transform = Composed([Affine(), Spline()])
+        return flows.coupling(blocks=4, transform=transform, mixing=mixing)
     do = "wrap a chain of bijections in bi.flows.InvertibleFlow(...)"
     check_type("Argument 'flow'", flow, Flow, "a Flow, such as bi.flows.coupling(blocks=6)", do)
     return flow

@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.posterior.defaults import choose_count, choose_flow
+from bayesinn.spaces.parameters import Layout
 from bayesinn.summaries import MLP, ConvImage, ConvLSTM, Identity
 
 tfd = tfp.distributions
@@ -84,13 +85,23 @@ def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:
 
 
 def test_the_flow_follows_the_number_of_parameters() -> None:
-    few, many = (choose_flow(None, count).bijection for count in (12, 13))
+    few, many = (choose_flow(None, Layout(count, integers=0)).bijection for count in (12, 13))
     assert "Spline()" in repr(few)
     assert "Spline()" not in repr(many)
     assert len(few.bijections) == 12
     assert len(many.bijections) == 18
     own = bi.flows.hint()
-    assert choose_flow(own, 3) is own
+    assert choose_flow(own, Layout(3, integers=0)) is own
+
+
+@pytest.mark.parametrize("count", [3, 13])
+def test_axes_of_integers_are_not_turned(count: int) -> None:
+    mixed, continuous = (
+        repr(choose_flow(None, Layout(count, integers)).bijection) for integers in (1, 0)
+    )
+    assert "Permutation" in mixed
+    assert "Orthogonal" not in mixed
+    assert "Orthogonal" in continuous
 
 
 @pytest.mark.parametrize(("rows", "count"), [(None, 1), (100, 3), (200_000, 3), (200_001, 1)])

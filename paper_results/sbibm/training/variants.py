@@ -97,8 +97,8 @@ class Default(Choice):
 
     def posterior(self, problem: Problem) -> bi.AmortizedPosterior:
         """Make an untrained posterior, with the flow by the number of parameters."""
-        dimension = layout_of(problem.simulator.prior).dimension
-        flow = choose_flow(None, self.parameters or dimension)
+        layout = layout_of(problem.simulator.prior)
+        flow = choose_flow(None, layout._replace(dimension=self.parameters or layout.dimension))
         return bi.AmortizedPosterior(problem.simulator, self.network(problem), flow)
 
     def settings(
