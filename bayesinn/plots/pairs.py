@@ -21,6 +21,7 @@ MOST_COLUMNS = 12  #: more are illegible on one page
 _BY_ITSELF = 8  # columns that are drawn if none are named
 _MOST_LINES = 2  # breaks of lines in a label
 _MOST_DRAWN = 2000  # enough for a contour, and for points
+_LEAST_DRAWN = 100  # fewer have no contours, which would take minutes and show the kernel alone
 _BINS = 30
 _FEW_VALUES = 12  # up to so many whole numbers, contours would lie between them
 _SCATTER = 0.15  # of points around whole numbers
@@ -44,9 +45,10 @@ def pairs(
 
     - Regions of highest density hold 50 and 90 % of the draws. Orange outlines enclose those of the
       reference; grey points are prior draws.
-    - Draws are points if ``contours`` is False, or if parameters do not vary or determine each
-      other. So they are in the pairs of a parameter of few whole numbers, such as a switch: there,
-      points are scattered around each number, those of a reference on its other side.
+    - Draws are points if ``contours`` is False, if there are fewer than 100, or if parameters do
+      not vary or determine each other. So they are in the pairs of a parameter of few whole
+      numbers, such as a switch: there, points are scattered around each number, those of a
+      reference on its other side.
     - Parameters whose prior ranges over decades are drawn as logarithms.
     - ``shown`` names the columns to draw, such as ``["rate", "beta[0]"]``, at most 12. By default
       all up to 8; else the 8 with the strongest correlations, which the title names.
@@ -152,15 +154,17 @@ def _draw_all(
     grey = points | {"size": 12.0, "color": GREY, "zorder": 0}
     blue = points | {"size": 8.0, "color": BLUE, "alpha": 0.4}
     _draw(grid, names, _scattered(given.prior, few, 0.0), scatter=grey)
-    if contours and _spread(_correlations(posterior, smooth)):
+    if contours and _has_contours(posterior, smooth):
         regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
         _draw(panels, smooth, posterior, contourf=regions)
         _draw_few(grid, names, few, posterior, dots | {"color": BLUE})
     else:
         _draw(grid, names, posterior, scatter=blue)
-    if _spread(_correlations(reference, smooth)):
+    if reference and _has_contours(reference, smooth):
         _draw(panels, smooth, reference, contour={"color": ORANGE, "linewidths": 1.5})
-    _draw_few(grid, names, few, reference, dots | {"color": ORANGE})
+        _draw_few(grid, names, few, reference, dots | {"color": ORANGE})
+    else:
+        _draw(grid, names, reference, scatter=blue | {"color": ORANGE})
     cross = {"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0}
     _draw(grid, names, given.truth, scatter=cross)
 
@@ -254,9 +258,17 @@ def _correlations(values: Mapping[str, np.ndarray], names: Sequence[str]) -> np.
     return pd.DataFrame(values, columns=names, dtype=float).corr().to_numpy()
 
 
-def _spread(correlations: np.ndarray) -> bool:
-    """Tell whether every pair has a density: no constant column, none determines another."""
-    return bool(np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999))
+def _has_contours(values: Mapping[str, np.ndarray], names: Sequence[str]) -> bool:
+    """Tell whether every pair has a density to draw.
+
+    There are enough draws, no column is constant, and none determines another.
+    """
+    if not names:
+        return True
+    correlations = _correlations(values, names)
+    return len(values[names[0]]) >= _LEAST_DRAWN and bool(
+        np.all(np.abs(correlations - np.eye(len(correlations))) < 0.9999)
+    )
 
 
 def _inside(

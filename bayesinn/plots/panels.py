@@ -24,6 +24,7 @@ from bayesinn.plots.text import inches, wrapped
 PAGE = 7.4  #: width of a printed page in inches
 MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure
 MOST_PANELS = 40  #: of one figure, so that it stays readable and is drawn in seconds
+_MOST_COLUMNS = 100  # that are drawn if none are named: thousands of panels take minutes
 SMALL = 8.0  #: points of letters where there are many panels
 # How many panels lie side by side, for up to so many columns; four make a square.
 _ACROSS = ((3, 3), (4, 2), (MANY - 1, 3), (20, 4))
@@ -56,7 +57,8 @@ class Panels:
     The size applies if there are few columns and the figure is new.
 
     Many columns lie in more and smaller panels or, with ``stack``, as rows below each other in two
-    blocks. Of all columns, those that are ``shown`` are drawn, in this order; all if left out.
+    blocks. Of all columns, those that are ``shown`` are drawn, in this order; the first 100 if left
+    out.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class Panels:
         stack: bool = False,
         shown: Sequence[str] | None = None,
     ) -> None:
-        self._chosen = choose(columns, shown)
+        chosen = choose(columns, shown)
+        self._chosen = chosen[:_MOST_COLUMNS] if shown is None else chosen
         count = len(self._chosen)
         self.stacked = stack and count >= MANY
         most = next((across for limit, across in _ACROSS if count <= limit), _MOST_ACROSS)

@@ -432,6 +432,23 @@ def test_parameters_that_determine_each_other_are_drawn_as_points() -> None:
     assert len(points.get_offsets()) > 290
 
 
+def test_pairs_draws_few_draws_and_few_of_a_reference_as_points() -> None:
+    """Contours of three draws took minutes, in which a kernel as large as the panel was moved."""
+    values = np.random.default_rng(1).normal(size=(3, 2, 3))
+    draws, reference = ({"a": part[0], "b": part[1]} for part in values[:2])
+    points, others = plots.pairs(draws, reference=reference).axes[2].collections
+    assert 0 < len(points.get_offsets()) <= 3
+    assert 0 < len(others.get_offsets()) <= 3
+    assert len(plots.pairs(draws).axes[2].collections) == 1
+
+
+def test_marginals_of_a_picture_are_those_of_its_first_elements() -> None:
+    """A panel for each of thousands of pixels took minutes, without a word."""
+    figure = plots.marginals({"picture": np.zeros((5, 11, 10))})
+    assert len(figure.axes) == 100
+    assert figure.get_suptitle() == "10 more are not drawn"
+
+
 def test_constant_parameters_and_missing_observations_draw() -> None:
     constant = {"a": np.full(100, 2.0), "b": np.random.default_rng(1).normal(size=100)}
     marginals = plots.marginals(constant)
