@@ -17,6 +17,8 @@ from bayesinn.posterior.typicality import Typicality
 
 _MOST_DRAWS = 4_000
 _MOST_IMAGES = 7
+# Red, green and blue of missing pixels, which black or white would make look measured.
+_MISSING = (0.0, 0.45, 0.7)
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
 
@@ -135,11 +137,18 @@ def _image_figures(
     if observed.ndim != 3 or observed.shape[2] not in (1, 3):
         return {}
     images = np.concatenate([observed[None], predicted[:_MOST_IMAGES]])
-    low = float(np.nanmin(images))
-    high = float(np.nanmax(images))
-    titles = ["observed", *["simulated"] * (len(images) - 1)]
-    limits = (low, high if low < high else low + 1.0)
-    grid = plots.image_grid(np.nan_to_num(images)[None], columns=titles, limits=limits)
+    missing = np.isnan(images).any(axis=-1)
+    known = images[~missing]
+    if not known.size:
+        return {}
+    low = float(known.min())
+    high = float(known.max())
+    scaled = (images - low) / ((high - low) or 1.0)
+    colours = np.repeat(scaled, 3 // observed.shape[2], axis=-1)
+    colours[missing] = _MISSING
+    seen = "observed; missing: blue" if missing.any() else "observed"
+    titles = [seen, *["simulated"] * (len(images) - 1)]
+    grid = plots.image_grid(colours[None], columns=titles, limits=(0.0, 1.0))
     return {f"predictive_{name}": grid}
 
 

@@ -313,6 +313,22 @@ def test_simulated_images_stand_beside_the_observed_one(channels: int) -> None:
     assert {"observed", "simulated"} <= titles
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_missing_pixels_are_not_black(channels: int) -> None:
+    """They looked like pixels without light."""
+    images = np.random.default_rng(1).uniform(size=(5, 8, 8, channels))
+    images[:, 2, 3] = np.nan
+    (figure,) = predictive_figures({"sky": images}, {"sky": images[0]}, Labels()).values()
+    picture = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(picture[2, 3], (0.0, 0.45, 0.7))
+    assert np.ptp(picture[2, 4]) == 0.0 or channels == 3
+    assert "missing: blue" in " ".join(
+        text.get_text().replace("\n", " ") for text in figure.findobj(Text)
+    )
+    unseen = np.full_like(images, np.nan)
+    assert predictive_figures({"sky": unseen}, {"sky": unseen[0]}, Labels()) == {}
+
+
 def test_data_of_other_axes_have_no_predictive_figure() -> None:
     cube = {"cube": np.zeros((4, 4, 4, 2))}
     assert predictive_figures({"cube": np.zeros((5, 4, 4, 4, 2))}, cube, Labels()) == {}
