@@ -28,9 +28,9 @@ _FEWEST_PREDICTIVE = 8_000
 _MOST_PREDICTIVE = 100_000
 _DRAWS_COMPARED = 1_000
 # Where densities are integrals: draws of each data set, and evaluations of the network in all,
-# some five minutes.
+# some minutes.
 _DRAWS_INTEGRATED = 50
-_MOST_EVALUATIONS = 20_000_000
+_MOST_EVALUATIONS = 10_000_000
 
 
 def require_density(posterior: Posterior) -> None:

@@ -277,7 +277,7 @@ def test_densities_of_how_many_draws_follows_from_what_each_costs() -> None:
     pair = untrained(sums).given({"x": np.ones(1)})
     plain = posterior_of_prior(two_readings).given({"x": np.ones((1, 2))})
     assert count_densities(plain, 10_000, 200) == (10_000, 200)
-    assert count_densities(pair, 10_000, 200) == (2_777, 50)
+    assert count_densities(pair, 10_000, 200) == (1_388, 50)
     assert count_densities(pair, 100, 20) == (100, 20)
 
 
