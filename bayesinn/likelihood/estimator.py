@@ -169,6 +169,6 @@ def _check_prior(prior: Prior, space: ParameterSpace) -> None:
         raise InputError(
             subject,
             expected="a prior inside the support of the one that the likelihood was trained on",
-            got=f"{100 * (1.0 - share):.0f} % of its draws outside",
+            got=f"{100 * (1.0 - share):.2g} % of its draws outside",
             do="narrow it, or train with a wider prior",
         )

@@ -286,7 +286,7 @@ def _integer_bounds(
         return 0.0, None
     if isinstance(distribution, tfd.Bernoulli):
         return 0.0, 1.0
-    if isinstance(distribution, tfd.Binomial):
+    if isinstance(distribution, tfd.Binomial | tfd.BetaBinomial):
         return 0.0, distribution.total_count
     if isinstance(distribution, tfd.Categorical):
         return 0.0, distribution._num_categories() - 1.0

@@ -102,7 +102,7 @@ def check_observations(
             do += f", or give {counter!r}, the number of valid steps"
         _check_finite(name, value, arrays.get(counter), may_miss(simulator, name), call, do)
     if simulator.context is not None:
-        _check_context(simulator, simulator.context, arrays, call)
+        check_context(simulator, simulator.context, arrays, call)
     return Observations({name: arrays[name] for name in shapes}, count_rows(arrays), batched)
 
 
@@ -291,9 +291,10 @@ def outside_support(
     }
 
 
-def _check_context(
+def check_context(
     simulator: Simulator, context: Prior, arrays: Arrays, call: Callable[[int], str]
 ) -> None:
+    """Refuse context (n, ...) outside its declared support; ``call`` names a row in words."""
     for name, (broken, support) in outside_support(context, arrays).items():
         if broken.any():
             row = int(np.argmax(broken))

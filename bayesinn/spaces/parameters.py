@@ -259,20 +259,22 @@ class ParameterSpace:
             )
         return inside
 
-    def refuse_outside(self, rows: Mapping[str, np.ndarray]) -> None:
-        """Refuse training rows outside the prior's support, which the prior can't have drawn.
-
-        They would silently be moved to its edge.
-        """
+    def refuse_outside(
+        self,
+        rows: Mapping[str, np.ndarray],
+        subject: str = "Training data",
+        do: str = "drop those rows, or widen the prior to the one they were drawn from",
+    ) -> None:
+        """Refuse rows outside the prior's support, which would silently be moved to its edge."""
         outside = ~self.possible(rows).numpy()
         if not outside.any():
             return
         culprit = {name: rows[name][np.argmax(outside)].tolist() for name in self.names}
         raise InputError(
-            "Training data",
+            subject,
             expected="parameters inside the prior's support",
             got=f"{int(outside.sum())} of {len(outside)} rows outside, one of them {culprit}",
-            do="drop those rows, or widen the prior to the one they were drawn from",
+            do=do,
         )
 
     def _is_line_of_images(self, name: str) -> bool:

@@ -82,6 +82,7 @@ CONTINUOUS = {
 DISCRETE = {
     "poisson": {"k": tfd.Poisson(4.0)},
     "binomial": {"k": tfd.Binomial(10.0, probs=0.3)},
+    "beta-binomial": {"k": tfd.BetaBinomial(10.0, 2.0, 3.0)},
     "bernoulli": {"k": tfd.Bernoulli(probs=0.3)},
     "categorical": {"k": tfd.Categorical(probs=[0.5, 0.2, 0.3])},
     "finite": {"k": tfd.FiniteDiscrete([2, 3, 4, 5], probs=[0.1, 0.2, 0.3, 0.4])},

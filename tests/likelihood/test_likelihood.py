@@ -214,6 +214,9 @@ def test_trials_and_priors_that_are_refused(trained) -> None:
     estimator = trained["likelihood"]
     with pytest.raises(InputError, match=r"(?s)'prior'.*inside the support"):
         estimator.posterior(prior={"rate": tfd.Gamma(4.0, 1.0), "shift": tfd.Normal(0.0, 3.0)})
+    nearly = {"rate": tfd.Gamma(4.0, 1.0), "shift": tfd.Normal(0.0, 0.65)}
+    with pytest.raises(InputError, match=r"(?s)'prior'.*got: +0\.[1-9]+ % of its draws"):
+        estimator.posterior(prior=nearly)
     with pytest.raises(InputError, match=r"(?s)'prior'.*a prior of"):
         estimator.posterior(prior={"rate": tfd.Gamma(4.0, 1.0)})
     observed = {"x": np.zeros((3, 2)), "count": np.zeros(4), "noise": 1.0}
@@ -223,6 +226,10 @@ def test_trials_and_priors_that_are_refused(trained) -> None:
         estimator.posterior(trials=2).sample()
     with pytest.raises(InputError, match="one row for each of 2"):
         estimator.sample({"rate": [4.0, 4.0], "shift": [0.0, 0.0]}, {"noise": [1.0]})
+    with pytest.raises(InputError, match=r"(?s)Parameters.*inside the prior's support.*1 of 2"):
+        estimator.sample({"rate": [4.0, 4.0], "shift": [0.0, 3.0]}, {"noise": [1.0, 1.0]})
+    with pytest.raises(InputError, match=r"(?s)'noise'.*Uniform from 0.5 to 1.5.*9.0 in row 1"):
+        estimator.sample({"rate": [4.0, 4.0], "shift": [0.0, 0.0]}, {"noise": [1.0, 9.0]})
     with pytest.raises(InputError, match="a flow with a density"):
         bi.AmortizedLikelihood(counted, bi.flows.FlowMatching())
 
