@@ -167,10 +167,7 @@ class Chain(Bijection):
         if not error <= WARN_ABOVE and consequence not in self._warned_of:
             self._warned_of.add(consequence)
             found = f"recomputed inputs are off by {error:.2g}, {consequence}"
-            do = (
-                "Bound the scales more tightly (Affine(clamp=1.0)), take fewer blocks, or train "
-                "in float64."
-            )
+            do = "Bound the scales more tightly (Affine(clamp=1.0)), or take fewer blocks."
             warn(f"Chain of {len(self.bijections)} bijections: {found}. {do}")
 
     def _apply(self, links: Sequence[Bijection], apply: Apply, x: tf.Tensor) -> Mapped:

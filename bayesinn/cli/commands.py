@@ -25,6 +25,7 @@ from bayesinn.cli.opening import (
     start_tensorflow,
 )
 from bayesinn.core.errors import BayesinnError
+from bayesinn.core.interrupts import interrupt_on_termination
 from bayesinn.core.startup import new_strategy
 from bayesinn.simulation.installed import check_name, descriptions
 
@@ -304,7 +305,7 @@ def run_all(
     """Train, diagnose, infer and report, all into one run folder."""
     check_file(data)
     simulator = find_simulator(name)
-    from bayesinn.cli.long_commands import command_with, train_or_say
+    from bayesinn.cli.long_commands import command_with, keeping_posterior, train_or_say
     from bayesinn.cli.networks import named_model
     from bayesinn.cli.run import check_observation
     from bayesinn.cli.verdict_text import print_diagnosis
@@ -326,27 +327,29 @@ def run_all(
     typer.echo("")
     given = collect_options(data, context, name if ":" in name else None, seed + 2)
     again = partial(command_with, ["report"], run.folder, given)
-    diagnosis = run.diagnose(
-        posterior, observation, simulations=simulations, seed=seed + 2, again=again
-    )
-    print_diagnosis(diagnosis)
-    if observation is not None or simulator.observed is not None:
-        from bayesinn.cli.answers import answer_text
+    with keeping_posterior(run.folder, resume):
+        diagnosis = run.diagnose(
+            posterior, observation, simulations=simulations, seed=seed + 2, again=again
+        )
+        print_diagnosis(diagnosis)
+        if observation is not None or simulator.observed is not None:
+            from bayesinn.cli.answers import answer_text
 
-        typer.echo("\ninferring")
-        options: dict[str, Any] = {
-            "draws": draws,
-            "seed": seed + 1,
-            "exact": exact,
-            "predictive": predictive,
-        }
-        typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
-    typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
+            typer.echo("\ninferring")
+            options: dict[str, Any] = {
+                "draws": draws,
+                "seed": seed + 1,
+                "exact": exact,
+                "predictive": predictive,
+            }
+            typer.echo(answer_text(*run.infer(posterior, observation, **options), exact))
+        typer.echo(f"\nsaved {run.report(posterior, diagnosis, observation)}")
     raise typer.Exit(diagnosis.grade == "outside")
 
 
 def main() -> None:
     """Run the command line; print the library's deliberate errors without a traceback."""
+    interrupt_on_termination()
     try:
         app()
     except BayesinnError as error:

@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,10 +42,17 @@ def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: 
         checkpoint = folder / "checkpoint"
         again = sys.argv[1:]
         if keeps_anything(checkpoint):
-            # How many steps that meant is in the folder.
-            again = _without_option(again, "--minutes")
-            again += [] if options["resume"] else ["--resume"]
+            again = _resuming(again, options["resume"])
         _interrupted(f"{folder} keeps {describe_checkpoint(checkpoint)}", again)
+
+
+@contextlib.contextmanager
+def keeping_posterior(folder: Path, resume: bool) -> Iterator[None]:
+    """Say how to go on if what follows the training into a run folder is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _interrupted(f"{folder} keeps the trained posterior", _resuming(sys.argv[1:], resume))
 
 
 def training_data(
@@ -147,6 +154,12 @@ def command_with(
     for option, values in {**options, name: [value]}.items():
         words += [word for each in values for word in (f"--{option}", str(each))]
     return shlex.join(words)
+
+
+def _resuming(arguments: list[str], resume: bool) -> list[str]:
+    """Return the arguments that go on with a run."""
+    # How many steps the minutes meant is in the folder.
+    return _without_option(arguments, "--minutes") + ([] if resume else ["--resume"])
 
 
 def _without_option(arguments: list[str], option: str) -> list[str]:

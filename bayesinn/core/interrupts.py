@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when it would cost what has just been computed."""
+"""Ctrl-C: what does the same, and moments when it would cost what has just been computed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,25 @@ def owns_interrupts() -> bool:
     """Return whether Ctrl-C would raise KeyboardInterrupt here: in the main thread, by default."""
     main = threading.current_thread() is threading.main_thread()
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def interrupt_on_termination() -> None:
+    """Let SIGTERM, by which ``kill`` and schedulers end programs, do what Ctrl-C does.
+
+    Where Ctrl-C does nothing, as in the background of a shell's script, SIGTERM ends the process as
+    ever.
+    """
+    if owns_interrupts() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
+
+
+def interrupts(number: int) -> bool:
+    """Return whether a signal of this number does what Ctrl-C does."""
+    return number == signal.SIGINT or signal.getsignal(number) is _interrupt
+
+
+def _interrupt(*_: Any) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

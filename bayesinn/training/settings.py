@@ -165,9 +165,12 @@ class Optimization:
     @property
     def optimizer_configuration(self) -> dict[str, Any] | None:
         """The optimizer in plain values; None for the default one."""
-        return (
-            None if self.optimizer is None else keras.saving.serialize_keras_object(self.optimizer)
-        )
+        if self.optimizer is None:
+            return None
+        plain: dict[str, Any] = keras.saving.serialize_keras_object(self.optimizer)
+        # Its name counts the optimizers that a process has made, and decides nothing.
+        plain["config"].pop("name", None)
+        return plain
 
     @property
     def parts(self) -> int:

@@ -358,7 +358,7 @@ def test_a_bad_round_trip_is_noticed() -> None:
     ordinary = ill_conditioned(reversible=False, scale=4.0)
     np.testing.assert_array_equal(chain.forward(x, condition)[0], ordinary.forward(x, condition)[0])
     assert chain.stores_activations
-    with pytest.warns(UserWarning, match="recomputed inputs are off by"):
+    with pytest.warns(UserWarning, match="inputs are off by .* or take fewer blocks\\.$"):
         ordinary.check_round_trip(x, condition)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import bayesinn as bi
+from tests.conftest import ROOT
 
 HEAD = "import bayesinn as bi\nimport tensorflow_probability as tfp\ntfd = tfp.distributions\n"
 SIMULATOR = """
@@ -298,6 +301,56 @@ def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
     answer = bayesinn("list")
     assert answer.status == 130
     assert answer.err.strip() == "interrupted"
+
+
+def test_ctrl_c_after_the_training_of_a_run_says_how_to_go_on(bayesinn, here, monkeypatch) -> None:
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayesinn.cli.run.Run.diagnose", interrupted)
+    options = ["--batch-size", 32, "--output", "a run"]
+    answer = bayesinn("run", "linear", "--steps", 20, *options)
+    assert answer.status == 130
+    assert "interrupted; a run keeps the trained posterior" in answer.err
+    told = "to go on: bayesinn run linear --steps 20 --batch-size 32 --output 'a run' --resume"
+    assert told in answer.err
+    before = bi.load(here / "a run" / "posterior")
+    # It was told once: the same command again is the one to go on with.
+    again = bayesinn("run", "linear", "--steps", 20, *options, "--resume")
+    assert told in again.err
+    assert bi.load(here / "a run" / "posterior").fingerprint == before.fingerprint
+
+
+TERMINATED = """
+import os, signal, sys, time
+# Shells let what runs in the background ignore it.
+signal.signal(signal.SIGINT, signal.HOW)
+import bayesinn.cli.commands as commands
+
+def wait():
+    print("waits", flush=True)
+    time.sleep(60)
+
+commands.descriptions = wait
+sys.argv = ["bayesinn", "list"]
+commands.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "told"),
+    [("default_int_handler", 130, "\ninterrupted\n"), ("SIG_IGN", -signal.SIGTERM, "")],
+)
+def test_termination_ends_a_command_like_ctrl_c(how: str, status: int, told: str) -> None:
+    code = TERMINATED.replace("HOW", how)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "waits\n"
+    process.send_signal(signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert (process.returncode, error) == (status, told)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

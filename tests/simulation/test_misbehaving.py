@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
+from bayesinn.core.interrupts import interrupt_on_termination
 from bayesinn.simulation.engines.workers import _pools
 from tests.conftest import ROOT
 from tests.helpers.models import small_flow
@@ -572,7 +574,8 @@ def test_no_worker_survives(tmp_path, way: str, number: int | None) -> None:
         assert "KeyboardInterrupt" in error
 
 
-def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path, request) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_reaches_a_training_that_waits_for_workers(number: int, tmp_path, request) -> None:
     """The main thread waits in TensorFlow, where Python sees no signal."""
 
     def slow(parameters, generator):
@@ -581,13 +584,16 @@ def test_ctrl_c_reaches_a_training_that_waits_for_workers(tmp_path, request) -> 
         return {"x": parameters["mean"]}
 
     interrupted: list[float] = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    for each, handler in handlers.items():
+        request.addfinalizer(partial(signal.signal, each, signal.signal(each, handler)))
+    # As the command line does.
+    interrupt_on_termination()
 
     def interrupt() -> None:
         time.sleep(0.5)
         interrupted.append(time.monotonic())
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
     class Hang(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None) -> None:

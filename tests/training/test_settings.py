@@ -74,3 +74,12 @@ def test_an_optimizer_has_its_own(name: str) -> None:
     plain = Optimization(optimizer=keras.optimizers.SGD(1e-3))
     assert plain.optimizer_configuration["class_name"] == "SGD"
     assert Optimization().optimizer_configuration is None
+
+
+def test_an_optimizer_is_known_by_what_it_does() -> None:
+    """Keras numbers the optimizers of a process: a run is resumed with a new one."""
+    first, same, other = (
+        Optimization(optimizer=keras.optimizers.AdamW(rate)).optimizer_configuration
+        for rate in (1e-3, 1e-3, 1e-2)
+    )
+    assert first == same != other

@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle
 
 from bayesinn.core.errors import SimulatorError
-from bayesinn.core.interrupts import owns_interrupts
+from bayesinn.core.interrupts import interrupts, owns_interrupts
 from bayesinn.simulation.engines.constants import innermost
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.engines.worker import install, run_block
@@ -130,7 +130,7 @@ def on_interrupt(end: Callable[[], None]) -> Iterator[None]:
         while number := os.read(reader, 1):
             if before != -1:
                 os.write(before, number)
-            if number[0] == signal.SIGINT:
+            if interrupts(number[0]):
                 end()
 
     thread = threading.Thread(target=watch, daemon=True)
