@@ -79,6 +79,34 @@ def overview() -> str:
     return markdown(["simulations", *names, "processor seconds of training, default"], rows)
 
 
+def peers() -> str:
+    """Return mean C2ST of other libraries, with that of the default on the same tasks in brackets.
+
+    Seconds of training are processor time, the median of these tasks.
+    """
+    measured, _ = results()
+    columns = ["c2st", "train_seconds"]
+    means = measured.groupby(["budget", "method", "task"])[columns].mean()
+    rows = []
+    for budget, name in itertools.product(BUDGETS, PEERS):
+        if (budget, name) not in means.index.droplevel("task"):
+            continue
+        theirs = means.loc[(budget, name)]
+        own = means.loc[(budget, "default")].loc[theirs.index]
+        accuracies = [f"{part['c2st'].mean():.3f}" for part in (theirs, own)]
+        seconds = [f"{part['train_seconds'].median():.0f}" for part in (theirs, own)]
+        cells = [f"{value} ({ours})" for value, ours in (accuracies, seconds)]
+        rows.append([_size(budget), name, str(len(theirs)), *cells])
+    head = [
+        "simulations",
+        "library",
+        "tasks",
+        "mean C2ST (default)",
+        "seconds of training (default)",
+    ]
+    return markdown(head, rows)
+
+
 def seeds() -> str:
     """Return the default's mean C2ST of all tasks by seed, and how far seeds of a task differ.
 
