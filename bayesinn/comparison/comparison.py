@@ -39,8 +39,9 @@ from bayesinn.summaries import Summary
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.trainable import count_weights
 
-_SIMULATIONS = 20_000
-_CALIBRATED = 10_000
+# By default, to train on and to calibrate on.
+_TRAINING_ROWS = 20_000
+_CALIBRATION_ROWS = 10_000
 
 
 class ModelComparison(Summarised):
@@ -162,7 +163,7 @@ class ModelComparison(Summarised):
         All other arguments are as for other estimators that are trained on arrays.
         """
         if data is None:
-            data = self.simulate(_SIMULATIONS, seed)
+            data = self.simulate(_TRAINING_ROWS, seed)
         return super().fit(
             Rows(data, self.declares, self.weights),  # type: ignore[arg-type]
             steps=steps,
@@ -234,7 +235,7 @@ class ModelComparison(Summarised):
             was not trained on.
         """
         if data is None:
-            count = _CALIBRATED if simulations is None else simulations
+            count = _CALIBRATION_ROWS if simulations is None else simulations
             rows = self.simulate(count, seed, "diagnosis")
         elif simulations is None:
             rows = dict(Rows(data, self.declares, self.weights).checked("Argument 'data'"))

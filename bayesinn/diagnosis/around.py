@@ -85,7 +85,8 @@ def observe(
 ) -> Observation:
     """Return the evidence around one observation, with as many replicates as other features (n, c).
 
-    ``draws`` is the number of posterior draws for each replicate.
+    ``draws`` is the number of posterior draws for each replicate. Both are fewer where densities
+    are integrals.
     """
     simulator = posterior.simulator
     given = posterior.given(observation.arrays)

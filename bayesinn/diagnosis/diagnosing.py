@@ -85,7 +85,7 @@ def diagnose(
         and again around the observation.
     draws : int, number of posterior draws for each data set
         With integer parameters, each density is an integral: joint coverage, posterior SBC and
-        sharpness then use 50 draws at most, and fewer data sets if there are two integers or three.
+        sharpness then use the first 50 draws of the first data sets, which takes some minutes.
     seed : int
     observed : dict of name to array
         One observation, without batch axis, for its p-value, L-C2ST, posterior SBC and posterior

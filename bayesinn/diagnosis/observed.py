@@ -17,8 +17,6 @@ from bayesinn.posterior.typicality import Typicality
 
 _MOST_DRAWS = 4_000
 _MOST_IMAGES = 7
-# Red, green and blue of missing pixels, which black or white would make look measured.
-_MISSING = (0.0, 0.45, 0.7)
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
 
@@ -141,14 +139,10 @@ def _image_figures(
     known = images[~missing]
     if not known.size:
         return {}
-    low = float(known.min())
-    high = float(known.max())
-    scaled = (images - low) / ((high - low) or 1.0)
-    colours = np.repeat(scaled, 3 // observed.shape[2], axis=-1)
-    colours[missing] = _MISSING
     seen = "observed; missing: blue" if missing.any() else "observed"
     titles = [seen, *["simulated"] * (len(images) - 1)]
-    grid = plots.image_grid(colours[None], columns=titles, limits=(0.0, 1.0))
+    limits = float(known.min()), float(known.max())
+    grid = plots.image_grid(images[None], columns=titles, limits=limits)
     return {f"predictive_{name}": grid}
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import SubFigure
 
 from bayesinn.core.errors import InputError
 from bayesinn.plots.panels import PAGE, SMALL, canvas
-from bayesinn.plots.style import Canvas, styled
+from bayesinn.plots.style import BLUE, Canvas, styled
 from bayesinn.plots.text import wrapped
 
 _LARGEST = 1.1  # inches of an image along each side
@@ -30,6 +31,7 @@ def image_grid(
     Parameters
     ----------
     images : array (rows, columns, height, width), or with one channel or three (red, green, blue)
+        NaN where a pixel is missing: it is drawn in blue.
     rows, columns : sequence of str, one title for each row or column; by default none
     limits : (low, high)
         Values of black and white, for all images alike. By default the least and the greatest value
@@ -82,24 +84,36 @@ def check_images(
             do="give posterior draws (observations, draws, height, width, channels), and other "
             "colours than red, green and blue converted",
         )
-    if not np.isfinite(images).all():
+    missing = np.isnan(images).any(axis=-1)
+    known = images[~missing]
+    if known.size == 0 or not np.isfinite(known).all():
+        odd = np.count_nonzero(~np.isfinite(images))
         raise InputError(
             subject,
-            expected="finite numbers",
-            got=f"{np.count_nonzero(~np.isfinite(images)):,} that are not finite",
-            do="fill in what is missing",
+            expected="finite numbers, and NaN for some missing pixels",
+            got=f"{odd:,} of {images.size:,} that are not finite",
+            do="leave out or correct these images",
+        )
+    if limits is not None and not -np.inf < limits[0] <= limits[1] < np.inf:
+        raise InputError(
+            "Argument 'limits'",
+            expected="the values of black and white, the smaller first",
+            got=f"{limits}",
+            do="pass for example limits=(0, 255), or leave it out",
         )
     grey = images.shape[-1] == 1
-    low, high = limits or ((images.min(), images.max()) if grey else (0.0, 1.0))
-    if limits is None and not grey and (images.min() < low or images.max() > high):
+    low, high = limits or ((known.min(), known.max()) if grey else (0.0, 1.0))
+    if limits is None and not grey and (known.min() < low or known.max() > high):
         raise InputError(
             subject,
             expected="colours between 0 and 1",
-            got=f"from {images.min():.3g} to {images.max():.3g}",
+            got=f"from {known.min():.3g} to {known.max():.3g}",
             do="pass limits=(0, 255) for bytes; or limits=(0, 1), to cut off what lies outside",
         )
     scaled = np.clip((images - low) / ((high - low) or 1.0), 0.0, 1.0)
-    return np.broadcast_to(scaled, (*scaled.shape[:-1], 3))
+    colours = np.repeat(scaled, 3 if grey else 1, axis=-1)
+    colours[missing] = to_rgb(BLUE)
+    return colours
 
 
 def draw_images(

@@ -264,6 +264,7 @@ def _has_contours(values: Mapping[str, np.ndarray], names: Sequence[str]) -> boo
     There are enough draws, no column is constant, and none determines another.
     """
     if not names:
+        # Nothing else would be drawn with contours.
         return True
     correlations = _correlations(values, names)
     return len(values[names[0]]) >= _LEAST_DRAWN and bool(

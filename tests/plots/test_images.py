@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
+from bayesinn.plots.style import BLUE
 
 GREY = np.random.default_rng(1).uniform(0.2, 0.9, (2, 3, 8, 6))
 COLOUR = np.random.default_rng(2).uniform(0.0, 1.0, (2, 3, 8, 6, 3))
@@ -39,6 +41,19 @@ def test_limits_cut_off_what_lies_outside() -> None:
 
 def test_colours_stay_as_they_are() -> None:
     np.testing.assert_allclose(picture(plots.image_grid(COLOUR))[:8, 14:], COLOUR[0, 2])
+
+
+@pytest.mark.parametrize("images", [GREY, COLOUR])
+def test_missing_pixels_are_blue(images: np.ndarray) -> None:
+    damaged = images.copy()
+    damaged[0, 0, 2, 3] = np.nan
+    shown, whole = (
+        picture(plots.image_grid(some, limits=(0.0, 1.0))) for some in (damaged, images)
+    )
+    np.testing.assert_allclose(shown[2, 3], to_rgb(BLUE))
+    assert np.argwhere((shown != whole).any(axis=-1)).tolist() == [[2, 3]]
+    # By default the limits are those of what is known.
+    assert np.isfinite(picture(plots.image_grid(damaged))).all()
 
 
 def test_constant_images_are_drawn() -> None:
@@ -89,6 +104,9 @@ def test_images_are_drawn_into_a_figure_of_the_caller(draw: Callable[..., Figure
         (lambda: plots.image_grid(GREY[0]), "Argument 'images'.*shape"),
         (lambda: plots.image_grid(np.ones((1, 1, 4, 4, 2))), "Argument 'images'.*three"),
         (lambda: plots.image_grid(GREY * np.nan), "finite"),
+        (lambda: plots.image_grid(GREY * np.inf), "finite"),
+        (lambda: plots.image_grid(GREY, limits=(1.0, 0.0)), "Argument 'limits'.*smaller first"),
+        (lambda: plots.image_grid(GREY, limits=(np.nan, 1.0)), "Argument 'limits'"),
         (lambda: plots.image_grid(COLOUR * 255.0), r"limits=\(0, 255\)"),
         (lambda: plots.image_grid(GREY, rows=["one"]), "Argument 'rows'.*2 titles"),
         (lambda: plots.image_grid(GREY, columns=["one"]), "Argument 'columns'.*3 titles"),
