@@ -152,21 +152,26 @@ def _draw_all(
     points = {"marker": ".", "width": 0.0, "rasterized": True}
     dots = {"marker": ".", "s": 8.0, "linewidths": 0.0, "alpha": 0.4, "rasterized": True}
     grey = points | {"size": 12.0, "color": GREY, "zorder": 0}
-    blue = points | {"size": 8.0, "color": BLUE, "alpha": 0.4}
     _draw(grid, names, _scattered(given.prior, few, 0.0), scatter=grey)
     if contours and _has_contours(posterior, smooth):
         regions = {"cmap": ListedColormap([tint(BLUE, 0.3), tint(BLUE, 0.6)])}
         _draw(panels, smooth, posterior, contourf=regions)
         _draw_few(grid, names, few, posterior, dots | {"color": BLUE})
     else:
-        _draw(grid, names, posterior, scatter=blue)
+        _draw(grid, names, posterior, scatter=points | _size(posterior) | {"color": BLUE})
     if reference and _has_contours(reference, smooth):
         _draw(panels, smooth, reference, contour={"color": ORANGE, "linewidths": 1.5})
         _draw_few(grid, names, few, reference, dots | {"color": ORANGE})
     else:
-        _draw(grid, names, reference, scatter=blue | {"color": ORANGE})
+        _draw(grid, names, reference, scatter=points | _size(reference) | {"color": ORANGE})
     cross = {"marker": "+", "size": 110.0, "color": BLACK, "width": 1.8, "alpha": 1.0}
     _draw(grid, names, given.truth, scatter=cross)
+
+
+def _size(values: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return size and opacity of points, which are larger where there are few."""
+    many = len(next(iter(values.values()), ())) >= _LEAST_DRAWN
+    return {"size": 8.0, "alpha": 0.4} if many else {"size": 60.0, "alpha": 0.7}
 
 
 def _is_few(values: np.ndarray) -> bool:
