@@ -61,9 +61,6 @@ from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
 
-#: Parameters of which the posteriors of many observations are drawn, at most.
-_MOST_PANELS = 40
-
 
 def check_data(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:
     """Return checked data, by default the simulator's own; None if it has none."""
@@ -228,9 +225,8 @@ class Run:
         with self.files.write(ROWS) as file:
             row_per_observation(write_posterior(table)).to_csv(file)
         moved = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
-        if len(table) <= _MOST_PANELS * observations.count:
-            figure = plots.observations(moved, list(map(str, rows)), labels=labels, by=by)
-            self._save(figure, "observations")
+        figure = plots.observations(moved, list(map(str, rows)), labels=labels, by=by)
+        self._save(figure, "observations")
         return tree, table
 
     def save_answer(

@@ -59,7 +59,8 @@ class ModelComparison(Summarised):
         Distributions of the context must be equal.
     summary : Summary, or dict of observable to Summary
         As for :class:`AmortizedPosterior`, but without losses of its own.
-    weights : sequence of float, prior probabilities of the models, by default equal
+    weights : sequence of float, or dict of name of a model to float
+        Prior probabilities of the models, or numbers in their ratio; by default equal.
     hidden : sequence of int, units of the hidden layers of the classifier
 
     References
@@ -93,22 +94,12 @@ class ModelComparison(Summarised):
         self,
         simulators: Sequence[Simulator],
         summary: Summary | Mapping[str, Summary | None] | None = None,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Mapping[str, float] | None = None,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
         self.simulators = _check_simulators(simulators)
-        count = len(self.simulators)
-        subject = "ModelComparison, argument 'weights'"
-        given = np.ones(count) if weights is None else checks.numbers(subject, weights)
-        if given.shape != (count,) or not np.all(given > 0.0) or not np.isfinite(given).all():
-            raise InputError(
-                subject,
-                expected=f"{count} positive numbers",
-                got=f"{weights}",
-                do="leave them out",
-            )
-        self.weights = given / given.sum()
-        flow = ModelFlow(count, hidden)
+        self.weights = _check_weights(weights, self.names)
+        flow = ModelFlow(len(self.simulators), hidden)
         summaries = choose_summaries(self.declares, summary).networks
         refuse_trained_first(summaries)
         super().__init__(None, summaries, flow)
@@ -312,6 +303,29 @@ class ModelComparison(Summarised):
         assert isinstance(flow, ModelFlow)
         # In double precision, where a probability is near one.
         return log_softmax(np.asarray(flow.log_probs(features), np.float64), axis=1)
+
+
+def _check_weights(
+    weights: Sequence[float] | Mapping[str, float] | None, names: Sequence[str]
+) -> np.ndarray:
+    """Return prior probabilities of the models, in their order."""
+    if weights is None:
+        return np.full(len(names), 1.0 / len(names))
+    subject = "ModelComparison, argument 'weights'"
+    wrong = InputError(
+        subject,
+        expected=f"{len(names)} positive numbers, one for each of {', '.join(map(repr, names))}",
+        got=f"{weights}",
+        do="leave them out if all models are equally probable",
+    )
+    if isinstance(weights, Mapping):
+        if set(weights) != set(names):
+            raise wrong
+        weights = [weights[name] for name in names]
+    given = checks.numbers(subject, weights)
+    if given.shape != (len(names),) or not np.all(given > 0.0) or not np.isfinite(given).all():
+        raise wrong
+    return given / given.sum()
 
 
 def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:

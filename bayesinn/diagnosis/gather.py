@@ -1,5 +1,6 @@
 """Gather the evidence of a posterior: simulate, sample, evaluate."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ _PRIOR_DRAWS = 5_000
 # points, likelihoods, and around the observation, unless more were asked for.
 _ENOUGH = 6_000
 _DRAWS_COMPARED = 50
+# Of densities that are integrals, each with a line of progress.
+_PARTS = 10
 
 
 def gather(
@@ -113,11 +116,20 @@ def _log_prob(
 ) -> Pair:
     require_density(posterior)
     stage("evaluating densities")
+    of_truth = _log_prob_of_one(given, truth)
     every, draws = next(iter(values.values())).shape[:2]
     rows, count = count_densities(given, every, draws)
-    some = given if rows == every else posterior.given(take(data, slice(rows)))
-    first = {name: value[:rows, :count] for name, value in values.items()}
-    return _log_prob_of_one(given, truth), some.log_prob(first)
+    if given.evaluations == 1:
+        return of_truth, given.log_prob(values)
+    # Integrals take minutes: in parts, to say how far they have come.
+    size = math.ceil(rows / _PARTS)
+    parts = []
+    for start in range(0, rows, size):
+        stage(f"evaluating densities of draws: {start:,} of {rows:,} data sets")
+        part = slice(start, min(start + size, rows))
+        first = {name: value[part, :count] for name, value in values.items()}
+        parts.append(posterior.given(take(data, part)).log_prob(first))
+    return of_truth, np.concatenate(parts)
 
 
 def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
