@@ -20,7 +20,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 import contextlib
 import functools
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -306,6 +306,8 @@ class Run:
             with Progress("drawing") as progress:
                 progress.stage("figures")
                 diagnosis.plot(self.folder / "figures")
+                for check in diagnosis.left_out:
+                    self._remove_figures(check.figures)
         return diagnosis
 
     def report(
@@ -344,6 +346,12 @@ class Run:
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         plots.save(figure, self._figure(name))
+
+    def _remove_figures(self, names: Iterable[str]) -> None:
+        """Remove figures that an earlier diagnosis wrote; those of somebody else stay."""
+        for name in names:
+            with contextlib.suppress(InputError):
+                self._figure(name).unlink(missing_ok=True)
 
     def _figure(self, name: str) -> Path:
         """Return the place of a figure; one that is there and somebody else's is refused."""
