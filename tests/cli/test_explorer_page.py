@@ -34,9 +34,7 @@ def serving(answers: Answers) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def url(trained: Path) -> Iterator[str]:
-    with serving(
-        Answers(bi.load(trained / "posterior", trust_source=True), draws=200)
-    ) as address:
+    with serving(Answers(bi.load(trained / "posterior", trust_source=True), draws=200)) as address:
         yield address
 
 
