@@ -274,6 +274,20 @@ def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(
     assert found["posterior_sbc"].simulations == 40
 
 
+def test_truths_like_the_observation_are_draws_of_all_networks() -> None:
+    """Networks take turns: every third draw is one of the first."""
+
+    class InTurn(Standard):
+        def sample(self, data, *, draws=1_000, seed=0):
+            turns = np.arange(draws) % 3 + np.zeros((len(data["x"]), 1))
+            return {"mean": turns, "shift": turns}
+
+    found = bi.diagnose(InTurn(), simulations=60, draws=23, seed=1, progress=False)
+    values, _ = found.evidence.observation.replicates
+    for place in (0, 1):
+        assert set(values["mean"][:, place]) == {0.0, 1.0, 2.0}
+
+
 def test_densities_of_how_many_draws_follows_from_what_each_costs() -> None:
     @bi.simulator(prior={"counts": tfd.Sample(tfd.Poisson(3.0), 2)})
     def sums(parameters, seed):
