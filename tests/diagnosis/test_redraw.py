@@ -58,9 +58,7 @@ def test_densities_of_the_prior_are_those_of_what_is_left(of_cut_prior: bi.Diagn
 
 def test_draws_that_can_not_be_count_against_a_posterior() -> None:
     """Their likelihood is NaN: the check was left out."""
-    found = bi.diagnose(
-        posterior_between(0.4), simulations=300, draws=50, seed=1, progress=False
-    )
+    found = bi.diagnose(posterior_between(0.4), simulations=300, draws=50, seed=1, progress=False)
     assert found["fit_to_data"] is not None
     of_truth, of_draws = found.evidence.log_likelihood
     assert np.isfinite(of_truth).all()

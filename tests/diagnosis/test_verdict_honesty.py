@@ -135,9 +135,7 @@ def test_posterior_sbc_allows_its_tolerance_at_any_power(effective: float) -> No
     ranks = (even - 0.12 * even * (1.0 - even))[:, None]
     tested = compare_with_uniform(("a",), ranks, 0.99)
     impossible = np.zeros(size, bool)
-    result = PosteriorSBCResult(
-        *tested, effective=np.full(size, effective), impossible=impossible
-    )
+    result = PosteriorSBCResult(*tested, effective=np.full(size, effective), impossible=impossible)
     found = dataclasses.replace(finding(result, "posterior SBC"), family=58.0)
     assert found.p_value < 1e-4
     assert found.grade == ("within" if effective > 3.0 else "")
