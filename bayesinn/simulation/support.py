@@ -17,7 +17,7 @@ tfb = tfp.bijectors
 
 #: Past this many units an unconstrained value only asks for the edge of a simplex, where densities
 #: are infinite.
-SIMPLEX_LIMIT = 20.0
+SIMPLEX_LIMIT = 40.0
 # Between values at both limits, the ratio of two shares.
 _SMALLEST_SHARE = float(np.exp(-2.0 * SIMPLEX_LIMIT))
 
