@@ -76,7 +76,7 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     weights = ["--weights", "3,1"]
     answer = bayesinn("models", *names, *options, *weights, "--data", table, "--output", folder)
     assert answer.status == 0
-    assert bi.load(folder, trust=True).weights.tolist() == [0.75, 0.25]
+    assert bi.load(folder, trust_source=True).weights.tolist() == [0.75, 0.25]
     starts = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
     assert starts.index("id") + 1 == starts.index("Ann") == starts.index("Bo") - 1
     # Wrong data are refused before the training.

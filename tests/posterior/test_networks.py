@@ -206,12 +206,10 @@ class Frozen(bi.summaries.Summary):
         self.dense = keras.layers.Dense(2)
 
     def build(self, x_shape) -> None:
-        self.products = self.add_weight(
-            (x_shape[-1], 4), "glorot_normal", trainable=False, name="products"
-        )
+        self.products = self.add_weight((1, 4), "glorot_normal", trainable=False, name="products")
 
     def precompute(self, x, training=False):
-        return {"h": tf.matmul(x, tf.convert_to_tensor(self.products))}
+        return {"h": x[:, None] * tf.convert_to_tensor(self.products)}
 
     def call(self, x, mask=None, precomputed=None):
         known = self.precompute(x) if precomputed is None else precomputed

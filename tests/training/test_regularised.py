@@ -44,11 +44,21 @@ def test_constraints_of_each_network_change_its_own_weights() -> None:
 
 
 class OneLayer(bi.summaries.Summary):
-    """A dense layer with any options, which is not saved."""
+    """A dense layer, with what Keras offers to regularise it."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(
+        self,
+        kernel_constraint: Any = None,
+        kernel_regularizer: Any = None,
+        activity_regularizer: Any = None,
+    ) -> None:
         super().__init__()
-        self.dense = keras.layers.Dense(4, **options)
+        self.dense = keras.layers.Dense(
+            4,
+            kernel_constraint=kernel_constraint,
+            kernel_regularizer=kernel_regularizer,
+            activity_regularizer=activity_regularizer,
+        )
 
     def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         return self.dense(x)
@@ -64,7 +74,7 @@ def kernel(networks: int = 1, **options: Any) -> np.ndarray:
     summary = OneLayer(**options)
     posterior = bi.AmortizedPosterior(readings, summary, small_flow(blocks=1), networks=networks)
     posterior.fit(steps=60, batch_size=32, seed=1, progress=False)
-    network = posterior.model.networks[-1]
+    network = posterior.model.members[-1]
     return network.summaries["x"].dense.kernel.numpy()
 
 

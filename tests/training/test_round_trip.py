@@ -254,10 +254,13 @@ class DriftOf(keras.callbacks.Callback):
 @pytest.mark.parametrize("member", [0, 1])
 def test_the_worst_of_several_networks_decides(member: int) -> None:
     with warned() as texts:
-        posterior = fit(
-            flow=InvertibleFlow(drifting()),
-            networks=2,
+        posterior = bi.AmortizedPosterior(linear, flow=InvertibleFlow(drifting()), networks=2)
+        posterior.fit(
+            steps=10,
+            batch_size=32,
+            seed=1,
             optimization=bi.Optimization(callbacks=[DriftOf(member)]),
+            progress=False,
         )
     assert [STORED in text for text in texts] == [True]
     # One program trains both networks: the chain of the first.
