@@ -51,12 +51,27 @@ class PythonEngine(Engine):
         self.batched = batched
         self.kind = "batched" if batched else "python"
         self.workers = workers or os.cpu_count() or 1
-        self._payload = pickled_by_value(declared.name, declared.function)
-        self._start_block: Callable[..., Future[Outcome]] = functools.partial(
-            start, self.workers, self._payload
-        )
+        self._client: Client | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Pickle the function as it is now, with all that it reads, for workers to come."""
+        constants = self._read_constants()
+        payload = pickled_by_value(self.declared.name, self.declared.function)
+        self._start_block: Callable[..., Future[Outcome]] = functools.partial(
+            start, self.workers, payload
+        )
+        if self._client is not None:
+            self._start_block = RemoteWorkers(self._client, payload)
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
+        # At the end: a function that could not be pickled is tried again.
+        self._constants = constants
+
+    def _see_present_constants(self) -> None:
+        """Send the function anew if what it reads has changed, as in another cell of a notebook."""
+        if not self._constants.same_as(self._read_constants()):
+            self._prepare()
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         if workers is not None:
@@ -70,16 +85,19 @@ class PythonEngine(Engine):
     def on_cluster(self, client: Client) -> Self:
         engine = copy.copy(self)
         engine.workers = count_threads(client)
-        engine._start_block = RemoteWorkers(client, self._payload)
+        engine._client = client
+        engine._prepare()
         return engine
 
     def start(self, n: int, entropy: list[int]) -> Callable[[], Simulations]:
+        self._see_present_constants()
         first = self._draw_and_submit(n, entropy)
         return functools.partial(self._finish, n, entropy, first)
 
     def simulate(
         self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
     ) -> Outcome:
+        self._see_present_constants()
         tasks = self._submit(parameters, context, entropy)
         rows = sum(task.rows for task in tasks)
         with Progress(
