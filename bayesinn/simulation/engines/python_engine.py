@@ -26,7 +26,12 @@ from bayesinn.simulation.engines.failures import FailurePolicy
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.engines.outcome import Failure, Outcome
 from bayesinn.simulation.engines.worker import combine, describe_call
-from bayesinn.simulation.engines.workers import end_workers, pickled_by_value, start
+from bayesinn.simulation.engines.workers import (
+    end_workers,
+    ending_lone_workers,
+    pickled_by_value,
+    start,
+)
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
@@ -143,11 +148,12 @@ class PythonEngine(Engine):
             for block in blocks
         ]
 
-    def _start(self, *arguments: Any) -> _Task:
-        return _Task(
-            self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments
-        )
+    def _start(self, *arguments: Any, alone: bool = False) -> _Task:
+        limit = self.declared.time_limit
+        future = self._start_block(*arguments, self.batched, limit, alone=alone)
+        return _Task(future, *arguments)
 
+    @ending_lone_workers()
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Outcome:
         """Wait for blocks; return their rows as one, or those up to a failure that ends all."""
         parts: list[tuple[Arrays, _Task]] = []
@@ -183,15 +189,19 @@ class PythonEngine(Engine):
         return Outcome(rows, observables, failed, seconds)
 
     def _block(self, task: _Task) -> Outcome:
-        """Wait for a block; redo it if its worker died, at last row by row, to find the culprit."""
+        """Wait for a block; redo it if its worker died, at last row by row, to find the culprit.
+
+        The culprit may be in another block, or in another batch. So what is redone runs alone:
+        otherwise, what happens to run at the same time would decide which rows fail.
+        """
         with contextlib.suppress(BrokenExecutor):
             return task.future.result()
         entropy = task.entropy
         first = task.first
         if self.batched:
-            # Rows share a generator, and the culprit may be in another block: once more together.
+            # Rows share a generator: once more together.
             with contextlib.suppress(BrokenExecutor):
-                return self._start(*task[1:]).future.result()
+                return self._start(*task[1:], alone=True).future.result()
             # The generators of rows that are called by themselves, as in run_block.
             entropy = [*entropy, first]
             first = 0
@@ -208,7 +218,7 @@ class PythonEngine(Engine):
     def _row(self, parameters: Arrays, context: Arrays, entropy: list[int], row: int) -> Outcome:
         """Run a row by itself; it has failed if its worker dies again."""
         try:
-            return self._start(parameters, context, entropy, row).future.result()
+            return self._start(parameters, context, entropy, row, alone=True).future.result()
         except BrokenExecutor as error:
             reason = next(
                 (line for line in str(error).splitlines() if "exit code" in line), str(error)
