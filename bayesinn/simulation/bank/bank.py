@@ -175,6 +175,10 @@ class Bank:
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
         return take(self._store.read(number), slice(rows))
 
+    def failed_in(self, number: int) -> int:
+        """Return how many simulations of a finished chunk failed and were drawn again."""
+        return self._store.failed(slice(number, number + 1))
+
     def finished(self, number: int) -> bool:
         """Tell whether a chunk is finished now."""
         return self._store.finished(number)

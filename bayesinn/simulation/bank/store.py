@@ -166,14 +166,12 @@ class BankStore:
         with self.reraise_as("checksums of its chunks", "delete the bank, and simulate again"):
             return bool(self._checksums[number])
 
-    def failed(self) -> int:
+    def failed(self, chunks: slice = slice(None)) -> int:
         """Return how many simulations of finished chunks failed and were drawn again."""
-        finished = self.checksums() != 0
         with self.reraise_as("counts of failed simulations", "delete the bank, and simulate again"):
             # Not of equal lengths where another program lengthens the bank.
-            return int(
-                sum(count for count, done in zip(self._failed[:], finished, strict=False) if done)
-            )
+            known = zip(self._checksums[chunks], self._failed[chunks], strict=False)
+            return int(sum(count for finished, count in known if finished))
 
     def write(self, number: int, simulations: Simulations) -> None:
         """Write a chunk in the bank's types: its rows, the number of failures, the checksum."""
