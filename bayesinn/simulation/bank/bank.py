@@ -15,7 +15,13 @@ from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.html import facts_html
 from bayesinn.core.validation import check_flag
 from bayesinn.simulation.bank.identity import check_proposal, check_simulator
-from bayesinn.simulation.bank.store import BankStore, check_location, open_group
+from bayesinn.simulation.bank.store import (
+    FORMAT,
+    LAST_ARRAY,
+    BankStore,
+    check_location,
+    open_group,
+)
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator, shape_lines
@@ -287,6 +293,15 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
             ),
         )
     return Bank(BankStore(place, group), check_simulator)
+
+
+def is_awaited(location: str) -> bool:
+    """Tell whether there is nothing at a place yet, or a bank that still lacks some arrays."""
+    group = open_group(check_location("Argument 'location'", location), "r")
+    if group is None:
+        return True
+    # Of something else, nothing is to come.
+    return group.attrs.get("format") == FORMAT and LAST_ARRAY not in group
 
 
 @functools.singledispatch

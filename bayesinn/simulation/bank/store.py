@@ -29,6 +29,8 @@ VERSION = 1
 #: Axes of variables and of what is known about chunks; no variable has such a name.
 ROWS = "simulation"
 CHUNKS = "chunk"
+#: The array that a new bank gets last.
+LAST_ARRAY = f"{CHUNKS}/failed"
 #: Names of the entries with the variables of each role.
 ROLES = {"parameters": "parameter", "context": "context", "observables": "observable"}
 # Tells a checksum of zero from none.
