@@ -193,14 +193,17 @@ class Bank:
         """Read every finished chunk; mark the damaged ones as unfinished, and return their numbers.
 
         :func:`simulate` makes them again.
+
+        Raises
+        ------
+        BankError
+            If a chunk can't be read for another reason, such as a place that can't be reached. It
+            stays as it is.
         """
         damaged = []
         missing = set(self.missing)
         for number in range(self.chunks):
-            try:
-                if number not in missing:
-                    self._store.read(number)
-            except BankError:
+            if number not in missing and self._store.is_damaged(number):
                 self._store.forget(number)
                 damaged.append(number)
         return damaged
