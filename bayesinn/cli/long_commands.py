@@ -14,9 +14,9 @@ from bayesinn.cli.array_files import (
     arrays_model,
     held_out_rows,
     hold_out,
-    is_array_file,
     read_arrays,
 )
+from bayesinn.cli.array_places import is_array_file
 from bayesinn.cli.comparison import compare_runs
 from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
