@@ -263,8 +263,9 @@ class HierarchicalPosterior(TrainedPosterior):
             summaries = new_summaries(self.person, self.summaries)
             population = clone(self.population)
             flow = clone(self.flow)
-            for part in (*summaries.values(), population, flow):
-                part.bind(parameters)
+            flow.bind(parameters)
+            for summary in (*summaries.values(), population):
+                summary.bind(parameters)
             network = SetNetwork(summaries, population, flow, self.levels.count)
             return PosteriorModel(parameters, data, [network])
 

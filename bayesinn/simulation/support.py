@@ -284,7 +284,7 @@ def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
     # vector would keep the gamma's sharp edge at zero, which is hard for a flow. The logarithm has
     # no edge at any scale. Of a part of the line, the two give other ends.
     parts: list[tfb.Bijector] = []
-    image = _LINE
+    image: str | None = _LINE
     for part in reversed(_parts(bijector)):
         chosen = _exponential(part) if image == _LINE and isinstance(part, tfb.Softplus) else [part]
         parts = chosen + parts
