@@ -29,7 +29,7 @@ import tensorflow_probability as tfp
 import zarr
 
 import bayesinn as bi
-from bayesinn.simulation.bank.store import _compressors
+from bayesinn.simulation.bank.arrays import choose_compressors
 from bayesinn.training.bank_source import BankSource
 from bayesinn.training.settings import TrainingSettings
 
@@ -92,7 +92,7 @@ def speeds(chunks: int, rounds: int, place: Path) -> list[dict[str, object]]:
         for name, work in {
             "write: bank": lambda: write_bank(n, names[0]),
             "write: plain Zarr, the bank's codecs": lambda: write_zarr(
-                n, names[1], arrays, _compressors()
+                n, names[1], arrays, choose_compressors()
             ),
             "write: plain Zarr, its own codecs": lambda: write_zarr(n, names[2], arrays, "auto"),
             "read: batches of a bank": lambda: read_batches(bi.open_bank(names[0])),

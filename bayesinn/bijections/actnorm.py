@@ -28,6 +28,7 @@ class ActNorm(Bijection):
     """
 
     event_rank = None
+    reads = None
 
     def __init__(self, minimum_std: float = 1e-3) -> None:
         super().__init__()

@@ -31,6 +31,7 @@ class Orthogonal(Bijection):
     """
 
     event_rank = None
+    reads = None
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None

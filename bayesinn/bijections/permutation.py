@@ -26,6 +26,7 @@ class Permutation(Bijection):
     """
 
     event_rank = None
+    reads = None
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None

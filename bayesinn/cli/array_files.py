@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesinn.cli.array_places import named_files
 from bayesinn.cli.named_arrays import read_npz
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.checks import check_simulations, numbers
@@ -22,18 +23,13 @@ _SHARE = 0.2
 _MOST_HELD_OUT = 10_000
 
 
-def is_array_file(place: str | None) -> bool:
-    """Whether a bank is a file of arrays, or two: ``PARAMETERS.npy,DATA.npy``."""
-    return place is not None and place.lower().endswith((".npz", ".npy"))
-
-
 def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
     """Return the arrays of a file by name.
 
     A pair of .npy files holds parameters and an observable. The columns of the first file are the
     ``parameters``, in this order; the observable is named like the second file.
     """
-    files = [Path(part).expanduser() for part in place.split(",")]
+    files = named_files(place)
     subject = f"File of simulations {place!r}"
     for file in files:
         if not file.is_file():
@@ -93,8 +89,7 @@ def arrays_model(name: str | None, place: str, texts: Sequence[str]) -> tuple[Si
             got=f"{list(rows)}, without {absent}",
             do="name the parameters as in --prior; the other arrays are the data",
         )
-    stem = Path(place.rpartition(",")[2]).stem
-    return from_arrays(priors, rows, name=name or stem), rows
+    return from_arrays(priors, rows, name=name or named_files(place)[-1].stem), rows
 
 
 def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:

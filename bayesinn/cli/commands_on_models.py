@@ -5,7 +5,7 @@ Heavy modules are imported inside.
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +49,26 @@ _Simulations = Annotated[
         show_default=f"{_SIMULATIONS:,}",
     ),
 ]
+
+
+def _read_weights(text: str) -> list[float]:
+    """Return numbers that are separated by commas."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as failed:
+        raise typer.BadParameter(f"{text!r} is not numbers such as 3,1") from failed
+
+
+_Weights = Annotated[
+    Any,
+    typer.Option(
+        "--weights",
+        parser=_read_weights,
+        metavar="NUMBER,NUMBER...",
+        help="Prior probabilities of the models, in their order, or numbers in their ratio.",
+        show_default="equal",
+    ),
+]
 _Data = Annotated[
     Path | None,
     typer.Option(
@@ -69,13 +89,14 @@ def models(
     simulations: _Simulations = None,
     steps: cl.Steps = None,
     summary: cl.SummaryNetwork = [],  # noqa: B006
+    weights: _Weights = None,
     seed: cl.Seed = 1,
 ) -> None:
     """Compare models by the probability of each, given an observation or several."""
     check_file(data)
     read = partial(read_observation, data, context=context, by=by)
     if saved is not None:
-        _refuse_training(simulations, steps, summary, output)
+        _refuse_training(simulations, steps, summary, weights, output)
         saved = saved.expanduser()
         read_manifest(saved)  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in names]
@@ -89,11 +110,16 @@ def models(
         raise typer.BadParameter("NAME: two or more simulators, or --saved FOLDER")
     size = simulations or _SIMULATIONS
     observed = read(simulators[0])
-    typer.echo(compare_models(simulators, observed, summary, size, steps, seed, output))
+    told = compare_models(simulators, observed, summary, weights, size, steps, seed, output)
+    typer.echo(told)
 
 
 def _refuse_training(
-    simulations: int | None, steps: int | None, summary: list[str], output: Path | None
+    simulations: int | None,
+    steps: int | None,
+    summary: list[str],
+    weights: list[float] | None,
+    output: Path | None,
 ) -> None:
     """Refuse options of training beside a comparison that is trained."""
     given: dict[str, object] = {
@@ -101,6 +127,7 @@ def _refuse_training(
         "--steps": steps,
         "--output": output,
         "--summary": summary or None,
+        "--weights": weights,
     }
     for name, value in given.items():
         if value is not None:

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,9 +14,9 @@ from bayesinn.cli.array_files import (
     arrays_model,
     held_out_rows,
     hold_out,
-    is_array_file,
     read_arrays,
 )
+from bayesinn.cli.array_places import is_array_file
 from bayesinn.cli.comparison import compare_runs
 from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
@@ -28,10 +29,16 @@ from bayesinn.estimators.streaming import Stream
 from bayesinn.guidance.advise import advise
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
+from bayesinn.simulation.bank.bank import is_awaited
 from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.checkpoint import describe_checkpoint, keeps_anything
+
+# How often, and how many times, a bank is looked for that another program begins.
+_SECONDS_BETWEEN_LOOKS = 0.5
+_LOOKS_BEFORE_A_NOTE = 10
+_MOST_LOOKS = 600
 
 
 def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: Any) -> Any:
@@ -91,8 +98,21 @@ def training_bank(
         if reuse is not None or fresh is not None:
             raise typer.BadParameter("--reuse and --fresh need a bank: --bank BANK")
         return None
+    if reuse is not None:
+        _wait_for_bank(place)
     bank = open_bank(place)
     return bank if reuse is None and fresh is None else Stream(bank, reuse, fresh or 0.0)
+
+
+def _wait_for_bank(place: str) -> None:
+    """Wait until another program has begun a bank, five minutes at most."""
+    for look in range(_MOST_LOOKS):
+        if not is_awaited(place):
+            return
+        if look == _LOOKS_BEFORE_A_NOTE:
+            begins = f"bayesinn simulate NAME --n N --out {place}"
+            print(f"  note: waiting for the bank {place}, which this begins: {begins}", flush=True)
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) -> Bank:

@@ -30,13 +30,14 @@ def compare_models(
     simulators: Sequence[Simulator],
     data: Mapping[str, Any] | None,
     summary: list[str],
+    weights: Sequence[float] | None,
     simulations: int,
     steps: int | None,
     seed: int,
     folder: Path | None,
 ) -> str:
     """Train, and return what is printed: calibration, and the answer to each observation."""
-    comparison = ModelComparison(list(simulators), named_summary(summary))
+    comparison = ModelComparison(list(simulators), named_summary(summary), weights)
     # Wrong data are refused before the training.
     observed = _observed(comparison, data)
     comparison.fit(comparison.simulate(simulations, seed), steps=steps, seed=seed)

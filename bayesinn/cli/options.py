@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayesinn._version import __version__
+from bayesinn.cli.array_places import is_array_file, named_files
 from bayesinn.cli.glance import is_about
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
@@ -331,17 +332,18 @@ Minutes = Annotated[
 
 def check_bank(name: str | None, bank: str | None, prior: list[str]) -> None:
     """Refuse what can't be trained on before anything heavy is imported."""
-    if prior and (bank is None or not bank.lower().endswith((".npz", ".npy"))):
+    if prior and not is_array_file(bank):
         raise typer.BadParameter("--prior needs arrays to train on: --bank FILE.npz")
     if name is None and not prior:
         hint = "see bayesinn list"
         if bank:
             hint = "or the prior of your arrays: --prior 'rate=LogNormal(-0.9, 0.5)'"
         raise typer.BadParameter(f"Missing argument 'NAME': {hint}")
-    for part in bank.split(",") if bank else ():
-        if part.lower().endswith((".npz", ".npy")) and not Path(part).expanduser().is_file():
+    for file in named_files(bank) if bank is not None and is_array_file(bank) else ():
+        if not file.is_file():
+            subject = f"Option --bank {bank!r}"
             raise InputError(
-                f"Option --bank {bank!r}", expected="a file", got=f"no file {part!r}", do="check it"
+                subject, expected="a file", got=f"no file {str(file)!r}", do="check the path"
             )
 
 

@@ -20,7 +20,7 @@ run.json        what tables and reports runs wrote here; no other file is replac
 import contextlib
 import functools
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,6 @@ from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
-
-#: Parameters of which the posteriors of many observations are drawn, at most.
-_MOST_PANELS = 40
 
 
 def check_data(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:
@@ -228,9 +225,8 @@ class Run:
         with self.files.write(ROWS) as file:
             row_per_observation(write_posterior(table)).to_csv(file)
         moved = {name: np.swapaxes(value, 0, 1) for name, value in values.items()}
-        if len(table) <= _MOST_PANELS * observations.count:
-            figure = plots.observations(moved, list(map(str, rows)), labels=labels, by=by)
-            self._save(figure, "observations")
+        figure = plots.observations(moved, list(map(str, rows)), labels=labels, by=by)
+        self._save(figure, "observations")
         return tree, table
 
     def save_answer(
@@ -310,6 +306,8 @@ class Run:
             with Progress("drawing") as progress:
                 progress.stage("figures")
                 diagnosis.plot(self.folder / "figures")
+                for check in diagnosis.left_out:
+                    self._remove_figures(check.figures)
         return diagnosis
 
     def report(
@@ -348,6 +346,12 @@ class Run:
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         plots.save(figure, self._figure(name))
+
+    def _remove_figures(self, names: Iterable[str]) -> None:
+        """Remove figures that an earlier diagnosis wrote; those of somebody else stay."""
+        for name in names:
+            with contextlib.suppress(InputError):
+                self._figure(name).unlink(missing_ok=True)
 
     def _figure(self, name: str) -> Path:
         """Return the place of a figure; one that is there and somebody else's is refused."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,6 +11,7 @@ import tensorflow as tf
 from scipy.special import log_softmax
 
 from bayesinn.bijections.condition import FEATURES
+from bayesinn.comparison.compatible import check_simulators, check_weights
 from bayesinn.comparison.model import MODEL, ComparisonModel, ModelFlow
 from bayesinn.comparison.rows import Rows
 from bayesinn.core import seeds
@@ -20,7 +20,7 @@ from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
 from bayesinn.estimators.facts import state_text
 from bayesinn.estimators.loading import SIMULATOR
@@ -32,7 +32,6 @@ from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks, identity
-from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
@@ -59,7 +58,8 @@ class ModelComparison(Summarised):
         Distributions of the context must be equal.
     summary : Summary, or dict of observable to Summary
         As for :class:`AmortizedPosterior`, but without losses of its own.
-    weights : sequence of float, prior probabilities of the models, by default equal
+    weights : sequence of float, or dict of name of a model to float
+        Prior probabilities of the models, or numbers in their ratio; by default equal.
     hidden : sequence of int, units of the hidden layers of the classifier
 
     References
@@ -93,22 +93,12 @@ class ModelComparison(Summarised):
         self,
         simulators: Sequence[Simulator],
         summary: Summary | Mapping[str, Summary | None] | None = None,
-        weights: Sequence[float] | None = None,
+        weights: Sequence[float] | Mapping[str, float] | None = None,
         hidden: Sequence[int] = (64, 64),
     ) -> None:
-        self.simulators = _check_simulators(simulators)
-        count = len(self.simulators)
-        subject = "ModelComparison, argument 'weights'"
-        given = np.ones(count) if weights is None else checks.numbers(subject, weights)
-        if given.shape != (count,) or not np.all(given > 0.0) or not np.isfinite(given).all():
-            raise InputError(
-                subject,
-                expected=f"{count} positive numbers",
-                got=f"{weights}",
-                do="leave them out",
-            )
-        self.weights = given / given.sum()
-        flow = ModelFlow(count, hidden)
+        self.simulators = check_simulators(simulators)
+        self.weights = check_weights(weights, self.names)
+        flow = ModelFlow(len(self.simulators), hidden)
         summaries = choose_summaries(self.declares, summary).networks
         refuse_trained_first(summaries)
         super().__init__(None, summaries, flow)
@@ -312,77 +302,3 @@ class ModelComparison(Summarised):
         assert isinstance(flow, ModelFlow)
         # In double precision, where a probability is near one.
         return log_softmax(np.asarray(flow.log_probs(features), np.float64), axis=1)
-
-
-def _check_simulators(simulators: Any) -> tuple[Simulator, ...]:
-    subject = "ModelComparison, argument 'simulators'"
-    do = "pass a list of two or more simulators, such as [bi.get('a'), bi.get('b')]"
-    check_type(subject, simulators, (list, tuple), "a list of simulators", do)
-    for simulator in simulators:
-        check_type(f"{subject}, each", simulator, Simulator, "a Simulator", do)
-    if len({simulator.name for simulator in simulators}) < max(2, len(simulators)):
-        raise InputError(
-            subject,
-            expected="two or more, of different names",
-            got=f"{[simulator.name for simulator in simulators]}",
-            do=do,
-        )
-    for first, other in itertools.combinations(simulators, 2):
-        _check_pair(subject, first, other)
-    if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
-        raise InputError(
-            subject,
-            expected=f"no variable of the name {MODEL!r}, which numbers the simulators",
-            got="one",
-            do="rename it",
-        )
-    return tuple(simulators)
-
-
-def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
-    """Refuse two models whose data differ in more than how they are made.
-
-    Units and coordinates that one model leaves out are taken from the other.
-    """
-    data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
-    measured = data & first.labels.units.keys() & other.labels.units.keys()
-    placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
-    expected = _declared(first, measured, placed)
-    got = _declared(other, measured, placed)
-    for kind, value in expected.items():
-        if got[kind] != value:
-            raise InputError(
-                subject,
-                expected=f"the same {kind} of all models: {value}",
-                got=f"{got[kind]} of {other.name!r}",
-                do="declare and return the same with each simulator",
-            )
-    # Otherwise context alone would favour a model.
-    contexts = [part.context for part in (first, other) if part.context]
-    if not same_laws(*contexts):
-        laws = [prior_text(context) for context in contexts]
-        raise InputError(
-            subject,
-            expected=f"the same distributions of context in all models: {laws[0]}",
-            got=f"{laws[1]} in {other.name!r}",
-            do="declare the same context={...} with each simulator",
-        )
-
-
-def _declared(
-    simulator: Simulator, measured: Collection[str], placed: Collection[str]
-) -> dict[str, Any]:
-    """Return what all models must declare alike, by kind.
-
-    Units and coordinates are those of the variables that both models declare them for.
-    """
-    labels = simulator.labels
-    return {
-        "observables": simulator.shapes["observables"],
-        "context": simulator.shapes["context"],
-        "lengths": simulator.lengths,
-        # The share of lost values alone would tell models apart.
-        "missing values": simulator.missing,
-        "units": {name: labels.units[name] for name in sorted(measured)},
-        "coordinates": {name: labels.coordinates[name].values.tolist() for name in sorted(placed)},
-    }

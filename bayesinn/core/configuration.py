@@ -150,7 +150,7 @@ def describe(value: Any) -> Plain:
         return [describe(item) for item in value]
     if isinstance(value, dict):
         return {str(name): describe(item) for name, item in value.items()}
-    if isinstance(value, keras.layers.Layer | keras.initializers.Initializer):
+    if isinstance(value, tuple(_KERAS.values())):
         configuration = keras.saving.serialize_keras_object(value)
         if _refused_class(configuration) is None:
             return {"keras": configuration}

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.diagnosis.evidence import MissingEvidence, Observation
 from bayesinn.diagnostics.arrays import Arrays
@@ -159,8 +160,11 @@ def _replicate(
     require_function(simulator)
     size, draws = count_densities(given, size, draws)
     proposed = given.sample(size * draws, seed, "replicates")
+    # Members of a mixture take turns: in this order, all truths could be draws of the same one.
+    order = seeds.generator(seed, "replicates").permutation(size * draws)
     values = {
-        name: value.reshape(size, draws, *value.shape[2:]) for name, value in proposed.items()
+        name: value[0, order].reshape(size, draws, *value.shape[2:])
+        for name, value in proposed.items()
     }
     repeated = {name: np.repeat(value, size, axis=0) for name, value in observation.arrays.items()}
     context = {name: repeated[name] for name in simulator.context_names}

@@ -1,5 +1,6 @@
 """Gather the evidence of a posterior: simulate, sample, evaluate."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ _PRIOR_DRAWS = 5_000
 # points, likelihoods, and around the observation, unless more were asked for.
 _ENOUGH = 6_000
 _DRAWS_COMPARED = 50
+# Of densities that are integrals, each with a line of progress.
+_PARTS = 10
 
 
 def gather(
@@ -70,7 +73,13 @@ def gather(
         if held_out is None
         else partial(_cross_fit_references, given, truth, seed)
     )
+    redraws = simulator.on_nonfinite == "redraw"
     prior_draws = simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
+    share = 1.0
+    if redraws:
+        # The prior is then that of parameters that don't fail, of which the truths are draws.
+        prior_draws = truth
+        share = simulations / (simulations + int(fresh.failed))
 
     def gather_around(observation: Observations) -> Observation:
         stage("sampling around the observation")
@@ -79,7 +88,7 @@ def gather(
     # Checks that ask for a part that is not there are not run.
     parts: dict[str, Any] = {}
     if likelihood is not None:
-        parts["log_likelihood"] = partial(_log_likelihood, stage, likelihood, *first)
+        parts["log_likelihood"] = partial(_log_likelihood, stage, likelihood, redraws, *first)
     if larger is not None:
         parts["other_log_prob"] = lambda: _log_prob_of_one(larger.given(data), truth)
     if quantities:
@@ -95,7 +104,7 @@ def gather(
         level=level,
         data=data,
         log_prob=partial(_log_prob, stage, posterior, given, truth, values, data),
-        prior_log_prob=partial(_prior_log_prob, given, truth, values),
+        prior_log_prob=partial(_prior_log_prob, given, math.log(share), truth, values),
         references=references,
         latent=partial(_encode, given, truth, values, seed),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
@@ -113,11 +122,20 @@ def _log_prob(
 ) -> Pair:
     require_density(posterior)
     stage("evaluating densities")
+    of_truth = _log_prob_of_one(given, truth)
     every, draws = next(iter(values.values())).shape[:2]
     rows, count = count_densities(given, every, draws)
-    some = given if rows == every else posterior.given(take(data, slice(rows)))
-    first = {name: value[:rows, :count] for name, value in values.items()}
-    return _log_prob_of_one(given, truth), some.log_prob(first)
+    if given.evaluations == 1:
+        return of_truth, given.log_prob(values)
+    # Integrals take minutes: in parts, to say how far they have come.
+    size = math.ceil(rows / _PARTS)
+    parts = []
+    for start in range(0, rows, size):
+        stage(f"evaluating densities of draws: {start:,} of {rows:,} data sets")
+        part = slice(start, min(start + size, rows))
+        first = {name: value[part, :count] for name, value in values.items()}
+        parts.append(posterior.given(take(data, part)).log_prob(first))
+    return of_truth, np.concatenate(parts)
 
 
 def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
@@ -125,16 +143,25 @@ def _log_prob_of_one(given: Given, truth: Arrays) -> np.ndarray:
     return given.log_prob({name: value[:, None] for name, value in truth.items()})[:, 0]
 
 
-def _prior_log_prob(given: Given, truth: Arrays, values: Arrays) -> Pair:
-    of_draws = given.prior_log_prob(flatten_draws(values))
-    return given.prior_log_prob(truth), of_draws.reshape(count_rows(truth), -1)
+def _prior_log_prob(given: Given, log_share: float, truth: Arrays, values: Arrays) -> Pair:
+    """Return log densities of the prior without parameters that fail, of which a share is left."""
+    of_draws = given.prior_log_prob(flatten_draws(values)) - log_share
+    return given.prior_log_prob(truth) - log_share, of_draws.reshape(count_rows(truth), -1)
 
 
 def _log_likelihood(
-    stage: Callable[[str], None], function: Quantity, truth: Arrays, values: Arrays, data: Arrays
+    stage: Callable[[str], None],
+    function: Quantity,
+    redraws: bool,
+    truth: Arrays,
+    values: Arrays,
+    data: Arrays,
 ) -> Pair:
     stage("evaluating the likelihood")
     pair = evaluate({"log likelihood": function}, truth, values, data)["log likelihood"]
+    if redraws:
+        # Where simulations fail, NaN means that the parameters are impossible.
+        pair = pair[0], np.where(np.isnan(pair[1]), -np.inf, pair[1])
     undefined = np.isnan(pair[0]) | np.isnan(pair[1]).any(axis=1)
     if undefined.any():
         raise MissingEvidence(

@@ -52,7 +52,7 @@ def _statistics(
     if values.shape[1] == 1:
         found[column, "value"] = values[:, 0]
     elif values.shape[1] > 1:
-        low, high = np.nanquantile(values[1:], [0.025, 0.975], axis=0)
+        low, high = np.nanquantile(values, [0.025, 0.975], axis=0)
         there = np.sum(~np.isnan(values), axis=1)
         found[column, "mean"] = np.nanmean(values, axis=1)
         found[column, "standard deviation"] = np.nanstd(values, axis=1)
@@ -93,13 +93,16 @@ def own_statistics(
 
 
 def _standardised(values: np.ndarray) -> np.ndarray:
-    """Return deviations (1 + draws, m) from the predictive mean, in predictive sd."""
-    # Where all replications agree, their mean and deviation may differ from exact ones by rounding.
-    least = np.fmin.reduce(values[1:], axis=0)
-    constant = least == np.fmax.reduce(values[1:], axis=0)
-    centre = np.where(constant, least, np.nanmean(values[1:], axis=0))
+    """Return deviations (1 + draws, m) from the mean of all rows, in their sd.
+
+    All rows are treated alike, so that ranks of the first one, the observation, are exact.
+    """
+    # Where all agree, their mean and deviation may differ from exact ones by rounding.
+    least = np.fmin.reduce(values, axis=0)
+    constant = least == np.fmax.reduce(values, axis=0)
+    centre = np.where(constant, least, np.nanmean(values, axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = (values - centre) / np.where(constant, 0.0, np.nanstd(values[1:], axis=0))
+        scaled = (values - centre) / np.where(constant, 0.0, np.nanstd(values, axis=0))
     return np.where(values == centre, 0.0, scaled)
 
 

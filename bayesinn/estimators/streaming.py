@@ -168,6 +168,7 @@ def _(data: Bank, simulator: Simulator | None, validation: Validation, seed: int
         return Streamed(simulator, Stream(data), validation)
     arrays = read_simulations(data, simulator, "Training data")
     given = InMemory(simulator, arrays, validation, seed)
+    given.failed = data.failed
     given.location = data.location
     given.simulator_record = data.simulator_record
     return given

@@ -145,6 +145,9 @@ class Online(TrainingData):
 class InMemory(TrainingData):
     """Arrays (n, ...), of which a share or a set of its own is held out."""
 
+    #: How many simulations of the bank that they come from failed and were drawn again.
+    failed = 0
+
     def __init__(
         self, simulator: Simulator | None, arrays: Arrays, validation: Validation, seed: int
     ) -> None:
@@ -196,7 +199,12 @@ class InMemory(TrainingData):
         folder: Path | None,
     ) -> Source:
         return offline_source(
-            model, settings, self._arrays, pretrained=pretrained, progress=progress
+            model,
+            settings,
+            self._arrays,
+            failed=self.failed,
+            pretrained=pretrained,
+            progress=progress,
         )
 
     def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:

@@ -155,6 +155,17 @@ class Flow(Configured, keras.layers.Layer):
         """Return what the bijection sees of events and conditions: by default these."""
         return x, condition
 
+    @property
+    def watched(self) -> list[Bijection]:
+        """Bijections that training watches: do their inverses stay exact?"""
+        return [] if self.bijection is None else [self.bijection]
+
+    def watched_inputs(
+        self, x: tf.Tensor, condition: Any = None
+    ) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+        """Return what each of :attr:`watched` sees of events and conditions."""
+        return [self.bijection_inputs(x, condition) for _ in self.watched]
+
     def call(
         self,
         x: tf.Tensor,

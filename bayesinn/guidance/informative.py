@@ -56,7 +56,9 @@ def informative(simulator: Simulator, data: Mapping[str, Any] | Bank) -> Selecti
     >>> chosen = bi.informative(distractors, simulations)
     >>> len(chosen.places["x"]) < 20
     True
-    >>> posterior = bi.AmortizedPosterior(chosen.simulator)
+    >>> posterior = bi.AmortizedPosterior(
+    ...     chosen.simulator, flow=bi.flows.coupling(blocks=1, hidden=(8,)), networks=1
+    ... )
     >>> _ = posterior.fit(chosen.of(simulations), steps=5, seed=1, progress=False)
     """
     check_simulator(simulator)

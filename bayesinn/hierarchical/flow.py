@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections import Bijection
 from bayesinn.bijections.condition import EVERY, FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
@@ -96,6 +97,16 @@ class TwoStages(Flow):
         self.build_for(x, condition)
         for flow, part in zip((self.first, self.second), self._parts(x, condition), strict=True):
             flow.initialize(*part)
+
+    @property
+    def watched(self) -> list[Bijection]:
+        return [*self.first.watched, *self.second.watched]
+
+    def watched_inputs(
+        self, x: tf.Tensor, condition: Any = None
+    ) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+        shared, own = self._parts(x, condition)
+        return [*self.first.watched_inputs(*shared), *self.second.watched_inputs(*own)]
 
     def _parts(self, x: tf.Tensor, condition: Condition) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Return what each stage sees: events (n, d), and their condition (n, c)."""

@@ -14,6 +14,7 @@ from bayesinn.hierarchical.flow import EXTREMES, PERSON, TwoStages
 from bayesinn.hierarchical.space import flatten, unflatten
 from bayesinn.posterior.network import PosteriorNetwork, Tensors
 from bayesinn.summaries import Summary
+from bayesinn.summaries.joint import observables_of
 
 
 class SetNetwork(PosteriorNetwork):
@@ -79,10 +80,19 @@ class SetNetwork(PosteriorNetwork):
         return {}
 
     def initialize(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
+        # Places without a person hold zeros.
+        there = tf.reshape(masks[self.count], (-1,))
+        own, valid = (
+            {
+                name: tf.boolean_mask(flatten(value), there)
+                for name, value in given.items()
+                if name != self.count
+            }
+            for given in (inputs, masks)
+        )
         for key, summary in self.summaries.items():
-            seen = flatten(self._seen(key, inputs))
-            mask = masks.get(key.partition(",")[0])
-            summary.initialize(seen, None if mask is None else flatten(mask))
+            summary.initialize(self._seen(key, own), valid.get(observables_of(key)[0]))
+        self.population.initialize(self.persons(inputs, masks), masks[self.count])
         condition: Any = self.condition(inputs, masks)
         self.flow.initialize(vector, condition)
         self.loss(vector, condition, tf.zeros((2,), tf.int32))

@@ -261,9 +261,12 @@ class HierarchicalPosterior(TrainedPosterior):
         parameters = ParameterSpace(self.simulator.prior, seed)
         with seeds.seeded_initial_weights(seed):
             summaries = new_summaries(self.person, self.summaries)
+            population = clone(self.population)
             flow = clone(self.flow)
             flow.bind(parameters)
-            network = SetNetwork(summaries, clone(self.population), flow, self.levels.count)
+            for summary in (*summaries.values(), population):
+                summary.bind(parameters)
+            network = SetNetwork(summaries, population, flow, self.levels.count)
             return PosteriorModel(parameters, data, [network])
 
     def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:

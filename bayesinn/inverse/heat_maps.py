@@ -3,9 +3,11 @@
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
 from bayesinn.inverse.mixture_network import MixtureModel
 
 
+@full_precision()
 def gap_maps(model: MixtureModel, codes: np.ndarray, first: int, second: int) -> np.ndarray:
     """Return what each place adds to the log odds of two classes, by number, (n, height, width).
 

@@ -113,7 +113,8 @@ class MixtureModel(Trainable):
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
         noise = seeds.tensor_seed(seed, "dequantise")
-        return [RoundTripMonitor(self.network.chain, lambda: (self.prepare(batch, noise)[0], None))]
+        chain = self.network.chain
+        return [RoundTripMonitor([chain], lambda: [(self.prepare(batch, noise)[0], None)])]
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"data/mean": self.scaling.mean, "data/scale": self.scaling.scale}

@@ -12,12 +12,14 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.core.precision import full_precision
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.spaces.observations import check_context
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Identity
 
@@ -137,6 +139,7 @@ class SplitLatent(AmortizedPosterior):
         """
         return self._forward(parameters, context)[0].numpy()
 
+    @full_precision()
     def terms(self, data: Mapping[str, Any], *, seed: int = 0) -> dict[str, float]:
         """Return the losses of "mmd" by :class:`SplitLosses` name, to balance their weights.
 
@@ -165,6 +168,7 @@ class SplitLatent(AmortizedPosterior):
         assert isinstance(flow, SplitLatentFlow)
         return flow
 
+    @full_precision()
     def _forward(
         self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -172,14 +176,19 @@ class SplitLatent(AmortizedPosterior):
 
         The observables of the condition are zero, and not used.
         """
-        arrays = checks.check_inputs(self.simulator, parameters, context)
+        simulator = self.simulator
+        space = self.model.parameters
+        arrays = checks.check_inputs(simulator, parameters, context)
+        do = "leave those rows out, for nothing was learned out there, or train with a wider prior"
+        space.refuse_outside(arrays, "Parameters", do)
+        if simulator.context is not None:
+            check_context(simulator, simulator.context, arrays, lambda row: f"row {row}")
         rows = count_rows(arrays)
         data = {
             name: np.zeros((rows, *shape), np.float32)
-            for name, shape in self.simulator.observable_shapes.items()
+            for name, shape in simulator.observable_shapes.items()
         }
-        data |= {name: arrays[name] for name in self.simulator.context_names}
-        space = self.model.parameters
+        data |= {name: arrays[name] for name in simulator.context_names}
         # Integers are trained on the unit intervals above them.
         middle = {
             name: tf.cast(arrays[name], tf.float32) + 0.5 * (name in space.discrete)

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
+from bayesinn.core.warning import warn
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
 from bayesinn.likelihood.score import Score
@@ -91,6 +92,12 @@ class LikelihoodEstimator(Estimator):
             )
         if prior is not None:
             _check_prior(Prior(prior), space)
+        elif simulator.on_nonfinite == "redraw":
+            warn(
+                f"The prior of {simulator.name!r} includes parameters for which simulations fail, "
+                "where nothing was learned. Pass posterior(prior=...) without them if there are "
+                "some, or use bi.AmortizedPosterior, whose prior is that of parameters that succeed"
+            )
         derived = derived_simulator(simulator, trials, prior)
         density = self._density() if prior is None else VectorDensity(derived.prior, self.score())
         return LikelihoodPosterior(derived, density, trials, observed, chains)

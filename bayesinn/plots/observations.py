@@ -1,5 +1,6 @@
 """Posteriors of many observations: one panel for each parameter, one row for each observation."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels, columns
 from bayesinn.plots.arrays import Draws, check_numbers, draws_of_observations
-from bayesinn.plots.panels import PAGE, SMALL, canvas, legend_below, plain_numbers
+from bayesinn.plots.panels import MOST_PANELS, PAGE, SMALL, canvas, legend_below, plain_numbers
 from bayesinn.plots.style import CURVES, PLAIN, POINTS, Canvas, styled, tint
 from bayesinn.plots.text import inches, shortened, wrapped
 
@@ -35,6 +36,8 @@ def observations(
     figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the median and the central 50 and 90 % of each parameter, given each observation.
+
+    Of more than 40 columns, the first 40 are drawn; the heading says how many are not.
 
     Parameters
     ----------
@@ -76,15 +79,16 @@ def observations(
         )
     order = [row for kind in kinds for row in range(count) if members[row] == kind]
     split = columns(check_numbers("draws", draws), batch_ndim=2)
-    across = min(len(split), _ACROSS)
-    down = math.ceil(len(split) / across)
+    drawn = dict(itertools.islice(split.items(), MOST_PANELS))
+    across = min(len(drawn), _ACROSS)
+    down = math.ceil(len(drawn) / across)
     height = min(_ROW * count, _HIGHEST / down) + 0.7
     width = min(_NAMES + 2.2 * across, PAGE)
     figure = canvas(figure, width, down * height + 0.4)
     axes = list(figure.subplots(down, across, sharey=True, squeeze=False).ravel())
-    for ax in axes[len(split) :]:
+    for ax in axes[len(drawn) :]:
         ax.remove()
-    for ax, (name, values) in zip(axes, split.items(), strict=False):
+    for ax, (name, values) in zip(axes, drawn.items(), strict=False):
         chosen = [kinds.index(members[row]) for row in order]
         _draw(ax, values[order], chosen, kinds, 72.0 * (height - 0.7) / count)
         plain_numbers(ax, short=True)
@@ -98,8 +102,10 @@ def observations(
     axes[0].set_ylim(count - 0.5, -0.5)
     # A text that is longer than its panel would end beyond the figure's edge.
     end = "top" if inches(by, SMALL) > height - 0.7 else "center"
-    for ax in axes[: len(split) : across]:
+    for ax in axes[: len(drawn) : across]:
         ax.set_ylabel(by, fontsize=SMALL, loc=end)
+    if len(split) > len(drawn):
+        figure.suptitle(f"{len(split) - len(drawn)} more are not drawn", fontsize=SMALL)
     return legend_below(figure)
 
 

@@ -96,7 +96,7 @@ def choose_summaries(
         if network.times is not None:
             _check_times(simulator, key, network)
         if network.images and simulator.missing is not None:
-            _check_channels(simulator, key)
+            _check_channels(simulator, key, network)
         if network.nested and simulator.missing is not None:
             _warn_of_marks(simulator, key)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
@@ -131,14 +131,15 @@ def recommended_summaries(
     return networks
 
 
-def _check_channels(simulator: Simulator, key: str) -> None:
+def _check_channels(simulator: Simulator, key: str, network: Summary) -> None:
     """Refuse images without channels where values may be missing: presence would be columns."""
+    axes = ["height", "width"] if network.order is None else ["elements", "height", "width"]
     for name in observables_of(key):
         shape = simulator.observable_shapes[name]
-        if len(shape) == 2:
+        if len(shape) == len(axes):
             raise InputError(
                 f"Argument 'summary', a network of images for {name!r}",
-                expected="shape (height, width, channels) where pixels may be missing",
+                expected=f"shape ({', '.join(axes)}, channels) where pixels may be missing",
                 got=f"{shape}",
                 do=f"return {name}[..., None] from the simulator",
             )

@@ -142,16 +142,13 @@ class DensityModel[Member: keras.layers.Layer](Trainable):
         return loss_of_mixture(losses) if self.flow.nats else super().mix_losses(losses)
 
     def monitors(self, batch: Batch, seed: int) -> list[keras.callbacks.Callback]:
-        bijection = self.flow.bijection
-        if bijection is None:
-            return []
         rows = {name: value[:_MONITORED_ROWS] for name, value in batch.items()}
         noise = seeds.tensor_seed(seed, "dequantise")
 
-        def inputs() -> tuple[tf.Tensor, tf.Tensor | None]:
-            return self.flow.bijection_inputs(*self.flow_inputs(rows, noise))
+        def inputs() -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+            return self.flow.watched_inputs(*self.flow_inputs(rows, noise))
 
-        return [RoundTripMonitor(bijection, inputs)]
+        return [RoundTripMonitor(self.flow.watched, inputs)]
 
 
 def _together(conditions: Iterable[Condition]) -> dict[str, tf.Tensor]:

@@ -78,9 +78,16 @@ class PosteriorModel(DensityModel[PosteriorNetwork]):
 
     def precompute(self, batch: Batch) -> dict[str, tf.Tensor]:
         inputs, _ = self.data.to_network(batch)
+        # Several networks share what no weights of their own decide; else each computes its own.
+        shared = {
+            key
+            for key, summary in self._members[0].summaries.items()
+            if len(self._members) == 1 or not summary.non_trainable_variables
+        }
         return {
             f"{key}{_SEPARATOR}{name}": value
             for key, values in self.network.precompute(inputs).items()
+            if key in shared
             for name, value in values.items()
         }
 

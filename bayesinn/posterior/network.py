@@ -1,6 +1,7 @@
 """The network of a posterior: summaries of the observables and context as condition, one flow."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import keras
 import tensorflow as tf
@@ -56,14 +57,8 @@ class PosteriorNetwork(keras.layers.Layer):
         """
         condition: dict[str, tf.Tensor] = {}
         parts = []
-        summarised = set()
         for key, summary in self.summaries.items():
-            names = observables_of(key)
-            summarised.update([*names, str(summary.times)])
-            # The observables of one network count their steps alike.
-            mask = masks.get(names[0])
-            known = (precomputed or {}).get(key) or None
-            entries = dict(entry(summary(self._seen(key, inputs), mask, training, known), EVERY))
+            entries = self._entries(key, inputs, masks, training, precomputed or {})
             if FEATURES not in entries or set(entries) & set(condition):
                 raise InputError(
                     f"Summary of {key!r}, {summary!r}",
@@ -73,8 +68,31 @@ class PosteriorNetwork(keras.layers.Layer):
                 )
             parts.append(entries.pop(FEATURES))
             condition |= entries
-        parts.extend(value for name, value in inputs.items() if name not in summarised)
+        parts.extend(inputs[name] for name in self._as_they_are(inputs))
         return {FEATURES: tf.concat(parts, axis=-1), **condition}
+
+    def _entries(
+        self,
+        key: str,
+        inputs: Tensors,
+        masks: Tensors,
+        training: bool = False,
+        precomputed: Mapping[str, Tensors] = MappingProxyType({}),
+    ) -> dict[str, tf.Tensor]:
+        """Return what one summary returns, features and other entries."""
+        # The observables of one network count their steps alike.
+        mask = masks.get(observables_of(key)[0])
+        known = precomputed.get(key) or None
+        return dict(
+            entry(self.summaries[key](self._seen(key, inputs), mask, training, known), EVERY)
+        )
+
+    def _as_they_are(self, inputs: Tensors) -> list[str]:
+        """Return the names of inputs without a summary: context, and numbers that are few."""
+        summarised = set()
+        for key, summary in self.summaries.items():
+            summarised.update([*observables_of(key), str(summary.times)])
+        return [name for name in inputs if name not in summarised]
 
     def compared(self, condition: Condition) -> tf.Tensor:
         """Return the numbers (n, k) by which observations are compared with simulations."""
@@ -115,6 +133,7 @@ class PosteriorNetwork(keras.layers.Layer):
         """Build all weights, and set those that depend on data, from a first batch."""
         for key, summary in self.summaries.items():
             summary.initialize(self._seen(key, inputs), masks.get(observables_of(key)[0]))
+        self._refuse_unread(inputs, masks)
         condition = self.condition(inputs, masks)
         read = self.flow.entries.union(
             {FEATURES}, *(part.reads for part in self.summaries.values())
@@ -124,6 +143,22 @@ class PosteriorNetwork(keras.layers.Layer):
         # A call with a batch of the correct shapes builds every layer, the user's own included.
         self.loss(vector, condition, tf.zeros((2,), tf.int32))
         self.built = True
+
+    def _refuse_unread(self, inputs: Tensors, masks: Tensors) -> None:
+        """Refuse a flow without a use for features where these alone hold some of the data."""
+        if self.flow.entries & {FEATURES, EVERY}:
+            return
+        unread = self._as_they_are(inputs)
+        for key in self.summaries:
+            if set(self._entries(key, inputs, masks)) == {FEATURES}:
+                unread.extend(observables_of(key))
+        if unread:
+            raise InputError(
+                f"Flow {self.flow!r}",
+                expected="a part that reads features: context, and what summaries say in vectors",
+                got=f"none, so that the posterior would not depend on {', '.join(unread)}",
+                do="pass bi.flows.image(..., dense=2), or a flow with couplings of vectors",
+            )
 
     def _seen(self, key: str, inputs: Tensors) -> tf.Tensor:
         times = self.summaries[key].times

@@ -1,6 +1,7 @@
 """Tempered sequential Monte Carlo: exact posterior draws where importance sampling fails."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -242,14 +243,21 @@ def sample_by_stages(
             given = tensors_of(simulator, observation, precise=True)
         before = target.undefined.numpy()
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
-        population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
-        log_evidence = 0.0 if simulator.on_nonfinite == "redraw" else float(np.log(finite_share))
-        if start is not None:
+        if start is None:
+            population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
+            share = finite_share
+        else:
+            # Few draws of the prior may be possible: a start is for that.
+            of_prior = evaluate(target.draw_prior(particles, prior_seed), given)
+            finite_share = float(np.mean(of_prior.log_likelihood.numpy() > -np.inf))
             origin = start_from(start, target.space, observation, particles, seed)
             given = given, origin
             population, share, drawn = draw_first(origin.law.sample, evaluate_whitened, given)
-            log_evidence += float(np.log(share) - np.log(finite_share))
-            evaluations += drawn
+            evaluations = particles + drawn
+        log_evidence = math.log(share)
+        if simulator.on_nonfinite == "redraw":
+            # The prior is that of parameters that don't fail.
+            log_evidence -= math.log(finite_share) if finite_share else math.nan
         generator = seeds.generator(seed, "reference", 3)
         population, log_evidence, stages = _rise(
             population,

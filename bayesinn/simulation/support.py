@@ -17,9 +17,23 @@ tfb = tfp.bijectors
 
 #: Past this many units an unconstrained value only asks for the edge of a simplex, where densities
 #: are infinite.
-SIMPLEX_LIMIT = 20.0
+SIMPLEX_LIMIT = 40.0
 # Between values at both limits, the ratio of two shares.
 _SMALLEST_SHARE = float(np.exp(-2.0 * SIMPLEX_LIMIT))
+# What a part of a map gets, and maps of the whole line, or of vectors of such numbers, onto itself.
+_LINE = "line"
+_ABOVE_ZERO = "above zero"
+_ONTO_THE_LINE = (
+    tfb.Shift,
+    tfb.Scale,
+    tfb.ScaleMatvecDiag,
+    tfb.ScaleMatvecLinearOperator,
+    tfb.ScaleMatvecLU,
+    tfb.ScaleMatvecTriL,
+    tfb.Permute,
+    tfb.Cumsum,
+    tfb.SinhArcsinh,
+)
 
 
 class Support(NamedTuple):
@@ -265,17 +279,42 @@ def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> t
 
 
 def _logarithmic(bijector: tfb.Bijector) -> tfb.Bijector:
-    """Replace Softplus by Exp on a half line."""
+    """Replace Softplus by Exp where it makes a half line of the whole line."""
     # Softplus is linear above one unit whatever the prior's scale: with a Gamma(2, scale 20) the
     # vector would keep the gamma's sharp edge at zero, which is hard for a flow. The logarithm has
-    # no edge at any scale.
-    if isinstance(bijector, tfb.Softplus):
-        return (
-            tfb.Exp() if bijector.low is None else tfb.Chain([tfb.Shift(bijector.low), tfb.Exp()])
-        )
-    if isinstance(bijector, tfb.Chain):
-        return tfb.Chain([_logarithmic(part) for part in bijector.bijectors])
-    return bijector
+    # no edge at any scale. Of a part of the line, the two give other ends.
+    parts: list[tfb.Bijector] = []
+    image: str | None = _LINE
+    for part in reversed(_parts(bijector)):
+        chosen = _exponential(part) if image == _LINE and isinstance(part, tfb.Softplus) else [part]
+        parts = chosen + parts
+        for inner in reversed(chosen):
+            image = _image(inner, image)
+    return parts[0] if len(parts) == 1 else tfb.Chain(parts) if parts else bijector
+
+
+def _exponential(softplus: tfb.Softplus) -> list[tfb.Bijector]:
+    """Return the parts, the last one first, of the exponential map onto the same half line."""
+    softness = tf.get_static_value(softplus.hinge_softness)
+    if softness is not None and np.any(softness < 0.0):
+        # Its half line is below zero.
+        return [softplus]
+    shift = [] if softplus.low is None else [tfb.Shift(softplus.low)]
+    return [*shift, tfb.Exp()]
+
+
+def _image(part: tfb.Bijector, image: str | None) -> str | None:
+    """Return what a map makes of the line, or of the numbers above zero; None for other images."""
+    if image == _ABOVE_ZERO:
+        return _LINE if isinstance(part, tfb.Log) else None
+    if image == _LINE:
+        # The one of tfd.Sample has a map inside.
+        inner = _parts(getattr(part, "bijector", part))
+        if all(isinstance(each, _ONTO_THE_LINE) for each in inner):
+            return _LINE
+        if isinstance(part, tfb.Exp):
+            return _ABOVE_ZERO
+    return None
 
 
 def _integer_bounds(

@@ -73,6 +73,7 @@ class DeepSet(Summary):
             self.standardised = inner.standardised
             self.missing = inner.missing
             self.nested = inner.order is not None
+            self.images = inner.images
         check_choice("DeepSet, argument 'pooling'", pooling, POOLINGS)
         self.pooling = pooling
         self.activation = keras.activations.get(activation)

@@ -6,6 +6,7 @@ The bank is read in windows of chunks.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -46,7 +47,8 @@ class BankSource(Source):
     is a pure function of seed and step. Python runs once for each window.
 
     With ``reuse``, the bank may be unfinished. The first of all passes then has each chunk so many
-    times: see :func:`growing_order`. Training waits for a chunk that isn't finished yet.
+    times: see :func:`growing_order`. Training waits for a chunk that isn't finished yet. Failed
+    simulations of a chunk count from the step on that is the first to use it.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class BankSource(Source):
         self._first = first
         self._settings = settings
         self._reuse = reuse
+        self._failures: dict[int, int] = {}
         self._interrupted = threading.Event()
         # One batch at least, however small the chunks are. The first and the last chunk may each
         # have less: never one chunk alone, or a bank of two would give no batch, for good.
@@ -90,6 +93,29 @@ class BankSource(Source):
 
     def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
         return element[1], tf.constant(0)
+
+    def failed_by(self, steps: int) -> int:
+        if not self._reuse:
+            return 0
+        used = [chunk for chunk, step in self._first_uses.items() if step < steps]
+        return sum(self._failed_in(chunk) for chunk in used)
+
+    def _failed_in(self, chunk: int) -> int:
+        """Return how many simulations of a chunk failed; the bank is asked once."""
+        if chunk not in self._failures:
+            self._failures[chunk] = self._bank.failed_in(chunk)
+        return self._failures[chunk]
+
+    @functools.cached_property
+    def _first_uses(self) -> dict[int, int]:
+        """Steps at which chunks are first used; -1 for those that are held out."""
+        steps = dict.fromkeys(range(int(self._chunks[0])), -1)
+        window_start = 0
+        for window in self._windows(0):
+            for chunk in window.chunks:
+                steps.setdefault(chunk, window_start)
+            window_start += window.batches
+        return steps
 
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return on_interrupt(self._interrupted.set)
@@ -147,6 +173,9 @@ class BankSource(Source):
         """Return some batches of a window, whose rows are shuffled: arrays (m, batch size, ...)."""
         if self._reuse and not pass_number:
             wait_for(self._bank, window.chunks, self._interrupted)
+            for chunk in window.chunks:
+                # Now, as at the end of the training the bank may be out of reach.
+                self._failed_in(chunk)
         parts = [(self._checked(chunk), self._rows_in(chunk)) for chunk in window.chunks]
         generator = seeds.generator(self._settings.seed, "shuffle", pass_number, window.number)
         order = generator.permutation(sum(len(rows) for _, rows in parts))

@@ -43,7 +43,7 @@ class History(TrainingCallback):
             "loss": logs["loss"],
             "val_loss": logs.get("val_loss"),
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
-            "failed_simulations": int(self.model.failed.numpy()),
+            "failed_simulations": self.count_failed(self.model),
         }
         self.rows.append(row)
         waited = epochs_waited(self.rows)
@@ -51,6 +51,14 @@ class History(TrainingCallback):
             self.best = [tf.identity(variable.value) for variable in _kept(self.model)]
         if self.model.settings.ended(epoch + 1, waited):
             self.model.stop_training = True
+
+    def count_failed(self, model: TrainingModel) -> int:
+        """Return how many simulations have failed, of the model's source or before it was opened.
+
+        A run that had ended is given no source of its own, but has its rows.
+        """
+        now = int(model.failed.numpy()) + model.source.failed_by(model.steps_done)
+        return max([now, *(int(row["failed_simulations"] or 0) for row in self.rows[-1:])])
 
     def restore_best(self, model: TrainingModel) -> None:
         """Put the best weights back."""

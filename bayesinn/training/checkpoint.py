@@ -38,6 +38,8 @@ from bayesinn.training.trainable import Trainable
 _MOST_MOVED = 0.01
 _SECONDS_BETWEEN_WRITES = 10.0
 _DIGEST = "sha256"
+# What decides the simulations that a run draws, and how many of them, in the user's own numbers.
+_DECIDES_DRAWN = ("simulator", "prior", "context", "seed", "steps", "batch_size", "passes")
 _ANEW = "train again in another folder; if that file is one of an earlier run, you may delete it"
 
 
@@ -146,8 +148,8 @@ def prepare_folder(
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
     known = saved_identity(folder)
-    exists = known is not None or (not drawn and has_drawn(folder))
-    if exists and not checkpoint.resume:
+    interrupted = known is None and not drawn and has_drawn(folder)
+    if (known is not None or interrupted) and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",
             expected="a new or empty folder for a new run",
@@ -159,6 +161,10 @@ def prepare_folder(
         _check_run(folder, known, identity)
         if simulator is not None and checkpoint.check_simulator:
             _check_simulator(folder, simulator)
+    elif interrupted and identity.get("data") is None:
+        # Before the settings are replaced, which say how to go on.
+        before = known_run(folder) or {}
+        _check_run(folder, before, {key: identity[key] for key in _DECIDES_DRAWN if key in before})
     _refuse_foreign_files(folder, has_state=known is not None)
     if write:
         _write_settings(folder, identity)

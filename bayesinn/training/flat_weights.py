@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.errors import InputError
+
 
 class FlatWeights:
     """All trainable weights of networks as one vector, and what is not trained, ``state``.
@@ -29,6 +31,8 @@ class FlatWeights:
         self.first_state = self.state[: len(self.state) // self.members]
         self._shapes = [tuple(variable.shape) for variable in self.first]
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
+        #: Whether any weight has a constraint of Keras.
+        self.constrained = any(part.constraint is not None for part in self.first)
 
     def pack(self) -> np.ndarray:
         """Return the networks' current weights."""
@@ -48,6 +52,27 @@ class FlatWeights:
         parts = tf.split(vector, self._sizes)
         return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
+    def penalty(self, weights: Sequence[tf.Tensor]) -> Any:
+        """Return zero, with the gradient of Keras' regularisers of the weights of one network.
+
+        Losses thus stay in nats.
+        """
+        each = [
+            variable.regularizer(weight)
+            for variable, weight in zip(self.first, weights, strict=True)
+            if variable.regularizer is not None
+        ]
+        return sum(value - tf.stop_gradient(value) for value in each)
+
+    def constrain(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return the weights of all networks as Keras' constraints of each weight change them."""
+        values = [
+            weight if variable.constraint is None else variable.constraint(weight)
+            for part in self.split(vector)
+            for variable, weight in zip(self.first, self.unpack(part), strict=True)
+        ]
+        return tf.concat([tf.reshape(value, [-1]) for value in values], 0)
+
     def assign(self, vector: Any) -> None:
         """Write a vector into the networks."""
         values = [
@@ -57,3 +82,14 @@ class FlatWeights:
         ]
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
+
+
+def refuse_added_losses(losses: Sequence[Any]) -> None:
+    """Refuse losses that a layer added by itself while it was called."""
+    if losses:
+        raise InputError(
+            "Losses of a layer",
+            expected="no add_loss and no activity_regularizer, which training leaves out",
+            got=f"{len(losses)} of them",
+            do="regularise weights: kernel_regularizer, or bi.Optimization(weight_decay=...)",
+        )

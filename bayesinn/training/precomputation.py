@@ -31,20 +31,21 @@ def offline_source(
     settings: TrainingSettings,
     data: Mapping[str, np.ndarray] | Simulator,
     *,
+    failed: int = 0,
     pretrained: bool = False,
     progress: bool = True,
     folder: Path | None = None,
 ) -> ArraySource:
     """Return batches from arrays (n, ...), or from simulations that are drawn here.
 
-    The settings say the number of simulations.
+    The settings say the number of simulations. ``failed`` is the number of those that failed in the
+    bank that arrays come from.
 
     Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is
     trained. What it can compute once is computed. The source's ``seconds_per_step`` are what all of
     that takes. Simulations are kept in the ``folder`` of a checkpoint while they are drawn.
     """
     stored: Arrays
-    failed = 0
     seconds = 0.0
     drawing = 0.0
     if not pretrained and (first := trainable.pretraining()) is not None:

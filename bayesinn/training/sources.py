@@ -59,6 +59,13 @@ class Source(ABC):
     def check_failures(self, steps: int, failed: int) -> None:  # noqa: B027
         """Raise if more simulations failed in so many steps than a simulator allows."""
 
+    def failed_by(self, steps: int) -> int:
+        """Return how many simulations had failed of those in a growing bank that steps have used.
+
+        Such a number isn't known before the first step.
+        """
+        return 0
+
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         """Return the simulator's error that TensorFlow turned into text, else the error itself.
 
@@ -217,6 +224,9 @@ class Mixture(Source):
             # Failures before the first step are those of a bank, whose simulations no step has
             # drawn.
             source.check_failures(steps, failed - self.failed_before)
+
+    def failed_by(self, steps: int) -> int:
+        return sum(source.failed_by(steps) for source in self._sources)
 
     def cause(self, error: Exception, epoch: int = 0) -> Exception:
         causes = (source.cause(error, epoch) for source in self._sources)

@@ -21,7 +21,7 @@ from bayesinn.core.compilation import (
 )
 from bayesinn.core.errors import InputError
 from bayesinn.training.devices import Devices
-from bayesinn.training.flat_weights import FlatWeights
+from bayesinn.training.flat_weights import FlatWeights, refuse_added_losses
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
@@ -322,6 +322,8 @@ class TrainingModel(keras.Model):
         variables = [self.flat, self.averaged, *self.optimizer.variables]
         before = [tf.identity(variable.value) for variable in variables]
         self.optimizer.apply([gradient], [self.flat])
+        if self.weight_layout.constrained:
+            self.flat.assign(self.weight_layout.constrain(self.flat.value))
         # The average forgets the initial weights quickly at first, or short runs would never lose
         # them.
         count = tf.cast(step, tf.float32)
@@ -352,18 +354,20 @@ class TrainingModel(keras.Model):
             )
             for index, (variable, value) in enumerate(zip(layout.first_state, state, strict=True))
         ]
-        weights = zip(layout.first, layout.unpack(flat), strict=True)
-        with keras.StatelessScope([*weights, *current], initialize_variables=False) as scope:
+        weights = layout.unpack(flat)
+        held = [*zip(layout.first, weights, strict=True), *current]
+        with keras.StatelessScope(held, collect_losses=True, initialize_variables=False) as scope:
             losses = self.problem.loss(
                 batch, seeds.fold_in(self._noise_seed, number), progress, training
             )
+        refuse_added_losses(scope.losses)
         moved = {
             str(index): new
             for index, (variable, old) in enumerate(current)
             if (new := scope.get_current_value(variable)) is not old
             and not _is_random_state(variable)
         }
-        return losses, moved
+        return losses + layout.penalty(weights), moved
 
     def _network_state(self) -> list[tf.Tensor]:
         return [tf.convert_to_tensor(variable) for variable in self.network_state]

@@ -134,7 +134,7 @@ def train(
         "settings": asdict(settings),
         "steps_done": model.steps_done,
         "seconds": round(time.monotonic() - started, 1),
-        "failed_simulations": int(model.failed.numpy()),
+        "failed_simulations": history.count_failed(model),
     }
     return TrainingResult(history.frame(), record, stopped_by)
 

@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from tasks import TASKS
+from tables import TASKS, first_seed, results
 
 from bayesinn.plots.style import CURVES, LIGHT_GREY, curve_look, styled
 
 HERE = Path(__file__).parent
 METHODS = {"default": "bayesinn, defaults", "NPE": "NPE, published", "best": "best published"}
 MEAN = "mean of all tasks"
-
-
-def results() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what was measured here, and what is published."""
-    measured, published = (
-        pd.read_csv(HERE / name, dtype={"budget": str}) for name in ("results.csv", "published.csv")
-    )
-    return measured, published
 
 
 def accuracies() -> pd.DataFrame:
@@ -73,8 +65,7 @@ def draw_kinds(budget: str = "10000") -> Figure:
     Hollow marks are published methods of the same kind.
     """
     measured, published = (table[table["budget"] == budget] for table in results())
-    # Estimators other than the default have this seed alone.
-    measured = measured[measured["seed"] == 1]
+    measured = first_seed(measured)
     kinds = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
     means = measured.groupby(["task", "method"])["c2st"].mean()
     known = published.set_index(["task", "method"])["c2st"]

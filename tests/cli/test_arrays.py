@@ -68,6 +68,17 @@ def test_a_pair_of_arrays(bayesinn, arrays, tmp_path) -> None:
     assert "a column for each of the parameters ['mean']" in wrong.err
 
 
+@pytest.mark.parametrize("folder", ["runs", "a=1,b=2"])
+def test_paths_may_have_commas(bayesinn, arrays, tmp_path, folder: str) -> None:
+    place = tmp_path / folder / "tau=1,phi=2.npz"
+    place.parent.mkdir()
+    np.savez(place, **arrays)
+    options = ["--steps", 2, "--flow", "coupling:blocks=1", "--output", tmp_path / "run"]
+    answer = bayesinn("train", "--bank", place, *PRIORS, *options)
+    assert not answer.status, answer.err
+    assert "tau=1,phi=2: 2 unconstrained parameters" in answer.out
+
+
 @pytest.mark.parametrize(
     ("command", "fragments"),
     [

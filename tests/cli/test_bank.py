@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import zarr
 
 import bayesinn as bi
+from bayesinn.cli import long_commands
 from bayesinn.simulation.bank.store import BankStore
 
 
@@ -69,6 +73,51 @@ def test_train_while_the_bank_is_written(bayesinn, model: str, tmp_path: Path) -
     posterior = bi.load(tmp_path / "run" / "posterior")
     assert posterior.training["data"].endswith("reuse 2, fresh 0.25")
     assert posterior.training["settings"]["steps"] == 4
+
+
+def test_train_waits_for_a_bank_that_is_begun_just_now(
+    bayesinn, model: str, tmp_path: Path, monkeypatch
+) -> None:
+    """There is no place, then one without anything, then a bank without arrays, then one."""
+    made = tmp_path / "made"
+    bank = tmp_path / "bank"
+    assert not bayesinn("simulate", model, "--n", "6e3", "--chunk", 500, "--out", made).status
+    stages = iter(
+        [
+            bank.mkdir,
+            lambda: shutil.copy(made / "zarr.json", bank),
+            lambda: shutil.copytree(made / "rate", bank / "rate"),
+            lambda: shutil.copytree(made, bank, dirs_exist_ok=True),
+        ]
+    )
+    sleep = SimpleNamespace(sleep=lambda seconds: next(stages)())
+    monkeypatch.setattr(long_commands, "time", sleep)
+    options = ["--steps", 4, "--batch-size", 32, "--output", tmp_path / "run"]
+    answer = bayesinn("train", model, "--bank", bank, "--reuse", 2, *options)
+    assert answer.status == 0, answer.err
+    assert next(stages, None) is None
+    assert bi.load(tmp_path / "run" / "posterior").steps_done == 4
+
+
+def test_train_waits_for_no_bank_that_does_not_come(
+    bayesinn, model: str, tmp_path: Path, monkeypatch
+) -> None:
+    looks = []
+    monkeypatch.setattr(long_commands, "time", SimpleNamespace(sleep=looks.append))
+    monkeypatch.setattr(long_commands, "_MOST_LOOKS", 20)
+    train = ["train", model, "--output", tmp_path / "run", "--bank"]
+    answer = bayesinn(*train, tmp_path / "nowhere", "--reuse", 2)
+    assert answer.status == 2
+    assert "no Zarr group" in answer.err
+    assert len(looks) == 20
+    assert answer.out.count(f"waiting for the bank {tmp_path / 'nowhere'}") == 1
+    # Without --reuse, or if something else is there, at once.
+    zarr.create_group(tmp_path / "else", attributes={"format": "something"})
+    for place, options in (("nowhere", []), ("else", ["--reuse", 2])):
+        answer = bayesinn(*train, tmp_path / place, *options)
+        assert answer.status == 2
+        assert "a simulation bank" in answer.err
+    assert len(looks) == 20
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(

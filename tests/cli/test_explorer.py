@@ -13,12 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.explorer.answers import Answers
 from bayesinn.cli.explorer.server import ADDRESS, make_server
 from bayesinn.core.errors import InputError
+from tests.helpers.models import small_flow
 
+tfd = tfp.distributions
 STATE = {"parameters": {"rate": 1.5}, "context": {"days": 2.0}, "seed": 3}
 
 
@@ -136,6 +140,62 @@ def test_a_file_without_context_takes_that_of_the_page(port: int) -> None:
     assert post(port, "file", request)[1]["context"] == {"days": 4.0}
 
 
+@pytest.fixture(scope="module")
+def of_series() -> Answers:
+    """Series of 3 to 8 days; of the observation that ships with them, the days are counted."""
+
+    @bi.simulator(
+        prior={"rate": tfd.LogNormal(0.0, 0.5), "visits": tfd.Poisson(4.0)},
+        context={"days": tfd.FiniteDiscrete(tf.range(3, 9), logits=tf.zeros(6))},
+        lengths={"cases": "days"},
+        missing="mask",
+        observed={"cases": [1.0] * 7},
+    )
+    def series(parameters, context, seed):
+        mean = (parameters["rate"] * parameters["visits"])[:, None]
+        cases = mean + 0.1 * tf.random.stateless_normal((tf.shape(mean)[0], 8), seed)
+        return {"cases": tf.where(mean < 100.0, cases, np.inf)}
+
+    posterior = bi.AmortizedPosterior(series, flow=small_flow(blocks=1, hidden=(8,)))
+    return Answers(posterior.fit(steps=5, batch_size=32, seed=1, progress=False), draws=50)
+
+
+def test_counts_move_by_whole_numbers(of_series: Answers) -> None:
+    whole = {one["name"]: one["whole"] for one in of_series.model({})["parameters"]}
+    assert whole == {"rate": False, "visits": True}
+
+
+def test_steps_of_the_observation_are_counted(of_series: Answers) -> None:
+    model = of_series.model({})
+    assert model["context"] == {"days": 7}
+    assert model["observed"]["cases"][:7] == [1.0] * 7
+
+
+@pytest.mark.parametrize("days", [3, 8])
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("cases\n" + "\n".join("1234567"), 7),
+        ("cases,days\n" + "\n".join(f"{day},6" for day in range(7)), 6),
+        ("variable,value\n" + "".join(f"cases,{day}\n" for day in range(7)) + "days,6\n", 6),
+    ],
+    ids=["counted", "told", "told in a long table"],
+)
+def test_steps_of_a_file_are_its_own(
+    of_series: Answers, content: str, expected: int, days: int
+) -> None:
+    """The page holds the days of the data before."""
+    coded = base64.b64encode(content.encode()).decode()
+    answer = of_series.file({"name": "mine.csv", "content": coded, "context": {"days": days}})
+    assert answer["context"] == {"days": expected}
+
+
+def test_a_simulation_that_failed_is_no_missing_data(of_series: Answers) -> None:
+    request = {"parameters": {"rate": 50.0, "visits": 4.0}, "context": {"days": 7}}
+    with pytest.raises(InputError, match="failed or overflowed"):
+        of_series.simulate(request)
+
+
 @pytest.mark.parametrize(
     ("action", "request_", "message"),
     [
@@ -164,6 +224,10 @@ def test_pages_of_others_get_nothing(port: int, headers: dict[str, str]) -> None
     status, answer = post(port, "model", {}, headers)
     assert status == 403
     assert "own page" in answer
+
+
+def test_browsers_leave_out_port_80(port: int) -> None:
+    assert post(port, "model", {}, {"Host": ADDRESS})[0] == 200
 
 
 def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:

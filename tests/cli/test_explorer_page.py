@@ -4,25 +4,55 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.explorer.answers import Answers
 from bayesinn.cli.explorer.server import ADDRESS, make_server
 from tests.helpers.browser import open_browser, overlaps, sync_api
+from tests.helpers.models import small_flow
+
+tfd = tfp.distributions
 
 browser = pytest.fixture(scope="module")(open_browser)
 
 
-@pytest.fixture(scope="module")
-def url(trained: Path) -> Iterator[str]:
-    server = make_server(Answers(bi.load(trained / "posterior", trust_source=True), draws=200))
+@contextmanager
+def serving(answers: Answers) -> Iterator[str]:
+    server = make_server(answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://{ADDRESS}:{server.server_address[1]}/"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def url(trained: Path) -> Iterator[str]:
+    with serving(Answers(bi.load(trained / "posterior", trust_source=True), draws=200)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def of_gaps() -> Iterator[str]:
+    """The page of a model with missing values, of which its own observation has one."""
+
+    @bi.simulator(
+        prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask", observed={"cases": [1.0, np.nan, 3.0]}
+    )
+    def gaps(parameters, seed):
+        mean = parameters["rate"][:, None]
+        kept = tf.random.stateless_uniform((tf.shape(mean)[0], 3), seed) > 0.2
+        return {"cases": tf.where(kept, mean, np.nan)}
+
+    posterior = bi.AmortizedPosterior(gaps, flow=small_flow(blocks=1, hidden=(8,)))
+    with serving(Answers(posterior.fit(steps=5, batch_size=32, seed=1, progress=False))) as address:
+        yield address
 
 
 @pytest.fixture
@@ -115,6 +145,35 @@ def test_data_are_typed_dragged_and_dropped(page: sync_api.Page, tmp_path: Path)
     page.get_by_label("File of data").set_input_files(file)
     until(page, "explorer.state().data.cases[0] == 4")
     assert page.evaluate("explorer.state().context.days") == 2
+
+
+def test_context_that_is_shown_is_that_of_the_answer(page: sync_api.Page, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Simulate and recover").click()
+    wait(page, 2)
+    file = tmp_path / "mine.csv"
+    file.write_text("cases,days\n4,2\n5,2\n6,2\n")
+    page.get_by_label("File of data").set_input_files(file)
+    until(page, "explorer.state().data.cases[0] == 4")
+    field = page.locator("#context-days")
+    until(page, "document.getElementById('context-days').value == '2'")
+    field.fill("")
+    page.keyboard.press("Tab")
+    assert "a number is needed" in page.get_by_role("alert").inner_text()
+    assert page.evaluate("explorer.state().context.days") == 2
+
+
+def test_missing_values_are_typed(browser: sync_api.Browser, of_gaps: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(of_gaps)
+    wait(page, 1)
+    field = page.get_by_label("Values of cases")
+    assert field.input_value() == "1, NaN, 3"
+    field.fill("2, nan, 3")
+    page.keyboard.press("Tab")
+    wait(page, 2)
+    assert page.evaluate("explorer.state().data.cases") == [2, None, 3]
+    assert page.get_by_role("alert").count() == 0
+    page.close()
 
 
 def test_simulate_and_recover_counts(page: sync_api.Page) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import bayesinn as bi
+
 MODELS = """
 import bayesinn as bi
 import tensorflow as tf
@@ -56,14 +58,25 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     again = bayesinn("models", "--saved", folder, "--data", data, "--steps", "5")
     assert again.status == 2
     assert "--saved trains nothing" in again.err
+    again = bayesinn("models", "--saved", folder, "--data", data, "--weights", "3,1")
+    assert again.status == 2
+    assert "--saved trains nothing" in again.err
+    again = bayesinn("models", *names, "--data", data, "--weights", "3;1")
+    assert again.status == 2
+    assert "is not numbers such as 3,1" in again.err
+    again = bayesinn("models", *names, "--data", data, "--weights", "3,1,1")
+    assert again.status == 2
+    assert "2 positive numbers, one for each of 'narrow', 'wide'" in again.err
     again = bayesinn("models", "--data", data)
     assert again.status == 2
     assert "two or more simulators" in again.err
     # Each observation keeps the name that it has in the file.
     table = tmp_path / "both.csv"
     table.write_text("id,x\nAnn,0.1\nAnn,0.2\nAnn,0.3\nBo,5\nBo,6\nBo,5\n")
-    answer = bayesinn("models", *names, *options, "--data", table)
+    weights = ["--weights", "3,1"]
+    answer = bayesinn("models", *names, *options, *weights, "--data", table, "--output", folder)
     assert answer.status == 0
+    assert bi.load(folder, trust_source=True).weights.tolist() == [0.75, 0.25]
     starts = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
     assert starts.index("id") + 1 == starts.index("Ann") == starts.index("Bo") - 1
     # Wrong data are refused before the training.

@@ -129,6 +129,7 @@ def test_figures_of_somebody_else_stay(
         errors=table,
         grade="within",
         methods="",
+        left_out={},
         to_dataframe=lambda: table,
         plot=lambda folder: save_all([("recovery", Picture(Figure(), "Empty."))], folder),
     )
@@ -142,6 +143,24 @@ def test_figures_of_somebody_else_stay(
     ):
         command(Run(tmp_path), posterior)
     assert file.read_bytes() == before
+
+
+def test_figures_of_checks_that_are_left_out_go(tmp_path) -> None:
+    """Those of an earlier diagnosis around an observation would look like the new one's."""
+
+    @bi.simulator(prior={"mean": tfp.distributions.Normal(0.0, 1.0)})
+    def unobserved(parameters, seed):
+        return {"y": parameters["mean"] + tf.random.stateless_normal((), seed)}
+
+    posterior = bi.AmortizedPosterior(unobserved, flow=small_flow())
+    posterior.fit(steps=4, batch_size=16, seed=1, progress=False)
+    run = Run(tmp_path)
+    figures = tmp_path / "figures"
+    run.diagnose(posterior, {"y": 1.5}, simulations=20, draws=10, seed=1)
+    assert (figures / "posterior_sbc.png").is_file()
+    run.diagnose(posterior, None, simulations=20, draws=10, seed=1)
+    assert not (figures / "posterior_sbc.png").exists()
+    assert (figures / "recovery.png").is_file()
 
 
 def test_own_files_are_replaced_until_somebody_changes_them(posterior, tmp_path) -> None:

@@ -137,6 +137,11 @@ def test_resumed(tmp_path: Path) -> None:
     assert resumed.fingerprint == fit(new()).fingerprint
 
 
+def test_weights_by_name() -> None:
+    named = bi.ModelComparison([narrow, wide], weights={"wide": 3.0, "narrow": 1.0})
+    assert named.weights.tolist() == [0.25, 0.75]
+
+
 def test_models_that_cannot_be_compared(trained) -> None:
     with pytest.raises(InputError, match="two or more"):
         bi.ModelComparison([narrow])
@@ -146,6 +151,8 @@ def test_models_that_cannot_be_compared(trained) -> None:
         bi.ModelComparison([narrow, declare("longer", 1.0, size=4)])
     with pytest.raises(InputError, match="2 positive numbers"):
         bi.ModelComparison([narrow, wide], weights=[1.0, 0.0])
+    with pytest.raises(InputError, match=r"(?s)one for each of 'narrow', 'wide'.*other"):
+        bi.ModelComparison([narrow, wide], weights={"narrow": 1.0, "other": 2.0})
     with pytest.raises(InputError, match="a model out of"):
         trained.log_bayes_factors({"x": np.zeros(3)}, against="other")
 

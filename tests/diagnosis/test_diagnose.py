@@ -240,7 +240,9 @@ def test_draws_that_can_not_have_made_the_data_rank_lowest() -> None:
     assert np.isfinite(found["sbc"].p_value).all()
 
 
-def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(monkeypatch) -> None:
+def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(
+    monkeypatch, capsys
+) -> None:
     """With 10,000 data sets and two integers, all of them would take hours."""
 
     @bi.simulator(
@@ -255,7 +257,10 @@ def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(monk
     posterior.fit(steps=500, seed=1, progress=False)
     # 32 evaluations for each of 50 draws.
     monkeypatch.setattr(around, "_MOST_EVALUATIONS", 32 * 50 * 40)
-    found = bi.diagnose(posterior, simulations=100, draws=60, seed=1, progress=False)
+    found = bi.diagnose(posterior, simulations=100, draws=60, seed=1)
+    told = capsys.readouterr().out
+    assert "evaluating densities of draws: 0 of 40 data sets" in told
+    assert "evaluating densities of draws: 36 of 40 data sets" in told
     of_truth, of_draws = found.evidence.log_prob
     assert of_truth.shape == (100,)
     assert of_draws.shape == (40, 50)
@@ -267,6 +272,20 @@ def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(monk
     assert found["joint_coverage"].simulations == 40
     assert found["sharpness"].at_least.shape == (40,)
     assert found["posterior_sbc"].simulations == 40
+
+
+def test_truths_like_the_observation_are_draws_of_all_networks() -> None:
+    """Networks take turns: every third draw is one of the first."""
+
+    class InTurn(Standard):
+        def sample(self, data, *, draws=1_000, seed=0):
+            turns = np.arange(draws) % 3 + np.zeros((len(data["x"]), 1))
+            return {"mean": turns, "shift": turns}
+
+    found = bi.diagnose(InTurn(), simulations=60, draws=23, seed=1, progress=False)
+    values, _ = found.evidence.observation.replicates
+    for place in (0, 1):
+        assert set(values["mean"][:, place]) == {0.0, 1.0, 2.0}
 
 
 def test_densities_of_how_many_draws_follows_from_what_each_costs() -> None:

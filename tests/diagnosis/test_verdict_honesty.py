@@ -19,9 +19,10 @@ from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.coverage import joint_coverage
 from bayesinn.diagnostics.deviation import shift_and_spread
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
-from bayesinn.diagnostics.posterior_sbc import posterior_sbc
+from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import predictive_checks
 from bayesinn.diagnostics.sbc import dependence
+from bayesinn.diagnostics.uniformity import compare_with_uniform
 from bayesinn.posterior.typicality import Typicality
 from tests.diagnostics.faults import case
 
@@ -124,6 +125,23 @@ def test_posterior_sbc_without_power_vouches_for_nothing() -> None:
     assert blind.passed
     assert finding(blind, "posterior SBC").grade == ""
     assert "weights leave 1 proposals" in blind.summary
+
+
+@pytest.mark.parametrize("effective", [2.0, 4.0])
+def test_posterior_sbc_allows_its_tolerance_at_any_power(effective: float) -> None:
+    """Off by 3 points, where 5 are allowed: with few proposals left, none were allowed."""
+    size = 10_000
+    even = (np.arange(size) + 0.5) / size
+    ranks = (even - 0.12 * even * (1.0 - even))[:, None]
+    tested = compare_with_uniform(("a",), ranks, 0.99)
+    impossible = np.zeros(size, bool)
+    result = PosteriorSBCResult(*tested, effective=np.full(size, effective), impossible=impossible)
+    found = dataclasses.replace(finding(result, "posterior SBC"), family=58.0)
+    assert found.p_value < 1e-4
+    assert found.grade == ("within" if effective > 3.0 else "")
+    far = compare_with_uniform(("a",), even[:, None] ** 2, 0.99)
+    wrong = PosteriorSBCResult(*far, effective=np.full(size, effective), impossible=impossible)
+    assert dataclasses.replace(finding(wrong, "posterior SBC"), family=58.0).grade == "outside"
 
 
 def test_tarp_does_not_deny_the_prior() -> None:

@@ -300,3 +300,27 @@ def test_persons_of_one_set_are_data_everywhere(trained) -> None:
     }
     with pytest.raises(InputError, match=r"(?s)hierarchical ones.*sample_all"):
         both.infer(data, draws=20)
+
+
+def test_summaries_are_set_by_persons_that_are_there() -> None:
+    """Images of zeros stand where there is no person: nearly half of all places."""
+
+    @bi.simulator(
+        prior={"spread": lambda mean: tfd.LogNormal(mean, 0.2), "mean": tfd.Normal(0.0, 0.3)}
+    )
+    def picture(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        spread = parameters["spread"][:, None, None]
+        return {"y": spread * tf.random.stateless_normal((tf.shape(spread)[0], 8, 8), seed)}
+
+    posterior = bi.HierarchicalPosterior(
+        picture,
+        {"person": "spread"},
+        sizes=(2, 12),
+        summary=bi.summaries.PowerSpectrum(4),
+        flow=bi.flows.coupling(blocks=1, hidden=(8,)),
+    )
+    posterior.fit(steps=1, batch_size=32, seed=1, progress=False)
+    summary = posterior.model.network.summaries["y"]
+    # Log powers of pictures with sd near 1; those of zeros are near -180.
+    assert np.abs(summary.centre.numpy()).max() < 10.0
+    assert summary.scale.numpy().max() < 10.0

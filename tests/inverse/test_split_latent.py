@@ -21,6 +21,7 @@ from bayesinn.simulators.inverse_kinematics import inverse_kinematics
 from bayesinn.simulators.linear import linear
 from bayesinn.simulators.slide_toy import COVARIANCE, slide_toy
 from tests.helpers.mmd import squared_mmd
+from tests.helpers.tensor_float import emulate_tensor_float
 
 tfd = tfp.distributions
 
@@ -566,3 +567,20 @@ def test_slide_toy_exact_draws() -> None:
 )
 def test_simulators_keep_the_contract(simulator) -> None:
     bi.testing.check_simulator(simulator)
+
+
+def test_parameters_outside_the_prior_are_refused(monkeypatch) -> None:
+    """They were moved to its edge."""
+
+    @bi.simulator(prior={"a": tfd.Uniform(0.0, 1.0), "b": tfd.Uniform(0.0, 1.0)})
+    def total(parameters, seed):
+        return {"y": parameters["a"] + parameters["b"]}
+
+    network = SplitLatent(total, chain=default_chain(1, (8,)))
+    network.fit(steps=2, batch_size=32, seed=1, progress=False)
+    with pytest.raises(InputError, match=r"(?s)inside the prior's support.*1 of 2"):
+        network.predict({"a": [0.5, 5.0], "b": [0.5, 0.5]})
+    inside = {"a": np.linspace(0.1, 0.9, 9), "b": np.full(9, 0.5)}
+    expected = network.predict(inside)["y"]
+    emulate_tensor_float(monkeypatch)
+    np.testing.assert_array_equal(network.predict(inside)["y"], expected)

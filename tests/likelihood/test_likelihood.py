@@ -234,6 +234,21 @@ def test_trials_and_priors_that_are_refused(trained) -> None:
         bi.AmortizedLikelihood(counted, bi.flows.FlowMatching())
 
 
+def test_a_prior_with_parameters_that_fail_is_warned_of() -> None:
+    @bi.simulator(prior={"a": tfd.Uniform(0.0, 1.0)}, on_nonfinite="redraw")
+    def upper_half(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["a"]), seed)
+        return {"y": tf.where(parameters["a"] < 0.5, np.nan, noise)}
+
+    likelihood = bi.AmortizedLikelihood(upper_half)
+    likelihood.fit(steps=2, batch_size=32, seed=1, progress=False)
+    with pytest.warns(UserWarning, match=r"'upper_half' includes parameters for which simulations"):
+        likelihood.posterior({"y": 0.3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        likelihood.posterior({"y": 0.3}, prior={"a": tfd.Uniform(0.5, 1.0)})
+
+
 @pytest.fixture(scope="module")
 def gappy() -> bi.LikelihoodRatio:
     @bi.simulator(

@@ -98,3 +98,11 @@ def test_a_tree_of_many_observations_is_drawn() -> None:
     one, other = (plots.observations(given).axes[0].lines for given in (values, tree))
     for line, same in zip(one, other, strict=True):
         np.testing.assert_array_equal(line.get_xdata(), same.get_xdata())
+
+
+def test_of_many_columns_the_first_are_drawn_and_the_heading_counts_the_others() -> None:
+    values = {"picture": np.random.default_rng(1).normal(size=(3, 50, 9, 9))}
+    figure = plots.observations(values)
+    assert len(figure.axes) == 40
+    assert figure.get_suptitle() == "41 more are not drawn"
+    assert overlaps(figure) == []

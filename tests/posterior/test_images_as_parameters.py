@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.flows import InvertibleFlow, image
 from bayesinn.summaries import ConvImage
 
+tfd = tfp.distributions
 OPTIMIZATION = bi.Optimization(xla=False)
 
 
@@ -170,3 +172,27 @@ def test_maps_of_another_resolution_are_refused(
     )
     with pytest.raises(InputError, match="maps of the size"):
         posterior.fit(arrays, steps=1, batch_size=8, optimization=OPTIMIZATION, progress=False)
+
+
+@pytest.mark.parametrize("dense", [0, 1])
+def test_a_flow_of_maps_alone_is_refused_where_it_would_ignore_context(dense: int) -> None:
+    @bi.simulator(
+        prior={"picture": tfd.Sample(tfd.Normal(0.0, 1.0), (4, 4, 1))},
+        context={"noise": tfd.Uniform(0.1, 3.0)},
+    )
+    def camera(parameters, context, seed):
+        picture = parameters["picture"]
+        noise = context["noise"][:, None, None, None]
+        return {"seen": picture + noise * tf.random.stateless_normal(tf.shape(picture), seed)}
+
+    posterior = bi.AmortizedPosterior(
+        camera,
+        ConvImage(4, filters=(8, 8), maps=4),
+        image(2, 1, (8,), shape=(4, 4, 1), reads=("maps1", "maps2"), dense=dense),
+    )
+    options = {"steps": 1, "batch_size": 16, "seed": 1, "progress": False}
+    if dense:
+        posterior.fit(optimization=OPTIMIZATION, **options)
+        return
+    with pytest.raises(InputError, match=r"(?s)would not depend on noise.*dense=2"):
+        posterior.fit(optimization=OPTIMIZATION, **options)

@@ -294,6 +294,17 @@ def test_missing_pixels_need_channels() -> None:
         bi.AmortizedPosterior(simulator, summary=bi.summaries.ConvImage(8, filters=(4,)))
 
 
+def test_missing_pixels_of_sets_of_images_need_channels() -> None:
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, missing=0.2)
+    def views(parameters, seed):
+        mean = parameters["a"][:, None, None, None]
+        return {"y": mean + tf.random.stateless_normal((tf.shape(mean)[0], 3, 8, 8), seed)}
+
+    inner = bi.summaries.ConvImage(4, filters=(4,))
+    with pytest.raises(InputError, match=r"(?s)elements, height, width, channels.*y\[\.\.\., None"):
+        bi.AmortizedPosterior(views, summary=bi.summaries.DeepSet(4, inner=inner))
+
+
 def test_marks_of_missing_values_need_channels_inside_elements() -> None:
     networks = (bi.summaries.DeepSet(4), bi.summaries.ConvLSTM(4))
     summaries = [bi.summaries.DeepSet(4, inner=network) for network in networks]

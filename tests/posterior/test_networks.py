@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
@@ -195,3 +196,31 @@ def test_one_network_has_nothing_to_disagree_with(simulations: dict[str, np.ndar
     alone = untrained(1).fit(steps=2, batch_size=8, optimization=OPTIMIZATION, progress=False)
     given = alone.given(check_observations(alone.simulator, {"y": np.float32(1.0)}))
     assert given.disagreement(100, seed=1) is None
+
+
+class Frozen(bi.summaries.Summary):
+    """Fixed random products of its own, computed once for each simulation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+
+    def build(self, x_shape) -> None:
+        self.products = self.add_weight((1, 4), "glorot_normal", trainable=False, name="products")
+
+    def precompute(self, x, training=False):
+        return {"h": x[:, None] * tf.convert_to_tensor(self.products)}
+
+    def call(self, x, mask=None, precomputed=None):
+        known = self.precompute(x) if precomputed is None else precomputed
+        return self.dense(known["h"])
+
+
+@pytest.mark.parametrize("networks", [1, 2])
+def test_networks_with_fixed_weights_precompute_for_themselves(networks: int) -> None:
+    linear = bi.get("linear")
+    posterior = bi.AmortizedPosterior(linear, {"y": Frozen()}, coupling(1, (8,)), networks)
+    batch = linear.sample(8, seed=1)
+    model = posterior.trainable(batch, 1)
+    model.initialize({name: tf.convert_to_tensor(value) for name, value in batch.items()}, 1)
+    assert bool(model.precompute(batch)) == (networks == 1)

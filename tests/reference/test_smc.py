@@ -129,6 +129,21 @@ def test_draws_that_are_no_start(start: dict[str, np.ndarray], message: str) -> 
         short(bi.get("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood)
 
 
+def test_a_start_needs_no_possible_draws_of_the_prior() -> None:
+    """Noise within 0.001: one draw of the prior in 1,300 is possible."""
+    simulator = toy(
+        {"x": tfd.Normal(0.0, 1.0)},
+        lambda parameters, data: tf.where(
+            tf.abs(parameters["x"] - 0.5) < 1e-3, np.float32(np.log(500.0)), -np.inf
+        ),
+    )
+    start = {"x": np.random.default_rng(1).uniform(0.4993, 0.5007, 500).astype(np.float32)}
+    posterior = short(simulator, {"y": 0.0}, start=start)
+    assert posterior.finite_share < 0.02
+    assert posterior.parameters["x"].std() == pytest.approx(1e-3 / np.sqrt(3.0), rel=0.1)
+    assert posterior.log_evidence == pytest.approx(stats.norm.logpdf(0.5), abs=0.1)
+
+
 def test_unequal_modes_keep_their_shares() -> None:
     mixture = tfd.MixtureSameFamily(
         tfd.Categorical(probs=[0.3, 0.7]),

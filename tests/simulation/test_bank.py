@@ -415,6 +415,46 @@ def test_a_corrupt_chunk_is_found_and_made_again(undisturbed: Path, tmp_path, da
     assert contents(folder) == contents(undisturbed)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        OSError(errno.EMFILE, "Too many open files"),
+        MemoryError(),
+    ],
+    ids=["disk", "files", "memory"],
+)
+@pytest.mark.parametrize("part", ["rate", "chunk"])
+def test_what_can_not_be_read_just_now_is_no_damage(
+    tmp_path, monkeypatch, part: str, error: Exception
+) -> None:
+    """No chunk is forgotten, and nobody is told to delete a bank; of variables or of checksums."""
+    from zarr.storage import _local
+
+    get = _local._get
+
+    def refused(path, *options):
+        if path.is_relative_to(tmp_path / "bank" / part / ("c" if part == "rate" else "")):
+            raise error
+        return get(path, *options)
+
+    bank = write(tmp_path / "bank")
+    before = contents(tmp_path / "bank")
+    reads = [bank.verify, bank.read]
+    if part == "chunk":
+        reads += [lambda: bank.missing, lambda: bank.failed, lambda: bank.finished(0)]
+    for read in reads:
+        with monkeypatch.context() as patch:
+            patch.setattr(_local, "_get", refused)
+            with pytest.raises(BankError, match="place can be reached, and try again") as found:
+                read()
+        assert type(error).__name__ in str(found.value)
+        assert "delete" not in str(found.value)
+        assert "verify" not in str(found.value)
+    assert contents(tmp_path / "bank") == before
+    assert bank.verify() == []
+
+
 # Disks
 
 

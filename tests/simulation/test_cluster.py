@@ -150,6 +150,62 @@ def test_failures_and_crashes_on_a_cluster_follow_the_policy(
     assert same(there, here)
 
 
+SCALE = {"factor": 1.0}
+
+
+def scaled(parameters, generator):
+    return {"x": SCALE["factor"] * generator.normal()}
+
+
+@pytest.fixture
+def threads() -> Iterator[distributed.Client]:
+    """A cluster of one worker with two threads, in this process."""
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False}
+    with (
+        distributed.LocalCluster(dashboard_address=None, **options) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def test_changed_constants_are_seen_by_the_workers_of_a_cluster(
+    threads: distributed.Client, monkeypatch
+) -> None:
+    engine = model(scaled).engine.on_cluster(threads)
+    before = engine.sample(20, 1, "simulations").observables["x"]
+    monkeypatch.setitem(SCALE, "factor", 8.0)
+    after = engine.sample(20, 1, "simulations").observables["x"]
+    np.testing.assert_array_equal(after, 8.0 * before)
+
+
+def test_what_is_simulated_again_runs_alone_on_a_cluster(
+    threads: distributed.Client, monkeypatch
+) -> None:
+    """Threads of a worker share processes: a crash in one would fail rows of another one."""
+    runs = []
+
+    def recorded(workers, payload, parameters, *task, alone):
+        runs.append((len(parameters["rate"]), alone))
+        return start(workers, payload, parameters, *task, alone=alone)
+
+    start = cluster_module.start
+    monkeypatch.setattr(cluster_module, "start", recorded)
+
+    def crashing(parameters, generator):
+        if parameters["rate"] > 2.0:
+            os._exit(3)
+        return {"x": generator.poisson(parameters["rate"], 3)}
+
+    engine = model(crashing, on_nonfinite="redraw").engine.on_cluster(threads)
+    drawn = engine.sample(40, 2, "simulations")
+    assert drawn.failed > 0
+    assert (5, False) in runs
+    assert {rows for rows, alone in runs if alone} == {1}
+    here = model(crashing, on_nonfinite="redraw").sample(40, seed=2)
+    for name, value in drawn.flat().items():
+        np.testing.assert_array_equal(value, here[name], err_msg=name)
+
+
 def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(cluster_module, "_SECONDS_TO_CONNECT", 1)
     for address, match in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,10 +13,12 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.estimators import training_data
+from bayesinn.diagnosis.methods import methods_text
+from bayesinn.estimators import streaming, training_data
 from bayesinn.guidance.simulator_report import pilot
 from bayesinn.simulation.identity import entries
 from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.training import bank_source
 from tests.helpers.models import small_flow
 from tests.simulation.test_bank import contents, write
 
@@ -156,12 +159,62 @@ def test_simulations_that_are_drawn_first_are_kept(tmp_path, few_pilots) -> None
     assert resumed.history["loss"].tolist() == free.history["loss"].tolist()
 
 
-def test_a_mixture_is_judged_by_what_its_steps_draw(tmp_path) -> None:
+@pytest.mark.parametrize("reuse", [None, 1])
+def test_a_mixture_is_judged_by_what_its_steps_draw(tmp_path, reuse: int | None) -> None:
     """Not by the failures of a bank, which are many more."""
     bank = write(tmp_path / "bank", 2_000, half_fails("tensorflow", None), chunk=500)
     run = {"steps": 20, "batch_size": 32, "seed": 1, "progress": False}
-    trained = posterior("tensorflow", 0.7).fit(bi.Stream(bank, fresh=0.25), **run)
+    data = bi.Stream(bank, reuse=reuse, fresh=0.25)
+    trained = posterior("tensorflow", 0.7).fit(data, **run)
     assert bank.failed < trained.training["failed_simulations"] < bank.failed + 20 * 32
+
+
+def test_failures_of_a_bank_are_told_however_it_is_read(tmp_path) -> None:
+    bank = write(tmp_path / "bank", 2_000, half_fails("tensorflow", None), chunk=500)
+    assert bank.failed > 1_000
+    for data in (bank, bi.Stream(bank), bi.Stream(bank, reuse=1)):
+        trained = posterior("tensorflow", None).fit(data, steps=5, seed=1, progress=False)
+        assert trained.training["failed_simulations"] == bank.failed
+        assert trained.history["failed_simulations"].eq(bank.failed).all()
+        assert f"{bank.failed:,} simulations failed." in methods_text(trained)
+
+
+def test_failures_in_a_growing_bank_count_when_a_step_uses_them(tmp_path, monkeypatch) -> None:
+    """In windows of two chunks; the run that goes on, and the one that had ended, count alike."""
+    monkeypatch.setattr(streaming, "PILOT_SIMULATIONS", 64)
+    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    bank = write(tmp_path / "bank", 960, half_fails("tensorflow", None), chunk=64)
+    data = bi.Stream(bank, reuse=1)
+    run = {"steps": 27, "batch_size": 32, "seed": 1, "progress": False}
+    whole = posterior("tensorflow", None).fit(data, **run)
+    counts = whole.history["failed_simulations"].tolist()
+    # The first chunk is held out, the next two are in the first window.
+    first = sum(bank.failed_in(chunk) for chunk in range(3))
+    assert counts[0] == first
+    assert counts == sorted(counts)
+    assert counts[-1] == whole.training["failed_simulations"] == bank.failed
+
+    def interrupt(epoch, logs=None):
+        if epoch == 8:
+            raise KeyboardInterrupt
+
+    ends = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt)
+    stopped = posterior("tensorflow", None)
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(
+            data,
+            checkpoint=tmp_path / "run",
+            optimization=bi.Optimization(callbacks=[ends]),
+            **run,
+        )
+    assert stopped.training["failed_simulations"] < bank.failed
+    for _ in range(2):
+        resumed = posterior("tensorflow", None)
+        checkpoint = bi.Checkpoint(tmp_path / "run", resume=True)
+        resumed.fit(data, checkpoint=checkpoint, **run)
+        assert resumed.history["failed_simulations"].tolist() == counts
+        assert resumed.training["failed_simulations"] == bank.failed
 
 
 def test_redraws_end_early_where_nearly_all_fail() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from functools import partial
 
 import keras
@@ -21,7 +22,12 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.interrupts import interrupt_on_termination
-from bayesinn.simulation.engines.workers import _pools
+from bayesinn.simulation.engines.workers import (
+    _pools,
+    ending_lone_workers,
+    pickled_by_value,
+    start,
+)
 from tests.conftest import ROOT
 from tests.helpers.models import small_flow
 
@@ -312,6 +318,86 @@ def test_one_row_of_a_batch_that_ends_its_worker_costs_that_row() -> None:
     died, raised = (make_batched(fault).draw(100, seed=1) for fault in (end, fail))
     assert died.failed == raised.failed >= 1
     np.testing.assert_array_equal(died.observables["x"], raised.observables["x"])
+
+
+def dies_late(parameters) -> None:
+    # Other batches are in the queue by then.
+    time.sleep(0.3)
+    os._exit(3)
+
+
+def any_size(fault, batched: bool) -> bi.Simulator:
+    """A simulator of one draw or many that calls ``fault`` far from the centre."""
+
+    def odd(parameters, generator):
+        mean = np.asarray(parameters["mean"])
+        noise = generator.normal(size=mean.shape)
+        if np.any(mean > 2.0):
+            fault(parameters)
+        return {"x": mean + noise}
+
+    return make(odd, engine="python", batched=batched, workers=1, on_nonfinite="redraw")
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_crash_fails_no_row_of_another_batch(batched: bool) -> None:
+    """The workers of a batch that is started ahead die while the one before is simulated again."""
+    raised = any_size(raises(ValueError()), batched)
+    entropies = [[7, number] for number in range(40)]
+    expected = [raised.engine.start(8, entropy)() for entropy in entropies]
+    failing = [number for number, draws in enumerate(expected) if draws.failed]
+    good = [number for number, draws in enumerate(expected) if not draws.failed]
+    order = [failing[0], good[0], failing[1], good[1]]
+    engine = any_size(dies_late, batched).engine
+    # As for a bank: the next batch is started, and then the one before it is waited for.
+    waiting = deque([engine.start(8, entropies[order[0]])])
+    drawn = []
+    for number in order[1:]:
+        waiting.append(engine.start(8, entropies[number]))
+        drawn.append(waiting.popleft()())
+    drawn.append(waiting.popleft()())
+    for number, found in zip(order, drawn, strict=True):
+        known = expected[number]
+        assert found.failed == known.failed
+        for name, value in known.flat().items():
+            np.testing.assert_array_equal(found.flat()[name], value, err_msg=f"{name} {number}")
+    assert threading.get_ident() not in {key[3] for key in _pools}
+
+
+def test_a_bank_of_what_crashes_is_that_of_what_raises(tmp_path) -> None:
+    def bank(end, name: str) -> bi.Bank:
+        def odd(parameters, generator):
+            if generator.random() < 0.05:
+                end()
+            return {"x": generator.normal()}
+
+        simulator = make(odd, engine="python", workers=2, on_nonfinite="redraw")
+        return bi.simulate(simulator, 120, tmp_path / name, seed=1, chunk=20, progress=False)
+
+    def die() -> None:
+        os._exit(3)
+
+    def fail() -> None:
+        raise ValueError
+
+    died, raised = (bank(end, end.__name__) for end in (die, fail))
+    assert died.failed == raised.failed >= 1
+    for name, value in raised.read().items():
+        np.testing.assert_array_equal(died.read()[name], value, err_msg=name)
+
+
+def test_a_thread_that_runs_alone_ends_its_worker() -> None:
+    payload = pickled_by_value("odd", lambda parameters, generator: {"x": 1.0})
+    task = {"mean": np.zeros(3)}, {}, [1, 2], 0, False, None
+    with ending_lone_workers():
+        assert start(2, payload, *task, alone=True).result().rows == 3
+        key = next(key for key in _pools if key[3] == threading.get_ident())
+        (process,) = _pools[key]._processes
+    assert key not in _pools
+    started = time.monotonic()
+    while lives(process):
+        assert time.monotonic() - started < 60.0
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize(

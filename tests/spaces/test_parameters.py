@@ -426,3 +426,12 @@ def test_units_may_be_huge_or_tiny(size: float) -> None:
     vector, log_det = space.to_vector(draws(space.prior, 2_000))
     np.testing.assert_allclose(np.std(vector, axis=0), 1.0, atol=0.1)
     np.testing.assert_allclose(log_det, -np.log(0.1 * size), atol=0.1)
+
+
+def test_draws_of_sparse_shares_reach_where_truths_are() -> None:
+    """A tenth of these shares is smaller than draws could be."""
+    space = ParameterSpace(Prior({"shares": tfd.Dirichlet([0.1] * 5)}), seed=1)
+    shares = space.prior.sample(5_000, seeds.tensor_seed(1, "prior"))
+    back = space.from_vector(space.to_vector(shares)[0])["shares"].numpy()
+    larger = back > 10.0 * np.maximum(shares["shares"].numpy(), 1e-30)
+    assert larger.mean() < 0.03

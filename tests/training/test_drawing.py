@@ -146,11 +146,11 @@ def test_chunks_are_whole_batches(
     assert -total % chunk < total / 60
 
 
-def fit(checkpoint=None, data=None, passes: int | None = 2) -> bi.AmortizedPosterior:
+def fit(checkpoint=None, data=None, passes: int | None = 2, **changed) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
     optimization = bi.Optimization(passes=None if data is not None else passes)
     options = {"optimization": optimization, "progress": False, "checkpoint": checkpoint}
-    return posterior.fit(data, steps=8, batch_size=16, seed=1, **options)
+    return posterior.fit(data, **{"steps": 8, "batch_size": 16, "seed": 1, **options, **changed})
 
 
 def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(
@@ -165,6 +165,31 @@ def test_a_fit_that_is_interrupted_while_drawing_is_resumed_to_the_same_bits(
         fit(tmp_path)
     assert fit(bi.Checkpoint(tmp_path, resume=True)).fingerprint == expected
     assert not (tmp_path / "simulations").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"steps": 16}, r"steps 8 \(now 16\)"),
+        ({"seed": 2}, r"seed 1 \(now 2\)"),
+        ({"batch_size": 32}, r"batch_size 16 \(now 32\)"),
+        ({"passes": 4}, r"passes 2 \(now 4\)"),
+        ({"passes": 0}, r"passes 2 \(now 0\)"),
+    ],
+)
+def test_a_fit_that_is_interrupted_while_drawing_is_not_resumed_as_another(
+    tmp_path: Path, monkeypatch, changed: dict, message: str
+) -> None:
+    """The error has the user's own numbers, and the settings that say how to go on stay."""
+    with monkeypatch.context() as patch:
+        interrupt(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(InputError, match=f"(?s)this very run.*got: *{message}\n"):
+        fit(bi.Checkpoint(tmp_path, resume=True), **changed)
+    assert files(tmp_path) == before
+    assert fit(bi.Checkpoint(tmp_path, resume=True)).steps_done == 8
 
 
 # What is not the run's own

@@ -15,6 +15,7 @@ import bayesinn as bi
 from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal
 from bayesinn.bijections.chain import reversible_chains, round_trip_errors
 from bayesinn.flows import InvertibleFlow
+from bayesinn.hierarchical.flow import TwoStages
 from bayesinn.inverse import LatentMixture
 from bayesinn.inverse.split_latent import SplitLatent
 from bayesinn.simulators.linear import linear
@@ -231,3 +232,47 @@ def test_chains_inside_chains_are_checked_where_they_stand() -> None:
     inner.bijections[1].drift.assign(50.0)
     assert min(float(error) for error in round_trip_errors(whole, x)[:2]) > 0.1
     assert round_trip_errors(Chain([ActNorm()]), x) == []
+
+
+class DriftOf(keras.callbacks.Callback):
+    """Makes the inverse of one network inexact at the end of the first epoch."""
+
+    model: TrainingModel
+
+    def __init__(self, member: int) -> None:
+        super().__init__()
+        self.member = member
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if epoch == 0:
+            network = self.model.problem.members[self.member]
+            (drift,) = [one for one in network.trainable_variables if "drift" in one.path]
+            drift.assign(0.3)
+            self.model.flat.assign(self.model.weight_layout.pack())
+
+
+@pytest.mark.parametrize("member", [0, 1])
+def test_the_worst_of_several_networks_decides(member: int) -> None:
+    with warned() as texts:
+        posterior = bi.AmortizedPosterior(linear, flow=InvertibleFlow(drifting()), networks=2)
+        posterior.fit(
+            steps=10,
+            batch_size=32,
+            seed=1,
+            optimization=bi.Optimization(callbacks=[DriftOf(member)]),
+            progress=False,
+        )
+    assert [STORED in text for text in texts] == [True]
+    # One program trains both networks: the chain of the first.
+    first = posterior.model.members[0]
+    assert [chain.stores_activations for chain in reversible_chains(first.flow.chain)] == [True]
+
+
+def test_both_stages_of_a_hierarchical_posterior_are_watched() -> None:
+    stages = TwoStages(InvertibleFlow(drifting()), ["mean", "spread"])
+    stages.__dict__["_places"] = (np.array([0, 1]), np.array([2, 3]))
+    condition = {"features": tf.zeros((5, 3)), "person": tf.zeros((5, 4))}
+    stages.build((4,), {"features": (3,), "person": (4,)})
+    inputs = stages.watched_inputs(tf.ones((5, 4)), condition)
+    assert [type(bijection) for bijection in stages.watched] == [Chain, Chain]
+    assert [(x.shape[1], given.shape[1]) for x, given in inputs] == [(2, 3), (2, 6)]

@@ -26,6 +26,7 @@ class DCTPooling(Bijection):
     """
 
     event_rank = 3
+    reads = None
 
     @property
     def final_rotation(self) -> Bijection:

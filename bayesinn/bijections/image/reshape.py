@@ -27,6 +27,7 @@ class Reshape(Bijection):
     """
 
     event_rank = None
+    reads = None
 
     def __init__(self, shape: Sequence[int] | None = None) -> None:
         super().__init__()

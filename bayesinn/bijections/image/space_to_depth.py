@@ -22,6 +22,7 @@ class SpaceToDepth(Bijection):
     """
 
     event_rank = 3
+    reads = None
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         height, width, channels = event_shape

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.cli.csv_table import read_table
+from bayesinn.cli.csv_table import read_table, widen
 from bayesinn.cli.data_files import read_data
+from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.model import first_paragraph
@@ -66,7 +67,8 @@ class Answers:
             {
                 "name": name,
                 "unit": labels.unit(name),
-                "whole": values.dtype.kind in "iu",
+                # TFP draws counts as floats.
+                "whole": bool(np.all(values == np.floor(values))),
                 "low": float(np.quantile(values, _REACH[0])),
                 "high": float(np.quantile(values, _REACH[1])),
                 "median": float(np.median(values)),
@@ -83,16 +85,14 @@ class Answers:
             }
             for name, shape in self.simulator.observable_shapes.items()
         ]
-        own = self.simulator.observed
+        own = self._observed
         return {
             "name": self.simulator.name,
             "says": first_paragraph(self.simulator),
             "parameters": parameters,
             "observables": observables,
             "context": {name: _list(value) for name, value in self._context.items()},
-            "observed": None
-            if own is None
-            else {name: _list(np.asarray(v)) for name, v in own.items()},
+            "observed": {name: _list(value) for name, value in own.items()} or None,
             # Simulations in worker processes are too slow to follow a drag.
             "follows": self.simulator.in_graph,
             "draws": self.draws,
@@ -146,12 +146,12 @@ class Answers:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"data{suffix}")
             path.write_bytes(base64.b64decode(request["content"]))
-            held = set(read_table(path).names if suffix == ".csv" else read_data(path))
-            held |= {column.partition("[")[0] for column in held}
+            # Steps are counted anew, unless the file says how many there are.
+            left_out = _names_in(path) | set(self.simulator.lengths.values())
             context = {
                 name: _array(value)
                 for name, value in self._context_of(request).items()
-                if name not in held
+                if name not in left_out
             }
             data = read_data(path, self.simulator, context=context, note=notes.append)
         arrays = check_observations(self.simulator, data)
@@ -173,12 +173,19 @@ class Answers:
         return self.simulator.draw(_PRIOR_DRAWS if self.simulator.in_graph else 64, 0, "explorer")
 
     @cached_property
+    def _observed(self) -> dict[str, np.ndarray]:
+        """The observation that ships with the simulator, padded and counted; empty without one."""
+        if self.simulator.observed is None:
+            return {}
+        own = check_observations(self.simulator, self.simulator.observed)
+        return own.row() if own.count == 1 else {}
+
+    @cached_property
     def _context(self) -> dict[str, np.ndarray]:
         """Context of the observation that ships with the simulator, or of one simulation."""
-        own = self.simulator.observed or {}
         drawn = self._drawn.context
         return {
-            name: np.asarray(own.get(name, np.asarray(drawn[name])[0]))
+            name: self._observed.get(name, np.asarray(drawn[name])[0])
             for name in self.simulator.context_names
         }
 
@@ -206,12 +213,29 @@ class Answers:
     def _simulated(self, parameters: Mapping[str, np.ndarray], request: Request) -> Answer:
         context = {name: _array(v)[None] for name, v in self._context_of(request).items()}
         observables = self.simulator.simulate(parameters, _seed(request), context)
+        for name, values in observables.items():
+            # NaN may be a missing value.
+            if np.isinf(np.asarray(values, float)).any():
+                raise InputError(
+                    f"Simulated {name!r}",
+                    expected="finite numbers",
+                    got="a simulation that failed or overflowed",
+                    do="choose other parameters",
+                )
         data = {name: _list(value[0]) for name, value in observables.items()}
         return {"data": data} | self.infer({**request, "data": data})
 
 
 def _seed(request: Request) -> int:
     return check_integer("Seed of the explorer", request.get("seed", 1), least=0)
+
+
+def _names_in(path: Path) -> set[str]:
+    """Return the names of the variables in a data file."""
+    if path.suffix == ".csv":
+        columns_of_file = widen(read_table(path), None, {}).names
+        return {column.partition("[")[0] for column in columns_of_file}
+    return set(read_data(path))
 
 
 def _bands(values: np.ndarray) -> list[Any]:

@@ -211,6 +211,9 @@ const series = (observable) => {
   }));
 };
 const flat = (value) => [value].flat(Infinity);
+/* Fields of numbers; a missing one is NaN. */
+const listed = (values) => flat(values).map((v) => (v === null ? "NaN" : Number(v.toPrecision(6)))).join(", ");
+const numbersIn = (text) => text.split(/[\s,;]+/).filter(Boolean).map((word) => (/^nan$/i.test(word) ? null : Number(word)));
 const nested = (values, shape) => {
   if (!shape.length) return values[0];
   const inner = shape.slice(1).reduce((a, b) => a * b, 1);
@@ -225,9 +228,10 @@ const drawSeries = (panel, colour) => {
   const seen = places.map((i) => data[i]);
   if (!panel.held) {
     const all = [...seen, ...(bands ? places.flatMap((i) => [bands[0][i], bands[4][i]]) : [])].filter((v) => v !== null);
-    const low = Math.min(...all), high = Math.max(...all);
+    /* Not Math.min(...all): a call takes some 100,000 arguments at most. */
+    const low = all.reduce((a, b) => Math.min(a, b), Infinity), high = all.reduce((a, b) => Math.max(a, b), -Infinity);
     const room = 0.06 * (high - low) || 0.5;
-    panel.range = [low - room, high + room];
+    panel.range = all.length ? [low - room, high + room] : [0, 1];
   }
   const [low, high] = panel.range;
   const inner = width - margin.left - margin.right;
@@ -298,9 +302,10 @@ const draw = () => {
   for (const observable of model.observables) {
     const field = byId(`typed-${observable.name}`);
     if (field && document.activeElement !== field) {
-      field.value = flat(state.data[observable.name]).map((v) => (v === null ? "" : Number(v.toPrecision(6)))).join(", ");
+      field.value = listed(state.data[observable.name]);
     }
   }
+  showContext();
 };
 const changeData = (name, index, value) => {
   const observable = model.observables.find((one) => one.name === name);
@@ -310,13 +315,19 @@ const changeData = (name, index, value) => {
   state.mode = "data";
 };
 
+const showContext = () => {
+  for (const [name, value] of Object.entries(state.context)) {
+    const field = byId(`context-${name}`);
+    if (field && document.activeElement !== field) field.value = flat(value).join(", ");
+  }
+};
 const showParameters = () => {
   for (const parameter of model.parameters) {
     const value = state.parameters[parameter.name];
     byId(`slide-${parameter.name}`).value = 1000 * (value - parameter.low) / (parameter.high - parameter.low);
     byId(`number-${parameter.name}`).value = Number(value.toPrecision(6));
   }
-  for (const name of Object.keys(state.context)) byId(`context-${name}`).value = flat(state.context[name]).join(", ");
+  showContext();
 };
 const setParameter = (parameter, value, settled) => {
   state.parameters = { ...state.parameters, [parameter.name]: parameter.whole ? Math.round(value) : value };
@@ -350,6 +361,11 @@ const buildContext = () => {
     const input = make("input", { id: `context-${name}`, value: flat(value).join(", ") });
     input.addEventListener("change", () => {
       const numbers = input.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+      const size = flat(value).length;
+      if (numbers.length !== size || numbers.some(Number.isNaN)) {
+        complain(`${name}: ${size === 1 ? "a number is" : `${size} numbers are`} needed; got "${input.value}"`);
+        return;
+      }
       state.context = { ...state.context, [name]: Array.isArray(value) ? numbers : numbers[0] };
       refresh();
     });
@@ -386,7 +402,7 @@ const buildData = () => {
     const field = make("textarea", { id: `typed-${observable.name}`, spellcheck: false });
     field.setAttribute("aria-label", `Values of ${observable.name}`);
     field.addEventListener("change", () => {
-      const values = field.value.split(/[\s,;]+/).filter(Boolean).map(Number);
+      const values = numbersIn(field.value);
       const size = observable.shape.reduce((a, b) => a * b, 1);
       if (values.length !== size || values.some(Number.isNaN)) {
         complain(`${observable.name}: ${size} numbers are needed, separated by commas; got ${values.length}`);

@@ -93,7 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _is_own(self) -> bool:
         """Whether the request names this machine, and no other name that leads here."""
-        host = self.headers.get("Host", "").rpartition(":")[0]
+        # Browsers leave out port 80.
+        host = self.headers.get("Host", "").partition(":")[0]
         return host in (ADDRESS, "localhost")
 
     def _send(self, status: int, content: bytes, kind: str) -> None:

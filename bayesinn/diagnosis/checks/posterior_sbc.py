@@ -1,5 +1,6 @@
 """Posterior SBC: calibration on data sets that look like the observation."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -29,12 +30,23 @@ def _run(given: Evidence) -> PosteriorSBCResult:
 
 
 def _deviations(result: PosteriorSBCResult) -> tuple[Deviation, ...]:
-    """Return nothing where most weights can't tell a wrong posterior from a correct one.
+    """Return errors without an upper bound where most weights can't tell that a posterior is right.
 
     They can't if they leave hardly more than the truth. No density at all tells enough.
     """
     effective = np.where(result.impossible, np.inf, result.effective)
-    return result.deviations if np.median(effective) >= _FEWEST_EFFECTIVE else ()
+    if np.median(effective) >= _FEWEST_EFFECTIVE:
+        return result.deviations
+    return tuple(
+        replace(
+            one,
+            estimate=abs(one.estimate),
+            lower=one.least,
+            upper=np.full(len(one.columns), np.inf),
+            one_sided=True,
+        )
+        for one in result.deviations
+    )
 
 
 CHECK = Check(

@@ -15,7 +15,13 @@ from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.html import facts_html
 from bayesinn.core.validation import check_flag
 from bayesinn.simulation.bank.identity import check_proposal, check_simulator
-from bayesinn.simulation.bank.store import BankStore, check_location, open_group
+from bayesinn.simulation.bank.store import (
+    FORMAT,
+    LAST_ARRAY,
+    BankStore,
+    check_location,
+    open_group,
+)
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator, shape_lines
@@ -175,6 +181,10 @@ class Bank:
         rows = min(self.n - number * self.rows_per_chunk, self.rows_per_chunk)
         return take(self._store.read(number), slice(rows))
 
+    def failed_in(self, number: int) -> int:
+        """Return how many simulations of a finished chunk failed and were drawn again."""
+        return self._store.failed(slice(number, number + 1))
+
     def finished(self, number: int) -> bool:
         """Tell whether a chunk is finished now."""
         return self._store.finished(number)
@@ -183,14 +193,17 @@ class Bank:
         """Read every finished chunk; mark the damaged ones as unfinished, and return their numbers.
 
         :func:`simulate` makes them again.
+
+        Raises
+        ------
+        BankError
+            If a chunk can't be read for another reason, such as a place that can't be reached. It
+            stays as it is.
         """
         damaged = []
         missing = set(self.missing)
         for number in range(self.chunks):
-            try:
-                if number not in missing:
-                    self._store.read(number)
-            except BankError:
+            if number not in missing and self._store.is_damaged(number):
                 self._store.forget(number)
                 damaged.append(number)
         return damaged
@@ -283,6 +296,15 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
             ),
         )
     return Bank(BankStore(place, group), check_simulator)
+
+
+def is_awaited(location: str) -> bool:
+    """Tell whether there is nothing at a place yet, or a bank that still lacks some arrays."""
+    group = open_group(check_location("Argument 'location'", location), "r")
+    if group is None:
+        return True
+    # Of something else, nothing is to come.
+    return group.attrs.get("format") == FORMAT and LAST_ARRAY not in group
 
 
 @functools.singledispatch

@@ -8,11 +8,10 @@ of arrays, and no chunk.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import warnings
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,12 @@ import numpy as np
 from bayesinn.core.errors import BankError
 from bayesinn.core.manifest import check_entry, reraise_as
 from bayesinn.core.validation import check_path, check_type
+from bayesinn.simulation.bank.arrays import (
+    check_array,
+    choose_compressors,
+    require_array,
+    with_room,
+)
 from bayesinn.simulation.simulations import Arrays, Simulations
 
 FORMAT = "bayesinn simulation bank"
@@ -29,8 +34,13 @@ VERSION = 1
 #: Axes of variables and of what is known about chunks; no variable has such a name.
 ROWS = "simulation"
 CHUNKS = "chunk"
+#: The array that a new bank gets last.
+LAST_ARRAY = f"{CHUNKS}/failed"
 #: Names of the entries with the variables of each role.
 ROLES = {"parameters": "parameter", "context": "context", "observables": "observable"}
+_ANEW = "delete the bank, and simulate again"
+# At bytes that aren't those that were written: Zarr compares a checksum before it decompresses.
+_OF_DAMAGE = ValueError
 # Tells a checksum of zero from none.
 _FINISHED = 1 << 32
 #: Attributes that reading a bank depends on.
@@ -81,16 +91,16 @@ class BankStore:
         with self.reraise_as("arrays of all variables", "complete it with bi.simulate"):
             arrays = {name: self._group[name] for name in self.names}
             for name, array in arrays.items():
-                _check_array(name, array, self.rows, self._shapes[name])
+                check_array(name, array, self.rows, self._shapes[name])
             self._arrays = {
-                name: _with_room(array, least, self.rows, True) for name, array in arrays.items()
+                name: with_room(array, least, self.rows, True) for name, array in arrays.items()
             }
             room = min(array.shape[0] for array in arrays.values())
             # A writer that was killed may have lengthened the variables alone: without a checksum,
             # chunks are unfinished.
             chunks = -(-max(room, least) // self.rows)
             known = (self._group[f"{CHUNKS}/{name}"] for name in ("checksum", "failed"))
-            self._checksums, self._failed = (_with_room(array, chunks, 1, False) for array in known)
+            self._checksums, self._failed = (with_room(array, chunks, 1, False) for array in known)
             return room
 
     def prepare(
@@ -101,7 +111,7 @@ class BankStore:
 
         with self.writing():
             for name, values in coordinates.items():
-                places = _require(
+                places = require_array(
                     self._group,
                     name,
                     values.shape,
@@ -115,12 +125,16 @@ class BankStore:
                 whole = (n, *shape)
                 part = (self.rows, *shape)
                 axes = (ROWS, *dimensions)
-                _require(self._group, name, whole, part, dtype, axes, attributes, _compressors())
+                require_array(
+                    self._group, name, whole, part, dtype, axes, attributes, choose_compressors()
+                )
             with contextlib.suppress(ContainsGroupError):
                 self._group.require_group(CHUNKS)
             inner = self._group[CHUNKS]
             for name, kind in (("checksum", "u8"), ("failed", "i4")):
-                _require(inner, name, (-(-n // self.rows),), (1,), np.dtype(kind), (CHUNKS,), {})
+                require_array(
+                    inner, name, (-(-n // self.rows),), (1,), np.dtype(kind), (CHUNKS,), {}
+                )
             self.describe()
         self.read_layout(n)
 
@@ -158,22 +172,20 @@ class BankStore:
 
     def checksums(self) -> np.ndarray:
         """Return the checksum of each chunk, 0 where it is not finished."""
-        with self.reraise_as("checksums of its chunks", "delete the bank, and simulate again"):
+        with self.reading("checksums of its chunks", _ANEW):
             return np.asarray(self._checksums[:])
 
     def finished(self, number: int) -> bool:
         """Tell whether a chunk is finished, whoever made it."""
-        with self.reraise_as("checksums of its chunks", "delete the bank, and simulate again"):
+        with self.reading("checksums of its chunks", _ANEW):
             return bool(self._checksums[number])
 
-    def failed(self) -> int:
+    def failed(self, chunks: slice = slice(None)) -> int:
         """Return how many simulations of finished chunks failed and were drawn again."""
-        finished = self.checksums() != 0
-        with self.reraise_as("counts of failed simulations", "delete the bank, and simulate again"):
+        with self.reading("counts of failed simulations", _ANEW):
             # Not of equal lengths where another program lengthens the bank.
-            return int(
-                sum(count for count, done in zip(self._failed[:], finished, strict=False) if done)
-            )
+            known = zip(self._checksums[chunks], self._failed[chunks], strict=False)
+            return int(sum(count for finished, count in known if finished))
 
     def write(self, number: int, simulations: Simulations) -> None:
         """Write a chunk in the bank's types: its rows, the number of failures, the checksum."""
@@ -196,12 +208,33 @@ class BankStore:
     def read(self, number: int) -> Arrays:
         """Return all rows of a chunk; a BankError says if they are not those that were written."""
         do = "bank.verify() marks such chunks, bi.simulate(...) then makes them again"
-        with self.reraise_as(f"chunk {number} as it was written", do):
+        with self.reading(f"chunk {number} as it was written", do):
             part = slice(number * self.rows, (number + 1) * self.rows)
             arrays = {name: np.asarray(array[part]) for name, array in self._arrays.items()}
             if checksum(arrays) != int(self._checksums[number]):
                 raise ValueError("another checksum")
         return arrays
+
+    def is_damaged(self, number: int) -> bool:
+        """Tell whether a finished chunk isn't as it was written; raise if it can't be read."""
+        try:
+            self.read(number)
+        except BankError as error:
+            if not isinstance(error.__cause__, _OF_DAMAGE):
+                raise
+            return True
+        return False
+
+    @contextlib.contextmanager
+    def reading(self, expected: str, do: str) -> Iterator[None]:
+        """Turn errors into a BankError; ``do`` is for damage, and not for a place out of reach."""
+        again = "look whether the place can be reached, and try again"
+        subject = f"Bank {self.location!r}"
+        with (
+            self.reraise_as(expected, again),
+            reraise_as(subject, expected, do, _OF_DAMAGE, BankError),
+        ):
+            yield
 
     def reraise_as(self, expected: str, do: str) -> AbstractContextManager[None]:
         """Turn errors of the store into a BankError."""
@@ -330,69 +363,3 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
                 got=repr(value),
                 do=do,
             )
-
-
-def _check_array(name: str, array: Any, rows: int, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless an array has chunks of ``rows`` rows of a shape, of numbers."""
-    if array.chunks[:1] != (rows,) or array.shape[1:] != shape or array.dtype.kind not in "fiub":
-        found = (
-            f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in "
-            "a chunk"
-        )
-        raise ValueError(f"{found}; zarr.json declares rows {shape}, {rows} in a chunk")
-
-
-def _require(
-    group: Any,
-    name: str,
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype,
-    axes: Sequence[str],
-    attributes: Mapping[str, Any],
-    compressors: Sequence[Any] | None = None,
-) -> Any:
-    """Return an array with this number of rows or more; another program may create it too."""
-    from zarr.errors import ContainsArrayError
-
-    if name not in group:
-        # What is unfinished reads as NaN where there is one.
-        fill = np.nan if dtype.kind == "f" else 0
-        named = {
-            "dimension_names": axes,
-            "attributes": dict(attributes),
-            "compressors": compressors,
-        }
-        with contextlib.suppress(ContainsArrayError):
-            group.create_array(
-                name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, **named
-            )
-    array = group[name]
-    if array.shape[0] < shape[0]:
-        array.resize(shape)
-    return array
-
-
-def _with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
-    """Return an array with room for ``least`` rows, up to its last chunk's end.
-
-    With ``write_empty``, empty chunks are written like others. The store may say less for a while:
-    programs that create an array at the same time undo each other.
-    """
-    import zarr
-
-    inner = array.async_array
-    shape = (-(-max(array.shape[0], least) // rows) * rows, *array.shape[1:])
-    config = dataclasses.replace(inner.config, write_empty_chunks=write_empty)
-    longer = zarr.AsyncArray(
-        metadata=inner.metadata.update_shape(shape), store_path=inner.store_path, config=config
-    )
-    return zarr.Array(longer)
-
-
-def _compressors() -> tuple[Any, ...]:
-    from zarr.codecs import BloscCodec, Crc32cCodec
-
-    # Measured in benchmarks/bank.py. Blosc reads beyond the end of damaged data: these never reach
-    # it.
-    return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()

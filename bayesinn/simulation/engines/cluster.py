@@ -107,11 +107,12 @@ class RemoteWorkers:
             self._client = client
             self._payload = client.submit(bytes, payload, pure=False)
 
-    def __call__(self, *task: Any) -> Future[Outcome]:
+    def __call__(self, *task: Any, alone: bool = False) -> Future[Outcome]:
         with _explained():
-            return RemoteFuture(
-                self._client, self._client.submit(run_remotely, self._payload, *task, pure=False)
+            future = self._client.submit(
+                run_remotely, self._payload, *task, alone=alone, pure=False
             )
+            return RemoteFuture(self._client, future)
 
 
 class RemoteFuture(Future[Outcome]):
@@ -173,11 +174,15 @@ def _warn_without_workers(client: Client) -> None:
         )
 
 
-def run_remotely(payload: bytes, *task: Any) -> Outcome:
-    """Run a block on a worker of the cluster, in its own process, which may time out or crash."""
+def run_remotely(payload: bytes, *task: Any, alone: bool = False) -> Outcome:
+    """Run a block on a worker of the cluster, in its own process, which may time out or crash.
+
+    Threads of the worker share these processes. One that runs blocks ``alone`` is kept for more of
+    them, and ends when it has been idle.
+    """
     from distributed import get_worker
 
     # Dask's workers are daemons, which multiprocessing lets have no children. Ours end with their
     # parent by themselves.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
-    return start(get_worker().state.nthreads, payload, *task).result()
+    return start(get_worker().state.nthreads, payload, *task, alone=alone).result()

@@ -1,7 +1,7 @@
 """What a function reads beside its arguments: constants, and other functions.
 
-A graph keeps the constants of the moment in which it was traced. This tells that they have changed
-since.
+A graph keeps the constants of the moment in which it was traced, and worker processes those of the
+moment in which the function was sent. This tells that they have changed since.
 """
 
 from __future__ import annotations

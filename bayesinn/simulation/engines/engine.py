@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.engines.constants import Constants, constants_of
 from bayesinn.simulation.engines.failures import FailurePolicy
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.engines.outcome import Outcome
@@ -81,6 +82,11 @@ class Engine(ABC):
     def repeat(self, parameters: Arrays, context: Arrays, seed: int) -> Outcome:
         """Run the forward model as it is now, to compare it with what it gave before."""
         return self.without_policy().simulate(parameters, context, seeds.entropy(seed, "identity"))
+
+    def _read_constants(self) -> Constants:
+        """Return what the forward model and functions of the priors read at this moment."""
+        entries = [entry for prior in self.declared.priors for entry in prior.entries.values()]
+        return constants_of(self.declared.function, *entries)
 
     @abstractmethod
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:

@@ -26,7 +26,12 @@ from bayesinn.simulation.engines.failures import FailurePolicy
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.engines.outcome import Failure, Outcome
 from bayesinn.simulation.engines.worker import combine, describe_call
-from bayesinn.simulation.engines.workers import end_workers, pickled_by_value, start
+from bayesinn.simulation.engines.workers import (
+    end_workers,
+    ending_lone_workers,
+    pickled_by_value,
+    start,
+)
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
@@ -51,12 +56,27 @@ class PythonEngine(Engine):
         self.batched = batched
         self.kind = "batched" if batched else "python"
         self.workers = workers or os.cpu_count() or 1
-        self._payload = pickled_by_value(declared.name, declared.function)
-        self._start_block: Callable[..., Future[Outcome]] = functools.partial(
-            start, self.workers, self._payload
-        )
+        self._client: Client | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Pickle the function as it is now, with all that it reads, for workers to come."""
+        constants = self._read_constants()
+        payload = pickled_by_value(self.declared.name, self.declared.function)
+        self._start_block: Callable[..., Future[Outcome]] = functools.partial(
+            start, self.workers, payload
+        )
+        if self._client is not None:
+            self._start_block = RemoteWorkers(self._client, payload)
         self._draw_inputs = AnyRows(self._sample_inputs, leading=(0, 0))
+        # At the end: a function that could not be pickled is tried again.
+        self._constants = constants
+
+    def _see_present_constants(self) -> None:
+        """Send the function anew if what it reads has changed, as in another cell of a notebook."""
+        if not self._constants.same_as(self._read_constants()):
+            self._prepare()
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         if workers is not None:
@@ -70,16 +90,19 @@ class PythonEngine(Engine):
     def on_cluster(self, client: Client) -> Self:
         engine = copy.copy(self)
         engine.workers = count_threads(client)
-        engine._start_block = RemoteWorkers(client, self._payload)
+        engine._client = client
+        engine._prepare()
         return engine
 
     def start(self, n: int, entropy: list[int]) -> Callable[[], Simulations]:
+        self._see_present_constants()
         first = self._draw_and_submit(n, entropy)
         return functools.partial(self._finish, n, entropy, first)
 
     def simulate(
         self, parameters: Arrays, context: Arrays, entropy: list[int], progress: bool = False
     ) -> Outcome:
+        self._see_present_constants()
         tasks = self._submit(parameters, context, entropy)
         rows = sum(task.rows for task in tasks)
         with Progress(
@@ -125,11 +148,12 @@ class PythonEngine(Engine):
             for block in blocks
         ]
 
-    def _start(self, *arguments: Any) -> _Task:
-        return _Task(
-            self._start_block(*arguments, self.batched, self.declared.time_limit), *arguments
-        )
+    def _start(self, *arguments: Any, alone: bool = False) -> _Task:
+        limit = self.declared.time_limit
+        future = self._start_block(*arguments, self.batched, limit, alone=alone)
+        return _Task(future, *arguments)
 
+    @ending_lone_workers()
     def _gather(self, tasks: list[_Task], display: Progress | None = None) -> Outcome:
         """Wait for blocks; return their rows as one, or those up to a failure that ends all."""
         parts: list[tuple[Arrays, _Task]] = []
@@ -165,15 +189,19 @@ class PythonEngine(Engine):
         return Outcome(rows, observables, failed, seconds)
 
     def _block(self, task: _Task) -> Outcome:
-        """Wait for a block; redo it if its worker died, at last row by row, to find the culprit."""
+        """Wait for a block; redo it if its worker died, at last row by row, to find the culprit.
+
+        The culprit may be in another block, or in another batch. So what is redone runs alone:
+        otherwise, what happens to run at the same time would decide which rows fail.
+        """
         with contextlib.suppress(BrokenExecutor):
             return task.future.result()
         entropy = task.entropy
         first = task.first
         if self.batched:
-            # Rows share a generator, and the culprit may be in another block: once more together.
+            # Rows share a generator: once more together.
             with contextlib.suppress(BrokenExecutor):
-                return self._start(*task[1:]).future.result()
+                return self._start(*task[1:], alone=True).future.result()
             # The generators of rows that are called by themselves, as in run_block.
             entropy = [*entropy, first]
             first = 0
@@ -190,7 +218,7 @@ class PythonEngine(Engine):
     def _row(self, parameters: Arrays, context: Arrays, entropy: list[int], row: int) -> Outcome:
         """Run a row by itself; it has failed if its worker dies again."""
         try:
-            return self._start(parameters, context, entropy, row).future.result()
+            return self._start(parameters, context, entropy, row, alone=True).future.result()
         except BrokenExecutor as error:
             reason = next(
                 (line for line in str(error).splitlines() if "exit code" in line), str(error)

@@ -16,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.core.precision import full_precision
-from bayesinn.simulation.engines.constants import Constants, constants_of
+from bayesinn.simulation.engines.constants import Constants
 from bayesinn.simulation.engines.culprit import explain_operation, find_culprit, line_in
 from bayesinn.simulation.engines.engine import Engine, tensor_state
 from bayesinn.simulation.engines.failures import spare_rows
@@ -63,10 +63,6 @@ class TensorFlowEngine(Engine):
         yield
         # Now: a function may change what it reads, such as a counter of its calls.
         self._constants = self._read_constants()
-
-    def _read_constants(self) -> Constants:
-        entries = [entry for prior in self.declared.priors for entry in prior.entries.values()]
-        return constants_of(self.declared.function, *entries)
 
     def renew(self, declared: Declaration, workers: int | None = None) -> Self:
         return type(self)(declared, self.autograph)

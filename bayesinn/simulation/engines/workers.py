@@ -29,15 +29,24 @@ _WARNINGS = "PYTHONWARNINGS"
 # A forked process has neither the workers of its parent nor the thread that may hold the parent's
 # lock.
 _locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
-#: By process, number of workers and function, the last used last.
-_pools: dict[tuple[int, int, bytes], Executor] = {}
+#: The thread of pools that all threads share.
+_SHARED = 0
+#: By process, number of workers, function and thread, the last used last.
+_pools: dict[tuple[int, int, bytes, int], Executor] = {}
 
 
-def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
-    """Let a worker run a block: one of those that have the function, received once by each."""
+def start(workers: int, payload: bytes, *task: Any, alone: bool = False) -> Future[Outcome]:
+    """Let a worker run a block: one of those that have the function, received once by each.
+
+    A worker that ends breaks its pool, with all blocks that run or wait there. What is to tell
+    whether it ends its worker runs ``alone``: in a pool of one worker that no other thread uses,
+    see :func:`ending_lone_workers`.
+    """
     import loky
 
-    key = (os.getpid(), workers, payload)
+    if alone:
+        workers = 1
+    key = (os.getpid(), workers, payload, threading.get_ident() if alone else _SHARED)
     future = None
     with _locks[os.getpid()]:
         # Loky's own reusable executor is one per thread, and tf.data calls generators from ever new
@@ -60,6 +69,20 @@ def start(workers: int, payload: bytes, *task: Any) -> Future[Outcome]:
             # A pool that is dropped ends its work first.
             del _pools[next(iter(_pools))]
     return future
+
+
+@contextlib.contextmanager
+def ending_lone_workers() -> Iterator[None]:
+    """End the workers that this thread has for itself when all is done; also a decorator."""
+    try:
+        yield
+    finally:
+        own = (os.getpid(), threading.get_ident())
+        with _locks[os.getpid()]:
+            pools = [_pools.pop(key) for key in list(_pools) if (key[0], key[3]) == own]
+        for pool in pools:
+            # They are idle: nothing waits for them.
+            pool.shutdown(wait=False)
 
 
 def start_tracker() -> None:
