@@ -33,9 +33,9 @@ def image_grid(
     images : array (rows, columns, height, width), or with one channel or three (red, green, blue)
         NaN where a pixel is missing: it is drawn in blue.
     rows, columns : sequence of str, one title for each row or column; by default none
-    limits : (low, high)
-        Values of black and white, for all images alike. By default the least and the greatest value
-        of grey images, and 0 and 1 for coloured ones.
+    limits : (black, white)
+        Values of black and white, for all images alike; (1, 0) draws dark ink on paper. By default
+        the least and the greatest value of grey images, and 0 and 1 for coloured ones.
 
     Examples
     --------
@@ -94,10 +94,10 @@ def check_images(
             got=f"{odd:,} of {images.size:,} that are not finite",
             do="leave out or correct these images",
         )
-    if limits is not None and not -np.inf < limits[0] <= limits[1] < np.inf:
+    if limits is not None and not np.isfinite(limits).all():
         raise InputError(
             "Argument 'limits'",
-            expected="the values of black and white, the smaller first",
+            expected="the values of black and white",
             got=f"{limits}",
             do="pass for example limits=(0, 255), or leave it out",
         )
