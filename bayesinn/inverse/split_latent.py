@@ -19,7 +19,7 @@ from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.spaces.observations import check_context
+from bayesinn.spaces.observations import check_inputs_within
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Identity
 
@@ -178,11 +178,7 @@ class SplitLatent(AmortizedPosterior):
         """
         simulator = self.simulator
         space = self.model.parameters
-        arrays = checks.check_inputs(simulator, parameters, context)
-        do = "leave those rows out, for nothing was learned out there, or train with a wider prior"
-        space.refuse_outside(arrays, "Parameters", do)
-        if simulator.context is not None:
-            check_context(simulator, simulator.context, arrays, lambda row: f"row {row}")
+        arrays = check_inputs_within(simulator, space, parameters, context)
         rows = count_rows(arrays)
         data = {
             name: np.zeros((rows, *shape), np.float32)

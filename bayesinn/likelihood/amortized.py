@@ -25,10 +25,13 @@ from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
 from bayesinn.posterior.saved import restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
-from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
-from bayesinn.spaces.observations import check_context, check_observations, check_parameters
+from bayesinn.spaces.observations import (
+    check_inputs_within,
+    check_observations,
+    check_parameters,
+)
 from bayesinn.spaces.parameters import ParameterSpace
 
 _HIDDEN = 64
@@ -165,12 +168,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         """
         count = check_draws(draws)
         simulator = self.simulator
-        arrays = checks.check_inputs(simulator, parameters, context)
-        # The flow would draw something there, too.
-        do = "leave those rows out, for nothing was learned out there, or train with a wider prior"
-        self.model.parameters.refuse_outside(arrays, "Parameters", do)
-        if simulator.context is not None:
-            check_context(simulator, simulator.context, arrays, lambda row: f"row {row}")
+        arrays = check_inputs_within(simulator, self.model.parameters, parameters, context)
         rows = {name: tf.constant(value) for name, value in arrays.items()}
         x = self.score().draw(rows, count, seeds.tensor_seed(seed, "draws"))
         values = self.model.data.from_vector(np.reshape(x, (-1, x.shape[-1])))

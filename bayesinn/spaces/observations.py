@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.simulation.checks import MISSING_VALUES, check_keys, may_miss, numbers
+from bayesinn.simulation.checks import (
+    MISSING_VALUES,
+    check_inputs,
+    check_keys,
+    may_miss,
+    numbers,
+)
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.simulation.support import outside
+from bayesinn.spaces.parameters import ParameterSpace
 
 
 @dataclass(frozen=True)
@@ -307,6 +314,24 @@ def check_context(
                 "learned out there"
             )
             raise InputError(f"Data {name!r}", expected=expected, got=got, do=do)
+
+
+def check_inputs_within(
+    simulator: Simulator,
+    space: ParameterSpace,
+    parameters: Mapping[str, Any],
+    context: Mapping[str, Any] | None,
+) -> Arrays:
+    """Return parameters and context (n, ...), checked; refuse those outside their priors.
+
+    A network answers there, too, but nothing was learned.
+    """
+    arrays = check_inputs(simulator, parameters, context)
+    do = "leave those rows out, for nothing was learned out there, or train with a wider prior"
+    space.refuse_outside(arrays, "Parameters", do)
+    if simulator.context is not None:
+        check_context(simulator, simulator.context, arrays, lambda row: f"row {row}")
+    return arrays
 
 
 def check_parameters(
