@@ -78,7 +78,7 @@ from bayesinn.simulation.engines.workers import start_tracker
 start_tracker()
 assert "PYTHONWARNINGS" not in os.environ
 worker = loky.ProcessPoolExecutor(1).submit(os.getpid).result()
-os.system(f"(sleep 1; kill -9 {worker}) &")
+os.system(f"(sleep 1; kill -9 {worker} 2>/dev/null) &")
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = fresh_python(code, check=False)
