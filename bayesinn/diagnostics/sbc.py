@@ -134,14 +134,14 @@ class DependenceResult(SBCResult):
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Error of the correlation of normal scores."""
-        words = "correlation of the draws too high", "correlation of the draws too low"
+        """Error of the draws' correlation of normal scores."""
+        words = "correlation of the draws too low", "correlation of the draws too high"
         given = (
             "error of correlation",
             "",
             "correlation",
             self.columns,
-            *interval_of_mean(self.difference),
+            *interval_of_mean(-self.difference),
         )
         return (Deviation(*given, self.simulations, words, beyond=self._beyond),)
 
