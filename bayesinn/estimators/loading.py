@@ -164,8 +164,7 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estim
         estimator.history = pd.DataFrame(saved.entries["history"])
     estimator.adopt_saved(model, saved)
     estimator.training = saved.entries["training"]
-    if "identity" in saved.entries:
-        estimator.identity = {name: saved.entries[name] for name in (*identity.SHAPES, "identity")}
+    estimator.identity = identity.kept_in(saved.entries)
     return estimator
 
 

@@ -286,6 +286,8 @@ class FlowScore(Score):
     ) -> tf.Tensor:
         own, noise = seeds.split(seed, 2)
         vector, _ = self.parameters.to_vector(self.parameters.dequantise(rows, noise))
+        # At the end of a support, no network has seen any vector.
+        vector = self.parameters.within_reach(vector)
         condition = self.model.condition(vector, self.model.context_features(rows))
         x = self.model.network.sample(draws, condition, seed=own)
         return tf.reshape(x, (tf.shape(condition[FEATURES])[0], draws, self.model.data.dimension))
