@@ -7,6 +7,7 @@ import pytest
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import information
+from bayesinn.diagnostics.information import _entropy
 from tests.diagnostics.conjugate import count, normal
 from tests.diagnostics.faults import case, named
 
@@ -116,3 +117,10 @@ def test_an_event_about_which_nothing_is_known(share: float) -> None:
     draws = generator.random((2_000, 200)) < share
     result = information({"event": truth}, {"event": draws}, {"event": prior})
     assert result.below(0.05) == ("event",)
+
+
+def test_numbers_of_any_size_keep_their_distances() -> None:
+    """Log-uniform over twelve decades: the entropy is that of the logarithm, plus its mean."""
+    decades = np.random.default_rng(1).uniform(-12.0, 0.0, (200, 250))
+    exact = np.log(12.0 * np.log(10.0)) + np.log(10.0) * decades.mean(axis=1)
+    assert np.mean(_entropy(10.0**decades) - exact) == pytest.approx(0.0, abs=0.05)

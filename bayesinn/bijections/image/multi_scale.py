@@ -95,7 +95,8 @@ class MultiScale(Chain):
         shapes.append(self.bijections[-1].latent_shape)
         parts = tf.split(z, [math.prod(shape) for shape in shapes], axis=-1)
         finished = [
-            tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, shapes, strict=True)
+            # Not -1 rows: a level may finish no channels, and nothing has any number of rows.
+            tf.reshape(part, (tf.shape(z)[0], *shape)) for part, shape in zip(parts, shapes, strict=True)
         ]
         x, total = self.bijections[-1].inverse(finished.pop(), condition)
         for level in reversed(self.bijections[:-1]):
@@ -121,4 +122,4 @@ class MultiScale(Chain):
 
 
 def _flat(events: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(events, (-1, math.prod(events.shape[1:])))
+    return tf.reshape(events, (tf.shape(events)[0], math.prod(events.shape[1:])))
