@@ -40,9 +40,9 @@ class LatentFeatures:
     """Functions of the latent whose means reveal a fault.
 
     They concern place, width, skewness and tails of each coordinate, and pairs of coordinates,
-    1,000 of them if there are more. They are made of normal scores among reference draws (m, d) of the latent distribution, so that no
-    tail dominates. Under this distribution they have mean 0 and variance 1, and those of one
-    coordinate are uncorrelated.
+    1,000 of them if there are more. They are made of normal scores among reference draws (m, d) of
+    the latent distribution, so that no tail dominates. Under this distribution they have mean 0 and
+    variance 1, and those of one coordinate are uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:

@@ -262,7 +262,8 @@ def _products(together: np.ndarray, pairs: np.ndarray, seed: int) -> np.ndarray:
         of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]
     # A wrong shift or spread is no wrong correlation.
     still = np.ptp(truth, axis=0) == 0.0
-    truth = np.where(still, 0.0, truth - truth.mean(axis=0)) / np.where(still, 1.0, truth.std(axis=0))
+    centred = np.where(still, 0.0, truth - truth.mean(axis=0))
+    truth = centred / np.where(still, 1.0, truth.std(axis=0))
     return truth[:, first] * truth[:, second] - of_draws
 
 

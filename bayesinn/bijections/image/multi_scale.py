@@ -96,7 +96,8 @@ class MultiScale(Chain):
         parts = tf.split(z, [math.prod(shape) for shape in shapes], axis=-1)
         finished = [
             # Not -1 rows: a level may finish no channels, and nothing has any number of rows.
-            tf.reshape(part, (tf.shape(z)[0], *shape)) for part, shape in zip(parts, shapes, strict=True)
+            tf.reshape(part, (tf.shape(z)[0], *shape))
+            for part, shape in zip(parts, shapes, strict=True)
         ]
         x, total = self.bijections[-1].inverse(finished.pop(), condition)
         for level in reversed(self.bijections[:-1]):
