@@ -17,6 +17,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import bayesinn as bi
 from bayesinn.core import compilation
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
+from bayesinn.core.process_setting import ProcessSetting
 from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.evaluator import Evaluator
@@ -76,7 +77,8 @@ def graphs() -> int:
 
 def test_graphs_go_with_their_posteriors(monkeypatch: pytest.MonkeyPatch) -> None:
     # The tests of a file are inside of a block, which ends after them.
-    monkeypatch.setattr(compilation, "_BLOCKS", compilation._Blocks())
+    outer = compilation._graphs
+    monkeypatch.setattr(compilation, "_graphs", ProcessSetting(outer._read, outer._write, None))
 
     def train() -> None:
         posterior = bi.AmortizedPosterior(linear, flow=small_flow())
