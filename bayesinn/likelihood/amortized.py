@@ -179,8 +179,9 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         }
 
     def score(self) -> FlowScore:
-        _ = self.model
-        assert self._score is not None
+        model = self.model
+        if self._score is None or self._score.model is not model:
+            self._score = FlowScore(model)
         return self._score
 
     @property
@@ -189,14 +190,6 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         model = super().model
         assert isinstance(model, LikelihoodModel)
         return model
-
-    def adopt(self, model: LikelihoodModel, rows: Arrays, seed: int) -> None:
-        self._model = model
-        self._score = FlowScore(model)
-
-    def adopt_saved(self, model: LikelihoodModel, saved: SavedModel) -> None:
-        self._model = model
-        self._score = FlowScore(model)
 
     def entries(self) -> dict[str, Any]:
         scalings = self.model.context.scalings
