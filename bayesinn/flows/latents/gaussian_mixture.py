@@ -8,9 +8,10 @@ import numpy as np
 import scipy
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
-from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
+from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 #: Smallest log scale: without it, a component that shrinks onto a repeated point has an unbounded
 #: likelihood.
