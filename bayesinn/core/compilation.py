@@ -57,11 +57,6 @@ class AnyRows:
                 self._traced[key] = self._function.get_concrete_function(*specs)
         return self._traced[key](*arguments)
 
-    @property
-    def traces(self) -> int:
-        """How often the function was traced."""
-        return len(self._traced)
-
 
 @contextlib.contextmanager
 def released_graphs() -> Iterator[None]:

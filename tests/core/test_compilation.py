@@ -34,11 +34,11 @@ def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
         np.testing.assert_array_equal(
             function({"a": np.ones((n, 2))}, np.float64(3.0))["a"], np.full((n, 2), 3.0)
         )
-    assert function.traces == 1
+    assert len(function._traced) == 1
     function({"a": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3), np.float32)}, np.float32(3.0))
-    assert function.traces == 4
+    assert len(function._traced) == 4
 
 
 def test_absent_tensors_stay_absent() -> None:
