@@ -23,7 +23,7 @@ from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.model import LikelihoodModel
 from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
-from bayesinn.posterior.saved import restore_parameters, saved_scaling
+from bayesinn.posterior.saved import SCHEMA, restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
@@ -35,7 +35,6 @@ from bayesinn.spaces.observations import (
 from bayesinn.spaces.parameters import ParameterSpace
 
 _HIDDEN = 64
-_NUMBER_OR_NONE = (float, type(None))
 
 
 class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
@@ -76,7 +75,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
 
     schema: ClassVar[Mapping[str, Any]] = {
         "network": dict,
-        "compression": {str: _NUMBER_OR_NONE},
+        "compression": SCHEMA["compression"],
         "elements": int,
     }
 
