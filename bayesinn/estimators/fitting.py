@@ -271,7 +271,6 @@ def _open_checkpoint(plan: Plan, simulator: Simulator | None, model: Trainable) 
         plan.checkpoint,
         plan.settings,
         plan.identity,
-        drawn=False,
         write=plan.devices.chief,
         simulator=simulator,
     )

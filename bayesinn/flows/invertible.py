@@ -6,10 +6,11 @@ from typing import Any
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.bijections.condition import EVERY, Condition
 from bayesinn.core.validation import check_type
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents.latent import Latent, Normal, Seed, as_vectors
+from bayesinn.flows.latents.latent import Latent, Normal, Seed
 
 
 class InvertibleFlow(Flow):

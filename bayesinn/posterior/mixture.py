@@ -68,11 +68,7 @@ class MixtureFlow(Flow):
     def __init__(self, members: Sequence[Flow]) -> None:
         super().__init__()
         self.members = list(members)
-        first = self.members[0]
-        self.nats = first.nats
-        self.rowwise = first.rowwise
-        self.density = first.density
-        self.draws = first.draws
+        self.declare_like(self.members[0])
 
     def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         densities = [

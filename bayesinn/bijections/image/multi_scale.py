@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.bijection import Bijection, as_vectors, constant_log_det
 from bayesinn.bijections.chain import Chain
 from bayesinn.core.configuration import Configured
 from bayesinn.core.validation import check_number
@@ -80,10 +80,10 @@ class MultiScale(Chain):
         for level, sizes in zip(self.bijections[:-1], self.sizes, strict=False):
             x, log_det = level.forward(x, condition)
             x, finished = tf.split(x, sizes, axis=-1)
-            parts.append(_flat(finished))
+            parts.append(as_vectors(finished))
             total += log_det
         x, log_det = self.bijections[-1].forward(x, condition)
-        return tf.concat([*parts, _flat(x)], axis=-1), total + log_det
+        return tf.concat([*parts, as_vectors(x)], axis=-1), total + log_det
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
@@ -120,7 +120,3 @@ class MultiScale(Chain):
         """Return how many channels go on, and how many a level finishes."""
         finished = min(round(self.finished * channels), channels - 1)
         return channels - finished, finished
-
-
-def _flat(events: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(events, (tf.shape(events)[0], math.prod(events.shape[1:])))
