@@ -108,17 +108,13 @@ class Deviation:
         probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
-        beyond_tolerance = size > tolerance
         with np.errstate(divide="ignore", invalid="ignore"):
-            inner = size - self.least
+            inner = self._stretch(error) * (size - self.least)
             outer = self.most - size
-            surely_outside = inner < size - tolerance
             # The half that faces the tolerance, and what simulations can narrow of it.
-            facing = np.where(beyond_tolerance, self._stretch(error) * inner, outer)
-            narrowing = facing - self.gap
-            distance = abs(size - tolerance) - self.gap
-            too_uncertain = (narrowing > tolerance) & ~surely_outside
-            aim = np.where(too_uncertain, 0.5 * tolerance, distance)
+            narrowing = np.where(size > tolerance, inner, outer) - self.gap
+            too_uncertain = (narrowing > tolerance) & ~(self.least > tolerance)
+            aim = np.where(too_uncertain, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(narrowing, 0.0) / aim) ** 2
         about_the_tolerance = ~too_uncertain & (factor > _MOST_TIMES)
         # Not "aim <= 0": NaN is hopeless, too.
