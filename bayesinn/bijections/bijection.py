@@ -190,6 +190,14 @@ def constant_log_det(x: tf.Tensor, value: tf.Tensor | float = 0.0) -> tf.Tensor:
     return tf.broadcast_to(value, tf.shape(x)[:1])
 
 
+def as_vectors(events: tf.Tensor) -> tf.Tensor:
+    """Return events (n, *event) as vectors (n, d); vectors as they are."""
+    if len(events.shape) == 2:
+        return events
+    # Not -1 rows: events may have no elements, and nothing has any number of rows.
+    return tf.reshape(events, (tf.shape(events)[0], math.prod(events.shape[1:])))
+
+
 def map_channels(function: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     """Apply a map of vectors (n, channels) to each pixel of events (n, ..., channels)."""
     if len(x.shape) == 2:

@@ -23,6 +23,7 @@ from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
 from bayesinn.estimators.facts import state_text
+from bayesinn.estimators.fitting import training_seed
 from bayesinn.estimators.loading import SIMULATOR
 from bayesinn.estimators.training_data import pilot_rows
 from bayesinn.posterior.building import measured_data, new_summaries
@@ -98,6 +99,7 @@ class ModelComparison(Summarised):
     ) -> None:
         self.simulators = check_simulators(simulators)
         self.weights = check_weights(weights, self.names)
+        self._identities: list[dict[str, Any] | None] = [None] * len(self.simulators)
         flow = ModelFlow(len(self.simulators), hidden)
         summaries = choose_summaries(self.declares, summary).networks
         refuse_trained_first(summaries)
@@ -153,8 +155,12 @@ class ModelComparison(Summarised):
         All other arguments are as for other estimators that are trained on arrays.
         """
         if data is None:
-            data = self.simulate(_TRAINING_ROWS, seed)
-        return super().fit(
+            if start_from is not None:
+                self.check_start(start_from)
+            data = self.simulate(_TRAINING_ROWS, training_seed(seed, start_from))
+        # Now: a program may be another when this is saved.
+        identities = [identity.entries(simulator) for simulator in self.simulators]
+        super().fit(
             Rows(data, self.declares, self.weights),  # type: ignore[arg-type]
             steps=steps,
             epochs=epochs,
@@ -166,6 +172,8 @@ class ModelComparison(Summarised):
             checkpoint=checkpoint,
             progress=progress,
         )
+        self._identities = [*identities]
+        return self
 
     def probabilities(self, data: Mapping[str, Any]) -> Draws:
         """Return the posterior probability of each model.
@@ -274,13 +282,15 @@ class ModelComparison(Summarised):
         return f"{self!r}; {count_weights(model):,} weights"
 
     def entries(self) -> dict[str, Any]:
+        known = zip(self.simulators, self._identities, strict=True)
         models = [
-            {"simulator": simulator.reference(), **identity.entries(simulator)}
-            for simulator in self.simulators
+            {"simulator": simulator.reference(), **(kept or identity.entries(simulator))}
+            for simulator, kept in known
         ]
         return {**super().entries(), "models": models}
 
     def restore(self, saved: SavedModel) -> ComparisonModel:
+        self._identities = [identity.kept_in(part) for part in saved.entries["models"]]
         model = self._model_of(saved_data(saved, self.declares, self.summaries))
         inputs = model.data.to_network(two_data_sets(self.declares))
         model.network.build_weights(tf.zeros((2, 1)), *inputs)

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NamedTuple
@@ -58,11 +57,6 @@ class AnyRows:
                 self._traced[key] = self._function.get_concrete_function(*specs)
         return self._traced[key](*arguments)
 
-    @property
-    def traces(self) -> int:
-        """How often the function was traced."""
-        return len(self._traced)
-
 
 @contextlib.contextmanager
 def released_graphs() -> Iterator[None]:
@@ -73,39 +67,17 @@ def released_graphs() -> Iterator[None]:
     small networks. Afterwards, no gradients of these graphs can be taken. Inside of another trace,
     which may take them, nothing is released.
     """
-    if not tf.executing_eagerly():
+    with _graphs if tf.executing_eagerly() else contextlib.nullcontext():
         yield
+
+
+def _release(known: set[str] | None) -> None:
+    """Let go of custom gradients that are not among the known, and of what bijectors remember.
+
+    None, while a block is open, lets nothing go: another thread may be tracing.
+    """
+    if known is None:
         return
-    gradients = ops.gradient_registry._registry
-    with _BLOCKS.lock:
-        if not _BLOCKS.number:
-            _BLOCKS.known = set(gradients)
-        _BLOCKS.number += 1
-    try:
-        yield
-    finally:
-        with _BLOCKS.lock:
-            _BLOCKS.number -= 1
-            # Another thread may be tracing.
-            if not _BLOCKS.number:
-                _release(_BLOCKS.known)
-
-
-class _Blocks:
-    """Blocks of :func:`released_graphs` that have not ended, in all threads."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.number = 0
-        #: Registered gradients when the first of them began.
-        self.known: set[str] = set()
-
-
-_BLOCKS = _Blocks()
-
-
-def _release(known: set[str]) -> None:
-    """Let go of custom gradients that are not among the known, and of what bijectors remember."""
     gradients = ops.gradient_registry._registry
     for name in set(gradients) - known:
         if name.startswith("CustomGradient-"):
@@ -115,6 +87,10 @@ def _release(known: set[str]) -> None:
     for key in list(remembered):
         key.cancel()
         remembered.pop(key, None)
+
+
+#: Registered gradients when the first of the open blocks began, in all threads.
+_graphs = ProcessSetting(lambda: set(ops.gradient_registry._registry), _release, None)
 
 
 def has_gpu() -> bool:

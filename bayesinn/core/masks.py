@@ -25,6 +25,15 @@ def padding(value: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.arange(np.shape(value)[1]) >= np.floor(np.asarray(counts, np.float64))[:, None]
 
 
+def fill_padding(value: np.ndarray, counts: np.ndarray, fill: Any) -> np.ndarray:
+    """Return an observable (n, steps, ...) with ``fill`` beyond the count of steps of each row.
+
+    >>> fill_padding(np.array([[5.0, 6.0]]), np.array([1]), np.nan)
+    array([[ 5., nan]])
+    """
+    return np.where(broadcast_mask(padding(value, counts), value), fill, value)
+
+
 def without_padding(
     lengths: Mapping[str, str], data: Mapping[str, Any], context: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -39,6 +48,5 @@ def without_padding(
     blank = dict(data)
     for name, counter in lengths.items():
         value = np.asarray(data[name])
-        mask = broadcast_mask(padding(value, context[counter]), value)
-        blank[name] = np.where(mask, np.zeros_like(value), value)
+        blank[name] = fill_padding(value, context[counter], np.zeros_like(value))
     return blank

@@ -91,7 +91,6 @@ def new_strategy(name: str) -> Any:
     try:
         if name != "mirrored" and not {"cluster", "task"} <= json.loads(config).keys():
             raise ValueError("without cluster or task")
-        import_tensorflow()
         import tensorflow as tf
 
         return (

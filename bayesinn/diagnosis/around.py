@@ -160,7 +160,7 @@ def _replicate(
     require_function(simulator)
     size, draws = count_densities(given, size, draws)
     proposed = given.sample(size * draws, seed, "replicates")
-    # Members of a mixture take turns: in this order, all truths could be draws of the same one.
+    # Draws may have an order, that of chains or members: truths must be any of them.
     order = seeds.generator(seed, "replicates").permutation(size * draws)
     values = {
         name: value[0, order].reshape(size, draws, *value.shape[2:])

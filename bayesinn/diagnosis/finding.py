@@ -276,10 +276,11 @@ def _sizes(errors: pd.DataFrame) -> np.ndarray:
     lower = errors["lower"].to_numpy(float)
     upper = errors["upper"].to_numpy(float)
     largest = np.maximum(abs(lower), abs(upper))
-    return np.where(np.isfinite(upper), largest, np.maximum(lower, 0.0))
+    smallest = np.where(np.sign(lower) == np.sign(upper), np.minimum(abs(lower), abs(upper)), 0.0)
+    return np.where(np.isfinite(largest), largest, smallest)
 
 
 def _bounded(error: Any, size: str) -> str:
-    bound = "at most" if np.isfinite(error.upper) else "at least"
+    bound = "at most" if np.isfinite([error.lower, error.upper]).all() else "at least"
     where = "" if error.column in TOGETHER else f" ({error.column})"
     return f"{error.measure} {bound} {size} {error.unit}".rstrip() + where

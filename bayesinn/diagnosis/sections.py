@@ -46,9 +46,9 @@ def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
 def parameters_section(numbers: pd.DataFrame, labels: Labels) -> Section:
     """Return the table of parameters, with the numbers that checks show side by side."""
     text = (
-        "Errors over the whole prior: how far posteriors lie from the truth, in their standard "
-        "deviations (positive: too low); how much wider truths scatter than posteriors say "
-        "(positive: posteriors too narrow); the largest error of coverage. R², contraction (1 - "
+        "Errors over the whole prior: how far posteriors lie above the truth, in their standard "
+        "deviations; the error of their spread, in % of it (positive: too wide); the largest error "
+        "of coverage (positive: intervals hold the truth too often). R², contraction (1 - "
         "posterior variance / prior variance) and nats gained say how much the data tell."
     )
     table = numbers.apply(lambda column: column.round(3 if column.abs().max() < 10.0 else 1))

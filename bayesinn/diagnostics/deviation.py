@@ -108,17 +108,13 @@ class Deviation:
         probability of ``error`` of being wrong in any column.
         """
         size = abs(self.estimate)
-        beyond_tolerance = size > tolerance
         with np.errstate(divide="ignore", invalid="ignore"):
-            inner = size - self.least
+            inner = self._stretch(error) * (size - self.least)
             outer = self.most - size
-            surely_outside = inner < size - tolerance
             # The half that faces the tolerance, and what simulations can narrow of it.
-            facing = np.where(beyond_tolerance, self._stretch(error) * inner, outer)
-            narrowing = facing - self.gap
-            distance = abs(size - tolerance) - self.gap
-            too_uncertain = (narrowing > tolerance) & ~surely_outside
-            aim = np.where(too_uncertain, 0.5 * tolerance, distance)
+            narrowing = np.where(size > tolerance, inner, outer) - self.gap
+            too_uncertain = (narrowing > tolerance) & ~(self.least > tolerance)
+            aim = np.where(too_uncertain, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(narrowing, 0.0) / aim) ** 2
         about_the_tolerance = ~too_uncertain & (factor > _MOST_TIMES)
         # Not "aim <= 0": NaN is hopeless, too.
@@ -171,7 +167,9 @@ def interval_of_mean(values: np.ndarray) -> Interval:
 def shift_and_spread(
     values: np.ndarray, columns: Columns, draws: int | None = None
 ) -> tuple[Deviation, Deviation]:
-    """Return how far truths lie from draws, in sd of the draws, and how much wider they spread.
+    """Return how far draws lie above truths, in sd of the draws, and how much wider they spread.
+
+    The error of spread is that of the standard deviation of the draws, in % of it.
 
     ``values`` (n, k) are ranks of truths among a number of draws, spread over [0, 1); or exact
     probabilities, without ``draws``. What ranks among few draws hide of the errors is added (see
@@ -181,8 +179,9 @@ def shift_and_spread(
     blurred = blur(draws) if few else None
     scores = normal_scores(values)
     size = len(values)
-    words = "draws too high", "draws too low"
-    means = interval_of_mean(scores)
+    words = "draws too low", "draws too high"
+    # Where truths lie too high, draws lie too low.
+    means = interval_of_mean(-scores)
     if blurred is not None:
         means = Interval(*map(blurred.shift, means))
     shift = Deviation(
@@ -203,11 +202,12 @@ def shift_and_spread(
     error = np.maximum(error, 1.0 / np.sqrt(2.0 * (size - 1)))
     sd = scores.std(axis=0, ddof=1)
     factor = np.exp(_quantile(len(columns), size) * error)
-    sds = Interval(sd, sd / factor, sd * factor)
+    sds = Interval(sd, sd * factor, sd / factor)
     if blurred is not None:
         sds = Interval(*map(blurred.sd, sds))
-    ends = Interval(*(100.0 * (end - 1.0) for end in sds))
-    words = "draws too wide", "draws too narrow"
+    # Truths that scatter more than draws say are draws that spread too little.
+    ends = Interval(*(100.0 * (1.0 - end) for end in sds))
+    words = "draws too narrow", "draws too wide"
     spread = Deviation(
         "error of spread",
         "%",

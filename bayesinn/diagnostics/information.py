@@ -20,6 +20,8 @@ _FEWEST = 5
 # A rare event has less entropy than the few nats that count as nothing. Less than this share of it
 # must be learnt, too.
 _SHARE = 0.25
+# Share of the numbers that are as small as others.
+_SMALLEST = 0.01
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,9 +143,13 @@ def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float, floa
 def _entropy(values: np.ndarray) -> np.ndarray:
     values = np.sort(values, axis=-1)
     # Equal draws, as on the edge of a support, would be infinitely dense: they are spread between
-    # the neighbouring numbers of single precision.
-    spacing = np.spacing(np.abs(values).max(axis=-1, keepdims=True).astype(np.float32))
-    values = values + spacing * np.linspace(-0.5, 0.5, values.shape[-1])
+    # the neighbouring numbers of single precision. Zeros are like the smallest other numbers.
+    size = np.abs(values)
+    others = np.where(size > 0.0, size, np.inf)
+    least = np.quantile(others, _SMALLEST, axis=-1, keepdims=True, method="lower")
+    size = np.maximum(size, np.where(np.isfinite(least), least, 0.0))
+    spread = np.spacing(size.astype(np.float32)) * np.linspace(-0.5, 0.5, values.shape[-1])
+    values = np.sort(values + spread, axis=-1)
     return np.asarray(stats.differential_entropy(values, axis=-1, method="ebrahimi"))
 
 

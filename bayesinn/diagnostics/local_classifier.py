@@ -17,6 +17,9 @@ _LOG_ODDS = 5.0
 # where the slope of the additive regression may change, in normal scores of a column
 _KNOTS = (-1.0, 0.0, 1.0)
 _MOST_DIRECTIONS = 300
+# Pairs of coordinates whose products are features: their number grows with the square of the
+# dimension, and with it the memory.
+_MOST_PAIRS = 1_000
 _WAVES = 200
 
 
@@ -36,14 +39,15 @@ def _ranks(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
 class LatentFeatures:
     """Functions of the latent whose means reveal a fault.
 
-    They concern place, width, skewness and tails of each coordinate, and pairs of coordinates. They
-    are made of normal scores among reference draws (m, d) of the latent distribution, so that no
-    tail dominates. Under this distribution they have mean 0 and variance 1, and those of one
-    coordinate are uncorrelated.
+    They concern place, width, skewness and tails of each coordinate, and pairs of coordinates,
+    1,000 of them if there are more. They are made of normal scores among reference draws (m, d) of
+    the latent distribution, so that no tail dominates. Under this distribution they have mean 0 and
+    variance 1, and those of one coordinate are uncorrelated.
     """
 
     def __init__(self, reference: np.ndarray) -> None:
         self._ordered = np.sort(reference, axis=0)
+        self._first, self._second = _pairs(reference.shape[1])
         single, pairs = self._raw(reference)
         self._single_mean = single.mean(axis=1, keepdims=True)
         self._pairs_mean = pairs.mean(axis=0)
@@ -53,21 +57,30 @@ class LatentFeatures:
         self._pairs_scale = pairs.std(axis=0)
 
     def __call__(self, latent: np.ndarray) -> np.ndarray:
-        """Return the features (n, 4 d + d (d - 1) / 2) of latents (n, d)."""
+        """Return the features (n, 4 d + pairs) of latents (n, d)."""
         single, pairs = self._raw(latent)
         white = (single - self._single_mean) @ self._whiten
         return np.concatenate([*white, (pairs - self._pairs_mean) / self._pairs_scale], axis=1)
 
     def _raw(self, latent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return functions (d, n, 4) of each coordinate, and products (n, d (d - 1) / 2) of two."""
+        """Return functions (d, n, 4) of each coordinate, and products (n, pairs) of two."""
         ranks = _ranks(self._ordered, latent)
         score = special.ndtri(ranks)
-        first, second = np.triu_indices(score.shape[1], 1)
         # Cubes and fourth powers of normal scores would have tails too heavy for the regression:
         # Legendre polynomials.
         skewness, tails = (special.eval_legendre(degree, 2.0 * ranks - 1.0) for degree in (3, 4))
         single = np.stack([score, score**2, skewness, tails], axis=-1)
-        return np.swapaxes(single, 0, 1), score[:, first] * score[:, second]
+        return np.swapaxes(single, 0, 1), score[:, self._first] * score[:, self._second]
+
+
+def _pairs(dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers (pairs,) of two coordinates, chosen at random if there are too many."""
+    first, second = np.triu_indices(dimension, 1)
+    if len(first) > _MOST_PAIRS:
+        # Whatever the data: so p-values stay exact.
+        chosen = np.random.default_rng(0).choice(len(first), _MOST_PAIRS, replace=False)
+        first, second = first[chosen], second[chosen]
+    return first, second
 
 
 class LocalClassifier:

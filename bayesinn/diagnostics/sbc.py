@@ -134,14 +134,14 @@ class DependenceResult(SBCResult):
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
-        """Error of the correlation of normal scores."""
-        words = "correlation of the draws too high", "correlation of the draws too low"
+        """Error of the draws' correlation of normal scores."""
+        words = "correlation of the draws too low", "correlation of the draws too high"
         given = (
             "error of correlation",
             "",
             "correlation",
             self.columns,
-            *interval_of_mean(self.difference),
+            *interval_of_mean(-self.difference),
         )
         return (Deviation(*given, self.simulations, words, beyond=self._beyond),)
 
@@ -261,7 +261,9 @@ def _products(together: np.ndarray, pairs: np.ndarray, seed: int) -> np.ndarray:
         truth[rows] = scores[:, 0]
         of_draws[rows] = (np.swapaxes(draws, 1, 2) @ draws / draws.shape[1])[:, first, second]
     # A wrong shift or spread is no wrong correlation.
-    truth = (truth - truth.mean(axis=0)) / truth.std(axis=0)
+    still = np.ptp(truth, axis=0) == 0.0
+    centred = np.where(still, 0.0, truth - truth.mean(axis=0))
+    truth = centred / np.where(still, 1.0, truth.std(axis=0))
     return truth[:, first] * truth[:, second] - of_draws
 
 

@@ -138,7 +138,7 @@ def plan_fit(
         _warn_of_other_split(start, given.held_out)
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
-    settings = resolve_settings(given.rows, *length, _training_seed(own_seed, start), optimization)
+    settings = resolve_settings(given.rows, *length, training_seed(own_seed, start), optimization)
     identity = {
         **_model_in_words(simulator),
         "network": estimator.network_configuration(),
@@ -171,7 +171,7 @@ def plan_fit(
     )
 
 
-def _training_seed(seed: int, start: Fittable | None) -> int:
+def training_seed(seed: int, start: Fittable | None) -> int:
     """Return the seed of simulations and shuffling: a start must not see its own again."""
     if start is None:
         return seed
@@ -271,7 +271,6 @@ def _open_checkpoint(plan: Plan, simulator: Simulator | None, model: Trainable) 
         plan.checkpoint,
         plan.settings,
         plan.identity,
-        drawn=False,
         write=plan.devices.chief,
         simulator=simulator,
     )

@@ -92,21 +92,8 @@ def load(
     kind = _class_of(saved)
     simulated = kind.simulated or "simulator" in saved.entries
     _check(saved, {**kind.schema, **(_SIMULATED if simulated else {})})
-    entries = saved.entries.get("models", [saved.entries] if simulated else [])
-    if given is not None and entries and len(given) != len(entries):
-        raise InputError(
-            "Argument 'simulator'",
-            expected=f"{len(entries)} simulators, as this folder has",
-            got=f"{len(given)}",
-            do="pass a list of them, or leave them out",
-        )
-    if given is not None:
-        given = _in_order(given, [part["simulator"].get("name") for part in entries])
-    found = []
-    for number, part in enumerate(entries):
-        known = find(part["simulator"], trust_source) if given is None else given[number]
-        identity.check(part, known, _OWNER, check_simulator)
-        found.append(known)
+    parts = saved.entries.get("models", [saved.entries] if simulated else [])
+    found = _find_simulators(parts, given, trust_source, check_simulator)
     simulators = tuple(found) if "models" in saved.entries else next(iter(found), None)
     return _restored(kind, saved, simulators)
 
@@ -120,6 +107,30 @@ def _given(simulator: Simulator | Sequence[Simulator] | None) -> list[Simulator]
     for one in given:
         check_type("Argument 'simulator'", one, Simulator, "a Simulator", do)
     return given
+
+
+def _find_simulators(
+    parts: Sequence[Mapping[str, Any]],
+    given: list[Simulator] | None,
+    trust_source: bool,
+    check_simulator: bool,
+) -> list[Simulator]:
+    """Return the simulator that each part of a manifest names: found, or given and checked."""
+    if given is not None and parts and len(given) != len(parts):
+        raise InputError(
+            "Argument 'simulator'",
+            expected=f"{len(parts)} simulators, as this folder has",
+            got=f"{len(given)}",
+            do="pass a list of them, or leave them out",
+        )
+    if given is not None:
+        given = _in_order(given, [part["simulator"].get("name") for part in parts])
+    found = []
+    for number, part in enumerate(parts):
+        known = find(part["simulator"], trust_source) if given is None else given[number]
+        identity.check(part, known, _OWNER, check_simulator)
+        found.append(known)
+    return found
 
 
 def _in_order(given: list[Simulator], names: list[str]) -> list[Simulator]:
@@ -164,8 +175,7 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estim
         estimator.history = pd.DataFrame(saved.entries["history"])
     estimator.adopt_saved(model, saved)
     estimator.training = saved.entries["training"]
-    if "identity" in saved.entries:
-        estimator.identity = {name: saved.entries[name] for name in (*identity.SHAPES, "identity")}
+    estimator.identity = identity.kept_in(saved.entries)
     return estimator
 
 

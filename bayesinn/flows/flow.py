@@ -62,6 +62,13 @@ class Flow(Configured, keras.layers.Layer):
         for name in _READERS & set(cls.__dict__):
             setattr(cls, name, reading(cls.__dict__[name]))
 
+    def declare_like(self, flow: "Flow") -> None:
+        """Declare what another flow does of loss, density and draws; codes are not among it."""
+        self.nats = flow.nats
+        self.rowwise = flow.rowwise
+        self.density = flow.density
+        self.draws = flow.draws
+
     @property
     def entries(self) -> frozenset[str]:
         """Names of the entries of the condition that the flow, or a part of it, reads.

@@ -59,10 +59,7 @@ class Framed(Flow):
         self.flow = flow
         self.location = location
         self.root = root
-        self.nats = flow.nats
-        self.rowwise = flow.rowwise
-        self.density = flow.density
-        self.draws = flow.draws
+        self.declare_like(flow)
         self.codes = flow.codes
 
     @property

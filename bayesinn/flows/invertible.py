@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.bijections.condition import EVERY, Condition
 from bayesinn.core.validation import check_type
 from bayesinn.flows.flow import Flow
@@ -84,9 +85,9 @@ class InvertibleFlow(Flow):
         return x[0] if condition is None else x
 
     def encode(self, x: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
-        """Return the latent codes (n, *latent) of events (n, *event)."""
-        return self.chain.forward(x, condition)[0]
+        """Return the latent codes (n, d) of events (n, *event), as vectors."""
+        return as_vectors(self.chain.forward(x, condition)[0])
 
     def decode(self, z: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
-        """Return the events (n, *event) that have latent codes (n, *latent)."""
-        return self.chain.inverse(z, condition)[0]
+        """Return the events (n, *event) that have latent codes (n, d)."""
+        return self.chain.inverse(tf.reshape(z, (-1, *self.chain.latent_shape)), condition)[0]

@@ -11,7 +11,11 @@ import tensorflow_probability as tfp
 from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core import seeds
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents.gaussian_mixture import NARROWEST_LOG_SCALE, floored
+from bayesinn.flows.latents.gaussian_mixture import (
+    NARROWEST_LOG_SCALE,
+    choose_component,
+    floored,
+)
 from bayesinn.flows.latents.latent import Normal, Seed, check_seed
 
 # Of standardised parameters. For data far out, networks return any number, and the reciprocal of a
@@ -95,10 +99,7 @@ class MixtureDensity(Flow):
         for_component, for_noise = seeds.split(check_seed(seed), 2)
         rows = tf.shape(means)[0]
         uniform = tf.random.stateless_uniform((rows, n, 1), for_component, alg="philox")
-        # The last edge is left out: rounding may make it less than one, so that no component would
-        # be chosen.
-        edges = tf.cumsum(tf.exp(log_weights), axis=-1)[:, None, :-1]
-        number = tf.reduce_sum(tf.cast(uniform >= edges, tf.int32), axis=-1)
+        number = choose_component(log_weights[:, None], uniform)
         chosen = tf.one_hot(number, self.components, dtype=means.dtype)
         noise = Normal().sample((rows, n, means.shape[-1]), for_noise)
         inverses = tf.linalg.triangular_solve(roots, tf.eye(means.shape[-1], dtype=means.dtype))

@@ -40,10 +40,7 @@ class TwoStages(Flow):
         self.shared = tuple(shared)
         self.first = flow
         self.second = clone(flow)
-        self.nats = flow.nats
-        self.rowwise = flow.rowwise
-        self.density = flow.density
-        self.draws = flow.draws
+        self.declare_like(flow)
 
     def bind(self, parameters: ParameterSpace) -> None:
         chosen = parameters.elements_of(self.shared) == 1.0

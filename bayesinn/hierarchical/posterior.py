@@ -38,6 +38,7 @@ from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.missing import warn_of_missing
 from bayesinn.spaces.observations import Observations, axes, check_observations
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
 from bayesinn.summaries import DeepSet, Summary
@@ -75,7 +76,8 @@ class HierarchicalPosterior(TrainedPosterior):
     population : Summary
         Network for the set of persons' summaries; by default ``DeepSet(32)``.
     flow : Flow
-        Flow of each stage; by default as for :class:`bayesinn.AmortizedPosterior`.
+        Flow of each stage; by default that of :class:`bayesinn.AmortizedPosterior` for so many
+        parameters. What the simulator recommends is for all parameters of one person together.
 
     References
     ----------
@@ -244,10 +246,15 @@ class HierarchicalPosterior(TrainedPosterior):
         super().adopt_parts(evaluator, reference)
         self._drawing = AnyRows(self._everyone_graph, leading=(1, 0, 0))
 
+    def _record(self, *training: Any) -> None:
+        super()._record(*training)
+        # Now: the program may be another when this is saved.
+        self.identity = identity.entries(self.person)
+
     def entries(self) -> dict[str, Any]:
         # Loading looks for the simulator of a person, and makes that of sets again.
-        person = {"simulator": self.person.reference(), **identity.entries(self.person)}
-        return {**super().entries(), **person}
+        known = self.identity or identity.entries(self.person)
+        return {**super().entries(), "simulator": self.person.reference(), **known}
 
     def restore(self, saved: SavedModel) -> PosteriorModel:
         model = self._model_of(SetSpace.saved(saved, self.person, self.levels, self.summaries), 0)
@@ -278,6 +285,7 @@ class HierarchicalPosterior(TrainedPosterior):
         if not known or axes(data[known[0]]) > len(shapes[known[0]]) + 1:
             return check_observations(self.simulator, data)
         persons = self._check_persons(data)
+        warn_of_missing(self.person, persons)
         # The places of missing persons are filled with the last person, and not used.
         filled = np.minimum(np.arange(self.levels.most), persons.count - 1)
         arrays = without_padding(self.person.lengths, persons.arrays, persons.arrays)

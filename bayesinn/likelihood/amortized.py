@@ -23,7 +23,7 @@ from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.model import LikelihoodModel
 from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
-from bayesinn.posterior.saved import restore_parameters, saved_scaling
+from bayesinn.posterior.saved import SCHEMA, restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
@@ -35,7 +35,6 @@ from bayesinn.spaces.observations import (
 from bayesinn.spaces.parameters import ParameterSpace
 
 _HIDDEN = 64
-_NUMBER_OR_NONE = (float, type(None))
 
 
 class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
@@ -76,7 +75,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
 
     schema: ClassVar[Mapping[str, Any]] = {
         "network": dict,
-        "compression": {str: _NUMBER_OR_NONE},
+        "compression": SCHEMA["compression"],
         "elements": int,
     }
 
@@ -179,8 +178,9 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         }
 
     def score(self) -> FlowScore:
-        _ = self.model
-        assert self._score is not None
+        model = self.model
+        if self._score is None or self._score.model is not model:
+            self._score = FlowScore(model)
         return self._score
 
     @property
@@ -189,14 +189,6 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         model = super().model
         assert isinstance(model, LikelihoodModel)
         return model
-
-    def adopt(self, model: LikelihoodModel, rows: Arrays, seed: int) -> None:
-        self._model = model
-        self._score = FlowScore(model)
-
-    def adopt_saved(self, model: LikelihoodModel, saved: SavedModel) -> None:
-        self._model = model
-        self._score = FlowScore(model)
 
     def entries(self) -> dict[str, Any]:
         scalings = self.model.context.scalings
@@ -286,6 +278,8 @@ class FlowScore(Score):
     ) -> tf.Tensor:
         own, noise = seeds.split(seed, 2)
         vector, _ = self.parameters.to_vector(self.parameters.dequantise(rows, noise))
+        # At the end of a support, no network has seen any vector.
+        vector = self.parameters.within_reach(vector)
         condition = self.model.condition(vector, self.model.context_features(rows))
         x = self.model.network.sample(draws, condition, seed=own)
         return tf.reshape(x, (tf.shape(condition[FEATURES])[0], draws, self.model.data.dimension))

@@ -88,6 +88,7 @@ class LikelihoodModel(DensityModel[Flow]):
 
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, LikelihoodModel)
+        self.data.check_start(trained.data)
         self.parameters.restore(trained.parameters.arrays())
         self.data = trained.data
         self.context = trained.context

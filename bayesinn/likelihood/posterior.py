@@ -22,6 +22,7 @@ from bayesinn.reference.smc_target import Target
 from bayesinn.reference.tempering import next_temperature
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.missing import warn_of_missing
 from bayesinn.spaces.observations import Observations, check_observations
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -178,7 +179,10 @@ class LikelihoodPosterior(Posterior):
                 got="none",
                 do="pass them, or make it with likelihood.posterior(observed)",
             )
-        return check_observations(self.simulator, data)
+        observations = check_observations(self.simulator, data)
+        if observations is not data:
+            warn_of_missing(self.simulator, observations)
+        return observations
 
     def _run(self, observations: Observations, draws: int, seed: int) -> _Sampled:
         encoded = self._encode(observations)

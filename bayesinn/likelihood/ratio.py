@@ -19,7 +19,6 @@ from bayesinn.posterior.defaults import recommended_summaries
 from bayesinn.posterior.evaluator import Evaluator
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.summarised import Summarised
-from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_parameters
 from bayesinn.summaries import Summary
@@ -92,13 +91,10 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         return observations.like_data(result)
 
     def score(self) -> RatioScore:
-        if self._score is None:
-            self._score = RatioScore(self.evaluator)
+        evaluator = self.evaluator
+        if self._score is None or self._score.evaluator is not evaluator:
+            self._score = RatioScore(evaluator)
         return self._score
-
-    def adopt_parts(self, evaluator: Evaluator, reference: Reference) -> None:
-        super().adopt_parts(evaluator, reference)
-        self._score = None
 
 
 class RatioScore(Score):
@@ -106,11 +102,11 @@ class RatioScore(Score):
 
     def __init__(self, evaluator: Evaluator) -> None:
         super().__init__(evaluator.model.parameters)
-        self._evaluator = evaluator
+        self.evaluator = evaluator
 
     def encode(self, data: Arrays) -> Any:
-        return map_tensors(np.asarray, self._evaluator.condition(data)[0])
+        return map_tensors(np.asarray, self.evaluator.condition(data)[0])
 
     def term(self, vector: tf.Tensor, encoded: Any) -> tf.Tensor:
-        flow: Any = self._evaluator.model.network.flow
+        flow: Any = self.evaluator.model.network.flow
         return flow.log_ratio(vector, encoded["features"])

@@ -106,6 +106,21 @@ class DataVector:
         log_det = tf.reduce_sum(slopes - np.log(frame.scale[self._kept]), axis=-1)
         return tf.cast(vector, tf.float32), tf.cast(log_det, tf.float32)
 
+    def check_start(self, start: DataVector) -> None:
+        """Refuse the vector of a start that can't take what varies, or fractions, here."""
+        known = start.frame
+        unseen = self.frame.vary & ~known.vary
+        fractions = known.vary & known.whole & ~self.frame.whole
+        if not (unseen | fractions).any():
+            return
+        raise InputError(
+            "Argument 'start_from'",
+            expected="one trained on data of the same kind",
+            got=f"one for which {unseen.sum()} of the elements that vary now were constant, and "
+            f"{fractions.sum()} of those with fractions were whole numbers",
+            do="start from new weights",
+        )
+
     @cached_property
     def offsets(self) -> np.ndarray:
         """Points (k, dimension) of the unit intervals of whole numbers; one, zero, without any."""

@@ -68,7 +68,7 @@ def dependence(
             ax.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     # The last parameter has no column of its own, the first no row.
     colours = TwoSlopeNorm(0.0, -found.reach, found.reach)
-    image = ax.imshow(matrix[:, :-1], cmap="RdBu", norm=colours, aspect="auto")
+    image = ax.imshow(matrix[:, :-1], cmap=found.colours, norm=colours, aspect="auto")
     ax.set_ylim(size - 0.5, 0.5)
     rows = [f"{text}  {index}" if numbered else text for index, text in enumerate(written, 1)]
     ax.set_xticks(
@@ -93,6 +93,7 @@ class _Errors(NamedTuple):
     reach: float  # beyond which colours no longer change
     digits: int
     title: str
+    colours: str  # red where the posterior's correlation is too high
     allowed: tuple[float, ...] = ()
 
 
@@ -101,13 +102,13 @@ def _shown_errors(result: DependenceResult, errors: pd.DataFrame | None) -> _Err
     if errors is None or errors.empty:
         frames = ["" if inside else "-" for inside in result.inside]
         title = "excess of true products [standard errors]"
-        return _Errors(result.excess, frames, _REACH, 1, title)
+        return _Errors(result.excess, frames, _REACH, 1, title, "RdBu")
     found = errors.set_index("column").loc[list(result.columns)]
     values = found["estimate"].to_numpy(float)
     frames = [_FRAMES[grade] for grade in found["grade"]]
     allowed = float(found["tolerance"].iloc[0])
     title = f"error of correlation (lines: allowed, \N{PLUS-MINUS SIGN}{allowed:g})"
-    return _Errors(values, frames, 2.0 * allowed, 2, title, (-allowed, allowed))
+    return _Errors(values, frames, 2.0 * allowed, 2, title, "RdBu_r", (-allowed, allowed))
 
 
 def _chosen(result: DependenceResult, shown: Sequence[str] | None) -> list[str]:

@@ -89,5 +89,7 @@ class PointModel(PosteriorModel):
 
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, PointModel)
-        self.vector = trained.vector
+        # Scalings are taken over, not the bounds: the prior may be another.
+        start = trained.vector
+        self.vector = ParameterVector(self.parameters.prior, start.plain, start.squeezed)
         super().copy_weights(trained)

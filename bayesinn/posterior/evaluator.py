@@ -26,6 +26,8 @@ from bayesinn.spaces.parameters import ParameterSpace
 # units.
 _ROWS_PER_CALL = 200_000
 _OBSERVATIONS_PER_CALL = 4096
+# Images of more have fewer rows in a call.
+_PIXELS = 1024
 # Costly densities keep the activations of many gradients.
 _ROWS_PER_COSTLY_CALL = 20_000
 _MOST_DISCRETE = 3
@@ -80,7 +82,9 @@ class Evaluator:
         # Of one type, whatever was measured: another one would be traced anew.
         scalings = self.model.data.scalings
         arrays = {name: np.asarray(data[name], own.mean.dtype) for name, own in scalings.items()}
-        return in_parts(lambda part, _: self._condition(part), arrays, _OBSERVATIONS_PER_CALL)
+        pixels = max(_pixels(value.shape[1:]) for value in arrays.values())
+        most = max(1, _OBSERVATIONS_PER_CALL // math.ceil(pixels / _PIXELS))
+        return in_parts(lambda part, _: self._condition(part), arrays, most)
 
     @full_precision()
     def sample(self, condition: Condition, draws: int, seed: tf.Tensor) -> Arrays:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
-from bayesinn.core.masks import broadcast_mask, padding
+from bayesinn.core.masks import fill_padding
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -116,8 +116,7 @@ def mask_padding(simulator: Simulator, values: Arrays, known: Arrays) -> Arrays:
     """Return observables (n, ...), NaN where observations (n, ...) are padding or missing."""
     masked = dict(values)
     for name, counter in simulator.lengths.items():
-        beyond = broadcast_mask(padding(values[name], known[counter]), values[name])
-        masked[name] = np.where(beyond, np.nan, values[name].astype(float))
+        masked[name] = fill_padding(values[name].astype(float), known[counter], np.nan)
     if simulator.missing is not None:
         for name in simulator.observable_shapes:
             masked[name] = np.where(np.isnan(known[name]), np.nan, masked[name].astype(float))

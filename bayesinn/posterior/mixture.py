@@ -68,11 +68,7 @@ class MixtureFlow(Flow):
     def __init__(self, members: Sequence[Flow]) -> None:
         super().__init__()
         self.members = list(members)
-        first = self.members[0]
-        self.nats = first.nats
-        self.rowwise = first.rowwise
-        self.density = first.density
-        self.draws = first.draws
+        self.declare_like(self.members[0])
 
     def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
         densities = [
@@ -84,7 +80,7 @@ class MixtureFlow(Flow):
     def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Seed) -> tf.Tensor:
         """Draw n events for each of m conditions, (m, n, *event), as many of each member.
 
-        Members take turns, and for each condition a random one begins.
+        Their order is random: each n-th draw of the result is one of any member.
         """
         count = len(self.members)
         turns, *own = seeds.split(tf.convert_to_tensor(seed), 1 + count)
@@ -100,7 +96,8 @@ class MixtureFlow(Flow):
         order = (first + tf.range(count)) % count
         turned = tf.gather(stacked, order, axis=2, batch_dims=1)
         flat = tf.reshape(turned, tf.concat([[rows, most * count], shape[3:]], 0))
-        return flat[:, :n]
+        keys = tf.random.stateless_uniform((n,), seeds.fold_in(turns, 1), alg="philox")
+        return tf.gather(flat, tf.argsort(keys), axis=1)
 
 
 def loss_of_mixture(losses: tf.Tensor) -> tf.Tensor:

@@ -24,8 +24,9 @@ _LONGER = 1.5
 _SHORTER = 0.5
 # Weight of the diagonal in the covariance, which then has full rank even with few draws.
 _INDEPENDENT = 0.1
-# Gradients keep activations.
+# Gradients keep activations. The covariances of one call, of all starts, take half a gigabyte.
 _ROWS_PER_CALL = 20_000
+_MOST_NUMBERS = 2**27
 
 
 class ModeFinder:
@@ -62,15 +63,9 @@ class ModeFinder:
         space = self.models[0].parameters
         vectors = space.to_vector(flatten_draws(draws))[0].numpy().reshape(*density.shape, -1)
         starts = np.take_along_axis(vectors, best[:, :, None], axis=1)
-        rows = (
-            starts.reshape(-1, space.dimension),
-            *map_tensors(
-                lambda part: np.repeat(part, starts.shape[1], axis=0),
-                (_spread(vectors), tuple(conditions)),
-            ),
-        )
-        ends = in_parts(lambda part, _: self._climb(*part), rows, _ROWS_PER_CALL)
-        every = ends.reshape(starts.shape)
+        most = min(_ROWS_PER_CALL, _MOST_NUMBERS // space.dimension**2)
+        rows = starts, vectors, tuple(conditions)
+        every = in_parts(lambda part, _: self._climb_all(*part), rows, max(1, most // _STARTS))
         found = space.from_vector(tf.constant(every.reshape(-1, space.dimension)))
         values = {
             name: value.numpy().reshape(*every.shape[:2], *value.shape[1:])
@@ -78,6 +73,17 @@ class ModeFinder:
         }
         highest = np.argmax(np.nan_to_num(log_prob(values), nan=-np.inf), axis=1)
         return {name: value[np.arange(len(value)), highest] for name, value in values.items()}
+
+    def _climb_all(
+        self, starts: np.ndarray, vectors: np.ndarray, conditions: Sequence[Condition]
+    ) -> np.ndarray:
+        """Return vectors (n, starts, d) uphill from others; ``vectors`` (n, draws, d) are draws."""
+        repeated = map_tensors(
+            lambda part: np.repeat(part, starts.shape[1], axis=0),
+            (_spread(np.asarray(vectors)), conditions),
+        )
+        ends = self._climb(np.reshape(starts, (-1, starts.shape[2])), *repeated)
+        return np.reshape(ends, starts.shape)
 
     def _height(self, vector: tf.Tensor, conditions: Sequence[Condition]) -> tf.Tensor:
         """Return the log density (n,) of parameters, at vectors (n, d) of the first model.

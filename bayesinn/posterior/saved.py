@@ -18,11 +18,10 @@ from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import scaled_alike, seen_raw
 
-_NUMBER_OR_NONE = (float, type(None))
 #: Entries of a posterior's manifest beside those that all estimators have.
 SCHEMA = {
     "network": {"summaries": {str: dict}, "flow": dict},
-    "compression": {str: _NUMBER_OR_NONE},
+    "compression": {str: (float, type(None))},
 }
 
 

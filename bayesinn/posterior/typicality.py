@@ -194,12 +194,6 @@ class Reference:
         unusual = np.array(STATISTICS)[counts.argmin(axis=1)]
         return Typicality(self._p_value(_score(counts)), unusual, self.smallest)
 
-    def shares(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return p-values (n, 6) of each statistic by itself."""
-        return (1.0 + _at_least(self.held_out, self._statistics(condition, inputs))) / (
-            1.0 + len(self.held_out)
-        )
-
     def check(self, condition: np.ndarray, inputs: Mapping[str, np.ndarray]) -> None:
         """Raise a ValueError unless the fields fit each other and such observations (n, ...)."""
         _require(

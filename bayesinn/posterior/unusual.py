@@ -97,8 +97,10 @@ def _list_units(simulator: Simulator) -> list[list[str]]:
     sets = [[name] for name in observables]
     if len(observables) > 1:
         sets.append(observables)
-    context = () if simulator.context is None else simulator.context.names
-    for name in context:
+    for name in simulator.context_names:
+        if name in simulator.lengths.values():
+            # A number of steps has no other unit.
+            continue
         unit = simulator.labels.unit(name)
         if unit:
             sets.append([name])

@@ -44,15 +44,22 @@ class Convergence(NamedTuple):
             # Chains and draws last; each element by itself.
             rows = np.moveaxis(value.astype(np.float64), (1, 2), (-2, -1))
             flat = rows.reshape(-1, *rows.shape[-2:])
+            # Chains start at draws of their own: what all have in common, such as the zeros of a
+            # triangular matrix, the prior fixes.
+            equal = (np.ptp(rows, axis=(0, -2, -1)) == 0.0) & (value.shape[1] > 1)
+            fixed = np.broadcast_to(equal, rows.shape[:-2])
+            size = value.shape[1] * value.shape[2]
             # Chains that stand still have no variance to divide by.
             with np.errstate(invalid="ignore", divide="ignore"):
                 found = [
-                    [
+                    [1.0, size, size]
+                    if same
+                    else [
                         az.rhat(row, chain_axis=0, draw_axis=1),
                         az.ess(row, chain_axis=0, draw_axis=1, method="bulk"),
                         az.ess(row, chain_axis=0, draw_axis=1, method="tail", prob=_TAILS),
                     ]
-                    for row in flat
+                    for row, same in zip(flat, fixed.ravel(), strict=True)
                 ]
             values[name] = np.asarray(found, float).T.reshape(len(STATISTICS), *rows.shape[:-2])
         return cls(values, diverged.mean(axis=(1, 2)))

@@ -62,13 +62,8 @@ class Discrepancy:
                 got=f"integers: {list(self.space.discrete)}",
                 do="use bi.reference.rejection_abc, or bi.reference.importance with a likelihood",
             )
-        if summaries is None and (simulator.lengths or simulator.missing is not None):
-            raise InputError(
-                f"Data of simulator {simulator.name!r}",
-                expected="values that are always there, to compare one by one",
-                got="observables of varying length, or with missing values",
-                do="pass summaries=function, which takes observables and context",
-            )
+        if summaries is None:
+            refuse_absent_values(simulator, "summaries")
         checked = check_one_observation(simulator, data)
         self.observation = checked.arrays
         self._context = {name: checked.arrays[name] for name in simulator.context_names}
@@ -208,3 +203,14 @@ def _scales(summaries: np.ndarray) -> np.ndarray:
 def _no_likelihood(parameters: Mapping[str, tf.Tensor], data: Any) -> tf.Tensor:
     value = next(iter(parameters.values()))
     return tf.zeros(tf.shape(value)[:1])
+
+
+def refuse_absent_values(simulator: Simulator, argument: str) -> None:
+    """Raise if values may be absent, so that an ``argument`` has to say what is compared."""
+    if simulator.lengths or simulator.missing is not None:
+        raise InputError(
+            f"Data of simulator {simulator.name!r}",
+            expected="values that are always there, to compare one by one",
+            got="observables of varying length, or with missing values",
+            do=f"pass {argument}=function, which takes observables and context",
+        )

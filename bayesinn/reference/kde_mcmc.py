@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.reference.discrepancy import Discrepancy
+from bayesinn.reference.discrepancy import Discrepancy, refuse_absent_values
 from bayesinn.reference.metropolis import Metropolis
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
 from bayesinn.simulation.simulations import flatten_draws
@@ -67,6 +67,8 @@ def kde_mcmc(
     np.True_
     """
     check_integer("Argument 'replicates'", replicates)
+    if points is None:
+        refuse_absent_values(simulator, "points")
     chosen = points or functools.partial(_steps, tuple(simulator.observable_shapes))
     discrepancy = Discrepancy(
         simulator, data, lambda given: _moments(chosen, given), seed, continuous=True

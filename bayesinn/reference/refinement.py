@@ -239,6 +239,7 @@ class Refinement:
                     "auto" if density.in_graph else False,
                     self._progress,
                     particles=particles,
+                    precise=not density.in_graph,
                     **_MOVES,
                 )
                 for number in range(2)

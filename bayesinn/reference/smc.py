@@ -218,10 +218,12 @@ def sample_by_stages(
     progress: bool,
     *,
     particles: int,
+    precise: bool = False,
     **schedule: Any,
 ) -> SMCPosterior:
     """Draw as :func:`tempered_smc` does, without its warning; arguments are already checked.
 
+    The likelihood gets ``precise`` data, of double precision, if it is one of arrays.
     ``schedule`` says how long particles move, as in :func:`_rise`.
     """
     with Progress("tempered SMC", shown=progress) as report:
@@ -239,7 +241,7 @@ def sample_by_stages(
             _compiled.cache_clear()
         _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
         report.note(note)
-        if target.takes_arrays:
+        if precise or target.takes_arrays:
             given = tensors_of(simulator, observation, precise=True)
         before = target.undefined.numpy()
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bayesinn.core.masks import broadcast_mask, padding
+from bayesinn.core.masks import fill_padding
 from bayesinn.core.warning import warn
 from bayesinn.simulation.checks import Declared
 
@@ -125,7 +125,7 @@ def _valid(simulator: Declared, arrays: Mapping[str, np.ndarray], name: str) -> 
     if name not in simulator.lengths:
         return values
     counts = arrays[simulator.lengths[name]][:_MOST_ROWS]
-    return np.where(broadcast_mask(padding(values, counts), values), np.nan, values)
+    return fill_padding(values, counts, np.nan)
 
 
 def statistics(values: np.ndarray, own: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -104,6 +104,13 @@ def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
     return {**shapes, "identity": identity}
 
 
+def kept_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the :func:`entries` in a manifest; None if it was written without an identity."""
+    if "identity" not in manifest:
+        return None
+    return {name: manifest[name] for name in (*SHAPES, "identity")}
+
+
 def fingerprint(kept: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a simulator declares, out of :func:`entries`."""
     told = {**kept, "identity": kept["identity"]["declared"]}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesinn.core.masks import broadcast_mask, padding
+from bayesinn.core.masks import fill_padding
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
@@ -162,8 +162,7 @@ def _rows(simulator: Simulator, outcome: Outcome, context: Arrays) -> Rows:
     found = {}
     for name, value in outcome.complete().items():
         if name in simulator.lengths:
-            beyond = padding(value, context[simulator.lengths[name]])
-            value = np.where(broadcast_mask(beyond, value), 0, value)
+            value = fill_padding(value, context[simulator.lengths[name]], 0)
         found[name] = columns(value)
     failed = {row: "costly" if f.costly else "raised" for row, f in outcome.failed.items()}
     return Rows(outcome.rows, found, failed)

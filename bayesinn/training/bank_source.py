@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -128,28 +129,33 @@ class BankSource(Source):
         numbers = self._settings.step_numbers(first_epoch)
         busy = np.flatnonzero(numbers >= 0)
         first_step = int(numbers[busy[0]])
-        end_step = first_step + len(busy)
         # Where each step begins, and the end of all: idle steps belong to the step before them.
         places = np.append(busy, len(numbers))
-        # Steps are counted from the beginning of the run, windows that are done are passed over.
-        window_start = 0
-        pass_number = 0
         try:
-            while window_start < end_step:
-                for window in self._windows(pass_number):
-                    window_end = window_start + window.batches
-                    if window_start < end_step and window_end > first_step:
-                        begin = places[max(window_start, first_step) - first_step]
-                        end = places[min(window_end, end_step) - first_step]
-                        chosen = numbers[begin:end]
-                        # Idle steps are given the first batch.
-                        batches = np.maximum(chosen - window_start, 0)
-                        yield chosen, self._read(pass_number, window, batches)
-                    window_start = window_end
-                pass_number += 1
+            for pass_number, start, window in self._all_windows():
+                begin = max(start - first_step, 0)
+                end = min(start + window.batches - first_step, len(busy))
+                if begin >= len(busy):
+                    return
+                # Windows that are done are passed over.
+                if end > 0:
+                    chosen = numbers[places[begin] : places[end]]
+                    # Idle steps are given the first batch.
+                    yield chosen, self._read(pass_number, window, np.maximum(chosen - start, 0))
         except Exception as error:
             self.error = error
             raise
+
+    def _all_windows(self) -> Iterator[tuple[int, int, Window]]:
+        """Yield the number of a pass, the step at which a window begins, and the window, for ever.
+
+        Steps are counted from the beginning of the run.
+        """
+        start = 0
+        for pass_number in itertools.count():
+            for window in self._windows(pass_number):
+                yield pass_number, start, window
+                start += window.batches
 
     def _windows(self, pass_number: int) -> Iterator[Window]:
         """Yield the windows of a pass."""

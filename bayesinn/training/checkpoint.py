@@ -133,7 +133,6 @@ def prepare_folder(
     checkpoint: Checkpoint,
     settings: TrainingSettings,
     identity: dict[str, Any],
-    drawn: bool = True,
     write: bool = True,
     simulator: Simulator | None = None,
 ) -> bool:
@@ -142,13 +141,12 @@ def prepare_folder(
     A checkpoint of another run is refused, and any checkpoint unless ``resume`` is True. A
     checkpoint of a ``simulator`` that did something else is refused, too. ``identity`` is what
     decides a run apart from its settings, in plain values. Simulations that an interrupted run has
-    left there are refused likewise, unless this one has ``drawn`` its own. Of several processes,
-    one may ``write``.
+    left there are refused likewise. Of several processes, one may ``write``.
     """
     identity = {**asdict(settings), **identity}
     folder = checkpoint.folder
     known = saved_identity(folder)
-    interrupted = known is None and not drawn and has_drawn(folder)
+    interrupted = known is None and has_drawn(folder)
     if (known is not None or interrupted) and not checkpoint.resume:
         raise InputError(
             f"Checkpoint folder {str(folder)!r}",

@@ -153,7 +153,7 @@ class TrainingModel(keras.Model):
             total, slope, moved = traced.structured_outputs
             # Weights that follow the data, as those of batch normalisation, must see the whole
             # batch.
-            if not moved:
+            if not moved or shards == 1:
                 break
         total, _, moved = tf.nest.map_structure(_zeros, (total, slope, moved))
         slope = tf.zeros_like(flat)

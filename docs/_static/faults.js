@@ -74,7 +74,8 @@
         if (products[middle] < a * b) low = middle + 1; else high = middle;
       }
       product[i] = low / products.length;
-      sum += a; square += a * a; across += truths[i][0] * truths[i][1];
+      // Errors are those of the draws: where truths lie too low, draws lie too high.
+      sum -= a; square += a * a; across += correlation - truths[i][0] * truths[i][1];
     }
     const mean = sum / n;
     const sd = Math.sqrt(square / n - mean * mean);
@@ -90,7 +91,7 @@
     for (const u of first) histogram[Math.min(BINS - 1, Math.floor(u * BINS))] += BINS / n;
     return {
       histogram, ecdf: curve(first), coverage: curve(central), joint: curve(joint), product: curve(product),
-      mean, spread: 100 * (sd - 1), across: across / n - correlation,
+      mean, spread: 100 * (1 - sd), across: across / n,
     };
   };
 

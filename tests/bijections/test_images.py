@@ -72,6 +72,7 @@ REGISTRY: dict[str, Callable[[], Bijection]] = {
 LEVELS: dict[str, Callable[[], Bijection]] = {
     "two levels": two_levels,
     "two reversible levels": lambda: two_levels(reversible=True),
+    "nothing finished": lambda: MultiScale([Chain([Haar(), *step()]) for _ in "ab"], finished=0.0),
     "ends in a vector": lambda: MultiScale(
         [Chain([Haar(), *step()]), Chain([DCTPooling(), Coupling(hidden=(4,))])], finished=0.75
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -119,6 +120,44 @@ def test_saved_and_loaded(trained, tmp_path: Path, fresh_python) -> None:
     for check in (True, False):
         other = bi.load(tmp_path / "saved", simulator=[wide, narrow], check_simulator=check)
         assert other.names == ("narrow", "wide")
+
+
+def test_what_is_saved_are_the_simulators_of_the_training(tmp_path: Path) -> None:
+    scale = tf.Variable(1.0)
+
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 2.0)})
+    def changing(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        mean = parameters["mean"][:, None]
+        return {"x": mean + scale * tf.random.stateless_normal((tf.shape(mean)[0], 3), seed)}
+
+    comparison = bi.ModelComparison([narrow, changing], hidden=(8,))
+    fit(comparison, steps=2)
+    scale.assign(2.0)
+    comparison.save(tmp_path / "saved")
+    with pytest.raises(SavedPosteriorError, match="simulated again"):
+        bi.load(tmp_path / "saved", simulator=[narrow, changing])
+    loaded = bi.load(tmp_path / "saved", simulator=[narrow, changing], check_simulator=False)
+    loaded.save(tmp_path / "again")
+    with pytest.raises(SavedPosteriorError, match="simulated again"):
+        bi.load(tmp_path / "again", simulator=[narrow, changing])
+
+
+def test_a_start_does_not_see_its_own_simulations_again(
+    trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    simulate = bi.ModelComparison.simulate
+
+    def few(self: bi.ModelComparison, n: int, seed: int) -> Any:
+        seen.append(seed)
+        return simulate(self, 200, seed)
+
+    monkeypatch.setattr(bi.ModelComparison, "simulate", few)
+    options = {"steps": 2, "batch_size": 16, "seed": 1, "progress": False}
+    trained.untrained().fit(**options)
+    trained.untrained().fit(start_from=trained, **options)
+    assert seen[0] == 1
+    assert seen[1] != 1
 
 
 class Stop(keras.callbacks.Callback):

@@ -17,6 +17,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import bayesinn as bi
 from bayesinn.core import compilation
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
+from bayesinn.core.process_setting import ProcessSetting
 from bayesinn.estimators.fitting import new_model
 from bayesinn.estimators.training_data import draw_pilot
 from bayesinn.posterior.evaluator import Evaluator
@@ -33,11 +34,11 @@ def test_traced_anew_for_another_structure_dtype_or_event_only() -> None:
         np.testing.assert_array_equal(
             function({"a": np.ones((n, 2))}, np.float64(3.0))["a"], np.full((n, 2), 3.0)
         )
-    assert function.traces == 1
+    assert len(function._traced) == 1
     function({"a": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3))}, np.float64(3.0))
     function({"b": np.ones((4, 3), np.float32)}, np.float32(3.0))
-    assert function.traces == 4
+    assert len(function._traced) == 4
 
 
 def test_absent_tensors_stay_absent() -> None:
@@ -76,7 +77,8 @@ def graphs() -> int:
 
 def test_graphs_go_with_their_posteriors(monkeypatch: pytest.MonkeyPatch) -> None:
     # The tests of a file are inside of a block, which ends after them.
-    monkeypatch.setattr(compilation, "_BLOCKS", compilation._Blocks())
+    outer = compilation._graphs
+    monkeypatch.setattr(compilation, "_graphs", ProcessSetting(outer._read, outer._write, None))
 
     def train() -> None:
         posterior = bi.AmortizedPosterior(linear, flow=small_flow())

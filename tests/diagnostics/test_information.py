@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import information
+from bayesinn.diagnostics.information import _entropy
 from tests.diagnostics.conjugate import count, normal
 from tests.diagnostics.faults import case, named
 
@@ -116,3 +118,10 @@ def test_an_event_about_which_nothing_is_known(share: float) -> None:
     draws = generator.random((2_000, 200)) < share
     result = information({"event": truth}, {"event": draws}, {"event": prior})
     assert result.below(0.05) == ("event",)
+
+
+def test_numbers_of_any_size_keep_their_distances() -> None:
+    """Log-uniform over twelve decades: spreading equal draws must not push small ones apart."""
+    draws = 10.0 ** np.random.default_rng(1).uniform(-12.0, 0.0, (200, 250))
+    expected = stats.differential_entropy(draws, axis=-1, method="ebrahimi")
+    np.testing.assert_allclose(_entropy(draws), expected, atol=1e-3)

@@ -10,6 +10,7 @@ from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
+from bayesinn.diagnostics.local_classifier import LatentFeatures
 
 #: Large first datum, small one, and one far beyond all simulations.
 OBSERVED = np.array([[2.0, 0.5, -0.3], [-2.0, 0.5, -0.3], [9.0, 0.5, -0.3]])
@@ -172,3 +173,10 @@ def test_wrong_inputs_are_refused(change: dict[str, object], message: str) -> No
     }
     with pytest.raises(InputError, match=message):
         local_c2st(**{**arguments, "seed": 1, "trials": 99, **change})
+
+
+def test_many_coordinates_have_no_more_than_a_thousand_pairs() -> None:
+    reference = np.random.default_rng(1).normal(size=(500, 200))
+    features = LatentFeatures(reference)(reference[:20])
+    assert features.shape == (20, 4 * 200 + 1_000)
+    np.testing.assert_array_equal(features, LatentFeatures(reference)(reference[:20]))

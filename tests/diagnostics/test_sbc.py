@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import bayesinn as bi
-from bayesinn.diagnostics import ranks, sbc, uniform_ranks
+from bayesinn.diagnostics import dependence, ranks, sbc, uniform_ranks
 from tests.diagnostics.conjugate import count, normal
 
 
@@ -126,3 +126,12 @@ def test_table_and_repr() -> None:
     assert list(table.columns) == ["p_value", "chi_square_p_value", "inside"]
     assert table.index.name == "column"
     assert "SBC FAILED" in repr(result)
+
+
+def test_truths_beyond_all_draws_are_no_wrong_correlation() -> None:
+    """Draws in millimetres, truths in metres."""
+    generator = np.random.default_rng(1)
+    truth = generator.uniform(1.0, 2.0, (500, 2))
+    draws = 1e3 * generator.uniform(1.0, 2.0, (500, 99, 2))
+    result = dependence({"length": truth}, {"length": draws}, seed=1)
+    assert abs(result.deviations[0].estimate[0]) < 0.05

@@ -10,11 +10,11 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from bayesinn.bijections import Spline, Transform
+from bayesinn.bijections import Chain, Haar, Reshape, Spline, Transform
 from bayesinn.core.configuration import clone, describe
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.flows import Flow, StudentT, coupling
+from bayesinn.flows import Flow, InvertibleFlow, StudentT, coupling
 from bayesinn.testing.measures import perturb
 
 Seed = tf.Tensor | tuple[int, int]
@@ -206,3 +206,11 @@ def test_numbers_of_numpy_are_arguments_like_any_other() -> None:
         "sd": 0.5,
         "sizes": [8, 8],
     }
+
+
+def test_codes_are_vectors_whatever_the_shape_of_the_latent() -> None:
+    flow = InvertibleFlow(Chain([Reshape((4, 4, 1)), Haar()]))
+    x = tf.random.stateless_normal((3, 16), (1, 2))
+    codes = flow.encode(x, {"features": tf.zeros((3, 2))})
+    assert codes.shape == (3, 16)
+    np.testing.assert_allclose(flow.decode(codes, {"features": tf.zeros((3, 2))}), x, atol=1e-5)

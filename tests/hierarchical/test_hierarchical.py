@@ -169,6 +169,30 @@ def test_saved_and_loaded(trained, tmp_path: Path, fresh_python) -> None:
         bi.load(tmp_path / "saved", simulator=declare(sd=2.0))
 
 
+def test_what_is_saved_is_the_simulator_of_the_training(tmp_path: Path) -> None:
+    sd = tf.Variable(SD)
+
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0), "level": lambda mean: tfd.Normal(mean, SD)},
+        name="changing person",
+    )
+    def changing(parameters: Tensors, seed: tf.Tensor) -> Tensors:
+        level = parameters["level"][:, None]
+        return {"y": level + sd * tf.random.stateless_normal((tf.shape(level)[0], 3), seed)}
+
+    posterior = new(changing).fit(steps=2, batch_size=8, seed=1, progress=False)
+    sd.assign(2.0)
+    posterior.save(tmp_path / "saved")
+    with pytest.raises(SavedPosteriorError, match="simulated again"):
+        bi.load(tmp_path / "saved", simulator=changing)
+    sd.assign(SD)
+    loaded = bi.load(tmp_path / "saved", simulator=changing)
+    sd.assign(2.0)
+    loaded.save(tmp_path / "again")
+    with pytest.raises(SavedPosteriorError, match="simulated again"):
+        bi.load(tmp_path / "again", simulator=changing)
+
+
 class Stop(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         if epoch == 2:

@@ -278,6 +278,17 @@ def test_missing_values_and_lengths(gappy, observed, options) -> None:
     assert np.isnan(simulator.sample(20, seed=1)["y"]).any()
 
 
+def test_more_missing_values_than_were_trained_on_are_warned_of() -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, missing=0.1)
+    def measured(parameters, seed):
+        shape = (tf.shape(parameters["mean"])[0], 20)
+        return {"y": parameters["mean"][:, None] + tf.random.stateless_normal(shape, seed)}
+
+    ratio = bi.LikelihoodRatio(measured).fit(steps=2, batch_size=32, seed=1, progress=False)
+    with pytest.warns(UserWarning, match="18 of 20 values are missing"):
+        ratio.posterior({"y": [0.1, 0.2, *18 * [np.nan]]})
+
+
 def test_vectors_of_heavy_tails_round_trip() -> None:
     rows = {"x": np.exp(np.random.default_rng(1).normal(0.0, 3.0, (2_000, 1)))}
     vector = DataVector.fit({"x": (1,)}, rows, seed=1)
@@ -315,6 +326,18 @@ def test_chains_that_stand_still_have_not_converged() -> None:
         found.warn("'model'")
 
 
+def test_what_the_prior_fixes_has_converged() -> None:
+    """The upper triangle of a triangular matrix, in all chains; a single chain may stand still."""
+    draws = np.random.default_rng(1).normal(size=(1, 4, 250, 2, 2))
+    draws[..., 0, 1] = 0.0
+    diverged = np.zeros((1, 4, 250), bool)
+    found = Convergence.measure({"root": draws}, diverged)
+    assert found.values["root"][:, 0, 0, 1].tolist() == [1.0, 1_000.0, 1_000.0]
+    assert found.extreme()[0] < 1.02
+    alone = Convergence.measure({"root": draws[:, :1]}, diverged[:, :1])
+    assert np.isnan(alone.extreme()[0])
+
+
 class Matches(keras.layers.Layer):
     """Knows which data belong to which parameters: they are equal."""
 
@@ -342,6 +365,14 @@ def test_the_edge_of_a_prior_is_like_what_is_near_it(trained, kind: str) -> None
     values = density(data, {"rate": np.full(5, 4.0), "shift": shift})
     assert values[1:3] == pytest.approx(values[0], abs=0.3)
     assert values[4] == pytest.approx(values[3], abs=0.3)
+
+
+def test_draws_at_the_edge_of_a_prior_are_like_those_near_it(trained) -> None:
+    given = {"rate": [4.0, 4.0], "shift": [-1.9999, -2.0]}
+    drawn = trained["likelihood"].sample(given, {"noise": [1.0, 1.0]}, draws=2_000, seed=1)
+    x = drawn["x"][..., 0]
+    assert x[1].mean() == pytest.approx(x[0].mean(), abs=0.15)
+    assert x[1].std() == pytest.approx(x[0].std(), rel=0.15)
 
 
 def test_rows_outside_the_prior_are_refused() -> None:

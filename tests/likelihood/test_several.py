@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -152,3 +153,20 @@ def test_likelihoods_of_other_parameters_or_data_are_no_start(
     start = bi.AmortizedLikelihood(declared("a", "b"), flow).fit(**options)
     with pytest.raises(InputError, match=message):
         bi.AmortizedLikelihood(declared(*names), flow).fit(start_from=start, **options)
+
+
+@pytest.mark.parametrize("change", [tf.round, lambda y: 0.0 * y], ids=["whole", "constant"])
+def test_likelihoods_of_other_kinds_of_data_are_no_start(change: Callable[..., tf.Tensor]) -> None:
+    def of_kind(change: Callable[..., tf.Tensor]) -> bi.AmortizedLikelihood:
+        @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, name="two numbers")
+        def simulate(parameters, seed):
+            noise = tf.random.stateless_normal((tf.shape(parameters["a"])[0], 2), seed)
+            y = parameters["a"][:, None] + noise
+            return {"y": tf.stack([y[:, 0], change(y[:, 1])], axis=-1)}
+
+        return bi.AmortizedLikelihood(simulate, bi.flows.coupling(blocks=1, hidden=(8,)))
+
+    options = {"steps": 2, "batch_size": 16, "progress": False}
+    start = of_kind(change).fit(**options)
+    with pytest.raises(InputError, match=r"(?s)the same kind.* 1 of th.*start from new weights"):
+        of_kind(tf.identity).fit(start_from=start, **options)

@@ -305,3 +305,21 @@ def test_estimates_stay_inside_supports_that_depend_on_other_parameters() -> Non
     for name, value in vector.from_plain(far).items():
         assert np.all(value >= 0.0), name
         assert name in ("above", "between") or np.all(value <= 1.0), name
+
+
+def test_a_start_lends_no_bounds_of_its_prior() -> None:
+    def of_width(width: float) -> bi.Simulator:
+        @bi.simulator(prior={"x": tfd.Uniform(0.0, width)}, name="spread")
+        def spread(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            x = parameters["x"]
+            return {"y": x + 0.01 * tf.random.stateless_normal(tf.shape(x), seed)}
+
+        return spread
+
+    def new(width: float) -> bi.PointEstimator:
+        return bi.PointEstimator(of_width(width), estimates=[Mean()], hidden=(16,))
+
+    options = {"batch_size": 64, "seed": 1, "progress": False}
+    start = new(1.0).fit(steps=5, **options)
+    wider = new(2.0).fit(steps=300, start_from=start, **options)
+    assert float(wider.estimate({"y": 1.9})["mean"]["x"]) > 1.5

@@ -75,3 +75,12 @@ def test_densities_without_gradients_are_refused() -> None:
     posterior.fit(steps=2, batch_size=16, seed=1, progress=False)
     with pytest.raises(InputError, match="continuous parameters"):
         posterior.map({"y": 3.0})
+
+
+def test_observations_may_be_asked_in_parts(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = {"y": np.array([-1.5, 0.3, 2.0]), "z": np.array([-1.0, 0.5, 1.0])}
+    together = trained.map(data, draws=50, seed=1)
+    # Covariances of two observations at a time, each for eight starts.
+    monkeypatch.setattr("bayesinn.posterior.mode._MOST_NUMBERS", 2 * 8 * 9)
+    for name, value in trained.map(data, draws=50, seed=1).items():
+        np.testing.assert_allclose(value, together[name], rtol=1e-4)

@@ -9,9 +9,9 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.flows import coupling
+from bayesinn.flows import Flow, coupling
 from bayesinn.posterior import evaluator
-from bayesinn.posterior.mixture import own_entries
+from bayesinn.posterior.mixture import MixtureFlow, own_entries
 from bayesinn.spaces.observations import check_observations
 from bayesinn.summaries import MLP
 
@@ -87,7 +87,7 @@ def test_each_member_is_trained_as_it_would_be_alone(simulations: dict[str, np.n
         np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_draws_come_from_all_in_turn_and_have_the_density(three: bi.AmortizedPosterior) -> None:
+def test_draws_come_from_all_and_have_the_density(three: bi.AmortizedPosterior) -> None:
     data = {"y": np.array([0.3, 2.0], np.float32)}
     draws = three.sample(data, draws=9_001, seed=1)
     assert draws["x1"].shape == (2, 9_001)
@@ -104,6 +104,24 @@ def test_draws_come_from_all_in_turn_and_have_the_density(three: bi.AmortizedPos
         assert np.ptp(means) > 1e-3
         # Standard errors of both means together are below 0.015: four of them.
         assert draws["x1"][row].mean() == pytest.approx(np.mean(means), abs=0.06)
+
+
+class Constant(Flow):
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def sample(self, n: int, condition: object = None, *, seed: object) -> tf.Tensor:
+        return tf.fill((4, n, 1), self.value)
+
+
+def test_each_third_draw_may_be_one_of_any_of_three() -> None:
+    mixture = MixtureFlow([Constant(0.0), Constant(1.0), Constant(2.0)])
+    drawn = mixture.sample(3_001, {}, seed=(1, 2))[..., 0].numpy().astype(int)
+    assert drawn.shape == (4, 3_001)
+    for row in drawn:
+        assert np.ptp(np.bincount(row, minlength=3)) <= 1
+        assert np.bincount(row[::3], minlength=3).min() > 250
 
 
 def test_saved_and_loaded_with_the_same_bits(three: bi.AmortizedPosterior, tmp_path) -> None:

@@ -9,6 +9,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.around import check_unbatched, observe
 from bayesinn.diagnosis.observed import observed_section
+from bayesinn.posterior.unusual import _list_units
 
 tfd = tfp.distributions
 
@@ -110,3 +111,18 @@ def test_context_in_the_unit_of_the_data_is_changed_with_them() -> None:
     assert both.startswith("'flux' and 'error' divided by 1,000 would be typical")
     assert alone.startswith("'error' divided by 1,000 would be typical")
     assert alone.endswith("look at its unit, which is declared as mJy")
+
+
+def test_a_number_of_steps_has_no_other_unit() -> None:
+    @bi.simulator(
+        prior={"level": tfd.Normal(0.0, 1.0)},
+        context={"days": tfd.Poisson(3.0)},
+        lengths={"y": "days"},
+        units={"days": "d"},
+        name="counted days",
+    )
+    def simulate(parameters, context, seed):
+        shape = (tf.shape(parameters["level"])[0], 12)
+        return {"y": parameters["level"][:, None] + tf.random.stateless_normal(shape, seed)}
+
+    assert _list_units(simulate) == [["y"]]

@@ -237,6 +237,20 @@ def test_missing_values_need_summaries() -> None:
     assert found.parameters["mean"].mean() == pytest.approx(0.13, abs=0.3)
 
 
+def test_padding_is_no_point() -> None:
+    @bi.simulator(
+        prior={"mean": tfd.Normal(0.0, 1.0)},
+        context={"n": tfd.FiniteDiscrete([2, 6], probs=[0.5, 0.5])},
+        lengths={"y": "n"},
+    )
+    def padded(parameters: Tensors, context: Tensors, seed: tf.Tensor) -> Tensors:
+        mean = parameters["mean"][:, None]
+        return {"y": mean + tf.random.stateless_normal((tf.shape(mean)[0], 6), seed)}
+
+    with pytest.raises(InputError, match="points=function"):
+        kde_mcmc(padded, {"y": [2.0, 2.1]}, replicates=20)
+
+
 # what simulations of real models are like
 
 

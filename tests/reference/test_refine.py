@@ -149,6 +149,43 @@ def test_smc_for_functions_of_arrays() -> None:
     assert abs(found["log_evidence"].item() - EVIDENCE.logpdf(Y[2])) < 3.0 * error < 0.15
 
 
+def test_smc_for_functions_of_arrays_keeps_double_precision() -> None:
+    """Julian dates, of which single precision keeps a quarter of a day."""
+    day = 2_459_000.0
+
+    def log_likelihood(parameters: Any, data: Any) -> np.ndarray:
+        mean = day + np.asarray(parameters["a"], np.float64)[:, None]
+        return stats.norm.logpdf(np.asarray(data["y"]), mean, 0.05).sum(axis=1)
+
+    @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, engine="python", batched=True)
+    def dates(parameters: dict[str, np.ndarray], generator: np.random.Generator) -> Any:
+        mean = day + parameters["a"].astype(np.float64)[:, None]
+        return {"y": mean + 0.05 * generator.normal(size=(len(mean), 3))}
+
+    class TooNarrow(bi.Posterior):
+        simulator = dates
+        density = "exact"
+        law = stats.norm(0.11, 0.006)
+
+        def sample(self, data: Any, *, draws: int = 1_000, seed: int = 0) -> Any:
+            shape = (len(data["y"]), draws)
+            return {"a": self.law.rvs(shape, random_state=seed).astype("f4")}
+
+        def log_prob(self, parameters: Any, data: Any) -> np.ndarray:
+            return self.law.logpdf(parameters["a"])
+
+    tree = bi.refine(
+        TooNarrow(),
+        {"y": day + np.array([0.12, 0.09, 0.10])},
+        log_likelihood=log_likelihood,
+        methods=("importance", "smc"),
+        draws=1_000,
+    )
+    assert tree["refinement"]["method"].item() == "smc"
+    # The posterior's sd is 0.029.
+    assert float(tree["posterior"]["a"].mean()) == pytest.approx(0.1033, abs=0.006)
+
+
 @pytest.mark.parametrize(("left", "method"), [(0.3, "smc"), (0.9, "amortized")])
 def test_particles_may_remember_a_little_of_their_start(
     monkeypatch: pytest.MonkeyPatch, left: float, method: str

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.bijections.bijection import Bijection, as_vectors, constant_log_det
 from bayesinn.bijections.chain import Chain
 from bayesinn.core.configuration import Configured
 from bayesinn.core.validation import check_number
@@ -80,10 +80,10 @@ class MultiScale(Chain):
         for level, sizes in zip(self.bijections[:-1], self.sizes, strict=False):
             x, log_det = level.forward(x, condition)
             x, finished = tf.split(x, sizes, axis=-1)
-            parts.append(_flat(finished))
+            parts.append(as_vectors(finished))
             total += log_det
         x, log_det = self.bijections[-1].forward(x, condition)
-        return tf.concat([*parts, _flat(x)], axis=-1), total + log_det
+        return tf.concat([*parts, as_vectors(x)], axis=-1), total + log_det
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
@@ -95,7 +95,9 @@ class MultiScale(Chain):
         shapes.append(self.bijections[-1].latent_shape)
         parts = tf.split(z, [math.prod(shape) for shape in shapes], axis=-1)
         finished = [
-            tf.reshape(part, (-1, *shape)) for part, shape in zip(parts, shapes, strict=True)
+            # Not -1 rows: a level may finish no channels, and nothing has any number of rows.
+            tf.reshape(part, (tf.shape(z)[0], *shape))
+            for part, shape in zip(parts, shapes, strict=True)
         ]
         x, total = self.bijections[-1].inverse(finished.pop(), condition)
         for level in reversed(self.bijections[:-1]):
@@ -118,7 +120,3 @@ class MultiScale(Chain):
         """Return how many channels go on, and how many a level finishes."""
         finished = min(round(self.finished * channels), channels - 1)
         return channels - finished, finished
-
-
-def _flat(events: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(events, (-1, math.prod(events.shape[1:])))

@@ -6,6 +6,8 @@ from typing import NamedTuple, Self
 
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import as_vectors
+
 # Numbers in one intermediate tensor of :meth:`Linearization.log_det`: 64 MB in single precision.
 _NUMBERS_AT_ONCE = 2**24
 
@@ -33,14 +35,14 @@ class Linearization(NamedTuple):
         events = to_images(vectors, self.size)
         for kernel, slope in zip(self.kernels[:-1], self.slopes, strict=True):
             events = product(events, kernel) * slope
-        return to_vectors(product(events, self.kernels[-1]))
+        return as_vectors(product(events, self.kernels[-1]))
 
     def vector_jacobian(self, vectors: tf.Tensor) -> tf.Tensor:
         """Return the products w^T J, (n, d), with vectors w (n, d)."""
         events = _transposed(to_images(vectors, self.size), self.kernels[-1])
         for kernel, slope in zip(self.kernels[-2::-1], self.slopes[::-1], strict=True):
             events = _transposed(events * slope, kernel)
-        return to_vectors(events)
+        return as_vectors(events)
 
     def log_det(self) -> tf.Tensor:
         """Return the exact log determinants (n,) of I + J for J of norm below one.
@@ -101,13 +103,6 @@ def to_images(vectors: tf.Tensor, size: tuple[int, ...]) -> tf.Tensor:
     if not size:
         return vectors
     return tf.reshape(vectors, (-1, *size, vectors.shape[-1] // math.prod(size)))
-
-
-def to_vectors(images: tf.Tensor) -> tf.Tensor:
-    """Return images (n, height, width, channels) as vectors (n, d); vectors as they are."""
-    if len(images.shape) == 2:
-        return images
-    return tf.reshape(images, (-1, math.prod(images.shape[1:])))
 
 
 def _log_det(jacobian: tf.Tensor) -> tf.Tensor:

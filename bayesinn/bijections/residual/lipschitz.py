@@ -9,12 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.residual.linearization import (
-    Linearization,
-    product,
-    to_images,
-    to_vectors,
-)
+from bayesinn.bijections.bijection import as_vectors
+from bayesinn.bijections.residual.linearization import Linearization, product, to_images
 
 # 256 steps of power iteration: the bound is above the largest singular value by at most 0.8 % for
 # 64 units.
@@ -130,7 +126,7 @@ class LipschitzNetwork(keras.layers.Layer):
         ):
             x, slope = ACTIVATIONS[self.activation](product(x, kernel) + offset, steepness)
             slopes.append(slope)
-        value = to_vectors(product(x, given.kernels[-1]) + given.offsets[-1])
+        value = as_vectors(product(x, given.kernels[-1]) + given.offsets[-1])
         return value, Linearization(given.kernels, slopes, self.size)
 
     def _weight(

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import Bijection, check_maps, constant_log_det
+from bayesinn.bijections.bijection import Bijection, as_vectors, check_maps, constant_log_det
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.residual.fixed_point import fixed_point, with_implicit_gradient
-from bayesinn.bijections.residual.linearization import to_images, to_vectors
+from bayesinn.bijections.residual.linearization import to_images
 from bayesinn.bijections.residual.lipschitz import ACTIVATIONS, LipschitzNetwork
 from bayesinn.bijections.residual.log_det_series import Geometric, Law, SeriesNoise, series_log_det
 from bayesinn.core.errors import InputError
@@ -155,7 +155,7 @@ class Residual(Bijection):
     def forward(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        vectors = to_vectors(x)
+        vectors = as_vectors(x)
         g, linear = self.network.linearize(vectors, self.network.given(condition))
         noise = None if self.noise is None else self.noise(vectors)
         log_det = linear.log_det() if noise is None else series_log_det(linear, *noise)
@@ -170,7 +170,7 @@ class Residual(Bijection):
         tolerance = (
             _TOLERANCES.get(self.variable_dtype, 1e-6) if self.tolerance is None else self.tolerance
         )
-        z = to_vectors(z)
+        z = as_vectors(z)
         fixed_z, fixed = tf.nest.map_structure(tf.stop_gradient, (z, given))
         solution = fixed_point(
             lambda x: fixed_z - linearize(x, fixed)[0], fixed_z, self.lipschitz, tolerance

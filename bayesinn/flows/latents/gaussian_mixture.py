@@ -8,9 +8,10 @@ import numpy as np
 import scipy
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer, check_number
-from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
+from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 #: Smallest log scale: without it, a component that shrinks onto a repeated point has an unbounded
 #: likelihood.
@@ -94,11 +95,7 @@ class GaussianMixture(Latent):
         uniform = tf.random.stateless_uniform(
             (n, 1), for_component, dtype=self.variable_dtype, alg="philox"
         )
-        # The last edge is left out: rounding may make it less than one, so that no component would
-        # be chosen.
-        component = tf.reduce_sum(
-            tf.cast(uniform >= tf.cumsum(tf.exp(log_weights))[:-1], tf.int32), axis=-1
-        )
+        component = choose_component(log_weights, uniform)
         noise = tf.random.stateless_normal(
             (n, dimension), for_noise, dtype=self.variable_dtype, alg="philox"
         )
@@ -113,6 +110,14 @@ class GaussianMixture(Latent):
         weights = self.logits, self.means, self.raw_log_scales
         logits, means, raw = (tf.cast(tf.convert_to_tensor(weight), dtype) for weight in weights)
         return tf.nn.log_softmax(logits), means, floored(raw)
+
+
+def choose_component(log_weights: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Return numbers (...) of components with log weights (..., k), from uniform draws (..., 1)."""
+    # The last edge is left out: rounding may make it less than one, so that no component would be
+    # chosen.
+    edges = tf.cumsum(tf.exp(log_weights), axis=-1)[..., :-1]
+    return tf.reduce_sum(tf.cast(uniform >= edges, tf.int32), axis=-1)
 
 
 def gaussian_log_probs(z: tf.Tensor, means: tf.Tensor, log_scales: tf.Tensor) -> tf.Tensor:

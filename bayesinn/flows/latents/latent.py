@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 
@@ -61,13 +62,6 @@ class Normal(Latent):
         return tf.random.stateless_normal(
             shape, check_seed(seed), dtype=self.variable_dtype, alg="philox"
         )
-
-
-def as_vectors(events: tf.Tensor) -> tf.Tensor:
-    """Return events (n, *event) as vectors (n, d); vectors as they are."""
-    return (
-        events if len(events.shape) == 2 else tf.reshape(events, (-1, math.prod(events.shape[1:])))
-    )
 
 
 def check_seed(seed: Seed) -> tf.Tensor:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core.validation import check_number
-from bayesinn.flows.latents.latent import Latent, Seed, as_vectors, check_seed
+from bayesinn.flows.latents.latent import Latent, Seed, check_seed
 
 
 class StudentT(Latent):

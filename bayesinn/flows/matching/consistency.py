@@ -11,7 +11,7 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows.matching.diffusion import Diffusion
 from bayesinn.flows.matching.network import TimeNetwork
-from bayesinn.flows.matching.noise import NoiseFlow, normal_like, spread_uniforms
+from bayesinn.flows.matching.noise import NoiseFlow, normal_like, split_seed, spread_uniforms
 from bayesinn.flows.matching.solvers import integrate
 
 # Smallest time, at which the path has ended: the noise level of a draw.
@@ -134,8 +134,7 @@ class Consistency(NoiseFlow):
         training: bool = False,
     ) -> tf.Tensor:
         self.build_for(x, condition)
-        no_seed = tf.zeros((2,), tf.int32)
-        for_teacher, for_times, for_noise = seeds.split(no_seed if seed is None else seed, 3)
+        for_teacher, for_times, for_noise = split_seed(seed, 3, training)
         taught = self.teacher.loss(x, condition, seed=for_teacher, training=training)
         places = tf.minimum(spread_uniforms(x, for_times) / (1.0 - _AT_LARGEST), 1.0)
         times = self.time(places)

@@ -6,6 +6,7 @@ from typing import Literal
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.latent import Normal, Seed, check_seed
@@ -53,8 +54,7 @@ class NoiseFlow(Flow):
         training: bool = False,
     ) -> tf.Tensor:
         self.build_for(x, condition)
-        no_seed = tf.zeros((2,), tf.int32)
-        for_times, for_noise = seeds.split(no_seed if seed is None else seed, 2)
+        for_times, for_noise = split_seed(seed, 2, training)
         return self.noisy_loss(
             x,
             spread_uniforms(x, for_times),
@@ -118,3 +118,15 @@ def spread_uniforms(like: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def normal_like(x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Return standard normal numbers of the shape of a tensor."""
     return tf.random.stateless_normal(tf.shape(x), seed, dtype=x.dtype, alg="philox")
+
+
+def split_seed(seed: tf.Tensor | None, number: int, training: bool) -> list[tf.Tensor]:
+    """Split the seed of a loss; without one, noise is always the same, which is no training."""
+    if seed is None and training:
+        raise InputError(
+            "Argument 'seed' of the loss",
+            expected="a seed, as each step of a training needs noise of its own",
+            got="none",
+            do="pass seed=tf.constant([step, 0])",
+        )
+    return seeds.split(tf.zeros((2,), tf.int32) if seed is None else seed, number)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bayesinn.core.masks import broadcast_mask, padding
+from bayesinn.core.masks import fill_padding
 from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Remark, Result
 from bayesinn.guidance.simulator_report.regions import FEWEST, Region, regions
 
@@ -74,7 +74,7 @@ def _without_padding(pilot: Pilot, name: str) -> np.ndarray:
     value = pilot.drawn.observables[name]
     if name in pilot.simulator.lengths:
         counts = pilot.drawn.context[pilot.simulator.lengths[name]]
-        value = np.where(broadcast_mask(padding(value, counts), value), 0, value)
+        value = fill_padding(value, counts, 0)
     return value if pilot.simulator.missing is None else np.where(np.isnan(value), 0, value)
 
 

@@ -139,34 +139,45 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     # Few rows first: they trace the graph or start the workers, and give an early estimate. Sizes
     # that adapted to the speed would make the simulations depend on it.
     ends = [0, 4, 20, *range(20 + most, n, most), n]
-    generator = seeds.generator(seed, "pilot")
-    parts = []
-    seconds = []
-    with Progress("simulating", n, delay=_SECONDS_BEFORE_PROGRESS) as progress:
-        for start, end in itertools.pairwise(ends):
-            started = time.perf_counter()
-            parts.append(raw.draw(end - start, int(generator.integers(2**31)), "pilot"))
-            seconds.append(time.perf_counter() - started)
-            progress.update(end)
+    parts, seconds = _timed_draws(raw, ends, seed)
     drawn = map_tensors(lambda *values: np.concatenate(values), *(part[:3] for part in parts))
     failed = sum(part.failed for part in parts)
     rows = np.diff(ends)
-    # The first batch of a size traces the graph, and says nothing about the speed.
-    timed = (rows > 0.5 * rows.max()) & np.array(
-        [not engine.in_graph or size in rows[:place] for place, size in enumerate(rows)]
-    )
-    rates = rows / seconds
-    if not timed.any():
-        started = time.perf_counter()
-        raw.draw(int(rows.max()), seed, "pilot")
-        rates = rows.max() / np.array([time.perf_counter() - started])
-        timed = np.array([True])
-    rate = float(np.median(rates[timed]))
+    rate = _rate(raw, rows, seconds, seed)
     # A failed simulation that is drawn again costs its time.
     kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
     speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)
     simulations = Simulations(drawn[0], drawn[1], drawn[2], failed)
     return Pilot(simulator, simulations, seed, raw), speed
+
+
+def _timed_draws(
+    raw: Simulator, ends: Sequence[int], seed: int
+) -> tuple[list[Simulations], list[float]]:
+    """Draw batches that end at these numbers of rows; return them, and how long each took."""
+    generator = seeds.generator(seed, "pilot")
+    parts = []
+    seconds = []
+    with Progress("simulating", ends[-1], delay=_SECONDS_BEFORE_PROGRESS) as progress:
+        for start, end in itertools.pairwise(ends):
+            started = time.perf_counter()
+            parts.append(raw.draw(end - start, int(generator.integers(2**31)), "pilot"))
+            seconds.append(time.perf_counter() - started)
+            progress.update(end)
+    return parts, seconds
+
+
+def _rate(raw: Simulator, rows: np.ndarray, seconds: Sequence[float], seed: int) -> float:
+    """Return simulations a second, from batches of some rows and the seconds that each took."""
+    # The first batch of a size traces the graph, and says nothing about the speed.
+    timed = (rows > 0.5 * rows.max()) & np.array(
+        [not raw.engine.in_graph or size in rows[:place] for place, size in enumerate(rows)]
+    )
+    if timed.any():
+        return float(np.median((rows / seconds)[timed]))
+    started = time.perf_counter()
+    raw.draw(int(rows.max()), seed, "pilot")
+    return float(rows.max() / (time.perf_counter() - started))
 
 
 def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:

@@ -118,16 +118,13 @@ class FailurePolicy:
             observables = outcome.complete(None if self.redraws else self.mark)
             broken = self._broken_rows(outcome, observables, context)
             failed += int(broken.sum())
-            for failure in outcome.failed.values():
-                self.error = f"{failure.error}, called with {failure.call}"
-            if broken.any():
-                self.example = _describe(outcome, int(np.argmax(broken)), parameters, context)
+            self._note(outcome, broken, parameters, context)
             if lose_values is not None and observables:
                 observables = lose_values(observables, attempt)
             if observables or last:
-                chosen = np.arange(len(waiting)) if last else np.flatnonzero(~broken)
-                parts.append([take(part, chosen) for part in (parameters, context, observables)])
-                places.append(waiting[chosen])
+                kept = ~broken | last
+                parts.append([take(part, kept) for part in (parameters, context, observables)])
+                places.append(waiting[kept])
             waiting = waiting[broken]
             if not len(waiting):
                 break
@@ -136,6 +133,15 @@ class FailurePolicy:
             order = np.argsort(np.concatenate(places))
             joined = [take(part, order) for part in joined]
         return Simulations(joined[0], joined[1], joined[2], failed)
+
+    def _note(
+        self, outcome: Outcome, broken: np.ndarray, parameters: Arrays, context: Arrays
+    ) -> None:
+        """Keep why the last simulations failed."""
+        for failure in outcome.failed.values():
+            self.error = f"{failure.error}, called with {failure.call}"
+        if broken.any():
+            self.example = _describe(outcome, int(np.argmax(broken)), parameters, context)
 
     def _broken_rows(self, outcome: Outcome, observables: Arrays, context: Arrays) -> np.ndarray:
         """Return which rows (n,) gave no result, or one that is not finite where it must be."""

@@ -165,3 +165,10 @@ def test_what_is_refused() -> None:
         Consistency(largest_time=0.5)
     with pytest.raises(InputError, match="density = None"):
         random_flow("consistency", 2).log_prob(tf.ones((1, 2)), tf.ones((1, 2)))
+
+
+@pytest.mark.parametrize("name", ["flow matching", "edm", "consistency"])
+def test_training_without_a_seed_is_refused(name: str) -> None:
+    x = tf.zeros((4, 2))
+    with pytest.raises(InputError, match="noise of its own"):
+        random_flow(name, 2).loss(x, tf.zeros((4, 2)), training=True)
