@@ -23,8 +23,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 def replace_file(file: Path, data: bytes) -> None:
     """Write a file such that the old or the new content is always there, the new for good."""
-    with _replacement(file) as unfinished:
-        unfinished.write_bytes(data)
+    with _private_folder(file.parent) as folder:
+        unfinished = folder / file.name
+        with open(unfinished, "wb") as target:
+            target.write(data)
+            target.flush()
+            os.fsync(target.fileno())
+        unfinished.replace(file)
+    sync(file.parent)
 
 
 @contextlib.contextmanager
@@ -35,20 +41,13 @@ def atomic_write(file: Path) -> Iterator[Path]:
         f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)
     ):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _replacement(file) as unfinished:
+        with _private_folder(file.parent) as folder:
+            unfinished = folder / file.name
             yield unfinished
-
-
-@contextlib.contextmanager
-def _replacement(file: Path) -> Iterator[Path]:
-    """Give a path to write to; its content replaces a file for good when the block ends well."""
-    with _private_folder(file.parent) as folder:
-        unfinished = folder / file.name
-        yield unfinished
-        with open(unfinished, "rb") as written:
-            os.fsync(written.fileno())
-        unfinished.replace(file)
-    sync(file.parent)
+            with open(unfinished, "rb") as written:
+                os.fsync(written.fileno())
+            unfinished.replace(file)
+        sync(file.parent)
 
 
 @contextlib.contextmanager
