@@ -76,11 +76,11 @@ class LatentFeatures:
 def _pairs(dimension: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the numbers (pairs,) of two coordinates, chosen at random if there are too many."""
     first, second = np.triu_indices(dimension, 1)
-    if len(first) > _MOST_PAIRS:
-        # Whatever the data: so p-values stay exact.
-        chosen = np.random.default_rng(0).choice(len(first), _MOST_PAIRS, replace=False)
-        first, second = first[chosen], second[chosen]
-    return first, second
+    if len(first) <= _MOST_PAIRS:
+        return first, second
+    # Whatever the data: so p-values stay exact.
+    chosen = np.random.default_rng(0).choice(len(first), _MOST_PAIRS, replace=False)
+    return first[chosen], second[chosen]
 
 
 class LocalClassifier:

@@ -223,8 +223,8 @@ def sample_by_stages(
 ) -> SMCPosterior:
     """Draw as :func:`tempered_smc` does, without its warning; arguments are already checked.
 
-    The likelihood gets ``precise`` data, of double precision, if it is one of arrays.
-    ``schedule`` says how long particles move, as in :func:`_rise`.
+    Data are ``precise``, of double precision, for a likelihood of arrays. ``schedule`` says how
+    long particles move, as in :func:`_rise`.
     """
     with Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
@@ -232,10 +232,9 @@ def sample_by_stages(
         observation = checked.row()
         given: Any = tensors_of(simulator, observation)
         model = start.model if isinstance(start, AmortizedPosterior) else None
-        started = start is not None
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         function = None if log_likelihood is None else likelihood_of(simulator, log_likelihood)
-        options = (simulator, function, xla, started, model)
+        options = (simulator, function, xla, start is not None, model)
         trial = simulator.prior.sample(_TRIAL_DRAWS, prior_seed)
         while _compiled(*options)[0].changed(trial, given):
             _compiled.cache_clear()
