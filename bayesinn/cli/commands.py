@@ -235,7 +235,7 @@ def _diagnosing(
         }
         rows = held_out_rows(run, held_out, posterior.simulator)
         if rows is not None:
-            options["held-out"] = [held_out or "FILE.npz"]
+            options["held-out"] = [held_out] * (held_out is not None)
         again = partial(command_with, [finish.__name__, *["--trust"] * trust], run, options)
         result = folder.diagnose(
             posterior,

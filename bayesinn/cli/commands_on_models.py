@@ -110,8 +110,8 @@ def models(
         raise typer.BadParameter("NAME: two or more simulators, or --saved FOLDER")
     size = simulations or _SIMULATIONS
     observed = read(simulators[0])
-    told = compare_models(simulators, observed, summary, weights, size, steps, seed, output)
-    typer.echo(told)
+    for told in compare_models(simulators, observed, summary, weights, size, steps, seed, output):
+        typer.echo(told)
 
 
 def _refuse_training(

@@ -13,7 +13,7 @@ import typer
 from bayesinn.cli import options as cl
 from bayesinn.cli.commands import app
 from bayesinn.cli.glance import find_runs, look_at, runs_text
-from bayesinn.cli.opening import find_simulator, open_posterior, start_tensorflow
+from bayesinn.cli.opening import find_simulator, load_posterior, start_tensorflow
 from bayesinn.core.errors import InputError
 
 RunFolders = Annotated[
@@ -61,7 +61,7 @@ def explore(
     trust: cl.Trust = False,
 ) -> None:
     """Open a page on this machine to play with a trained posterior: drag, simulate, drop data."""
-    _, posterior = open_posterior(run, None, simulator, trust)
+    posterior = load_posterior(run, simulator, trust)
     if not posterior.simulator.simulates:
         raise InputError(
             f"Run {str(run)!r}",
@@ -109,19 +109,18 @@ def compare(
     start_tensorflow()
     from bayesinn.cli.long_commands import compare_or_say
 
-    typer.echo(
-        compare_or_say(
-            run,
-            data,
-            context,
-            held_out,
-            output,
-            simulators,
-            trust,
-            simulations=simulations or 2_000,
-            seed=seed,
-        )
-    )
+    for told in compare_or_say(
+        run,
+        data,
+        context,
+        held_out,
+        output,
+        simulators,
+        trust,
+        simulations=simulations or 2_000,
+        seed=seed,
+    ):
+        typer.echo(told)
 
 
 @app.command()
@@ -130,7 +129,7 @@ def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = Fa
     run = run.expanduser()
     text = cl.methods_of(run)
     if text is None:
-        _, posterior = open_posterior(run, None, simulator, trust)
+        posterior = load_posterior(run, simulator, trust)
         from bayesinn.diagnosis.methods import methods_text
 
         text = methods_text(posterior)

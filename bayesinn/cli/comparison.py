@@ -35,7 +35,7 @@ class RunComparison:
     Attributes
     ----------
     table : DataFrame
-        One row for each run: simulator, steps, simulations, last loss, verdict, and
+        One row for each run: what ``bayesinn runs`` shows of it, and
 
         - ``nats``: mean log density of the true parameters of the held-out data sets
         - ``gain``: its difference to the first run; ``error``: the standard error of the gain

@@ -23,13 +23,19 @@ _SAVE = "save it as CSV with commas between fields, points in decimal numbers, i
 class Table(NamedTuple):
     """The fields of a CSV file as text: ``rows`` with as many fields as ``names``.
 
-    ``lines`` are the line numbers of the rows in the file.
+    ``lines`` are the line numbers of the rows in the file; ``own_lines`` are those of columns whose
+    fields stand in lines of their own.
     """
 
     path: Path
     names: list[str]
     rows: list[list[str]]
     lines: list[int]
+    own_lines: Mapping[str, list[int]] = {}
+
+    def lines_of(self, name: str) -> list[int]:
+        """Return the line numbers (rows,) of the fields of a column."""
+        return self.own_lines.get(name, self.lines)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as numbers (rows,), NaN where nothing is."""
@@ -37,7 +43,7 @@ class Table(NamedTuple):
         return np.array(
             [
                 self._number(row[place], line, name)
-                for row, line in zip(self.rows, self.lines, strict=True)
+                for row, line in zip(self.rows, self.lines_of(name), strict=True)
             ]
         )
 
@@ -85,7 +91,9 @@ def widen(table: Table, by: str | None, coordinates: Mapping[str, str]) -> Table
         found.setdefault(key, {}).setdefault(row[variable].strip(), []).append(number)
     names = list(dict.fromkeys(row[variable].strip() for row in table.rows))
     coordinate_of = {name: coordinates.get(name.partition("[")[0], "") for name in names}
-    wide = Table(table.path, [*(table.names[place] for place in others), *names], [], [])
+    own_lines: dict[str, list[int]] = {name: [] for name in names}
+    head = [*(table.names[place] for place in others), *names]
+    wide = Table(table.path, head, [], [], own_lines)
     for columns in found.values():
         longest = max(columns.values(), key=len)
         for step, number in enumerate(longest):
@@ -96,6 +104,8 @@ def widen(table: Table, by: str | None, coordinates: Mapping[str, str]) -> Table
             rest = [table.rows[owners.get(table.names[place], number)][place] for place in others]
             wide.rows.append([*rest, *cells])
             wide.lines.append(table.lines[number])
+            for name, lines in own_lines.items():
+                lines.append(table.lines[rows.get(name, number)])
     return wide
 
 

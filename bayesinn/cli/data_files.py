@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.cli.csv_table import Table, read_table, widen
 from bayesinn.cli.named_arrays import read_json, read_npz
-from bayesinn.cli.steps_in_files import check_steps
+from bayesinn.cli.steps_in_files import check_steps, count_steps, trim
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import reraise_as
 from bayesinn.core.number_text import read_number
@@ -168,7 +168,7 @@ def parse_context(pairs: Iterable[str]) -> dict[str, Any]:
 
 def _plain(table: Table) -> FileData:
     """Return columns without the empty cells at their end; one with a single value is a number."""
-    columns = {name: _trim(table.numbers(name)) for name in table.names}
+    columns = {name: trim(table.numbers(name)) for name in table.names}
     return FileData(
         {name: value[0] if len(value) == 1 else value for name, value in columns.items()}
     )
@@ -215,15 +215,19 @@ def _read_variables(
     data.names = tuple(groups) if len(groups) > 1 else None
     data.by = ids[0] if ids else data.by
     several = _ONE_BY_ONE if ids else _several(table, extra)
-    for name, found in columns.items():
-        if found:
-            # Side by side, (rows[, channels]).
-            values = np.stack([table.numbers(column) for column in found], axis=1)
-            parts = [
-                _read_variable(table, simulator, name, found, shapes[name], values, rows, several)
-                for rows in groups.values()
-            ]
-            data[name] = parts[0] if len(groups) == 1 else _join(parts)
+    # Side by side, (rows, channels).
+    values = {
+        name: np.stack([table.numbers(column) for column in found], axis=1)
+        for name, found in columns.items()
+        if found
+    }
+    for name in values:
+        found = columns[name]
+        parts = [
+            _read_variable(table, simulator, name, found, shapes[name], values, rows, several)
+            for rows in groups.values()
+        ]
+        data[name] = parts[0] if len(groups) == 1 else _join(parts)
     return data
 
 
@@ -302,53 +306,53 @@ def _read_variable(
     name: str,
     found: list[str],
     shape: tuple[int, ...],
-    values: np.ndarray,
+    values: Mapping[str, np.ndarray],
     rows: list[int],
     several: str,
 ) -> Any:
-    """Return a variable of one observation, from its rows."""
-    values = values[rows]
-    lines = [table.lines[row] for row in rows]
+    """Return a variable of one observation, from its rows; ``values`` are those of the table."""
+    own = values[name][rows]
+    places = rows
     # Columns are channels of each row, or elements of a vector that is there once, or repeated.
     once = not shape or (found != [name] and len(shape) == 1)
     if once:
-        first = _known_row(table, found[0], values, lines, several)
-        values = values[first][:, None]
-        lines = [lines[first]] * len(found)
-    elif len(values) > shape[0]:
+        first = _known_row(table, found[0], own, rows, several)
+        own = own[first][:, None]
+        places = [rows[first]] * len(found)
+    elif len(own) > shape[0]:
         # Other columns may be longer.
-        values = values[: max(len(_trim(values)), shape[0])]
+        own = own[: max(len(trim(own)), shape[0])]
     varies = name in simulator.lengths
-    values = _trim(values) if varies else values
+    if varies:
+        lossy = may_miss(simulator, name)
+        own = own[: count_steps(simulator, name, values, rows)] if lossy else trim(own)
     steps = shape[0] if shape else 1
-    if len(values) > steps or (len(values) < steps and not varies):
+    if len(own) > steps or (len(own) < steps and not varies):
         raise table.fault(
-            lines[len(values) - 1],
+            table.lines_of(found[0])[places[len(own) - 1]],
             found[0],
             expected=f"{steps} rows, or fewer" if varies else f"{steps} rows",
-            got=f"{len(values)}",
+            got=f"{len(own)}",
             do=several or "write a row for each step; several observations need a column 'id'",
         )
-    lost = np.isnan(values).any(axis=1)
-    if lost.any() and not may_miss(simulator, name):
-        place = int(np.argmax(lost))
-        column = found[place if once else 0]
-        field = table.rows[table.lines.index(lines[place])][table.names.index(column)].strip()
+    lost = np.argwhere(np.isnan(own))
+    if len(lost) and not may_miss(simulator, name):
+        step, channel = lost[0]
+        column = found[step if once else channel]
+        field = table.rows[places[step]][table.names.index(column)].strip()
         raise table.fault(
-            lines[place],
+            table.lines_of(column)[places[step]],
             column,
             expected="a number",
             got=(repr(field) if field else "an empty field"),
             do=(MISSING_VALUES if name in simulator.observable_shapes else "write its value"),
         )
     if not shape:
-        return values[0, 0]
-    return values if len(shape) > 1 else values[:, 0]
+        return own[0, 0]
+    return own if len(shape) > 1 else own[:, 0]
 
 
-def _known_row(
-    table: Table, column: str, values: np.ndarray, lines: list[int], several: str
-) -> int:
+def _known_row(table: Table, column: str, values: np.ndarray, rows: list[int], several: str) -> int:
     """Return the first row (channels,) that is not empty; the others must be equal or empty."""
     known = ~np.isnan(values).all(axis=1)
     first = int(np.argmax(known))
@@ -356,19 +360,13 @@ def _known_row(
     if differs.any():
         other = int(np.argmax(differs))
         raise table.fault(
-            lines[other],
+            table.lines_of(column)[rows[other]],
             column,
             expected="one value for the whole observation",
             got=f"{values[other].tolist()} after {values[first].tolist()}",
             do=several or "repeat it, or give an id column",
         )
     return first
-
-
-def _trim(values: np.ndarray) -> np.ndarray:
-    """Return rows without the empty ones at the end."""
-    known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
-    return values[: known[-1] + 1] if len(known) else values[:1]
 
 
 def _join(parts: list[Any]) -> Any:

@@ -28,17 +28,11 @@ class RunGlance:
     simulator: str
     steps: int
     batch_size: int
-    passes: int
     seed: int
     loss: float  #: the last, on held-out rows where there are any; NaN if unknown
     verdict: str  #: grade of the last diagnosis; empty if there was none
     answered: bool
     date: str
-
-    @property
-    def simulations(self) -> int:
-        """Number of simulations that training used."""
-        return -(-self.steps // max(self.passes, 1)) * self.batch_size
 
     def row(self) -> dict[str, Any]:
         """Return what tables show."""
@@ -70,17 +64,16 @@ def look_at(folder: Path) -> RunGlance:
         int(training.get("steps_done", settings.get("steps", 0)))
         + int(training.get("steps_before", 0)),
         int(settings.get("batch_size", 0)),
-        int(settings.get("passes", 0)),
         int(training.get("seed", settings.get("seed", 0))),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
         _grade(verdict) if is_about(verdict, saved) else "",
-        (folder / "posterior.nc").is_file(),
+        is_about(folder / "posterior.nc", saved),
         f"{written:%Y-%m-%d %H:%M}",
     )
 
 
 def is_about(file: Path, saved: Path) -> bool:
-    """Tell whether a file of a diagnosis is there, and of no posterior that was there before."""
+    """Tell whether a file about a posterior is there, and of none that was there before."""
     return file.is_file() and not _is_older(file, saved / "weights.h5")
 
 

@@ -22,7 +22,7 @@ from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import saved_posterior
 from bayesinn.cli.run_training import train_into
-from bayesinn.core.errors import BankError
+from bayesinn.core.errors import BankError, TrainingError
 from bayesinn.diagnostics import Advice
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
@@ -33,7 +33,7 @@ from bayesinn.simulation.bank.bank import is_awaited
 from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.checkpoint import describe_checkpoint, keeps_anything
+from bayesinn.training.checkpoint import describe_checkpoint, known_run
 
 # How often, and how many times, a bank is looked for that another program begins.
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -43,14 +43,21 @@ _MOST_LOOKS = 600
 
 def train_or_say(folder: Path, simulator: Simulator, wanted: Wanted, **options: Any) -> Any:
     """Train into a run folder."""
+    checkpoint = folder / "checkpoint"
+    before = known_run(checkpoint)
     try:
         return train_into(folder, simulator, wanted=wanted, **options)
     except KeyboardInterrupt:
-        checkpoint = folder / "checkpoint"
         again = sys.argv[1:]
-        if keeps_anything(checkpoint):
+        known = known_run(checkpoint)
+        # That of an earlier run is no state of this one.
+        if known is not None and (options["resume"] or known != before):
             again = _resuming(again, options["resume"])
         _interrupted(f"{folder} keeps {describe_checkpoint(checkpoint)}", again)
+    except TrainingError:
+        kept = describe_checkpoint(checkpoint)
+        typer.echo(f"{folder} has no new posterior; its checkpoint keeps {kept}", err=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -110,7 +117,7 @@ def _wait_for_bank(place: str) -> None:
         if not is_awaited(place):
             return
         if look == _LOOKS_BEFORE_A_NOTE:
-            begins = f"bayesinn simulate NAME --n N --out {place}"
+            begins = f"bayesinn simulate NAME --n N --out {shlex.quote(place)}"
             print(f"  note: waiting for the bank {place}, which this begins: {begins}", flush=True)
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
@@ -143,20 +150,19 @@ def compare_or_say(
     simulators: list[Simulator],
     trust: bool,
     **options: Any,
-) -> str:
-    """Compare runs; return tables and what was saved as text."""
+) -> Iterator[str]:
+    """Compare runs; yield tables as text, then what was saved, as saving may fail."""
     folder = runs[0].expanduser()
     first = load(saved_posterior(folder), next(iter(simulators), None), trust).simulator
     given: dict[str, Any] = {"data": None, "held_out": held_out_rows(folder, held_out, first)}
     if data is not None:
         given["data"] = dict(read_data(data, first, context=parse_context(context)))
     comparison = compare_runs(*runs, simulators=simulators, trust_source=trust, **given, **options)
-    saved = ""
+    yield repr(comparison)
     if output is not None:
         html = output.suffix.lower() in (".html", ".htm")
         paths = [comparison.to_html(output)] if html else comparison.plot(output)
-        saved = f"\nsaved {', '.join(map(str, paths))}"
-    return f"{comparison!r}{saved}"
+        yield f"saved {', '.join(map(str, paths))}"
 
 
 def command_with(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from bayesinn.cli.data_files import names_of
 from bayesinn.cli.networks import named_summary
 from bayesinn.comparison.comparison import ModelComparison
 from bayesinn.core.errors import InputError
+from bayesinn.core.storage import prepare_place
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.simulation.simulator import Simulator
@@ -35,16 +36,17 @@ def compare_models(
     steps: int | None,
     seed: int,
     folder: Path | None,
-) -> str:
-    """Train, and return what is printed: calibration, and the answer to each observation."""
+) -> Iterator[str]:
+    """Train and save; yield what is printed: calibration and answers first, as saving may fail."""
     comparison = ModelComparison(list(simulators), named_summary(summary), weights)
-    # Wrong data are refused before the training.
+    # Wrong data and places are refused before the training.
     observed = _observed(comparison, data)
-    comparison.fit(comparison.simulate(simulations, seed), steps=steps, seed=seed)
-    lines = [repr(comparison.calibration(_CALIBRATION, seed)), "", _answers(comparison, observed)]
     if folder is not None:
-        lines.append(f"saved {comparison.save(folder)}")
-    return "\n".join(lines)
+        prepare_place(folder)
+    comparison.fit(comparison.simulate(simulations, seed), steps=steps, seed=seed)
+    yield f"{comparison.calibration(_CALIBRATION, seed)!r}\n\n{_answers(comparison, observed)}"
+    if folder is not None:
+        yield f"saved {comparison.save(folder)}"
 
 
 def ask_saved(

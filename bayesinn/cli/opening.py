@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayesinn.cli import options as cl
+from bayesinn.cli.run_files import is_run
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import read_manifest
 from bayesinn.core.startup import import_tensorflow
@@ -71,7 +72,27 @@ def open_run(folder: Path | None, simulator: Simulator) -> Run:
 def open_posterior(
     run: Path, output: Path | None, name: str | None, trust: bool
 ) -> tuple[Run, AmortizedPosterior]:
-    """Return the folder for results, and a posterior: of a run folder, or saved by itself."""
+    """Return the folder for results, which is no other posterior's run folder, and a posterior."""
+    run = Path(os.path.expanduser(run))
+    posterior = load_posterior(run, name, trust)
+    saved = cl.saved_posterior(run)
+    own = run
+    if saved == run:
+        own = run.parent if run.name == "posterior" and is_run(run.parent) else None
+    results = open_run(output or own, posterior.simulator)
+    there = results.folder / "posterior"
+    if (there / "manifest.json").is_file() and read_manifest(there) != read_manifest(saved):
+        raise InputError(
+            f"Run folder {str(results.folder)!r}",
+            expected=f"a new folder, or the one of the posterior in {str(saved)!r}",
+            got="one with another posterior",
+            do="choose another folder: --output FOLDER",
+        )
+    return results, posterior
+
+
+def load_posterior(run: Path, name: str | None, trust: bool) -> AmortizedPosterior:
+    """Return the posterior of a run folder, or one that was saved by itself."""
     run = Path(os.path.expanduser(run))
     saved = cl.saved_posterior(run)
     read_manifest(saved)  # before TensorFlow is imported
@@ -82,7 +103,7 @@ def open_posterior(
 
     posterior = load(saved, simulator, trust)
     check_posterior(f"Folder {str(run)!r}", posterior)
-    return open_run(output or (None if saved == run else run), posterior.simulator), posterior
+    return posterior
 
 
 def read_observation(

@@ -77,6 +77,11 @@ class RunFiles:
         )
 
 
+def is_run(folder: Path) -> bool:
+    """Tell whether runs have written into a folder."""
+    return (folder / _LIST).is_file()
+
+
 def _fingerprint(file: Path) -> str:
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

@@ -74,10 +74,14 @@ def train_into(
         checkpoint = folder / "checkpoint"
         with devices.chief_first():
             state = known_run(checkpoint) or {}
-            start = _load_own(folder, simulator)
+            own = _load_own(folder, simulator)
+        start = own
         if start is not None and resume:
             _check_steps(folder, state, steps)
             if _has_ended(start, state, steps):
+                if devices.chief and state:
+                    # Training may have been killed before it wrote all.
+                    _complete(folder, start, held_out)
                 return start
             if _is_first(state):
                 start = None
@@ -110,7 +114,10 @@ def train_into(
         )
         with devices.chief_first():
             if devices.chief:
-                _save(folder, posterior, held_out)
+                # The same again would be newer than its own diagnosis and answer.
+                if own is None or own.fingerprint != posterior.fingerprint:
+                    posterior.save(folder / "posterior")
+                _complete(folder, posterior, held_out)
     return posterior
 
 
@@ -196,10 +203,9 @@ def steps_in(
     return found
 
 
-def _save(folder: Path, posterior: TrainedPosterior, held_out: Arrays | None) -> None:
-    """Write a trained posterior, its history with a figure, and rows that were held out."""
+def _complete(folder: Path, posterior: TrainedPosterior, held_out: Arrays | None) -> None:
+    """Write what belongs to a posterior: its history with a figure, and rows that were held out."""
     files = RunFiles(folder)
-    posterior.save(folder / "posterior")
     with files.write("history.csv") as file:
         posterior.history.to_csv(file, index=False)
     if held_out is not None:
@@ -249,7 +255,7 @@ def _check_steps(folder: Path, state: Mapping[str, Any], steps: int | None) -> N
 def _has_ended(posterior: TrainedPosterior, state: Mapping[str, Any], steps: int | None) -> bool:
     """Tell whether the posterior is the result of the run that is asked to go on.
 
-    A first run that has done all its steps is not told: it writes its result again.
+    A first run that has done all its steps is not told: it is compared with what is asked for.
     """
     if not state:
         return steps is None

@@ -1,4 +1,4 @@
-"""Times, dates or wavelengths in a file of data, beside those that the simulator declares."""
+"""Steps of series in a file of data: how many, and whether their times are the simulator's."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,33 @@ import numpy as np
 
 from bayesinn.cli.csv_table import Table
 from bayesinn.core.labels import Coordinate
+from bayesinn.simulation.simulator import Simulator
+
+
+def trim(values: np.ndarray) -> np.ndarray:
+    """Return rows without the empty ones at the end."""
+    known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
+    return values[: known[-1] + 1] if len(known) else values[:1]
+
+
+def count_steps(
+    simulator: Simulator, name: str, values: Mapping[str, np.ndarray], rows: list[int]
+) -> int:
+    """Return how many steps a series of varying length has, whose last values may be missing.
+
+    Its counter, and the other series that this counts, tell that no empty field is behind the end.
+    ``values`` (rows, columns) are those of the table.
+    """
+    counter = simulator.lengths[name]
+    steps = 0
+    for other, own_counter in simulator.lengths.items():
+        if own_counter == counter and other in values:
+            own = values[other][rows]
+            in_columns = own.shape[1] > 1 and len(simulator.observable_shapes[other]) == 1
+            steps = max(steps, len(trim(own.T if in_columns else own)))
+    if counter in values:
+        steps = max(steps, int(np.nan_to_num(values[counter][rows]).max()))
+    return steps
 
 
 def check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[int]]) -> None:

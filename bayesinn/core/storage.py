@@ -117,6 +117,12 @@ def write_members(
     return place
 
 
+def prepare_place(folder: str | Path) -> None:
+    """Make a folder to save a model in later; refuse one that can't be made, or isn't for that."""
+    with _replaced(folder):
+        pass
+
+
 def member_folders(folder: Path, entries: Mapping[str, Any]) -> list[Path]:
     """Return the folders of the members that a manifest names, inside its own folder."""
     own = entries["place"]

@@ -122,11 +122,25 @@ def _source(training: Mapping[str, Any], steps: int) -> str:
     settings = training["settings"]
     size = settings["batch_size"]
     if training.get("data") is not None:
-        return f"from about {settings['steps_per_epoch'] * size:,} stored ones"
+        return _stored_source(training)
     passes = settings.get("passes", 0)
     if passes:
         return f"{-(-steps // passes) * size:,} of them, each used {passes} times"
     return f"{steps * size:,} in all, each used once"
+
+
+def _stored_source(training: Mapping[str, Any]) -> str:
+    """Write from how many stored simulations a training was, and how many of a step were new."""
+    if "stored" in training:
+        text = f"from {training['stored']:,} stored ones"
+        fresh = training["fresh"]
+        return f"{fresh:,} of each step new and the others {text}" if fresh else text
+    # Posteriors of older versions know the number of arrays alone, by the length of a pass.
+    settings = training["settings"]
+    if ", from row " not in training["data"]:
+        return f"from about {settings['steps_per_epoch'] * settings['batch_size']:,} stored ones"
+    share = training["data"].partition(", fresh ")[2]
+    return f"{'in part ' if float(share or 0) else ''}from a simulation bank"
 
 
 def _optimizer(training: Mapping[str, Any]) -> str:

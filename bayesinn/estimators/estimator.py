@@ -247,6 +247,9 @@ class Estimator(Registered, ABC):
             self.history = self.history.drop(columns="failed_simulations", errors="ignore")
         self.training = result.record
         self.training["seed"] = plan.seed
+        if plan.data.stored is not None:
+            self.training["stored"] = plan.data.stored
+            self.training["fresh"] = plan.data.count_fresh(plan.settings.batch_size)
         if steps_before is not None:
             self.training["steps_before"] = steps_before
         self.identity = plan.simulator_record

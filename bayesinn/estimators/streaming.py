@@ -106,24 +106,30 @@ class Streamed(TrainingData):
         if stream.reuse or stream.fresh:
             self.fingerprint += f", reuse {stream.reuse}, fresh {stream.fresh}"
 
+    @property
+    def stored(self) -> int:
+        return self._stream.bank.n - self._first
+
+    def count_fresh(self, batch_size: int) -> int:
+        return round(self._stream.fresh * batch_size)
+
     def _read(self, rows: slice) -> Arrays:
         arrays = self._stream.bank.read(rows)
         return checks.check_simulations(self.simulator, arrays, "Training data")
 
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         steps, epochs, batch_size = length
-        rows = self._stream.bank.n - self._first
         refuse_both(steps, epochs)
         batch_size = self.recommended.batch_size if batch_size is None else batch_size
-        batch_size = min(check_integer("Argument 'batch_size'", batch_size), rows)
+        batch_size = min(check_integer("Argument 'batch_size'", batch_size), self.stored)
         passes = self._stream.reuse
         if epochs is not None:
             passes = check_integer("Argument 'epochs'", epochs)
-        stored = max(batch_size - self._count_fresh(batch_size), 1)
+        stored = max(batch_size - self.count_fresh(batch_size), 1)
         if steps is None:
             # By default as many steps and reports as online: a pass through a large bank may never
             # end.
-            steps = self.recommended.steps if passes is None else passes * (rows // stored)
+            steps = self.recommended.steps if passes is None else passes * (self.stored // stored)
         return Length(steps, None, batch_size), optimization
 
     def source(
@@ -138,7 +144,7 @@ class Streamed(TrainingData):
         if not self._stream.fresh:
             return self._bank_source(settings)
         size = settings.batch_size
-        fresh = self._count_fresh(size)
+        fresh = self.count_fresh(size)
         if not 0 < fresh < size:
             raise InputError(
                 "Argument 'fresh'",
@@ -150,10 +156,6 @@ class Streamed(TrainingData):
             self._bank_source(replace(settings, batch_size=size - fresh)),
             online_source(self.simulator, replace(settings, batch_size=fresh), progress),
         )
-
-    def _count_fresh(self, batch_size: int) -> int:
-        """Return how many simulations of a batch are new."""
-        return round(self._stream.fresh * batch_size)
 
     def _bank_source(self, settings: TrainingSettings) -> BankSource:
         """Return batches of simulations from the bank."""

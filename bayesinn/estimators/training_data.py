@@ -78,6 +78,15 @@ class TrainingData(ABC):
     def __init__(self, recommended: Recommended) -> None:
         self.recommended = recommended
 
+    @property
+    def stored(self) -> int | None:
+        """Number of simulations to train on that were there before; None if there were none."""
+        return self.rows
+
+    def count_fresh(self, batch_size: int) -> int:
+        """Return how many simulations of a batch are new beside those that are stored."""
+        return 0
+
     @abstractmethod
     def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
         """Return how to train with what was left out, but for the learning rate."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -230,8 +231,8 @@ def wait_for(bank: Bank, chunks: Sequence[int], interrupted: threading.Event | N
             looks += 1
             if looks == _LOOKS_BEFORE_A_NOTE:
                 made = (
-                    f"bayesinn simulate {bank.simulator_name} --n {bank.n} --out "
-                    f"{bank.location} --seed {bank.seed}"
+                    f"bayesinn simulate NAME --n {bank.n} --out {shlex.quote(bank.location)} "
+                    f"--seed {bank.seed}"
                 )
                 print(
                     f"  note: waiting for chunk {chunk} of {bank.chunks:,}, which this makes: "

@@ -312,11 +312,6 @@ def describe_checkpoint(folder: Path) -> str:
     return f"the state after step {step:,} of {known['steps']:,}"
 
 
-def keeps_anything(folder: Path) -> bool:
-    """Tell whether a checkpoint holds anything that a run could go on from."""
-    return saved_identity(folder) is not None or has_drawn(folder)
-
-
 def has_ended(folder: Path, settings: TrainingSettings) -> bool:
     """Tell whether the run of a checkpoint has ended, so that resuming needs no data."""
     with _state(folder) as file:

@@ -178,13 +178,15 @@ def _not_finite(
 ) -> TrainingError:
     got = "the simulations of that step are finite, the network's loss or gradient is not"
     do = (
-        "lower learning_rate or clip_norm, or add noise where data are near-deterministic or repeat"
+        "lower learning_rate or clip_norm of bi.Optimization(...), or add noise where data are "
+        "near-deterministic or repeat"
     )
     if not source.finite(step):
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
     subject = f"Training stopped at step {step:,} of {settings.steps:,}"
-    left = "the network has the last good weights" if trained else "nothing was trained"
+    # A process that ends with this error keeps none of them.
+    left = "in Python, the network has the last good weights" if trained else "nothing was trained"
     return TrainingError(
         subject,
         expected="a finite loss",

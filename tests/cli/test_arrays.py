@@ -1,5 +1,7 @@
 """Files of arrays without a simulator, on the command line: trained, reported, answered."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def arrays() -> dict[str, np.ndarray]:
     }
 
 
-def test_train_report_and_infer(bayesinn, arrays, tmp_path) -> None:
+def test_train_report_and_infer(bayesinn, arrays, tmp_path, monkeypatch) -> None:
     np.savez(tmp_path / "mine.npz", **arrays)
     (tmp_path / "one.csv").write_text("y\n0.1\n0.2\n0.3\n")
     run = tmp_path / "run"
@@ -44,6 +46,20 @@ def test_train_report_and_infer(bayesinn, arrays, tmp_path) -> None:
     answer = bayesinn("diagnose", run, "--draws", 20)
     assert f"({apart} simulations, 20 draws, seed 3)" in answer.out
     assert "not run, there is no function to simulate with" not in answer.out
+    remedies = []
+
+    def diagnosed(*arguments, **options) -> SimpleNamespace:
+        remedies.append(options["again"])
+        return SimpleNamespace(grade="within")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bayesinn.cli.run.Run.diagnose", diagnosed)
+        patch.setattr("bayesinn.cli.verdict_text.print_diagnosis", lambda result: None)
+        bayesinn("diagnose", run)
+    # The folder's own rows are found there.
+    told = f"bayesinn diagnose {run} --seed 3"
+    assert remedies[0]("draws", 800) == f"{told} --draws 800"
+    assert remedies[0]("simulations", 500) == f"{told} --held-out FILE.npz, with 500 rows"
     answer = bayesinn("infer", run, "--data", tmp_path / "one.csv")
     assert not answer.status, answer.err
     # Trained longer with another seed, it has not seen them either.

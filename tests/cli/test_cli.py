@@ -204,15 +204,41 @@ def test_infer_with_a_posterior_that_was_saved_by_itself(
     bayesinn, trained: Path, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = sorted((trained / "posterior").iterdir())
+    alone = shutil.copytree(trained / "posterior", tmp_path / "posterior")
+    files = sorted(alone.iterdir())
     file = tmp_path / "data.csv"
     write_csv(file)
-    answer = bayesinn("infer", trained / "posterior", "--data", file, "--draws", 20)
+    answer = bayesinn("infer", alone, "--data", file, "--draws", 20)
     assert answer.status == 0, answer.err
     (saved,) = (tmp_path / "runs").iterdir()
     assert f"saved runs/{saved.name}/posterior.nc" in answer.out
     assert (saved / "posterior.csv").is_file()
-    assert sorted((trained / "posterior").iterdir()) == files
+    assert sorted(alone.iterdir()) == files
+    # That of a run folder is not by itself.
+    run = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns("posterior.nc"))
+    answer = bayesinn("infer", run / "posterior", "--data", file, "--draws", 20)
+    assert f"saved {run}/posterior.nc" in answer.out
+
+
+def test_nothing_is_written_into_the_run_folder_of_another_posterior(
+    bayesinn, trained: Path, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "data.csv")
+    own = shutil.copytree(trained / "posterior", tmp_path / "runs" / "growth" / "posterior")
+    other = shutil.copytree(own, tmp_path / "other")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["training"]["seed"] = 7
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    for command in (["infer", other, "--draws", 20], ["diagnose", other, "--simulations", 20]):
+        refused = bayesinn(*command, "--data", "data.csv")
+        assert refused.status == 2
+        assert "Run folder 'runs/growth'" in refused.err
+        assert "got:      one with another posterior" in refused.err
+        assert "--output FOLDER" in refused.err
+    assert [path.name for path in own.parent.iterdir()] == ["posterior"]
+    assert "The model 'growth'" in bayesinn("methods", other).out
+    assert bayesinn("infer", own, "--data", "data.csv", "--draws", 20).status == 0
 
 
 COMMANDS = """

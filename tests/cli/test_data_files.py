@@ -48,6 +48,17 @@ VISITS = bi.simulator(
 GAPS = bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask")(
     lambda parameters, seed: {"level": parameters["rate"][:, None] * tf.ones(3)}
 )
+COUNT = {"n": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5))}
+TIMED = bi.simulator(
+    prior={"rate": tfd.Normal(0.0, 1.0)},
+    context=COUNT,
+    lengths={"t": "n", "level": "n"},
+    missing="mask",
+)(
+    lambda parameters, context, seed: {
+        name: parameters["rate"][:, None] * tf.ones(5) for name in ("t", "level")
+    }
+)
 HEAD = "level,weight,two[0],two[1],dose,site[0],site[1]\n"
 ROWS = ["1,5,1,4,100,7,8\n", "2,5,2,5,100,7,8\n", "3,5,3,6,100,7,8\n"]
 EXPECTED = {
@@ -213,6 +224,21 @@ def test_missing_values(field: str, file) -> None:
         read_data(file(HEAD + ROWS[0] + f"{field},5,2,5,100,7,8\n" + ROWS[2]), CLINIC)
 
 
+def test_the_last_value_of_a_series_may_be_missing(file) -> None:
+    columns = [f"{name}[{step}]" for name in ("t", "level") for step in range(5)]
+    for text in (
+        "t,level\n1,3\n2,4\n3,\n",
+        "t,level,n\n1,3,3\n2,4,3\n,,3\n",
+        "variable,value\nt,1\nt,2\nt,3\nlevel,3\nlevel,4\nlevel,\n",
+        f"{','.join(columns)}\n1,2,3,,,3,4,,,\n",
+    ):
+        data = read_data(file(text), TIMED, note=pytest.fail)
+        np.testing.assert_array_equal(data["level"], [3.0, 4.0, np.nan])
+        assert check_observations(TIMED, data).arrays["n"].tolist() == [3]
+    several = read_data(file("id,t,level\na,1,3\na,2,\nb,1,3\nb,2,4\nb,3,\n"), TIMED)
+    assert check_observations(TIMED, several).arrays["n"].tolist() == [2, 3]
+
+
 def test_json_may_be_ragged(file) -> None:
     path = file(json.dumps({"level": [[1.0], [1.0, 2.0]], "dose": [1.0, 2.0]}), "data.json")
     assert check_observations(VISITS, read_data(path, VISITS)).arrays["n"].tolist() == [1, 2]
@@ -341,6 +367,10 @@ FIXED = {
         (HEAD + "".join(ROWS)).replace("7,8", "7,"),
         ["line 2, column 'site[1]'", "an empty field"],
     ),
+    "a channel that is missing": (
+        HEAD + ROWS[0] + "2,5,2,,100,7,8\n" + ROWS[2],
+        ["line 3, column 'two[1]'", "an empty field"],
+    ),
     "one column for two channels": (
         HEAD.replace("two[0]", "two").replace("two[1]", "x") + "".join(ROWS),
         ["line 1, column 'two'", "columns two[0] to two[1]"],
@@ -417,6 +447,14 @@ def test_a_long_format_is_read_like_a_wide_one(file) -> None:
     lines += ["weight,5\ndose,100\nsite[0],7\nsite[1],8\n"]
     data = read_data(file("variable,value\n" + "".join(lines)), CLINIC, note=lambda text: None)
     same(data, EXPECTED)
+    # Of a variable that is shorter than others, too, its own line is named.
+    for fault, message in (
+        ("weight,x", r"line 11, column 'weight'[\s\S]*got:      'x'"),
+        ("dose,", r"line 12, column 'dose'[\s\S]*an empty field"),
+    ):
+        wrong = "".join(lines).replace({"w": "weight,5", "d": "dose,100"}[fault[0]], fault)
+        with pytest.raises(InputError, match=message):
+            read_data(file("variable,value\n" + wrong), CLINIC)
     rows = [f"{name},level,{value}" for name in "ab" for value in (1, 2, 3)]
     data = read_data(file("\n".join(["person,variable,value", *rows])), GAPS, by="person")
     assert (data.names, data.by) == (("a", "b"), "person")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import bayesinn as bi
+from bayesinn.core.errors import TrainingError
 from tests.conftest import ROOT
 
 HEAD = "import bayesinn as bi\nimport tensorflow_probability as tfp\ntfd = tfp.distributions\n"
@@ -283,6 +284,30 @@ def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) ->
     assert before.steps_done == 10
     assert bayesinn("train", "linear", *options, "--resume").status == 0
     assert bi.load(here / "timed" / "posterior").fingerprint == before.fingerprint
+
+
+def test_ctrl_c_at_the_start_of_a_longer_training_repeats_the_command(
+    bayesinn, model: str, trained: Path, monkeypatch
+) -> None:
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayesinn.cli.run_training._load_own", interrupted)
+    # The checkpoint is that of the run which has ended: to resume it would train nothing.
+    options = ["train", model, "--output", trained, "--minutes", 60]
+    told = f"to go on: bayesinn {' '.join(map(str, options))}\n"
+    assert told in bayesinn(*options).err
+
+
+def test_a_training_that_breaks_says_what_is_kept(bayesinn, here: Path, monkeypatch) -> None:
+    def broken(*arguments, **options):
+        raise TrainingError("Training stopped", expected="a finite loss", got="NaN", do="mend it")
+
+    monkeypatch.setattr(bi.AmortizedPosterior, "fit", broken)
+    answer = bayesinn("train", "linear", "--steps", 5, "--output", "run")
+    assert answer.status == 2
+    assert "run has no new posterior; its checkpoint keeps nothing" in answer.err
+    assert "error: Training stopped" in answer.err
 
 
 def test_other_networks_cost_no_checkpoint(bayesinn, here) -> None:

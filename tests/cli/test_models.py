@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 import bayesinn as bi
+from bayesinn.core.errors import InputError
 
 MODELS = """
 import bayesinn as bi
@@ -28,7 +31,11 @@ wide = declare("wide", 4.0)
 """
 
 
-def test_models(bayesinn, tmp_path: Path) -> None:
+def lost(self, folder) -> None:
+    raise InputError("Folder", expected="a disk", got="none", do="look for it")
+
+
+def test_models(bayesinn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text(MODELS)
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"x": [5.0, 6.0, 5.5]}))
@@ -79,6 +86,18 @@ def test_models(bayesinn, tmp_path: Path) -> None:
     assert bi.load(folder, trust_source=True).weights.tolist() == [0.75, 0.25]
     starts = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
     assert starts.index("id") + 1 == starts.index("Ann") == starts.index("Bo") - 1
+    # A place that can't be had is refused before the training; one that is lost costs no answer.
+    (tmp_path / "file").touch()
+    ask = ["models", *names, "--simulations", "200", "--steps", "2", "--data", table]
+    refused = bayesinn(*ask, "--output", tmp_path / "file")
+    assert refused.status == 2
+    assert "room and permission to save there" in refused.err
+    assert "training" not in refused.out
+    with monkeypatch.context() as patch:
+        patch.setattr(bi.ModelComparison, "save", lost)
+        answer = bayesinn(*ask, "--output", folder)
+    assert answer.status == 2
+    assert "log BF of wide to narrow" in answer.out
     # Wrong data are refused before the training.
     data.write_text(json.dumps({"x": [5.0, 6.0]}))
     answer = bayesinn("models", *names, *options, "--data", data)

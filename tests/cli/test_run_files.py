@@ -23,6 +23,7 @@ import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli import run_files
 from bayesinn.cli.answers import open_answer, same_data
+from bayesinn.cli.glance import look_at
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
@@ -46,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def train(folder: Path, steps: int = 4, **options) -> bi.AmortizedPosterior:
+def train(folder: Path, steps: int | None = 4, **options) -> bi.AmortizedPosterior:
     return train_into(
         folder,
         LINEAR,
@@ -243,6 +244,34 @@ def test_training_longer_removes_the_own_state_and_nothing_else(tmp_path, capsys
     with pytest.raises(InputError, match="a checkpoint of another run"):
         train(folder, 6, longer=True)
     assert files(folder) == before
+
+
+def test_what_a_killed_training_has_not_written_is_written_when_it_is_resumed(
+    tmp_path, monkeypatch
+) -> None:
+    def killed(self, name) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    train(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFiles, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(folder, 6, longer=True)
+    assert pd.read_csv(folder / "history.csv")["step"].iloc[-1] == 4
+    held_out = {"x": np.ones(3)}
+    train(folder, None, resume=True, held_out=held_out)
+    assert pd.read_csv(folder / "history.csv")["step"].iloc[-1] == 6
+    assert (folder / "held_out.npz").is_file()
+
+
+def test_a_run_that_is_resumed_at_its_end_keeps_its_verdict(tmp_path) -> None:
+    folder = tmp_path / "run"
+    train(folder)
+    with RunFiles(folder).write("verdict.csv") as file:
+        file.write_text("check,grade\nSBC,within\n")
+    train(folder, resume=True)
+    assert look_at(folder).verdict == "within"
 
 
 def test_a_checkpoint_folder_without_a_state_is_left_as_it_is(tmp_path, posterior) -> None:

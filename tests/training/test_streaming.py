@@ -49,10 +49,10 @@ def bank(tmp_path_factory) -> bi.Bank:
 @pytest.fixture
 def begun(tmp_path: Path) -> bi.Bank:
     """The same bank with its first three chunks alone."""
-    growing = bi.simulate(series, ROWS, tmp_path / "bank", seed=1, chunk=SIZE, progress=False)
+    growing = bi.simulate(series, ROWS, tmp_path / "a bank", seed=1, chunk=SIZE, progress=False)
     for number in range(3, growing.chunks):
         growing._store.forget(number)
-    return bi.open_bank(tmp_path / "bank")
+    return bi.open_bank(tmp_path / "a bank")
 
 
 def write(place: str) -> threading.Thread:
@@ -170,6 +170,22 @@ def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: bi.Bank)
     assert length.steps == 2 * 864 // 8
 
 
+def test_methods_tell_what_is_stored_and_what_is_new(bank: bi.Bank) -> None:
+    told = {
+        0.0: ("from 864 stored ones", "from a simulation bank"),
+        0.25: (
+            "8 of each step new and the others from 864 stored ones",
+            "in part from a simulation bank",
+        ),
+    }
+    for share, (now, before) in told.items():
+        posterior = train(bi.Stream(bank, fresh=share), steps=2)
+        assert f"2 steps of 32 simulations, {now}, to" in bi.methods_text(posterior)
+        # Folders of older versions don't say how many.
+        del posterior.training["stored"]
+        assert f"2 steps of 32 simulations, {before}, to" in bi.methods_text(posterior)
+
+
 def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
     """Exact loss of the linear toy from few simulations: these alone would be learned by heart."""
     from bayesinn.simulators.linear import entropy
@@ -218,7 +234,7 @@ train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         said = next(line for line in process.stdout if "waiting for chunk" in line)
-        assert f"bayesinn simulate series --n 960 --out {begun.location} --seed 1" in said
+        assert f"bayesinn simulate NAME --n 960 --out '{begun.location}' --seed 1" in said
         process.send_signal(signal.SIGINT)
         try:
             _, errors = process.communicate(timeout=60)
