@@ -44,9 +44,9 @@ def joints(parameters: Mapping[str, np.ndarray]) -> np.ndarray:
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:
     """Draw parameters (draws,) from the posterior given one hand (2,), each exactly there.
 
-    x2 and x3 come from the prior; the hand then allows two angles of the last segment, each with
-    one height of the base. They are weighted with their prior density divided by the slope of the
-    hand's position, and resampled.
+    x2 and x3 come from the prior; the hand then allows two directions of the last segment, each
+    with one height of the base, and each reached by a turn to the left or to the right. They are
+    weighted with their prior density divided by the slope of the hand's position, and resampled.
     """
     generator = np.random.default_rng(seed)
     hand = np.reshape(np.asarray(data["hand"], float), 2)
@@ -56,12 +56,12 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
         2
     ]
     possible = np.abs(reach) < 1.0
-    first = first[possible]
-    second = second[possible]
-    last = np.arccos(reach[possible])
-    first = np.tile(first, 2)
-    second = np.tile(second, 2)
-    last = np.concatenate([last, -last])
+    angle = np.arccos(reach[possible])
+    # x4 is not wrapped: a turn of the other sense is another solution. Longer turns than these need
+    # first joints nine standard deviations from straight.
+    last = np.concatenate([angle, -angle, 2.0 * np.pi - angle, angle - 2.0 * np.pi])
+    first = np.tile(first[possible], 4)
+    second = np.tile(second[possible], 4)
     third = last - first - second
     sines = (
         LENGTHS[0] * np.sin(first) + LENGTHS[1] * np.sin(first + second) + LENGTHS[2] * np.sin(last)

@@ -100,7 +100,8 @@ class TissueOptions:
     snr : float
         Signal-to-noise ratio of each band.
     photon_budget : bool
-        Whether narrower bands than 20 nm are noisier, as they get less light.
+        Whether noise depends on the light that a band gets: in proportion to 1 / sqrt(width), it is
+        larger in bands narrower than 20 nm and smaller in wider ones.
     normalisation : "none", "log", "l1", "l1_log", "l1_log_l2"
     engine : "adding-doubling" or "monte-carlo"
     photons : int, of the Monte Carlo engine for each tissue and wavelength

@@ -107,8 +107,9 @@ def _response(shape: str, centre: float, width: float) -> np.ndarray:
 def noise_sd(camera: Bands, snr: float, photon_budget: bool = False) -> np.ndarray:
     """Return the relative standard deviation (bands,) of the noise.
 
-    It is 1 / snr in each band, or, with a photon budget, in a band of 20 nm, and larger in narrower
-    ones as they get less light.
+    It is 1 / snr in each band. With a photon budget, that is the noise of a band of 20 nm, and the
+    others have it in proportion to 1 / sqrt(width), by the light that they get: narrower bands are
+    noisier, wider ones less noisy.
     """
     return np.full(len(camera.widths), 1.0 / snr) * (
         np.sqrt(20.0 / camera.widths) if photon_budget else 1.0

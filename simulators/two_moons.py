@@ -94,7 +94,9 @@ def log_posterior(
 
     The latter is one x for each.
     """
-    return log_likelihood(parameters, data) - np.log(2.0 * acceptance(data["x"]))
+    inside = (np.abs(parameters["theta1"]) <= 1.0) & (np.abs(parameters["theta2"]) <= 1.0)
+    density = log_likelihood(parameters, data) - np.log(2.0 * acceptance(data["x"]))
+    return np.where(inside, density, -np.inf)
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:

@@ -138,9 +138,9 @@ class Spectrum:
 def latent_effects(model: LatentMixture, reach: float = 2.0) -> np.ndarray:
     """Return the RMS change of x (d,) as each latent element moves by ``reach`` sds from its mean.
 
-    It is an average over classes and both directions. Effects can be compared one by one; values of
-    a :class:`Spectrum` can't: stretching one latent element and shrinking another keeps volumes
-    and, once the classes' scales follow, the likelihood.
+    It is an average over the elements of x, classes and both directions. Effects can be compared
+    one by one; values of a :class:`Spectrum` can't: stretching one latent element and shrinking
+    another keeps volumes and, once the classes' scales follow, the likelihood.
     ``Spectrum.of(latent_effects(model)[None])`` sorts the effects.
 
     Examples
@@ -157,7 +157,7 @@ def latent_effects(model: LatentMixture, reach: float = 2.0) -> np.ndarray:
         centre = model.from_latent(mean[None])
         for step in (-reach, reach):
             moved = model.from_latent(mean + step * np.diag(scale))
-            total += np.mean((moved - centre) ** 2, axis=1)
+            total += np.mean((moved - centre) ** 2, axis=tuple(range(1, moved.ndim)))
     return np.sqrt(total / (2 * len(model.latent_means)))
 
 

@@ -10,7 +10,7 @@ Arguments that most functions share:
 - ``draws``, ``prior``, ``reference``: draws of the posterior of one observation, of the prior, and
   of an exact or classical posterior: dicts of name to array (draws, *event), or a DataTree of
   ``posterior.infer``.
-- ``truth``: dict of name to array (*event).
+- ``truth``: dict of name to array (*event), with NaN where it is unknown.
 
 New figures are at most 7.4 inches wide, a printed page, and as high as their panels need. From 12
 columns on, panels that share an axis become rows of one stacked figure, and others become small.

@@ -48,7 +48,8 @@ def column_error(errors: pd.DataFrame | None, column: str) -> pd.Series | None:
 def grade_look(grade: str) -> dict[str, Any]:
     """Return colour, line and label of a curve by its grade."""
     colour, _, line = GRADES[grade]
-    name = grade if grade == "undecided" else f"{grade} tolerance"
+    names = {"undecided": "undecided", "": "not judged"}
+    name = names.get(grade, f"{grade} tolerance")
     return {"color": colour, "linestyle": line, "label": name}
 
 

@@ -27,7 +27,10 @@ def spans_decades(values: np.ndarray) -> bool:
 
 
 class Given(NamedTuple):
-    """Columns of a posterior and of what it is compared with; empty where nothing was given."""
+    """Columns of a posterior and of what it is compared with; empty where nothing was given.
+
+    A truth that is not known has no column.
+    """
 
     posterior: dict[str, np.ndarray]
     prior: dict[str, np.ndarray]
@@ -40,7 +43,7 @@ class Given(NamedTuple):
         It does if its prior spans decades and no value is zero or less. The posterior counts if the
         prior is not known.
         """
-        sets = [part[column] for part in self if part]
+        sets = [part[column] for part in self if column in part]
         return spans_decades(sets[1] if self.prior else sets[0]) and all(
             np.all(values > 0.0) for values in sets
         )
@@ -83,7 +86,8 @@ def gather(
                 got=str(list(given[-1])),
                 do=f"pass the same parameters, with the same event shapes, in {role}",
             )
-    return Given(*given)
+    *drawn, true = given
+    return Given(*drawn, {name: value for name, value in true.items() if not np.isnan(value)})
 
 
 def check_numbers(role: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -64,7 +64,8 @@ def forest(
             )
     figure, (ax,) = rows(figure, names, [sets])
     if true:
-        places = (np.array([true[name] for name in posterior], float) - shift) / scale
+        values = np.array([true.get(name, np.nan) for name in posterior], float)
+        places = (values - shift) / scale
         ax.plot(
             places,
             range(len(places)),

@@ -34,7 +34,7 @@ def marginal(ax: Axes, edges: np.ndarray, given: Given, column: str) -> None:
         ax.stairs(prior, wider, color=GREY, linewidth=BARS["linewidth"])
     if given.reference:
         outline(ax, given.reference[column], edges, "reference")
-    if given.truth:
+    if column in given.truth:
         ax.axvline(float(given.truth[column]), label="truth", **DASHED)
     bare(ax, edges)
 

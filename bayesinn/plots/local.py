@@ -26,14 +26,15 @@ def local_c2st(
     A line to the right of the grey bars: there, the classifier tells truths from posterior draws
     better than chance.
     """
-    # One scale for all panels, to compare observations.
+    # The same scales for all panels, to compare observations.
     top = 2.0 * max(float(np.max(result.statistic)), float(np.max(result.null)), 1e-12)
     null = np.maximum(result.null, _DECADES * top)
     statistic = np.maximum(result.statistic, _DECADES * top)
     edges = np.geomspace(0.5 * min(float(np.min(null)), float(np.min(statistic))), top, 31)
+    heights = [np.histogram(values, edges)[0] for values in null.T]
     panels = Panels(figure, result.columns, labels, stack=True)
     for index, ax in enumerate(panels.axes):
-        ax.stairs(*np.histogram(null[:, index], edges), label="correct posteriors", **BARS)
+        ax.stairs(heights[index], edges, label="correct posteriors", **BARS)
         ax.axvline(
             np.quantile(null[:, index], result.level),
             label=f"{100 * result.level:.4g} % of them",
@@ -44,7 +45,7 @@ def local_c2st(
             linewidth=2.0,
             **band_look(result.inside[index], "this posterior", ", failing"),
         )
-        ax.set(xscale="log", xlim=(edges[0], top))
+        ax.set(xscale="log", xlim=(edges[0], top), ylim=(0.0, 1.05 * np.max(heights)))
         ax.locator_params(axis="x", numticks=5)
         if not panels.stacked:
             ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -78,7 +78,8 @@ def pairs(
     grid = figure.subplots(size, size, squeeze=False)
     edges = {name: equal_bins(given.posterior[name], *_range(given, name), _BINS) for name in names}
     ranges = {name: (float(bins[0]), float(bins[-1])) for name, bins in edges.items()}
-    inside = Given(*(_inside(values, ranges) for values in given))
+    drawn = (_inside(values, ranges) for values in given[:3])
+    inside = Given(*drawn, _points(given.truth, names))
     _draw_all(grid, ranges, inside, contours)
     # Before marginals, which take their vertical axes away.
     _label_axes(grid, texts, pitch)
@@ -246,13 +247,13 @@ def _strongest(given: Given) -> tuple[list[str], list[tuple[str, str, float]]]:
 def _range(given: Given, name: str) -> tuple[float, float]:
     ends = [*np.quantile(given.posterior[name], [0.001, 0.999])]
     ends += [*np.quantile(given.reference[name], [0.01, 0.99])] if given.reference else []
-    ends += [float(given.truth[name])] if given.truth else []
+    ends += [float(given.truth[name])] if name in given.truth else []
     if not min(ends) < max(ends):
         margin = max(abs(float(ends[0])), 1.0) * 1e-3
         return float(ends[0] - margin), float(ends[0] + margin)
     # Some room around them, within the support as far as draws show it.
     margin = 0.08 * (max(ends) - min(ends))
-    sets = [part[name] for part in given if part]
+    sets = [part[name] for part in given if name in part]
     least = min(np.min(values) for values in sets)
     most = max(np.max(values) for values in sets)
     return float(max(min(ends) - margin, least)), float(min(max(ends) + margin, most))
@@ -287,7 +288,14 @@ def _inside(
         [(low <= values[name]) & (values[name] <= high) for name, (low, high) in ranges.items()],
         axis=0,
     )
-    return {name: np.atleast_1d(values[name][inside]) for name in ranges}
+    return {name: values[name][inside] for name in ranges}
+
+
+def _points(truth: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return truths as one draw, each (1,); NaN, which is not drawn, where they are unknown."""
+    if not truth:
+        return {}
+    return {name: np.atleast_1d(truth.get(name, np.nan)) for name in names}
 
 
 def _draw(

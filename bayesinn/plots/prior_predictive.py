@@ -101,7 +101,8 @@ def prior_predictive(
             panels.name(index)
     if count > MOST_PANELS:
         panels.figure.suptitle(f"the first {MOST_PANELS} of {count}")
-    return panels.finish(across, labels.axis(name) if series else "simulations")
+    counted = "simulations" if len(shape) < 2 else "values"
+    return panels.finish(across, labels.axis(name) if series else counted)
 
 
 def _bands(

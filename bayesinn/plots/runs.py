@@ -81,6 +81,8 @@ def overlay(
     for index, (ax, column) in enumerate(zip(panels.axes, common, strict=True)):
         together = np.concatenate([values[column] for values in given.values()])
         edges = bin_edges(together)
+        if column in true:
+            edges = _extend(edges, float(true[column]))
         if column in before:
             ax.stairs(_density(before[column], edges), edges, label="prior", **BARS)
         for (name, values), (colour, _, line) in zip(given.items(), CURVES, strict=False):
@@ -91,6 +93,14 @@ def overlay(
         bare(ax, edges)
         panels.name(index)
     return panels.finish(upwards="density")
+
+
+def _extend(edges: np.ndarray, value: float) -> np.ndarray:
+    """Return edges with one more bin, if a value lies outside, that ends somewhat beyond it."""
+    room = 0.05 * (edges[-1] - edges[0])
+    below = [value - room] if value < edges[0] else []
+    above = [value + room] if value > edges[-1] else []
+    return np.concatenate([below, edges, above])
 
 
 def _density(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

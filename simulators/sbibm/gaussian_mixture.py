@@ -48,7 +48,9 @@ def log_posterior(
     parameters: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """Return the exact log posterior density (n,) of theta (n, 2) given x, (2,) or (n, 2)."""
-    return log_likelihood(parameters, data) - np.log(masses(data["x"]).mean(axis=-1))
+    inside = np.all(np.abs(parameters["theta"]) <= BOUND, axis=-1)
+    density = log_likelihood(parameters, data) - np.log(masses(data["x"]).mean(axis=-1))
+    return np.where(inside, density, -np.inf)
 
 
 def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np.ndarray]:

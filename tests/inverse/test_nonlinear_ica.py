@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.bijections import ActNorm, Chain, Permutation
+from bayesinn.bijections import ActNorm, Chain, Permutation, Reshape
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.inverse import (
@@ -183,14 +183,15 @@ def test_spectrum() -> None:
     assert found.leading(np.arange(8).reshape(2, 4)).tolist() == [[1, 3], [5, 7]]
 
 
-def test_effects_do_not_depend_on_the_scales_of_latent_elements() -> None:
+@pytest.mark.parametrize("event", [(3,), (1, 3, 1)])
+def test_effects_do_not_depend_on_the_scales_of_latent_elements(event: tuple[int, ...]) -> None:
     labels = np.repeat([0, 1], 500)
     x = np.random.default_rng(1).normal(size=(1_000, 3)) * [0.01, 3.0, 1.0]
     # ActNorm gives all latent elements the same scale.
-    chain = Chain([ActNorm(), Permutation()])
+    chain = Chain([Reshape(), ActNorm(), Permutation()])
     model = LatentMixture(chain, ClassNormal("batch"), standardise=False)
     model.fit(
-        x,
+        x.reshape(-1, *event),
         labels,
         steps=1,
         seed=1,

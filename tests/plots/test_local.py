@@ -79,6 +79,15 @@ def test_a_failing_observation_is_drawn_in_red() -> None:
     assert axes[0].lines[-1].get_xdata()[0] == pytest.approx(0.01)
 
 
+def test_rows_of_many_observations_have_the_scale_that_the_heading_says() -> None:
+    figure = null(14)
+    (top,) = {ax.get_ylim()[1] for ax in figure.axes}
+    highest = [ax.patches[0].get_data().values.max() for ax in figure.axes]
+    assert len(set(highest)) > 1
+    assert top == pytest.approx(1.05 * max(highest))
+    assert figure.get_suptitle() == f"trials: 0 to {top:.2g} in each row"
+
+
 def test_statistics_that_vanish_are_drawn() -> None:
     found = result(1)
     found.null[:] = 0.0

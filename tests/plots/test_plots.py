@@ -575,6 +575,46 @@ def test_a_dark_style_of_the_caller_changes_nothing(
         assert plots.save(draw(2), tmp_path / "dark.png").read_bytes() == expected
 
 
+def test_a_truth_that_is_not_known_leaves_the_others_drawn() -> None:
+    draws, prior = decades()
+    truth = {"wide": np.nan, "narrow": 5.5}
+    panel = plots.pairs(draws, prior=prior, truth=truth).axes[2]
+    assert panel.get_xlabel() == "log$_{10}$ wide"
+    draws |= {"other": draws["narrow"][::-1]}
+    figure = plots.pairs(draws, truth=truth | {"other": 4.5})
+    crosses = [
+        places.tolist()
+        for ax in figure.axes
+        for places in (marks.get_offsets() for marks in ax.collections)
+        if len(places) == 1 and not np.ma.is_masked(places)
+    ]
+    assert crosses == [[[5.5, 4.5]]]
+    marginals = plots.marginals(draws, truth=truth | {"other": 4.5})
+    assert [len(ax.lines) for ax in marginals.axes] == [0, 1, 1]
+    forest = plots.forest(draws, truth=truth | {"other": 4.5})
+    np.testing.assert_array_equal(forest.axes[0].lines[-1].get_xdata(), [np.nan, 5.5, 4.5])
+    unknown = dict.fromkeys(draws, np.nan)
+    for draw in (plots.pairs, plots.marginals, plots.forest):
+        figure = draw(draws, truth=unknown)
+        legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+        assert "truth" not in legends
+
+
+@pytest.mark.parametrize("truth", [-9.0, 0.5, 9.0])
+def test_a_truth_that_all_runs_miss_is_in_the_panel(truth: float) -> None:
+    values = np.random.default_rng(1).normal(size=(2, 500))
+    runs = {"a": {"rate": values[0]}, "b": {"rate": values[1]}}
+    prior = {"rate": 10.0 * values[0]}
+    ax = plots.overlay(runs, prior=prior, truth={"rate": np.array(truth)}).axes[0]
+    low, high = ax.get_xlim()
+    assert low < truth < high
+    assert ax.lines[-1].get_xdata()[0] == truth
+    # Bins reach as far as the panel: the prior is drawn in all of it.
+    heights, edges, _ = ax.patches[0].get_data()
+    assert (edges[0], edges[-1]) == (low, high)
+    assert (heights[[0, -1]] > 0.0).all()
+
+
 def decades(seed: int = 1) -> tuple[Arrays, Arrays]:
     """Draws and prior of a parameter that ranges over decades, and of one that does not."""
     generator = np.random.default_rng(seed)

@@ -58,6 +58,9 @@ def test_figure(kind: str, shape: tuple[int, ...]) -> None:
     axis = figure.axes[0].get_ylabel() if series else figure.axes[0].get_xlabel()
     assert r"$\mu$" in axis
     assert "[mm]" in axis
+    if not series:
+        counted = "values" if len(shape) > 2 else "simulations"
+        assert figure.axes[0].get_ylabel() == counted
     extent = figure.legends[0].get_window_extent()
     assert extent.x0 >= 0
     assert extent.x1 <= figure.bbox.width

@@ -142,6 +142,16 @@ def test_a_curve_within_tolerance_is_blue_though_it_leaves_the_band() -> None:
     assert curve.get_label() == "within tolerance"
 
 
+@pytest.mark.parametrize("draw", [plots.ecdf, plots.sbc_histogram])
+def test_a_curve_that_nothing_can_judge_says_so(few: Diagnosis, draw) -> None:
+    # As an error without an upper bound.
+    finding = few.findings[0]
+    figure = draw(finding.result, errors=finding.errors.assign(grade=""))
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "not judged" in names
+    assert not any("tolerance" in name for name in names)
+
+
 def test_errors_of_correlation_are_drawn_over_what_is_allowed() -> None:
     truth, draws, prior = normal(size=400, draws=60, event=(3,))
     generator = np.random.default_rng(2)

@@ -45,6 +45,21 @@ def test_exact_draws_reach_the_hand_and_have_the_posterior_density() -> None:
         assert stats.ks_2samp(draws[name], proposed[name][near]).pvalue > 1e-3, name
 
 
+def test_exact_draws_behind_the_base_turn_either_way() -> None:
+    """Beside arms of wider angles, weighted with the prior, whose hands came as far back."""
+    draws = arm.exact({"hand": np.array([-1.0, 0.0])}, 20_000, seed=1)
+    angles = np.random.default_rng(2).standard_normal((3, 1_000_000))
+    poses = dict(zip(arm.NAMES, [np.zeros(1_000_000), *angles], strict=True))
+    across, up = arm.joints(poses)[:, -1].T
+    near = np.abs(across + 1.0) < 0.05
+    # The base makes up for the height.
+    log_weights = -1.5 * np.sum(angles**2, axis=0) - 0.5 * (up / arm.HEIGHT_SD) ** 2
+    turned = np.abs(angles.sum(axis=0)) > np.pi
+    expected = np.average(turned[near], weights=np.exp(log_weights[near]))
+    found = np.mean(np.abs(draws["x2"] + draws["x3"] + draws["x4"]) > np.pi)
+    assert found == pytest.approx(expected, abs=0.05)
+
+
 def test_the_line_has_its_covariance() -> None:
     draws = line.exact({"y": np.array(1.5)}, 20_000, seed=1)
     np.testing.assert_allclose(draws["x1"] + draws["x2"], 1.5)

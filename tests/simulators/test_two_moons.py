@@ -54,6 +54,16 @@ def test_posterior_is_normalised(x: tuple[float, float]) -> None:
     assert density.mean() * 4.0 == pytest.approx(1.0, abs=2e-3)
 
 
+def test_posterior_ends_with_the_prior() -> None:
+    # Of points that all fit the data, those in the box of the prior.
+    theta = {"theta1": np.array([-0.9, -1.1, -0.9]), "theta2": np.array([0.9, 0.9, 1.1])}
+    across = (theta["theta2"] - theta["theta1"]) / np.sqrt(2.0)
+    along = 0.35 - np.abs(theta["theta1"] + theta["theta2"]) / np.sqrt(2.0)
+    data = {"x": np.stack([along, across], axis=-1)}
+    assert np.isfinite(module.log_likelihood(theta, data)).all()
+    assert np.isneginf(module.log_posterior(theta, data)).tolist() == [False, True, True]
+
+
 @pytest.mark.parametrize("x", OBSERVATIONS)
 def test_draws_follow_the_posterior(x: tuple[float, float]) -> None:
     """Marginal distribution functions of theta1, theta2 and theta1 + theta2, from a grid."""

@@ -54,6 +54,18 @@ def test_mixture_posterior_is_normalised_and_drawn(x) -> None:
         assert found.statistic < 0.015
 
 
+@pytest.mark.parametrize("module", [gaussian_linear_uniform, gaussian_mixture])
+def test_posteriors_end_with_the_prior(module) -> None:
+    simulator = bi.get(module.__name__.rpartition(".")[2])
+    sample = simulator.sample(3, seed=1)
+    given = {"x": sample["x"][0]}
+    theta = np.tile(sample["theta"][0], (3, 1))
+    theta[1, 0] = 10.5
+    theta[2, -1] = -10.5
+    found = module.log_posterior({"theta": theta}, given)
+    assert np.isneginf(found).tolist() == [False, True, True]
+
+
 def test_mixture_refuses_impossible_data() -> None:
     with pytest.raises(InputError, match="a point within five of the box"):
         gaussian_mixture.exact({"x": np.array([30.0, 0.0])}, 10, seed=1)
