@@ -76,7 +76,7 @@ def open_posterior(
     run = Path(os.path.expanduser(run))
     posterior = load_posterior(run, name, trust)
     saved = cl.saved_posterior(run)
-    own = run
+    own: Path | None = run
     if saved == run:
         own = run.parent if run.name == "posterior" and is_run(run.parent) else None
     results = open_run(output or own, posterior.simulator)

@@ -86,8 +86,9 @@ def gather(
                 got=str(list(given[-1])),
                 do=f"pass the same parameters, with the same event shapes, in {role}",
             )
-    *drawn, true = given
-    return Given(*drawn, {name: value for name, value in true.items() if not np.isnan(value)})
+    found = Given(*given)
+    known = {name: value for name, value in found.truth.items() if not np.isnan(value)}
+    return found._replace(truth=known)
 
 
 def check_numbers(role: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

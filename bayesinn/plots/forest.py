@@ -64,8 +64,8 @@ def forest(
             )
     figure, (ax,) = rows(figure, names, [sets])
     if true:
-        values = np.array([true.get(name, np.nan) for name in posterior], float)
-        places = (values - shift) / scale
+        truths = np.array([true.get(name, np.nan) for name in posterior], float)
+        places = (truths - shift) / scale
         ax.plot(
             places,
             range(len(places)),

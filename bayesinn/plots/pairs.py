@@ -78,8 +78,12 @@ def pairs(
     grid = figure.subplots(size, size, squeeze=False)
     edges = {name: equal_bins(given.posterior[name], *_range(given, name), _BINS) for name in names}
     ranges = {name: (float(bins[0]), float(bins[-1])) for name, bins in edges.items()}
-    drawn = (_inside(values, ranges) for values in given[:3])
-    inside = Given(*drawn, _points(given.truth, names))
+    inside = Given(
+        posterior=_inside(given.posterior, ranges),
+        prior=_inside(given.prior, ranges),
+        reference=_inside(given.reference, ranges),
+        truth=_points(given.truth, names),
+    )
     _draw_all(grid, ranges, inside, contours)
     # Before marginals, which take their vertical axes away.
     _label_axes(grid, texts, pitch)
