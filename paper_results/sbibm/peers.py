@@ -71,7 +71,9 @@ def answer(method: str, given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         python = ENVIRONMENTS / environment / "bin" / "python"
         # PYTHONPATH is that of this project, whose packages are others.
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        subprocess.run([python, HERE / "peers" / script, *files], check=True, env=variables)
+        command = [python, HERE / "peers" / script, *files]
+        # sbi writes logs into the folder that it runs in.
+        subprocess.run(command, check=True, env=variables, cwd=folder)
         with np.load(files[1]) as found:
             return dict(found)
 

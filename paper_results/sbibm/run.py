@@ -36,7 +36,7 @@ from tasks import OBSERVATIONS, TASKS, Arrays, Case, Package, Task
 import bayesinn as bi
 from bayesinn.diagnostics.mmd import kernel_matrix
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 BUDGETS = ("1000", "10000", "100000", "online")
 KEYS = ["task", "budget", "method", "seed"]
 DRAWS = 10_000

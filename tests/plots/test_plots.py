@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from bayesinn import diagnostics, plots
@@ -585,7 +586,9 @@ def test_a_truth_that_is_not_known_leaves_the_others_drawn() -> None:
     crosses = [
         places.tolist()
         for ax in figure.axes
-        for places in (marks.get_offsets() for marks in ax.collections)
+        for marks in ax.collections
+        if isinstance(marks, PathCollection)
+        for places in [marks.get_offsets()]
         if len(places) == 1 and not np.ma.is_masked(places)
     ]
     assert crosses == [[[5.5, 4.5]]]
