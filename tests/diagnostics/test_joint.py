@@ -112,13 +112,13 @@ def test_dependence_says_which_pair_and_how() -> None:
     assert result.columns == ("rate x size[0]", "rate x size[1]", "size[0] x size[1]")
     (error,) = result.deviations
     # The truth's correlation is 0.6, that of the draws 0.
-    assert error.lower[0] < 0.6 < error.upper[0]
+    assert error.lower[0] < -0.6 < error.upper[0]
     assert error.text(0).startswith("rate x size[0]: correlation of the draws too low, by ")
     assert np.all(error.least[1:] == 0.0)
     mirrored = dependence(
         truth, {"rate": -both[:, 1:, 0], "size": -both[:, 1:, 1:] * [-1, 1]}, seed=1
     )
-    assert mirrored.deviations[0].lower[0] > 0.0
+    assert mirrored.deviations[0].upper[0] < 0.0
     reversed_ = dependence(
         draws_as_truth(draws), {k: v[:, 1:] for k, v in named_pair(both).items()}, seed=1
     )
