@@ -126,7 +126,6 @@ def compare(
 @app.command()
 def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = False) -> None:
     """Print a paragraph on methods for a paper: model, networks, training, versions, verdict."""
-    run = run.expanduser()
     text = cl.methods_of(run)
     if text is None:
         posterior = load_posterior(run, simulator, trust)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayesinn.cli import options as cl
-from bayesinn.cli.run_files import is_run
 from bayesinn.core.errors import InputError
 from bayesinn.core.manifest import read_manifest
 from bayesinn.core.startup import import_tensorflow
@@ -73,13 +71,9 @@ def open_posterior(
     run: Path, output: Path | None, name: str | None, trust: bool
 ) -> tuple[Run, AmortizedPosterior]:
     """Return the folder for results, which is no other posterior's run folder, and a posterior."""
-    run = Path(os.path.expanduser(run))
     posterior = load_posterior(run, name, trust)
     saved = cl.saved_posterior(run)
-    own: Path | None = run
-    if saved == run:
-        own = run.parent if run.name == "posterior" and is_run(run.parent) else None
-    results = open_run(output or own, posterior.simulator)
+    results = open_run(output or (None if saved == run else run), posterior.simulator)
     there = results.folder / "posterior"
     if (there / "manifest.json").is_file() and read_manifest(there) != read_manifest(saved):
         raise InputError(
@@ -93,7 +87,6 @@ def open_posterior(
 
 def load_posterior(run: Path, name: str | None, trust: bool) -> AmortizedPosterior:
     """Return the posterior of a run folder, or one that was saved by itself."""
-    run = Path(os.path.expanduser(run))
     saved = cl.saved_posterior(run)
     read_manifest(saved)  # before TensorFlow is imported
     simulator = None if name is None else find_simulator(name)

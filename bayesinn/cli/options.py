@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from bayesinn._version import __version__
 from bayesinn.cli.array_places import is_array_file, named_files
 from bayesinn.cli.glance import is_about
+from bayesinn.cli.run_files import run_of
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
 
@@ -55,7 +56,8 @@ OptionalName = Annotated[
     ),
 ]
 RunFolder = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.")
+    Path,
+    typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.", callback=run_of),
 ]
 Results = Annotated[
     Path | None,

@@ -77,9 +77,11 @@ class RunFiles:
         )
 
 
-def is_run(folder: Path) -> bool:
-    """Tell whether runs have written into a folder."""
-    return (folder / _LIST).is_file()
+def run_of(folder: Path) -> Path:
+    """Return the run folder whose posterior a path names; any other path as it is."""
+    folder = Path(os.path.expanduser(folder))
+    is_part = folder.name == "posterior" and (folder.parent / _LIST).is_file()
+    return folder.parent if is_part else folder
 
 
 def _fingerprint(file: Path) -> str:

@@ -26,7 +26,7 @@ from bayesinn.cli.answers import open_answer, same_data
 from bayesinn.cli.glance import look_at
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
-from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
+from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles, run_of
 from bayesinn.cli.run_training import train_into
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.labels import Labels
@@ -389,3 +389,13 @@ def test_an_answer_on_a_full_disk_is_an_error_and_the_old_one_stays(tmp_path) ->
     assert (tmp_path / "posterior.nc").read_bytes() == before
     with open_answer(tmp_path / "posterior.nc") as tree:
         assert tree["posterior"]["rate"].shape == (1, 10)
+
+
+def test_the_posterior_of_a_run_folder_names_the_run(tmp_path: Path) -> None:
+    saved = tmp_path / "posterior"
+    saved.mkdir()
+    assert run_of(saved) == saved
+    (tmp_path / "run.json").write_text("{}")
+    assert run_of(saved) == tmp_path
+    assert run_of(tmp_path) == tmp_path
+    assert run_of(Path("~") / "posterior") == Path.home() / "posterior"

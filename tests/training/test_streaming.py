@@ -234,12 +234,12 @@ train(bi.Stream(bi.open_bank(sys.argv[1]), reuse=1), progress=True)
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         said = next(line for line in process.stdout if "waiting for chunk" in line)
-        assert f"bayesinn simulate NAME --n 960 --out '{begun.location}' --seed 1" in said
         process.send_signal(signal.SIGINT)
         try:
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
+    assert f"bayesinn simulate NAME --n 960 --out '{begun.location}' --seed 1" in said
     assert "KeyboardInterrupt" in errors
 
 
