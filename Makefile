@@ -22,7 +22,7 @@ help:
 	@echo "make mutate    change the code in 150 places, one at a time: do tests notice? An hour; goes on if stopped"
 	@echo "make check     formatting, lint, types and the numbers of pages"
 	@echo "make format    format, and repair what ruff can repair"
-	@echo "make numbers   fill numbers and tables of README, documentation and results from their CSV files"
+	@echo "make numbers   fill numbers and tables of README, documentation and results from their CSV files; draw figures"
 	@echo "make figures   draw figures anew for which CSV files suffice"
 	@echo "make clean     remove caches and build products, not .venv or runs"
 
@@ -71,7 +71,7 @@ format: setup
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-numbers: setup
+numbers: figures
 	$(BIN)/python -m docs.numbers
 
 figures: setup

@@ -20,6 +20,7 @@ from docs.pages.links import ROOT
 
 _COVID = "paper_results/covid19_germany"
 _POWER = "paper_results/diagnostics_power"
+_SBIBM = "paper_results/sbibm"
 
 
 def _script(folder: str, name: str) -> Callable[..., Figure]:
@@ -55,6 +56,14 @@ def _misspecification() -> Figure:
     return figure
 
 
+def _accuracy() -> Figure:
+    return _script(_SBIBM, "figures.draw")()
+
+
+def _estimators() -> Figure:
+    return _script(_SBIBM, "figures.draw_kinds")()
+
+
 #: How each is drawn.
 FIGURES: dict[str, Callable[[], Figure]] = {
     "benchmarks/growth.svg": lambda: _script("benchmarks", "growth.draw")(
@@ -74,6 +83,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     f"{_POWER}/power.svg": lambda: _script(_POWER, "run.draw")(
         _table(f"{_POWER}/results.csv", index_col=0)
     ),
+    f"{_SBIBM}/estimators.svg": _estimators,
+    f"{_SBIBM}/figure.svg": _accuracy,
     "paper_results/sequential_rounds/c2st.svg": lambda: _script(
         "paper_results/sequential_rounds", "run.draw"
     )(_table("paper_results/sequential_rounds/results.csv")),

@@ -133,13 +133,13 @@ class PosteriorNetwork(keras.layers.Layer):
         """Build all weights, and set those that depend on data, from a first batch."""
         for key, summary in self.summaries.items():
             summary.initialize(self._seen(key, inputs), masks.get(observables_of(key)[0]))
-        self._refuse_unread(inputs, masks)
         condition = self.condition(inputs, masks)
         read = self.flow.entries.union(
             {FEATURES}, *(part.reads for part in self.summaries.values())
         )
         warn_of_unread(condition, read, ", ".join(map(repr, self.summaries.values())))
         self.flow.initialize(vector, condition)
+        self._refuse_unread(inputs, masks)
         # A call with a batch of the correct shapes builds every layer, the user's own included.
         self.loss(vector, condition, tf.zeros((2,), tf.int32))
         self.built = True

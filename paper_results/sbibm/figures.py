@@ -1,4 +1,7 @@
-"""Accuracy beside published methods: of the defaults, and of each kind of estimator."""
+"""Accuracy beside published methods: of the defaults, and of each kind of estimator.
+
+``python -m docs.figures sbibm`` draws both.
+"""
 
 from __future__ import annotations
 
@@ -98,13 +101,3 @@ def draw_kinds(budget: str = "10000") -> Figure:
     axis.grid(axis="x", color=LIGHT_GREY, linewidth=0.6)
     figure.legend(loc="outside right upper", fontsize=9)
     return figure
-
-
-def main() -> None:
-    """Write the figures."""
-    draw().savefig(HERE / "figure.png", dpi=180)
-    draw_kinds().savefig(HERE / "estimators.png", dpi=180)
-
-
-if __name__ == "__main__":
-    main()
