@@ -28,9 +28,11 @@ _STATISTICS = 40
 _FEWEST_PREDICTIVE = 8_000
 _MOST_PREDICTIVE = 100_000
 _DRAWS_COMPARED = 1_000
-# Where densities are integrals: draws of each data set, and evaluations of the network in all,
-# some minutes.
+# Where densities are integrals: draws of each data set, the fewest of them if there are many data
+# sets, and evaluations of the network in all, some minutes. Ranks among few draws are as exact;
+# weights of proposals need more of them.
 _DRAWS_INTEGRATED = 50
+_FEWEST_INTEGRATED = 10
 _MOST_EVALUATIONS = 10_000_000
 
 
@@ -40,15 +42,26 @@ def require_density(posterior: Posterior) -> None:
         raise MissingEvidence("the posterior has no density, or a costly one")
 
 
-def count_densities(given: Given, rows: int, draws: int) -> tuple[int, int]:
+def count_densities(
+    given: Given, rows: int, draws: int, fewest: int = _FEWEST_INTEGRATED
+) -> tuple[int, int]:
     """Return of how many data sets, and of how many draws of each, densities are evaluated.
 
-    Of all, unless each density is an integral.
+    Of all, unless each density is an integral: then of fewer draws, but no less than ``fewest``,
+    before fewer data sets.
     """
     if given.evaluations == 1:
         return rows, draws
-    draws = min(draws, _DRAWS_INTEGRATED)
-    return min(rows, max(2, _MOST_EVALUATIONS // (given.evaluations * draws))), draws
+    affordable = _MOST_EVALUATIONS // given.evaluations
+    draws = min(draws, _DRAWS_INTEGRATED, max(fewest, affordable // rows))
+    return min(rows, max(2, affordable // draws)), draws
+
+
+def most_densities(given: Given, draws: int, fewest: int = _FEWEST_INTEGRATED) -> float:
+    """Return of how many data sets at most densities of draws are evaluated, however many are."""
+    if given.evaluations == 1:
+        return math.inf
+    return max(2, _MOST_EVALUATIONS // given.evaluations // min(draws, fewest))
 
 
 def compare_members(given: Given, draws: int, seed: int) -> Arrays:
@@ -134,6 +147,7 @@ def observe(
         replicates=lambda: _replicate(
             posterior, observation, given, len(features), draws + 1, seed
         ),
+        most_replicates=most_densities(given, draws + 1, _DRAWS_INTEGRATED),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
     )
 
@@ -158,7 +172,7 @@ def _replicate(
     require_density(posterior)
     simulator = posterior.simulator
     require_function(simulator)
-    size, draws = count_densities(given, size, draws)
+    size, draws = count_densities(given, size, draws, _DRAWS_INTEGRATED)
     proposed = given.sample(size * draws, seed, "replicates")
     # Draws may have an order, that of chains or members: truths must be any of them.
     order = seeds.generator(seed, "replicates").permutation(size * draws)

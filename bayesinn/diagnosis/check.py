@@ -1,5 +1,6 @@
 """The declaration of a check. Verdict, tables, figures and report are made from it."""
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,9 @@ class Check:
     part : bool
         Whether the check uses only a part of the simulations, if there are many: with likelihoods,
         or near the observation.
+    most : function of :class:`Evidence`
+        Returns the largest number of data sets that the check can use, because each costs too much;
+        by default infinite.
     deviations : function of the result
         Returns the errors that are compared with :class:`bayesinn.Tolerances`, each a
         :class:`bayesinn.diagnostics.Deviation`. By default the result's attribute ``deviations``,
@@ -56,7 +60,10 @@ class Check:
         make; otherwise the check is undecided, or flagged if there is a ``sentence``.
     weights : mapping of the name of a measure to its share of these errors
         Relative to other measures; by default 1. The name is empty for a result without deviations.
-        See :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`.
+        See :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`. No p-value of a permutation test is
+        below one over the number of repetitions: to be able to fail, it needs about
+        family / (0.01 * weight) of them, where family is the sum of the weights of all measures of
+        the diagnosis, about 65 for the library's own.
     question : str, what the check looks at
     figures : mapping of name to function of result and ``labels``
         The name is that of the file, without ending. The function returns a matplotlib figure.
@@ -70,7 +77,7 @@ class Check:
     captions : mapping of name to str: what a figure shows, and how to tell good from bad
     meaning : str
         What can be trusted within tolerance; ``{columns}`` stands for the names of the tested
-        columns.
+        columns, ``{left_out}`` for the result's text on what was not tested, if any.
     remedy : str, what to do if the check is outside
     relies_on : sequence of names of checks
         If one of these is outside, a good result means nothing, and only the remedy of that check
@@ -80,6 +87,9 @@ class Check:
         Text for the top of the report; only for checks that don't judge the posterior itself.
     unlearnt : function of the result and a number of nats
         Returns the parameters about which fewer nats were learned.
+    learnt_together : function of the result and a number of nats
+        Returns whether more nats for each parameter were learned about all of them together; None
+        if that can't be told.
     key : str
         Attribute of the diagnosis, and prefix of columns in its table; by default made from the
         name.
@@ -96,6 +106,7 @@ class Check:
     run: Callable[[Evidence], Any]
     place: int = 1_000
     part: bool = False
+    most: Callable[[Evidence], float] = lambda given: math.inf
     deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(
         result, "deviations", ()
     )
@@ -112,6 +123,7 @@ class Check:
     reference: str = ""
     sentence: Callable[[Any], str] | None = None
     unlearnt: Callable[[Any, float], Sequence[str]] | None = None
+    learnt_together: Callable[[Any, float], bool | None] | None = None
     key: str = ""
     table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(
         result, "to_dataframe", lambda: None

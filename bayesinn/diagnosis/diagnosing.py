@@ -310,7 +310,8 @@ def diagnose_arrays(
             if result is None:
                 left_out[check] = ""
             else:
-                findings.append(Finding(check, result, tolerances, evidence.labels))
+                most = check.most(evidence)
+                findings.append(Finding(check, result, tolerances, evidence.labels, most=most))
     family = sum(finding.weight for finding in findings)
     rows, draws = next(iter(evidence.draws.values())).shape[:2]
     return Diagnosis(

@@ -4,6 +4,7 @@ A part may be an array, or a function that computes it. The function is called w
 asks for the part; its result is kept, also that the part is missing.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
@@ -118,6 +119,7 @@ class Observation:
     #: from its first draw.
     replicates: Part[tuple[Arrays, np.ndarray]] = Part()
     disagreement: Part[Arrays] = Part()  #: (1, *event), as of :class:`Evidence`
+    most_replicates: float = math.inf  #: largest number r, whatever n is, of densities that cost
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,6 +156,7 @@ class Evidence:
     observation: Part[Observation] = Part("no observation was given")
     #: (m, *event), share of variance between members of an ensemble, of the first m data sets
     disagreement: Part[Arrays] = Part()
+    most_densities: float = math.inf  #: largest number m of ``log_prob``, of densities that cost
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

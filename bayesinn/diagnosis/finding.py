@@ -1,5 +1,6 @@
 """A check's outcome, from which verdict, terminal, tables, figures and report are made."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,7 +49,7 @@ class Finding:
     """A check with its result.
 
     ``family`` is the summed weight of all findings, which share the probability
-    :data:`FAMILY_ERROR`.
+    :data:`FAMILY_ERROR`. ``most`` is the largest number of data sets that the check can use.
     """
 
     check: Check
@@ -56,6 +57,7 @@ class Finding:
     tolerances: Tolerances
     labels: Labels
     family: float = 0.0
+    most: float = math.inf
 
     @cached_property
     def deviations(self) -> Sequence[Deviation]:
@@ -110,13 +112,25 @@ class Finding:
         return grade
 
     @property
+    def _hopeless(self) -> bool:
+        """Whether no number of simulations would decide an undecided error."""
+        return bool(np.isinf(self.graded(UNDECIDED)["factor"].astype(float)).any())
+
+    @property
+    def at_its_limit(self) -> bool:
+        """Whether an error stays undecided as the check can't use enough data sets."""
+        return self._hopeless and math.isfinite(self.most)
+
+    @property
     def needs_draws(self) -> bool:
         """Whether more draws would decide an error that more simulations don't.
 
         Such an error is only known to lie between two bounds, which more draws bring together.
         """
-        hopeless = np.isinf(self.graded(UNDECIDED)["factor"].astype(float)).any()
-        return bool(hopeless) and any(
+        # Where each data set costs, there are no more draws either.
+        if not self._hopeless or self.at_its_limit:
+            return False
+        return any(
             deviation.gap > 0.0
             and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
             for deviation in self.deviations
@@ -174,9 +188,9 @@ class Finding:
     @property
     def meaning(self) -> str:
         """What may be trusted within tolerance."""
-        return self.check.meaning.replace(
-            "{columns}", ", ".join(getattr(self.result, "columns", ()))
-        )
+        columns = ", ".join(getattr(self.result, "columns", ()))
+        left_out = str(getattr(self.result, "left_out", ""))
+        return self.check.meaning.replace("{columns}", columns).replace("{left_out}", left_out)
 
     @cached_property
     def table(self) -> pd.DataFrame | None:
@@ -246,7 +260,8 @@ class Finding:
         """Compare a measure with its tolerance."""
         tolerance = self.tolerances.of(deviation)
         chance = self.error(deviation.measure)
-        factor = deviation.simulations_needed(tolerance, chance) / deviation.simulations
+        needed = deviation.simulations_needed(tolerance, chance)
+        factor = np.where(needed > self.most, np.inf, needed) / deviation.simulations
         values = {
             "check": self.check.name,
             "measure": deviation.measure,

@@ -14,6 +14,7 @@ from bayesinn.diagnosis.around import (
     check_unbatched,
     compare_members,
     count_densities,
+    most_densities,
     observe,
     require_density,
 )
@@ -108,6 +109,7 @@ def gather(
         references=references,
         latent=partial(_encode, given, truth, values, seed),
         disagreement=lambda: compare_members(given, _DRAWS_COMPARED, seed),
+        most_densities=most_densities(given, draws),
         **parts,
     )
 

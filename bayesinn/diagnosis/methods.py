@@ -9,7 +9,7 @@ from typing import Any
 from bayesinn._version import __version__
 from bayesinn.core.validation import check_type
 from bayesinn.diagnosis.model import shorten_numbers
-from bayesinn.diagnosis.tolerances import OUTSIDE, UNDECIDED, WITHIN
+from bayesinn.diagnosis.tolerances import OUTSIDE, WITHIN
 from bayesinn.diagnosis.verdict import Verdict, write_list
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.trained import TrainedPosterior
@@ -28,8 +28,9 @@ _CITATIONS = (
     "arXiv:2306.03580."
 )
 _TOO_FEW = "undecided: the data sets were too few to tell whether errors are within tolerance"
-_ONLY_PRIOR = "undecided: it is no more than the prior, whose errors are within tolerance"
-_GRADES = {WITHIN: "within tolerance", OUTSIDE: "outside tolerance", UNDECIDED: _TOO_FEW}
+_UNTOLD = "undecided: it can't be told whether errors are within tolerance"
+_ONLY_PRIOR = "undecided: {}it is no more than the prior, whose errors are within tolerance"
+_GRADES = {WITHIN: "within tolerance", OUTSIDE: "outside tolerance"}
 
 
 def methods_text(posterior: Posterior, diagnosis: Verdict | None = None) -> str:
@@ -158,9 +159,13 @@ def _describe_verdict(diagnosis: Verdict | None) -> str:
         return ""
     simulations, draws = diagnosis.size
     only_prior = diagnosis.knows_nothing and not diagnosis.outside and not diagnosis.undecided
+    undecided = _TOO_FEW if diagnosis.too_few else _UNTOLD
+    if only_prior:
+        undecided = _ONLY_PRIOR.format(diagnosis.scope)
+    grade = _GRADES.get(diagnosis.grade, undecided)
     text = (
         f"On {simulations:,} further simulated data sets, with {draws:,} posterior draws each, the "
-        f"posterior was {_ONLY_PRIOR if only_prior else _GRADES[diagnosis.grade]}"
+        f"posterior was {grade}"
     )
     found = [
         f"{finding.check.name}: {finding.found}"

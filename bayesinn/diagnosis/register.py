@@ -48,6 +48,11 @@ def registered_checks() -> list[Check]:
     return sorted(every, key=lambda check: groups.index(check.group))
 
 
+def users_checks() -> tuple[Check, ...]:
+    """Return the checks that users have registered."""
+    return tuple(_registered.values())
+
+
 @cache
 def _own() -> tuple[Check, ...]:
     """Return the check of each file in the folder of checks."""

@@ -10,6 +10,11 @@ from bayesinn.diagnosis.gather import part_of
 from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
 from bayesinn.diagnostics.deviation import CONFIDENCE
 
+# At least so many times the simulations are advised.
+_LEAST_FACTOR = 1.5
+# What to do where no number of simulations decides.
+_HOPELESS = "train for longer, or declare bi.Tolerances(...)"
+
 #: Takes the name of an argument and a number; writes the call or command that repeats the diagnosis
 #: with it.
 Again = Callable[[str, int], str]
@@ -76,10 +81,38 @@ class Verdict:
             for name in finding.check.unlearnt(finding.result, nats)
         )
 
+    @cached_property
+    def learnt_together(self) -> bool | None:
+        """Whether the posterior knows something about all parameters together; None if untold.
+
+        It may, with nothing known about any of them by itself: two phases with a known sum.
+        """
+        nats = self.tolerances.information
+        told = [
+            finding.check.learnt_together(finding.result, nats)
+            for finding in self.findings
+            if finding.check.learnt_together
+        ]
+        if True in told:
+            return True
+        return False if False in told else None
+
     @property
     def knows_nothing(self) -> bool:
-        """Whether the posterior knows nothing about any parameter."""
-        return set(self.unlearnt) >= set(self.parameters)
+        """Whether the posterior knows nothing about any parameter, nor surely about all together.
+
+        Where only single parameters can be told, :attr:`scope` says so.
+        """
+        return set(self.unlearnt) >= set(self.parameters) and not self.learnt_together
+
+    @property
+    def scope(self) -> str:
+        """What a posterior that knows nothing is compared with the prior in, to begin a sentence.
+
+        It is empty if that is everything.
+        """
+        single = self.learnt_together is None and len(self.parameters) > 1
+        return "about each parameter by itself, " if single else ""
 
     @property
     def simulations_needed(self) -> float:
@@ -87,9 +120,12 @@ class Verdict:
 
         It is inf if no number would decide them, or if no check is undecided.
         """
+        return self._simulations_needed_by(self.findings)
+
+    def _simulations_needed_by(self, findings: Iterable[Finding]) -> float:
         numbers = [
             self._simulations_for(finding, float(factor))
-            for finding in self.findings
+            for finding in findings
             for factor in finding.graded(UNDECIDED)["factor"]
         ]
         return max(numbers, default=math.inf)
@@ -155,8 +191,9 @@ class Verdict:
                 f"{guilty[0].sentence}."
             )
         if self.knows_nothing:
+            first = f"{self.scope}the posterior is no more than the prior."
             return (
-                "The posterior is no more than the prior. Either the data say nothing about the "
+                f"{first[0].upper()}{first[1:]} Either the data say nothing about the "
                 "parameters, or the network has not learnt it: compare with a longer training."
             )
         if self.outside:
@@ -164,31 +201,66 @@ class Verdict:
             grade = "undecided" if undecided else "within tolerance"
             return f"The posterior itself is {grade}, over {size}."
         if self.grade == UNDECIDED:
-            return (
-                f"{size} are too few to tell whether all errors are within tolerance. "
-                f"{self._what_decides}"
+            whether = "whether all errors are within tolerance"
+            told = (
+                f"{size} are too few to tell {whether}."
+                if self.too_few
+                else f"It can't be told {whether}, over {size}."
             )
+            return f"{told} {self._what_decides}"
+        # An error without upper bound is compared with its tolerance from below alone.
+        unbounded = any(not finding.graded("").empty for finding in self.findings)
+        which = "each error that has an upper bound" if unbounded else "each error"
         return (
-            f"The {100 * CONFIDENCE:g} % interval of each error lies within its tolerance, "
+            f"The {100 * CONFIDENCE:g} % interval of {which} lies within its tolerance, "
             f"over {size}. {self._unlearnt}"
         )
 
     @property
+    def too_few(self) -> bool:
+        """Whether more simulations or draws would decide an undecided check."""
+        undecided = self._undecided_by_number
+        more_draws = any(finding.needs_draws for finding in undecided)
+        return more_draws or math.isfinite(self._simulations_needed_by(undecided))
+
+    @property
+    def _undecided_by_number(self) -> list[Finding]:
+        """Findings with undecided errors, without those that can't use enough data sets."""
+        return [
+            finding
+            for finding in self.findings
+            if not finding.graded(UNDECIDED).empty and not finding.at_its_limit
+        ]
+
+    @property
     def _what_decides(self) -> str:
-        if all(finding.graded(UNDECIDED).empty for finding in self.findings):
+        limits = [
+            f"{finding.check.name} uses {finding.most:,.0f} data sets at most"
+            for finding in self.findings
+            if finding.at_its_limit
+        ]
+        if not limits:
+            return self._advice
+        limited = f"As densities are integrals, {write_list(limits)}: {_HOPELESS}."
+        return f"{limited} {self._advice}".rstrip()
+
+    @property
+    def _advice(self) -> str:
+        """How many more simulations or draws would tell; empty if that is no question."""
+        undecided = self._undecided_by_number
+        if not undecided:
             return ""
         simulations, draws = self.size
-        if any(finding.needs_draws for finding in self.findings):
+        if any(finding.needs_draws for finding in undecided):
             return f"The bounds of an error are too far apart: {self.again('draws', 4 * draws)}."
-        number = self.simulations_needed
+        number = self._simulations_needed_by(undecided)
         if math.isinf(number):
-            return (
-                "Some errors are about as large as their tolerances: train for longer, or "
-                "declare bi.Tolerances(...)."
-            )
+            return f"Some errors are about as large as their tolerances: {_HOPELESS}."
+        # A few more would as likely leave it undecided again.
+        number = max(number, _LEAST_FACTOR * simulations)
         # Two digits, rounded up.
         unit = 10.0 ** max(math.floor(math.log10(number)) - 1, 0)
-        total = max(int(math.ceil(number / unit) * unit), simulations + 1)
+        total = int(math.ceil(number / unit) * unit)
         return (
             f"About {total - simulations:,} more simulations would tell: "
             f"{self.again('simulations', total)}."
@@ -198,9 +270,13 @@ class Verdict:
     def _unlearnt(self) -> str:
         if not self.unlearnt:
             return ""
+        known = ""
+        if self.learnt_together and set(self.unlearnt) >= set(self.parameters):
+            known = " Something is known about the parameters together."
+        by_itself = ", each by itself" if known else ""
         return (
-            f"The posterior knows nothing about {write_list(self.unlearnt)}: it is about as wide "
-            "as the prior."
+            f"The posterior knows nothing about {write_list(self.unlearnt)}{by_itself}: it is "
+            f"about as wide as the prior.{known}"
         )
 
 

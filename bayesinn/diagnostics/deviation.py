@@ -116,10 +116,27 @@ class Deviation:
             too_uncertain = (narrowing > tolerance) & ~(self.least > tolerance)
             aim = np.where(too_uncertain, 0.5 * tolerance, abs(size - tolerance) - self.gap)
             factor = (np.maximum(narrowing, 0.0) / aim) ** 2
+            factor = np.maximum(factor, self._until_sure(tolerance, error))
         about_the_tolerance = ~too_uncertain & (factor > _MOST_TIMES)
         # Not "aim <= 0": NaN is hopeless, too.
         no_use = ~(aim > 0.0) | np.isnan(factor)
         return np.where(about_the_tolerance | no_use, np.inf, self.simulations * factor)
+
+    def _until_sure(self, tolerance: float, error: float) -> np.ndarray:
+        """Return how many times the simulations (k,) make p-values beyond the tolerance small.
+
+        They must be small enough for a probability of ``error`` of being wrong in any column. Zero
+        where the interval holds the tolerance, or where p-values are small enough.
+        """
+        beyond_it = self.least > tolerance
+        if not beyond_it.any():
+            return np.zeros(len(self.columns))
+        needed = error / len(self.columns)
+        p_values = self.p_values(tolerance)
+        # The distance from the tolerance, in standard errors, grows with the root of the number.
+        times = (stats.norm.isf(0.5 * needed) / stats.norm.isf(0.5 * p_values)) ** 2
+        # Where the interval excludes the tolerance, the error is larger, and some number will do.
+        return np.where(beyond_it & (p_values > needed), np.minimum(times, _MOST_TIMES), 0.0)
 
     def _stretch(self, error: float) -> float:
         """Return how much wider intervals are whose columns together err by ``error`` at most."""

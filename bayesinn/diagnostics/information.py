@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.deviation import CONFIDENCE, interval_of_mean
@@ -69,6 +70,20 @@ class InformationResult(Result):
         below = upper < np.minimum(nats, share)
         return tuple(name for name, few in zip(self.columns, below, strict=True) if few)
 
+    def exceeds_together(self, nats: float) -> bool | None:
+        """Tell whether all parameters together gain more than ``nats`` for each of them.
+
+        None where it can't be told: without densities, with one that is zero or infinite, or if
+        the interval holds that number.
+        """
+        if self.joint is None or not np.all(np.isfinite(self.joint)):
+            return None
+        _, lower, upper = interval_of_mean(self.joint[:, None])
+        needed = nats * len(self.columns)
+        if lower[0] > needed:
+            return True
+        return False if upper[0] < needed else None
+
     @property
     def joint_mean(self) -> float:
         """Mean gain for all parameters together; NaN without densities."""
@@ -109,10 +124,24 @@ def information(
     check_integer("Number of draws of the prior", len(before), fewest, do="take 2,000 or more")
     both = zip(before.T, np.moveaxis(pairs.draws, -1, 0), strict=True)
     gains, errors, most = zip(*(_gain(*column) for column in both), strict=True)
-    joint = None if log_ratio is None else np.asarray(log_ratio, dtype=float)
+    joint = None if log_ratio is None else _checked(log_ratio, len(pairs.truth))
     return InformationResult(
         pairs.columns, np.stack(gains, axis=-1), np.array(errors), np.array(most), joint
     )
+
+
+def _checked(log_ratio: np.ndarray, size: int) -> np.ndarray:
+    """Return log ratios (n,); they are infinite where a density is zero."""
+    ratio = np.asarray(log_ratio, dtype=float)
+    unknown = int(np.sum(np.isnan(ratio)))
+    if ratio.shape != (size,) or unknown:
+        raise InputError(
+            "Argument 'log_ratio'",
+            expected=f"shape ({size},), a number for each truth",
+            got=f"shape {ratio.shape}, {unknown:,} of them NaN",
+            do="pass log posterior minus log prior density of each truth, or leave it out",
+        )
+    return ratio
 
 
 def _gain(prior: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, float, float]:

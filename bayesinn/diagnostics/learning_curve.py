@@ -50,26 +50,37 @@ class Advice:
 
     table: pd.DataFrame
     gain: Gain
+    #: number of held-out truths whose density is zero, or undefined, for a network of any size
+    impossible: int = 0
 
     @property
     def is_conclusive(self) -> bool:
         """Whether the interval excludes no gain at all, or a gain that matters."""
         return bool(self.gain.lower > 0.0 or self.gain.upper <= _LITTLE)
 
+    @property
+    def _do(self) -> str:
+        """What to do where the gain can't be told."""
+        if self.impossible:
+            return "train for longer"
+        # Three numbers of a power law don't follow from two sizes, however often repeated.
+        return (
+            "pass three or more sizes" if len(self.table) < 3 else "pass more repeats or more data"
+        )
+
     def __repr__(self) -> str:
         gain = self.gain
         last = self.table.iloc[-1]
         if not self.is_conclusive:
             interval = "" if np.isnan(gain.nats) else f": {gain.lower:.2g} to {gain.upper:.2g}"
-            text = (
-                f"What twice as many simulations would gain can't be told{interval}; pass more "
-                "repeats or more data"
-            )
+            text = f"What twice as many simulations would gain can't be told{interval}; {self._do}"
         elif gain.lower <= 0.0:
             text = f"Twice as many simulations would gain at most {gain.upper:.2g} nats"
         else:
             interval = f"{gain.lower:.2g} to {gain.upper:.2g}"
             text = f"Twice as many simulations would gain about {gain.nats:.2g} nats ({interval})"
+        if self.impossible:
+            text += f"\n  Held-out truths with zero or undefined density: {self.impossible:,}"
         now = f"{last['nats']:.3f} ± {last['error']:.2g} nats with {last['simulations']:,.0f}"
         table = self.table.to_string(index=False, float_format=lambda value: f"{value:.3g}")
         return f"{text}\n  {now}\n{table}"
@@ -134,6 +145,7 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     return Advice(
         table,
         _gain(numbers / numbers[-1], own.mean(axis=1), variance, len(numbers) * (repeats - 1)),
+        impossible=int(np.sum(~np.isfinite(nats).all(axis=(0, 1)))),
     )
 
 

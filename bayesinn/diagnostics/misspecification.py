@@ -13,8 +13,9 @@ from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
 from bayesinn.diagnostics.tested import check_repetitions, fewest_repetitions, p_values
 
-#: largest number of simulated summaries: time and memory grow with its square
+#: largest numbers of simulated and observed summaries: time and memory grow with their square
 MOST_SIMULATED = 2000
+MOST_OBSERVED = 2000
 # relative to the longest: shorter ones are rounding errors of 32-bit networks
 _SHORTEST_AXIS = 1e-3
 _SMALLEST_SCALE = 1e-9
@@ -34,6 +35,12 @@ class MisspecificationResult(KernelTest):
     title = "Misspecification"
     observed: int  #: number of data sets used
     simulated: int
+    given: int = 0  #: number of observed data sets that there were, if not all were used
+
+    @property
+    def summary(self) -> str:
+        part = f", {self.observed:,} of {self.given:,} observed data sets used"
+        return super().summary + part * (self.given > self.observed)
 
     def __repr__(self) -> str:
         return f"{super().__repr__()} ({self.observed} observed, {self.simulated} simulated)"
@@ -57,7 +64,7 @@ def misspecification(
     exchangeable if the model is correct, so that the p-value is exact for every M, also for M = 1.
     Drawing from simulations alone, as published, makes it too small unless M is small beside their
     number. MMD^2 is the biased estimate: the unbiased one loses power for M = 2 to 5 against data
-    that are more spread than simulated ones.
+    that are more spread than simulated ones. Of more than 2,000 summaries, random ones are used.
 
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
@@ -71,11 +78,13 @@ def misspecification(
     simulated = _checked(simulated, repetitions, level)
     observed = check_points("observed", observed, least=1, width=simulated.shape[1])
     generator = seeds.generator(seed, "misspecification")
+    given = len(observed)
+    observed = subset(observed, MOST_OBSERVED, generator)
     kernels = _Kernels(observed, simulated, generator)
     squared, null, p_value = kernels.test(np.arange(len(observed)), repetitions, generator)
     used = min(len(simulated), MOST_SIMULATED)
     return MisspecificationResult(
-        ("summaries",), p_value, level, squared, null, len(observed), used
+        ("summaries",), p_value, level, squared, null, len(observed), used, given
     )
 
 
@@ -112,9 +121,10 @@ def misspecification_power(
     for number, (name, summaries) in enumerate(alternatives.items()):
         subject = f"summaries of alternative {name!r}"
         summaries = check_points(subject, summaries, least=max(sizes), width=simulated.shape[1])
+        generator = seeds.generator(seed, "misspecification", number)
+        summaries = subset(summaries, max(MOST_OBSERVED, *sizes), generator)
         # The same halves for all alternatives.
         kernels = _Kernels(summaries, simulated, seeds.generator(seed, "misspecification"))
-        generator = seeds.generator(seed, "misspecification", number)
         for size in sizes:
             rejected = 0
             for _ in range(tests):

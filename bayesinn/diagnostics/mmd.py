@@ -109,10 +109,10 @@ def mmd(
         # From all points together: if it knew the partition, permutations would no longer be
         # exchangeable.
         bandwidths = ladder(squares)
-    elif np.size(bandwidths) == 0 or np.min(bandwidths) <= 0.0:
+    elif np.size(bandwidths) == 0 or not np.all(_positive(bandwidths)):
         raise InputError(
             "Argument 'bandwidths'",
-            expected="positive numbers",
+            expected="positive, finite numbers",
             got=str(list(bandwidths)),
             do="leave them out for multiples of the median distance",
         )
@@ -146,6 +146,10 @@ def ladder(squared_distances: np.ndarray) -> list[float]:
     """Return bandwidths around the median distance; if it is zero, the mean; if all are, 1."""
     middle = np.sqrt(np.median(squared_distances)) or np.mean(np.sqrt(squared_distances)) or 1.0
     return [float(middle) * step for step in LADDER]
+
+
+def _positive(numbers: Sequence[float]) -> np.ndarray:
+    return np.isfinite(numbers) & (np.asarray(numbers) > 0.0)
 
 
 def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:

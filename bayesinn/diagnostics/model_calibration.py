@@ -98,13 +98,16 @@ def model_calibration(
     probabilities = np.asarray(probabilities, float)
     count = len(names)
     known = truth.shape == probabilities.shape[:1] and np.isin(truth, np.arange(count)).all()
-    if not known or probabilities.shape != (len(truth), count):
+    if not known or len(truth) == 0 or probabilities.shape != (len(truth), count):
         raise InputError(
             "Model probabilities",
-            expected=f"numbers (n,) from 0 to {count - 1}, and probabilities (n, {count})",
+            expected=f"numbers (n,) from 0 to {count - 1}, and probabilities (n, {count}), of at "
+            "least one data set",
             got=f"shapes {truth.shape} and {probabilities.shape}",
             do="reshape them",
         )
+    # Booleans and whole floats are numbers of models, too, but no indices.
+    truth = truth.astype(int)
     sums_to_one = np.abs(probabilities.sum(axis=1) - 1.0) <= _ROUNDING
     good = np.all(probabilities >= 0.0, axis=1) & sums_to_one
     if not good.all():

@@ -35,7 +35,10 @@ _BLOCK = 500
 _BLOCK_ELEMENTS = 10_000_000  # of the correlations of a block of data sets
 #: Pairs of parameters that are tested at most: all of 45 parameters. More take minutes and memory.
 MOST_PAIRS = 1_000
-_CHOSEN_FROM = 500  # data sets whose correlations say which pairs are tested
+# Data sets whose correlations say which pairs are tested, and their largest share: the others test
+# the pairs.
+_CHOSEN_FROM = 500
+_CHOSEN_SHARE = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -112,17 +115,21 @@ class DependenceResult(SBCResult):
 
     @property
     def _passing(self) -> str:
-        return f"{super()._passing}{self._left_out}"
+        return f"{super()._passing}{self.left_out}"
 
     @property
     def _heading(self) -> str:
-        return f"{super()._heading}{self._left_out}"
+        return f"{super()._heading}{self.left_out}"
 
     @property
-    def _left_out(self) -> str:
+    def left_out(self) -> str:
+        """What is not tested, in brackets; empty if all pairs are."""
         if not self.untested:
             return ""
-        return f" ({self.untested:,} pairs of weaker correlations are not tested)"
+        return (
+            f" ({self.untested:,} pairs of weaker correlations among draws and among truths are "
+            "not tested)"
+        )
 
     @property
     def excess(self) -> np.ndarray:
@@ -187,8 +194,9 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     computation: the choice of test quantities shapes sensitivity", arXiv:2211.02383). Truth and
     draws are standardised together, so that the rank is exactly uniform if all is correct.
 
-    Of more than 1,000 pairs, those with the strongest posterior correlations are tested; the result
-    says how many are not.
+    Of more than 1,000 pairs, those with the strongest correlations are tested, within posteriors or
+    among truths; the result says how many are not. They are chosen by a quarter of the data sets,
+    500 at most, and tested by the others, so that ranks stay exactly uniform if all is correct.
     """
     given = paired(truth, draws)
     if len(given.columns) < 2:
@@ -199,10 +207,14 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
             do="leave dependence out",
         )
     together = np.concatenate([given.truth[:, None], given.draws], axis=1)
+    tested = np.stack(np.triu_indices(together.shape[2], 1), axis=-1)
+    if len(tested) > MOST_PAIRS:
+        chosen_from = min(_CHOSEN_FROM, len(together) // _CHOSEN_SHARE)
+        tested = _strongest(tested, together[:chosen_from])
+        together = together[chosen_from:]
     # Medians and quartiles: one draw from a heavy tail must not decide the scale of a data set.
     low, middle, high = np.quantile(together, [0.25, 0.5, 0.75], axis=1)
     standard = (together - middle[:, None]) / np.where(high > low, high - low, 1.0)[:, None]
-    tested = _pairs_to_test(together)
     products = (standard[..., first] * standard[..., second] for first, second in tested)
     rank = np.stack(
         [ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1
@@ -221,23 +233,28 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     )
 
 
-def _pairs_to_test(together: np.ndarray) -> np.ndarray:
-    """Return two columns' numbers for each pair, (pairs, 2), those of the strongest correlations.
+def _strongest(pairs: np.ndarray, together: np.ndarray) -> np.ndarray:
+    """Return the :data:`MOST_PAIRS` pairs of columns with the strongest correlations.
 
-    Correlations within data sets are those of truth and draws (n, 1 + L, k) together: truths alone
-    must not choose what they are tested by, and ranks stay exactly uniform if all is correct.
+    A correlation is that of truth and draws (n, 1 + L, k) within a data set, or that of truths over
+    data sets, if it is larger: draws may lack the correlation that truths have.
     """
-    pairs = np.stack(np.triu_indices(together.shape[2], 1), axis=-1)
-    if len(pairs) <= MOST_PAIRS:
-        return pairs
+    count = len(together)
     square = np.zeros(together.shape[2:] * 2)
-    for values in together[:_CHOSEN_FROM]:
-        # Constant columns have no correlation.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            correlations = np.corrcoef(values, rowvar=False)
-        square += np.nan_to_num(correlations) ** 2
-    strongest = np.argsort(-square[*pairs.T], kind="stable")[:MOST_PAIRS]
+    for values in together:
+        square += _correlations(values) ** 2
+    within = np.sqrt(square / max(count, 1))
+    scores = normal_scores((stats.rankdata(together[:, 0], axis=0) - 0.5) / max(count, 1))
+    among = abs(_correlations(scores)) if count > 1 else np.zeros_like(within)
+    strength = np.maximum(within, among)
+    strongest = np.argsort(-strength[*pairs.T], kind="stable")[:MOST_PAIRS]
     return pairs[np.sort(strongest)]
+
+
+def _correlations(values: np.ndarray) -> np.ndarray:
+    """Return the correlations (k, k) of columns (n, k); constant ones have none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(np.corrcoef(values, rowvar=False))
 
 
 def _products(together: np.ndarray, pairs: np.ndarray, seed: int) -> np.ndarray:

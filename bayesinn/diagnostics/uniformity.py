@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.deviation import Deviation, of_distribution
 from bayesinn.diagnostics.tested import Tested
@@ -70,6 +71,23 @@ def uniformity(
     See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers
     between 0 and 1.
     """
+    values = np.asarray(values)
+    if values.ndim != 2 or len(values) == 0 or values.shape[1] != len(columns):
+        raise InputError(
+            "Values to compare with uniform ones",
+            expected=f"shape (n, {len(columns)}), a column for each of the {len(columns)} names",
+            got=f"shape {values.shape}",
+            do="put one value in a row, and name all columns; a single column is values[:, None]",
+        )
+    # Not "any outside": NaN is neither inside nor outside.
+    bad = np.size(values) - np.count_nonzero((values >= 0.0) & (values <= 1.0))
+    if bad:
+        raise InputError(
+            "Values to compare with uniform ones",
+            expected="numbers from 0 to 1",
+            got=f"{bad:,} of {values.size:,} that are NaN or outside",
+            do="divide ranks by the number of draws plus one, and leave out NaN",
+        )
     return UniformityResult(*compare_with_uniform(columns, values, level, points))
 
 
@@ -101,6 +119,25 @@ def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
+    truth = np.asarray(truth)
+    draws = np.asarray(draws)
+    alike = draws.ndim == truth.ndim + 1 and truth.shape == draws.shape[:1] + draws.shape[2:]
+    if truth.ndim == 0 or not alike or draws.size == 0:
+        raise InputError(
+            "Truths and draws to rank them among",
+            expected="shapes (n, ...) and (n, draws, ...)",
+            got=f"shapes {truth.shape} and {draws.shape}",
+            do="put data sets on the first axis of both, and draws on the second of the draws",
+        )
+    # The smallest of numbers with a NaN is NaN.
+    if np.isnan(np.min(truth)) or np.isnan(np.min(draws)):
+        raise InputError(
+            "Truths and draws to rank them among",
+            expected="numbers",
+            got=f"{np.sum(np.isnan(truth)):,} truths and {np.sum(np.isnan(draws)):,} draws that "
+            "are NaN",
+            do="leave out the data sets concerned and count them",
+        )
     # A named stream: the bare seed would repeat the numbers of users who also simulate with NumPy
     # from that seed.
     below = np.sum(draws < truth[:, None], axis=1)

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core import errors
 from bayesinn.diagnosis import around
-from bayesinn.diagnosis.around import count_densities
+from bayesinn.diagnosis.around import count_densities, most_densities
 from tests.helpers.models import small_flow
 from tests.helpers.untrained import untrained
 
@@ -255,23 +255,24 @@ def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(
 
     posterior = bi.AmortizedPosterior(noisy_count, flow=small_flow(), networks=1)
     posterior.fit(steps=500, seed=1, progress=False)
-    # 32 evaluations for each of 50 draws.
-    monkeypatch.setattr(around, "_MOST_EVALUATIONS", 32 * 50 * 40)
+    # 32 evaluations for each of 10 draws; around the observation, for each of 50.
+    monkeypatch.setattr(around, "_MOST_EVALUATIONS", 32 * 10 * 40)
     found = bi.diagnose(posterior, simulations=100, draws=60, seed=1)
     told = capsys.readouterr().out
     assert "evaluating densities of draws: 0 of 40 data sets" in told
     assert "evaluating densities of draws: 36 of 40 data sets" in told
     of_truth, of_draws = found.evidence.log_prob
     assert of_truth.shape == (100,)
-    assert of_draws.shape == (40, 50)
+    assert of_draws.shape == (40, 10)
     drawn = found.evidence.draws["count"]
     observed = {"x": found.evidence.data["x"][39]}
-    expected = posterior.log_prob({"count": drawn[39, :50]}, observed)
+    expected = posterior.log_prob({"count": drawn[39, :10]}, observed)
     np.testing.assert_allclose(of_draws[39], expected, atol=1e-4)
     assert found["sbc"].simulations == 100
     assert found["joint_coverage"].simulations == 40
     assert found["sharpness"].at_least.shape == (40,)
-    assert found["posterior_sbc"].simulations == 40
+    assert found["posterior_sbc"].simulations == 8
+    assert "posterior SBC uses 8 data sets at most" in found.text
 
 
 def test_truths_like_the_observation_are_draws_of_all_networks() -> None:
@@ -296,8 +297,13 @@ def test_densities_of_how_many_draws_follows_from_what_each_costs() -> None:
     pair = untrained(sums).given({"x": np.ones(1)})
     plain = posterior_of_prior(two_readings).given({"x": np.ones((1, 2))})
     assert count_densities(plain, 10_000, 200) == (10_000, 200)
-    assert count_densities(pair, 10_000, 200) == (1_388, 50)
+    # Draws are cut before data sets: ranks among ten are as exact as among fifty.
+    assert count_densities(pair, 10_000, 200) == (6_944, 10)
+    assert count_densities(pair, 3_000, 200) == (3_000, 23)
     assert count_densities(pair, 100, 20) == (100, 20)
+    # Weights of proposals need them.
+    assert count_densities(pair, 10_000, 200, 50) == (1_388, 50)
+    assert [most_densities(given, 200) for given in (plain, pair)] == [np.inf, 6_944]
 
 
 def test_sets_may_be_empty_and_levels_high() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays, register
+from bayesinn.diagnosis.checks import local
+from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from bayesinn.diagnostics.deviation import Deviation
 from tests.diagnostics.conjugate import normal
 
@@ -158,6 +160,20 @@ def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) ->
     assert found["codes"] is None
     assert "nothing" not in repr(found)
     assert "latent codes and codes: not run, no latent codes were given." in repr(found)
+
+
+def test_l_c2st_can_fail_however_many_checks_are_registered(registered) -> None:
+    library = 65.0
+    for count in (0, 20, 200):
+        for number in range(count):
+            own = replace(HALVES, name=f"own {number}", key="", figures={})
+            bi.register_check(own)
+        most = local._most_trials()
+        # Each of them, and the one of the fixture, has one measure.
+        share = FAMILY_ERROR * local.CHECK.weights["classifier"] / (library + count + 1.0)
+        assert 1.0 / (1.0 + most) < share
+    register._registered.clear()
+    assert local._most_trials() == 1_000
 
 
 def test_names_are_unique(registered) -> None:

@@ -13,6 +13,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import part_of
+from bayesinn.diagnosis.methods import _describe_verdict
 from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
@@ -185,6 +186,43 @@ def test_what_knows_nothing_never_reads_as_fine() -> None:
     assert found.grade == "within"
     assert "knows nothing about q" in found.text
     assert "knows nothing about q" in repr(found)
+
+
+def phases(log_ratio: float | None) -> Diagnosis:
+    """Two phases whose sum is known: nothing is known about either by itself."""
+    generator = np.random.default_rng(1)
+    first, second = generator.random((2, 2_000))
+    drawn = generator.random((2_000, 50))
+    truth = {"first": first, "second": second}
+    draws = {"first": drawn, "second": ((first + second)[:, None] - drawn) % 1.0}
+    prior = {name: generator.random(5_000) for name in truth}
+    parts = {}
+    if log_ratio is not None:
+        density = log_ratio + 0.01 * generator.normal(size=(2_000, 51))
+        parts["log_prob"] = density[:, 0], density[:, 1:]
+        parts["prior_log_prob"] = np.zeros(2_000), np.zeros((2_000, 50))
+    return diagnose_arrays(Evidence(truth, draws, prior, seed=1, **parts))
+
+
+def test_what_is_known_together_is_no_prior() -> None:
+    known = phases(2.5)
+    assert known.unlearnt == ("first", "second")
+    assert not known.knows_nothing
+    assert "no more than the prior" not in known.text
+    assert "first and second, each by itself: it is about" in " ".join(known.doubtful)
+    assert "known about the parameters together" in " ".join(known.doubtful)
+    # Densities that are those of the prior, and none.
+    assert phases(0.0).text.startswith("The posterior is no more than the prior.")
+    single = phases(None)
+    assert single.knows_nothing
+    assert single.text.startswith("About each parameter by itself, the posterior is no more than")
+    # Of the checks, the paper's paragraph needs the one that tells.
+    told = [
+        _describe_verdict(dataclasses.replace(one, findings=one.findings[-1:]))
+        for one in (single, known)
+    ]
+    assert "was undecided: about each parameter by itself, it is no more than the prior" in told[0]
+    assert "no more than the prior" not in told[1]
 
 
 def test_tolerances_are_declared_and_checked() -> None:

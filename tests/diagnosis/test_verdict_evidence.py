@@ -216,6 +216,20 @@ def test_what_decides_names_the_call_or_the_command() -> None:
     )
 
 
+def test_a_number_hardly_above_the_present_one_is_not_advised() -> None:
+    ends = (np.array([end]) for end in (0.2, 0.19, 0.21))
+    unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 200, beyond=lambda _: np.full(1, 0.0101))  # fmt: skip
+    check = Check(name="own", group="calibration", run=print, deviations=lambda _: [unsure])
+    verdict = Verdict(
+        findings=[Finding(check, 0, bi.Tolerances(), Labels())],
+        parameters=("a",),
+        tolerances=bi.Tolerances(),
+        size=(200, 200),
+    )
+    assert verdict.grade == "undecided"
+    assert verdict.actions == ["About 100 more simulations would tell: take 300 simulations."]
+
+
 def test_an_error_beyond_its_tolerance_needs_what_is_sure() -> None:
     near = Deviation(
         "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.2, 0.14, 0.26)), 1_000
@@ -226,6 +240,15 @@ def test_an_error_beyond_its_tolerance_needs_what_is_sure() -> None:
     assert near.simulations_needed(0.07, 1e-6)[0] == pytest.approx(
         1_000 * (4.89 / 1.962 * 0.06 / 0.13) ** 2, rel=0.01
     )
+    # Where the interval excludes the tolerance and the p-value is not small, it must become so.
+    said = [np.array([end]) for end in (0.2, 0.19, 0.21)]
+    unsure = Deviation("shift", "sd", "shift", ("a",), *said, 1_000, beyond=lambda _: 1e-3 + 0.0 * said[0])  # fmt: skip
+    assert unsure.simulations_needed(0.07, 1e-2)[0] < 1_000
+    assert unsure.simulations_needed(0.07, 1e-4)[0] == pytest.approx(
+        1_000 * (3.891 / 3.291) ** 2, rel=0.01
+    )
+    hardly = dataclasses.replace(unsure, beyond=lambda _: np.ones(1))
+    assert hardly.simulations_needed(0.07, 1e-4)[0] == pytest.approx(50_000)
     # Where the error is clear, an interval that is wider than the tolerance asks for no more.
     clear = Deviation(
         "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (1.0, 0.6, 1.4)), 20

@@ -14,10 +14,11 @@ import bayesinn as bi
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Evidence, diagnose_arrays
 from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.methods import _describe_verdict
 from bayesinn.diagnosis.register import registered_checks
 from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.coverage import joint_coverage
-from bayesinn.diagnostics.deviation import shift_and_spread
+from bayesinn.diagnostics.deviation import Deviation, shift_and_spread
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import predictive_checks
@@ -111,6 +112,53 @@ def test_few_simulations_are_said_to_be_few() -> None:
     assert "about as large as their tolerances" not in text
 
 
+def test_data_sets_that_cost_too_much_are_not_asked_for_again_and_again() -> None:
+    ends = (np.array([end]) for end in (0.02, -0.05, 0.09))
+    error = Deviation("shift", "sd", "shift", ("a",), *ends, 500)
+    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [error])
+    free = Finding(own, 0, bi.Tolerances(), Labels())
+    # 980 are needed.
+    affordable = dataclasses.replace(free, most=1_000)
+    limited = dataclasses.replace(free, most=900)
+    told = "As densities are integrals, own uses 900 data sets at most: train for longer, or declare bi.Tolerances(...)."  # fmt: skip
+    more = "About 480 more simulations would tell: take 980 simulations."
+    assert actions(affordable, 500) == [more]
+    assert actions(limited, 500) == [told]
+    # Other checks still are worth them.
+    both = verdict([limited, free], 500)
+    assert both.actions == [f"{told} {more}"]
+    assert both.text.startswith("500 simulated data sets with 100 posterior draws each are too few")
+    assert verdict([limited], 500).text.startswith("It can't be told whether all errors are within")
+
+
+def test_too_few_are_only_said_where_more_would_tell() -> None:
+    ends = (np.array([end]) for end in (0.07, 0.06, 0.08))
+    near = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
+    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [near])
+    one = verdict([Finding(own, 0, bi.Tolerances(), Labels())], 10_000)
+    assert one.text == (
+        "It can't be told whether all errors are within tolerance, over 10,000 simulated data sets "
+        "with 100 posterior draws each. Some errors are about as large as their tolerances: train "
+        "for longer, or declare bi.Tolerances(...)."
+    )
+    assert "too few" not in _describe_verdict(one)
+    assert "undecided: it can't be told whether errors are within" in _describe_verdict(one)
+
+
+def test_errors_without_upper_bound_are_not_said_to_be_within() -> None:
+    ends = (np.array([end]) for end in (0.01, 0.0, 0.02))
+    bounded = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
+    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [bounded])
+    within = Finding(own, 0, bi.Tolerances(), Labels())
+    generator = np.random.default_rng(1)
+    least = compared_sharpness(np.zeros(400), 0.03 + generator.normal(size=400), 2)
+    each = "The 95 % interval of each error lies within its tolerance"
+    assert verdict([within]).text.startswith(each)
+    both = verdict([within, finding(least, "sharpness")])
+    assert both.grade == "within"
+    assert both.text.startswith("The 95 % interval of each error that has an upper bound lies")
+
+
 def test_an_own_check_that_can_not_decide_asks_for_no_simulations() -> None:
     own = Check(name="own", group="calibration", run=print, judge=lambda result: "undecided")
     one = Finding(own, 0, bi.Tolerances(), Labels())
@@ -141,7 +189,13 @@ def test_posterior_sbc_allows_its_tolerance_at_any_power(effective: float) -> No
     assert found.grade == ("within" if effective > 3.0 else "")
     far = compare_with_uniform(("a",), even[:, None] ** 2, 0.99)
     wrong = PosteriorSBCResult(*far, effective=np.full(size, effective), impossible=impossible)
-    assert dataclasses.replace(finding(wrong, "posterior SBC"), family=58.0).grade == "outside"
+    outside = dataclasses.replace(finding(wrong, "posterior SBC"), family=58.0)
+    assert outside.grade == "outside"
+    few = compare_with_uniform(("a",), np.sqrt(even)[:, None], 0.99)
+    lacking = PosteriorSBCResult(*few, effective=np.full(size, effective), impossible=impossible)
+    found = [outside.found, finding(lacking, "posterior SBC").found]
+    words = ["many", "few"] if effective > 3.0 else ["not uniform", "not uniform"]
+    assert [word in text for word, text in zip(words, found, strict=True)] == [True, True]
 
 
 def test_tarp_does_not_deny_the_prior() -> None:
@@ -208,6 +262,14 @@ def test_correlations_of_a_correct_posterior_are_right_with_few_draws() -> None:
     given = case("none", size=20_000, draws=5)
     error = dependence(given.truth, given.draws, seed=1).deviations[0]
     assert error.lower[0] < 0.0 < error.upper[0]
+
+
+def test_pairs_that_were_not_tested_are_not_vouched_for() -> None:
+    given = case("none", size=100, draws=20)
+    tested = dependence(given.truth, given.draws, seed=1)
+    assert finding(tested, "dependence").meaning == "Correlations between pairs of parameters."
+    part = finding(dataclasses.replace(tested, untested=5), "dependence").meaning
+    assert part.endswith(" (5 pairs of weaker correlations among draws and among truths are not tested).")  # fmt: skip
 
 
 def test_intervals_of_the_spread_hold_with_few_simulations() -> None:

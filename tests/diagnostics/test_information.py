@@ -7,6 +7,8 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
+from bayesinn.diagnosis import Evidence
+from bayesinn.diagnosis.checks.information import CHECK
 from bayesinn.diagnostics import information
 from bayesinn.diagnostics.information import _entropy
 from tests.diagnostics.conjugate import count, normal
@@ -118,6 +120,22 @@ def test_an_event_about_which_nothing_is_known(share: float) -> None:
     draws = generator.random((2_000, 200)) < share
     result = information({"event": truth}, {"event": draws}, {"event": prior})
     assert result.below(0.05) == ("event",)
+
+
+@pytest.mark.parametrize("ratio", [np.zeros(49), np.zeros((50, 1)), np.full(50, np.nan)])
+def test_a_joint_gain_needs_a_number_for_each_truth(ratio: np.ndarray) -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    with pytest.raises(InputError, match=r"(?s)'log_ratio'.*\(50,\)"):
+        information(truth, draws, prior, log_ratio=ratio)
+    # A truth may be impossible.
+    assert information(truth, draws, prior, log_ratio=np.full(50, -np.inf)).joint_mean == -np.inf
+
+
+def test_a_truth_that_prior_and_posterior_exclude_leaves_the_joint_gain_unknown() -> None:
+    truth, draws, prior = normal(size=50, draws=20)
+    density = np.where(np.arange(50) == 3, -np.inf, 0.0), np.zeros((50, 20))
+    given = Evidence(truth, draws, prior, log_prob=density, prior_log_prob=density)
+    assert CHECK.run(given).joint is None
 
 
 def test_numbers_of_any_size_keep_their_distances() -> None:

@@ -74,7 +74,22 @@ def test_too_few_sizes_and_infinite_levels_tell_nothing(levels):
             measured(levels, 1, sizes=SIZES[: len(levels)]), SIZES[: len(levels)]
         )
     assert np.isnan(advice.gain.nats)
-    assert "can't be told;" in repr(advice)
+    few = len(levels) < 3
+    do = "pass three or more sizes" if few else "train for longer"
+    assert f"can't be told; {do}\n" in repr(advice)
+    assert ("Held-out truths with zero or undefined density: 300" in repr(advice)) != few
+
+
+def test_a_truth_that_a_network_excludes_is_counted():
+    nats = measured(power_law(1.0, 0.08), 1)
+    nats[2, 1, 7] = np.inf
+    with np.errstate(invalid="ignore"):
+        advice = learning_curve(nats, SIZES)
+    assert advice.impossible == 1
+    assert "\n  Held-out truths with zero or undefined density: 1\n" in repr(advice)
+    assert "pass more repeats" in repr(
+        learning_curve(measured(np.full(4, 2.0), 1, noise=0.2), SIZES)
+    )
 
 
 @pytest.mark.parametrize(

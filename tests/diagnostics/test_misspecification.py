@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -180,3 +182,24 @@ def test_wrong_inputs_of_power_are_refused(change: dict, message: str) -> None:
     }
     with pytest.raises(InputError, match=message):
         misspecification_power(**{**arguments, **change})
+
+
+def test_of_very_many_observations_random_ones_are_used(monkeypatch) -> None:
+    generator = np.random.default_rng(1)
+    simulated = generator.normal(size=(300, 2))
+    # The last ones would be missed if the first were taken.
+    observed = np.concatenate(
+        [generator.normal(size=(30, 2)), 3.0 + generator.normal(size=(90, 2))]
+    )
+    whole = misspecification(observed, simulated, repetitions=99, seed=1)
+    assert (whole.observed, whole.given) == (120, 120)
+    assert "used" not in whole.summary
+    # The package has a function of the same name.
+    module = importlib.import_module("bayesinn.diagnostics.misspecification")
+    monkeypatch.setattr(module, "MOST_OBSERVED", 30)
+    part = misspecification(observed, simulated, repetitions=99, seed=1)
+    assert (part.observed, part.given) == (30, 120)
+    assert part.summary.endswith(", 30 of 120 observed data sets used")
+    assert not part.passed
+    table = misspecification_power({"far": observed}, simulated, sizes=(1, 40), tests=2, seed=1)
+    assert list(table["size"]) == [1, 40]

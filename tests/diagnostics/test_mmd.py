@@ -188,6 +188,8 @@ def test_table_and_repr() -> None:
             r"(?s)positive.*\[1.0, 0.0\]",
         ),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": []}, "positive"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": [1.0, np.nan]}, "positive"),
+        (np.zeros((5, 2)), np.zeros((5, 2)), {"bandwidths": [np.inf]}, "positive"),
     ],
 )
 def test_wrong_inputs_are_refused(

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 import bayesinn as bi
-from bayesinn.diagnostics import dependence, ranks, sbc, uniform_ranks
+from bayesinn.core.errors import InputError
+from bayesinn.diagnostics import dependence, ranks, sbc, uniform_ranks, uniformity
 from tests.diagnostics.conjugate import count, normal
 
 
@@ -135,3 +136,37 @@ def test_truths_beyond_all_draws_are_no_wrong_correlation() -> None:
     draws = 1e3 * generator.uniform(1.0, 2.0, (500, 99, 2))
     result = dependence({"length": truth}, {"length": draws}, seed=1)
     assert abs(result.deviations[0].estimate[0]) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("truth", "draws", "told"),
+    [
+        (np.zeros(3), np.zeros((4, 5)), r"shapes \(3,\) and \(4, 5\)"),
+        (np.zeros((3, 2)), np.zeros((3, 5)), r"shapes \(3, 2\) and \(3, 5\)"),
+        (np.zeros(3), np.zeros((3, 0)), r"shapes \(3,\) and \(3, 0\)"),
+        (np.array([0.0, np.nan]), np.zeros((2, 5)), "1 truths and 0 draws that are NaN"),
+        (np.zeros(2), np.full((2, 5), np.nan), "0 truths and 10 draws that are NaN"),
+    ],
+)
+def test_what_has_no_rank_is_refused(truth: np.ndarray, draws: np.ndarray, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        ranks(truth, draws, seed=1)
+
+
+def test_ranks_of_infinite_truths_are_the_ends() -> None:
+    assert ranks(np.array([-np.inf, np.inf]), np.zeros((2, 5)), seed=1).tolist() == [0, 5]
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (np.array([[0.5], [np.nan]]), "1 of 2 that are NaN or outside"),
+        (np.array([[0.5], [1.2]]), "1 of 2 that are NaN or outside"),
+        (np.array([[0.5, 0.2]]), r"shape \(1, 2\)"),
+        (np.array([0.5, 0.2]), r"shape \(2,\)"),
+        (np.zeros((0, 1)), r"shape \(0, 1\)"),
+    ],
+)
+def test_what_can_not_be_uniform_is_refused(values: np.ndarray, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        uniformity(("a",), values)

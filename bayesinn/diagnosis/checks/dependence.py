@@ -23,7 +23,7 @@ CHECK = Check(
         "tolerance, a dashed one a pair that is undecided."
     },
     table=lambda result: None if result.passed else result.to_dataframe()[~result.inside],
-    meaning="Correlations between pairs of parameters.",
+    meaning="Correlations between pairs of parameters{left_out}.",
     remedy="Use marginal posteriors only, until this passes; more flow blocks, with "
     "rotations, learn correlations.",
     reference="Products as test quantities: Modrák et al. 2023, arXiv:2211.02383",

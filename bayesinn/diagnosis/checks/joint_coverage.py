@@ -17,6 +17,7 @@ CHECK = Check(
     group="calibration",
     place=30,
     run=_run,
+    most=lambda given: given.most_densities,
     question="How often joint regions of highest posterior density hold the truth. Each parameter "
     "by itself may be calibrated although the joint posterior is wrong, in its correlations or its "
     "modes.",

@@ -1,5 +1,6 @@
 """L-C2ST: whether a classifier tells truths from draws at the observation."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,29 @@ from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
 from bayesinn.diagnosis.check import MOST_PANELS, Check
 from bayesinn.diagnosis.evidence import Evidence
+from bayesinn.diagnosis.register import users_checks
+from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
 from bayesinn.diagnostics.tested import repetitions_for
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 # Where none of them reaches what was observed there are more, so that the p-value can fall below
-# the share that the check has of the errors of a diagnosis.
+# the share that the check has of the errors of a diagnosis: 1,000 are enough for a summed weight of
+# 70, more than that of the library's own checks.
 _TRIALS = 200
 _MOST_TRIALS = 1_000
+_WEIGHT = 7.0
+# How many measures a check has is only known from its result; the library's own have three or less.
+_MEASURES = 3
+
+
+def _most_trials() -> int:
+    """Return the number of trials whose smallest p-value is below the share of the check.
+
+    The share is the smaller, the more checks users have registered.
+    """
+    others = sum(sum(check.weights.values()) + _MEASURES for check in users_checks())
+    return _MOST_TRIALS + math.ceil(others / (FAMILY_ERROR * _WEIGHT))
 
 
 def _run(given: Evidence) -> LocalC2STResult:
@@ -30,7 +46,7 @@ def _run(given: Evidence) -> LocalC2STResult:
         seed=given.seed,
         level=given.level,
         trials=trials,
-        most_trials=max(trials, _MOST_TRIALS),
+        most_trials=max(trials, _most_trials()),
     )
     return replace(result, draws=at.from_latent(result.evaluation))
 
@@ -69,7 +85,7 @@ CHECK = Check(
         "chance.",
     },
     meaning="The posterior of this observation, as far as a classifier can tell.",
-    weights={"classifier": 7.0},
+    weights={"classifier": _WEIGHT},
     remedy="Near this observation the posterior is wrong: train for longer, and compare with "
     "bi.reference at this observation before you publish.",
     reference="Linhart et al. 2023, arXiv:2306.03580",

@@ -12,6 +12,7 @@ from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 
 _FEWEST_EFFECTIVE = 3.0
+_NOT_UNIFORM = "ranks are not uniform", "ranks are not uniform"
 
 
 def _run(given: Evidence) -> PosteriorSBCResult:
@@ -44,6 +45,8 @@ def _deviations(result: PosteriorSBCResult) -> tuple[Deviation, ...]:
             lower=one.least,
             upper=np.full(len(one.columns), np.inf),
             one_sided=True,
+            # The size alone is left, without a direction.
+            words=_NOT_UNIFORM,
         )
         for one in result.deviations
     )
@@ -55,6 +58,7 @@ CHECK = Check(
     place=100,
     part=True,
     run=_run,
+    most=lambda given: given.observation.most_replicates,
     question="Calibration on data sets simulated from the posterior of the observation, which "
     "look like it.",
     figures={"posterior_sbc": partial(plots.ecdf, value="weighted rank of truth")},

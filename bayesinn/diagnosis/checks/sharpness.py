@@ -1,18 +1,30 @@
 """Sharpness: how many nats the posterior misses that the data could give."""
 
+import math
+
 import numpy as np
 
 from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, optional
+from bayesinn.diagnosis.evidence import Evidence, MissingEvidence, Pair, optional
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
 
 # Share of data sets that may be left out because their likelihood is zero at the truth.
 _MOST_LEFT_OUT = 0.01
 
 
+def _exact(given: Evidence) -> tuple[Pair, Pair] | None:
+    """Return log likelihood and log prior; None if they are not both known."""
+    return optional(lambda: (given.log_likelihood, given.prior_log_prob))
+
+
+def _most(given: Evidence) -> float:
+    """Return the limit of densities of draws, which a comparison with another fit does not need."""
+    return math.inf if _exact(given) is None else given.most_densities
+
+
 def _run(given: Evidence) -> SharpnessResult:
     own = given.log_prob
-    exact = optional(lambda: (given.log_likelihood, given.prior_log_prob))
+    exact = _exact(given)
     if exact is None:
         other = given.other_log_prob
         unknown = int(np.sum(~np.isfinite(other)))
@@ -41,6 +53,7 @@ CHECK = Check(
     place=130,
     part=True,
     run=_run,
+    most=_most,
     question="How many nats the log density of the truth falls short of the exact posterior's, by "
     "importance weights with the simulator's likelihood; without a likelihood, at least how many, "
     "by a longer or larger fit. Calibration does not see this: a posterior may be calibrated and "
