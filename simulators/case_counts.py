@@ -202,8 +202,13 @@ def _read(path: str | Path, subject: str) -> pd.DataFrame:
 
 
 def _dates(values: pd.Series, subject: str, form: str | None = None) -> pd.Series:
+    written = form
     try:
-        dates = pd.to_datetime(values, format=form).dt.normalize()
+        if pd.api.types.is_numeric_dtype(values):
+            # Numbers such as 20200302, which pandas would take for nanoseconds.
+            values = values.astype("Int64").astype("string")
+            written = form or "%Y%m%d"
+        dates = pd.to_datetime(values, format=written).dt.normalize()
     except (ValueError, TypeError) as error:
         do = (
             "write dates like 2020-03-02"

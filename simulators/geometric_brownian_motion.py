@@ -21,6 +21,8 @@ import tensorflow_probability as tfp
 from scipy import special
 
 import bayesinn as bi
+from bayesinn.core.errors import InputError
+from bayesinn.core.warning import warn
 
 tfd = tfp.distributions
 
@@ -33,6 +35,9 @@ TRUTH = (0.2, -0.5, 0.0)
 
 # Proposals for each exact draw, which are resampled.
 _PROPOSALS_A_DRAW = 20
+# A tenth of the draws: fewer effective ones, which simulated data do not have, are told.
+_LEAST_EFFECTIVE_SHARE = 0.1
+_SMALLEST = np.finfo(np.float64).tiny
 
 
 def log_likelihood(parameters: Mapping[str, tf.Tensor], data: Mapping[str, tf.Tensor]) -> tf.Tensor:
@@ -58,7 +63,12 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     """Draw b (draws, 3) from the exact posterior of one observation.
 
     One drift after the other is drawn inside the box, given those before; weights, the shares of
-    each normal law inside, are made up for by resampling.
+    each normal law inside, are made up for by resampling. A warning says when few have all weight.
+
+    Raises
+    ------
+    InputError
+        When the observation lies too far outside of what the prior's box allows.
     """
     generator = np.random.default_rng(seed)
     mean, covariance = posterior_moments(np.reshape(data["price"], (STEPS, 3)))
@@ -68,10 +78,33 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     weights = np.ones(count)
     for axis in range(3):
         centre = mean[axis] + white @ root[axis]
-        low = special.ndtr((-BOUND - centre) / root[axis, axis])
-        high = special.ndtr((BOUND - centre) / root[axis, axis])
+        start = (-BOUND - centre) / root[axis, axis]
+        end = (BOUND - centre) / root[axis, axis]
+        # Shares in the upper tail are differences of numbers near one: the lower tail is precise.
+        mirrored = start > 0.0
+        low = special.ndtr(np.where(mirrored, -end, start))
+        high = special.ndtr(np.where(mirrored, -start, end))
         weights *= high - low
-        white[:, axis] = special.ndtri(low + generator.uniform(size=count) * (high - low))
+        share = low + generator.uniform(size=count) * (high - low)
+        drawn = special.ndtri(np.maximum(share, _SMALLEST))
+        white[:, axis] = np.where(mirrored, -drawn, drawn)
+    largest = weights.max()
+    if not largest > 0.0:
+        total = mean - SHIFT
+        raise InputError(
+            "Observation 'price' of 'geometric_brownian_motion'",
+            expected="log returns that drifts between -1 and 1 can explain",
+            got=f"({total[0]:g}, {total[1]:g}, {total[2]:g})",
+            do="simulate data: bi.get('geometric_brownian_motion').sample(1, seed=1)['price'][0]",
+        )
+    weights /= largest
+    effective_size = weights.sum() ** 2 / np.sum(weights**2)
+    if effective_size < _LEAST_EFFECTIVE_SHARE * draws:
+        warn(
+            f"exact draws of 'geometric_brownian_motion' are few: {draws:,} were asked for, and "
+            f"their effective size is {effective_size:.0f}, as the log returns are far from what "
+            "its prior allows"
+        )
     rows = generator.choice(count, draws, p=weights / weights.sum())
     return {"b": np.clip(mean + white[rows] @ root.T, -BOUND, BOUND)}
 

@@ -20,6 +20,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.core.errors import InputError
 
 tfd = tfp.distributions
 
@@ -47,6 +48,11 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
     x2 and x3 come from the prior; the hand then allows two directions of the last segment, each
     with one height of the base, and each reached by a turn to the left or to the right. They are
     weighted with their prior density divided by the slope of the hand's position, and resampled.
+
+    Raises
+    ------
+    InputError
+        When the arm can't reach the hand.
     """
     generator = np.random.default_rng(seed)
     hand = np.reshape(np.asarray(data["hand"], float), 2)
@@ -56,6 +62,13 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
         2
     ]
     possible = np.abs(reach) < 1.0
+    if not possible.any():
+        raise InputError(
+            "Observation 'hand' of 'inverse_kinematics'",
+            expected=f"a point within the reach of the arm, {sum(LENGTHS):g} from its base",
+            got=f"({hand[0]:g}, {hand[1]:g})",
+            do="simulate data: bi.get('inverse_kinematics').sample(1, seed=1)['hand'][0]",
+        )
     angle = np.arccos(reach[possible])
     # x4 is not wrapped: a turn of the other sense is another solution. Longer turns than these need
     # first joints nine standard deviations from straight.

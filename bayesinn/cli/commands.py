@@ -355,6 +355,10 @@ def main() -> None:
     except BayesinnError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from error
+    except PermissionError as error:
+        # Status 1 would mean that a diagnosis is outside tolerance.
+        typer.echo(f"error: no permission to read or write: {error}", err=True)
+        raise SystemExit(2) from error
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise

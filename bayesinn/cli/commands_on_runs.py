@@ -14,6 +14,7 @@ from bayesinn.cli import options as cl
 from bayesinn.cli.commands import app
 from bayesinn.cli.glance import find_runs, look_at, runs_text
 from bayesinn.cli.opening import find_simulator, load_posterior, start_tensorflow
+from bayesinn.cli.run_files import run_of
 from bayesinn.core.errors import InputError
 
 RunFolders = Annotated[
@@ -104,7 +105,7 @@ def compare(
     if held_out is not None and simulations is not None:
         raise typer.BadParameter("--simulations and --held-out exclude each other")
     for each in run:
-        look_at(each.expanduser())  # before TensorFlow is imported
+        look_at(run_of(each))  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in simulator]
     start_tensorflow()
     from bayesinn.cli.long_commands import compare_or_say

@@ -12,6 +12,7 @@ import pandas as pd
 
 from bayesinn import plots
 from bayesinn.cli.glance import RunGlance, look_at
+from bayesinn.cli.run_files import run_of
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
@@ -158,7 +159,7 @@ def compare_runs(
             do="pass folders of runs, such as 'runs/a', 'runs/b'",
         )
     own_simulators = _one_for_each(len(runs), simulators)
-    glances = [look_at(Path(run).expanduser()) for run in runs]
+    glances = [look_at(run_of(Path(run))) for run in runs]
     names = _names(glances)
     posteriors: dict[str, Any] = {
         name: load(glance.posterior, simulator, trust_source)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.manifest import reraise_as
 from bayesinn.core.number_text import is_number, read_number
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".")
@@ -147,7 +148,15 @@ def read_table(path: Path) -> Table:
     A first column without a name is left out: pandas writes row numbers there.
     """
     table = Table(path, [], [], [])
-    reader = csv.reader(io.StringIO(_decode(table, path.read_bytes()), newline=""), strict=True)
+    with reraise_as(
+        f"Data file {str(path)!r}",
+        "a file that can be read",
+        "check who may read it",
+        OSError,
+        InputError,
+    ):
+        data = path.read_bytes()
+    reader = csv.reader(io.StringIO(_decode(table, data), newline=""), strict=True)
     try:
         for row in reader:
             table.rows.append(row)

@@ -186,7 +186,7 @@ def _read_variables(
     if "value" not in shapes:
         own = by or next((name for name in _IDS if name in table.names), None)
         known = simulator.labels.coordinates
-        table = widen(table, own, {name: known[name].name for name in known})
+        table = widen(table, own, {name: _spelled(table, known[name].name) for name in known})
     columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
     unused = [name for name in table.names if name not in used]
@@ -203,9 +203,10 @@ def _read_variables(
     groups = _groups(table, ids)
     # Several observables may have a coordinate in common.
     for coordinate in simulator.labels.coordinates.values():
-        if coordinate.name in extra:
-            check_steps(table, coordinate, groups)
-            extra.remove(coordinate.name)
+        column = _spelled(table, coordinate.name)
+        if column in extra:
+            check_steps(table, column, coordinate, groups)
+            extra.remove(column)
     if extra:
         note(
             f"note: columns {extra} of {str(table.path)!r} are not of simulator "
@@ -229,6 +230,13 @@ def _read_variables(
         ]
         data[name] = parts[0] if len(groups) == 1 else _join(parts)
     return data
+
+
+def _spelled(table: Table, name: str) -> str:
+    """Return a name as the header spells it, in capitals or not; as it is if it isn't there."""
+    if name in table.names:
+        return name
+    return next((column for column in table.names if column.lower() == name.lower()), name)
 
 
 def _how_to_add(name: str, extra: list[str], is_id: bool, is_observable: bool) -> str:
@@ -356,7 +364,9 @@ def _known_row(table: Table, column: str, values: np.ndarray, rows: list[int], s
     """Return the first row (channels,) that is not empty; the others must be equal or empty."""
     known = ~np.isnan(values).all(axis=1)
     first = int(np.argmax(known))
-    differs = known & np.any((values != values[first]) & ~np.isnan(values[first]), axis=1)
+    changes = (values != values[first]) & ~np.isnan(values[first])
+    adds = np.isnan(values[first]) & ~np.isnan(values)
+    differs = known & np.any(changes | adds, axis=1)
     if differs.any():
         other = int(np.argmax(differs))
         raise table.fault(

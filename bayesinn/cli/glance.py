@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bayesinn.cli.run_files import RunFiles
 from bayesinn.core.errors import BayesinnError, InputError
 from bayesinn.core.manifest import read_manifest
 
@@ -50,7 +51,7 @@ class RunGlance:
 
 def look_at(folder: Path) -> RunGlance:
     """Return what a run folder, or a saved posterior, tells; an error if it is none."""
-    saved = folder if (folder / "manifest.json").is_file() else folder / "posterior"
+    saved = _saved_in(folder)
     manifest = read_manifest(saved)
     training = manifest.get("training", {})
     settings = training.get("settings", {})
@@ -66,15 +67,35 @@ def look_at(folder: Path) -> RunGlance:
         int(settings.get("batch_size", 0)),
         int(training.get("seed", settings.get("seed", 0))),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
-        _grade(verdict) if is_about(verdict, saved) else "",
-        is_about(folder / "posterior.nc", saved),
+        _grade(verdict) if is_about_posterior(verdict) else "",
+        is_about_posterior(folder / "posterior.nc"),
         f"{written:%Y-%m-%d %H:%M}",
     )
 
 
-def is_about(file: Path, saved: Path) -> bool:
-    """Tell whether a file about a posterior is there, and of none that was there before."""
-    return file.is_file() and not _is_older(file, saved / "weights.h5")
+def is_about_posterior(file: Path) -> bool:
+    """Tell whether a file is there, and about the folder's posterior, not one before it."""
+    saved = _saved_in(file.parent)
+    if not file.is_file():
+        return False
+    noted = RunFiles(file.parent).posteriors().get(file.name)
+    if noted is not None and (saved / "manifest.json").is_file():
+        return noted == saved_fingerprint(file.parent)
+    # Older runs have noted nothing, and times tell, until the folder is copied.
+    weights = saved / "weights.h5"
+    return not _is_older(file, weights if weights.is_file() else saved / "manifest.json")
+
+
+def saved_fingerprint(folder: Path) -> str:
+    """Return what tells a folder's saved posterior from those that were saved there before."""
+    manifest = read_manifest(_saved_in(folder))
+    # Members are in a subfolder that each save names anew.
+    return str(manifest.get("fingerprint") or manifest.get("place"))
+
+
+def _saved_in(folder: Path) -> Path:
+    """Return the folder of a run's posterior, or of one that was saved by itself."""
+    return folder if (folder / "manifest.json").is_file() else folder / "posterior"
 
 
 def _is_older(file: Path, other: Path) -> bool:
@@ -142,7 +163,9 @@ def _last(values: list[float | None] | None) -> float:
 def _grade(file: Path) -> str:
     """Return the grade of a verdict; older runs have those of its checks alone."""
     word = file.with_name("grade.txt")
-    if word.is_file() and not _is_older(word, file):
+    # The posterior is noted once all files of a diagnosis are written.
+    whole = {word.name, file.name} <= RunFiles(file.parent).posteriors().keys()
+    if word.is_file() and (whole or not _is_older(word, file)):
         return word.read_text(encoding="utf-8").strip()
     with open(file, encoding="utf-8", newline="") as content:
         grades = {row.get("grade", "") for row in csv.DictReader(content)}

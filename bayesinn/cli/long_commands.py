@@ -21,6 +21,7 @@ from bayesinn.cli.comparison import compare_runs
 from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import saved_posterior
+from bayesinn.cli.run_files import run_of
 from bayesinn.cli.run_training import train_into
 from bayesinn.core.errors import BankError, TrainingError
 from bayesinn.diagnostics import Advice
@@ -152,7 +153,7 @@ def compare_or_say(
     **options: Any,
 ) -> Iterator[str]:
     """Compare runs; yield tables as text, then what was saved, as saving may fail."""
-    folder = runs[0].expanduser()
+    folder = run_of(runs[0])
     first = load(saved_posterior(folder), next(iter(simulators), None), trust).simulator
     given: dict[str, Any] = {"data": None, "held_out": held_out_rows(folder, held_out, first)}
     if data is not None:

@@ -27,7 +27,7 @@ def read_npz(path: Path) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the entries of a JSON object; a ValueError for any other JSON."""
-    data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=distinct)
+    data = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=distinct)
     if not isinstance(data, dict):
         raise ValueError(
             f'a {type(data).__name__} without names; an object names it: {{"NAME": [1, 2, 3]}}'

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from bayesinn._version import __version__
 from bayesinn.cli.array_places import is_array_file, named_files
-from bayesinn.cli.glance import is_about
+from bayesinn.cli.glance import is_about_posterior
 from bayesinn.cli.run_files import run_of
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
@@ -377,7 +377,7 @@ Version = Annotated[
 def methods_of(run: Path) -> str | None:
     """Return the paragraph that the last diagnosis wrote; None if the posterior is a newer one."""
     file = run / "methods.txt"
-    if not is_about(file, run / "posterior"):
+    if not is_about_posterior(file):
         return None
     return file.read_text(encoding="utf-8").rstrip()
 

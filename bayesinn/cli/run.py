@@ -14,7 +14,8 @@ diagnosis.csv   each parameter in these checks
 grade.txt       the verdict in a word: within, outside or undecided
 methods.txt     paragraph on methods for a paper
 report.html     verdict, tables and figures in one file
-run.json        what tables and reports runs wrote here; no other file is replaced
+run.json        what tables and reports runs wrote here, and of which posterior; no other file is
+                replaced
 """
 
 import contextlib
@@ -33,9 +34,9 @@ import xarray
 from bayesinn import plots
 from bayesinn.cli.answers import arrays_of, open_answer, same_data
 from bayesinn.cli.data_files import names_of
-from bayesinn.cli.glance import look_at
+from bayesinn.cli.glance import look_at, saved_fingerprint
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, ROWS, RunFiles
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.html import facts_html
 from bayesinn.core.progress import Progress
 from bayesinn.core.storage import lock_folder
@@ -173,22 +174,37 @@ class Run:
             data = observation.row()
             infer = functools.partial(refine, posterior) if refined else posterior.infer
             tree = infer(data, draws=draws, seed=seed, predictive=predictive, progress=True)
-            reference = exact_draws(simulator, data, seed=seed) if exact else None
-            labels = simulator.labels
-            values, prior, predicted = (
-                arrays_of(tree, name) for name in ("posterior", "prior", "posterior_predictive")
-            )
-            table = posterior_table(values, labels, reference)
-            if reference is not None:
-                exact_values = {name: value[None] for name, value in reference.items()}
-                tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
-                    "exact_posterior"
-                ]
-            self.save_answer(posterior, tree, table.rename_axis("parameter"))
-            for name, figure in posterior_figures(values, prior, labels, reference).items():
-                self._save(figure, name)
+            table = self._save_one(posterior, tree)
+            predicted = arrays_of(tree, "posterior_predictive")
             self._save_predictive(simulator, predicted, arrays_of(tree, "observed_data"))
+            if exact:
+                # All else is saved by now: this may take minutes, and fail.
+                print(f"saved {self.folder}/posterior.nc; drawing from the exact posterior")
+                reference = exact_draws(simulator, data, seed=seed)
+                if reference is not None:
+                    table = self._save_one(posterior, tree, reference)
         return tree, table
+
+    def _save_one(
+        self,
+        posterior: TrainedPosterior,
+        tree: xarray.DataTree,
+        reference: Arrays | None = None,
+    ) -> pd.DataFrame:
+        """Save the answer to one observation with figures, beside exact draws; return its table."""
+        labels = posterior.simulator.labels
+        values = arrays_of(tree, "posterior")
+        table = posterior_table(values, labels, reference)
+        if reference is not None:
+            exact_values = {name: value[None] for name, value in reference.items()}
+            tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
+                "exact_posterior"
+            ]
+        self.save_answer(posterior, tree, table.rename_axis("parameter"))
+        prior = arrays_of(tree, "prior")
+        for name, figure in posterior_figures(values, prior, labels, reference).items():
+            self._save(figure, name)
+        return table
 
     def _infer_many(
         self,
@@ -241,6 +257,7 @@ class Run:
         tree.to_netcdf(memory, engine="h5netcdf")
         with self.files.write("posterior.nc") as file:
             file.write_bytes(memory.getvalue())
+        self._note_posterior(ANSWER)
 
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]
@@ -303,6 +320,7 @@ class Run:
                 file.write_text(f"{diagnosis.grade}\n", encoding="utf-8")
             with self.files.write("methods.txt") as file:
                 file.write_text(f"{diagnosis.methods}\n", encoding="utf-8")
+            self._note_posterior(DIAGNOSIS)
             with Progress("drawing") as progress:
                 progress.stage("figures")
                 diagnosis.plot(self.folder / "figures")
@@ -343,6 +361,14 @@ class Run:
         if observations.batched or not same_data(posterior.simulator, seen, observations.arrays):
             return None, None
         return (draws if own else None), exact or None
+
+    def _note_posterior(self, names: Iterable[str]) -> None:
+        """Note that files are about the posterior in the folder, if there is one."""
+        try:
+            posterior = saved_fingerprint(self.folder)
+        except SavedPosteriorError:
+            return
+        self.files.assign(names, posterior)
 
     def _save(self, figure: plots.Canvas, name: str) -> None:
         plots.save(figure, self._figure(name))

@@ -1,4 +1,4 @@
-"""Tables and reports in a run folder, listed with their fingerprints.
+"""Tables and reports in a run folder, listed with their fingerprints and their posterior.
 
 No other file is ever replaced.
 """
@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +52,26 @@ class RunFiles:
             there = self.folder / name
             own = [_fingerprint(there)] if there.is_file() else []
             files = {**self._fingerprints(), name: [*own, _fingerprint(file)]}
-            content = {"bayesinn": __version__, "files": files}
-            replace_file(self.folder / _LIST, json.dumps(content, indent=2).encode())
+            posteriors = self.posteriors()
+            # That of the new file is noted by `assign`.
+            posteriors.pop(name, None)
+            self._write_list(files, posteriors)
+
+    def assign(self, names: Iterable[str], posterior: str) -> None:
+        """Note the saved posterior that files are about, once all of them are written."""
+        posteriors = self.posteriors() | dict.fromkeys(names, posterior)
+        self._write_list(self._fingerprints(), posteriors)
+
+    def posteriors(self) -> dict[str, str]:
+        """Return the saved posterior that each file is about, where that was noted."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+            content = json.loads((self.folder / _LIST).read_text("utf-8"))
+            return dict(content["posteriors"])
+        return {}
+
+    def _write_list(self, files: Mapping[str, list[str]], posteriors: Mapping[str, str]) -> None:
+        content = {"bayesinn": __version__, "files": files, "posteriors": posteriors}
+        replace_file(self.folder / _LIST, json.dumps(content, indent=2).encode())
 
     def _fingerprints(self) -> dict[str, list[str]]:
         """Return the fingerprints of each file that runs have written."""

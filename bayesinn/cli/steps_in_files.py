@@ -35,9 +35,11 @@ def count_steps(
     return steps
 
 
-def check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[int]]) -> None:
-    """Refuse data of other times, dates or wavelengths than the simulator's."""
-    place = table.names.index(coordinate.name)
+def check_steps(
+    table: Table, column: str, coordinate: Coordinate, groups: Mapping[str, list[int]]
+) -> None:
+    """Refuse data of other times, dates or wavelengths in a column than the simulator's."""
+    place = table.names.index(column)
     off = 0.0 if coordinate.dates else _rounding(np.asarray(coordinate.values, np.float64))
     for rows in groups.values():
         texts = [table.rows[row][place].strip() for row in rows]
@@ -45,10 +47,10 @@ def check_steps(table: Table, coordinate: Coordinate, groups: Mapping[str, list[
             if text and not _is_at(coordinate, text, step, off):
                 raise table.fault(
                     table.lines[rows[step]],
-                    coordinate.name,
+                    column,
                     expected=f"{coordinate.step(step)}, as declared",
                     got=repr(text),
-                    do=_how_to_agree(coordinate, texts, off),
+                    do=_how_to_agree(column, coordinate, texts, off),
                 )
 
 
@@ -63,7 +65,7 @@ def _is_at(coordinate: Coordinate, text: str, step: int, off: float) -> bool:
         return False
 
 
-def _how_to_agree(coordinate: Coordinate, texts: list[str], off: float) -> str:
+def _how_to_agree(column: str, coordinate: Coordinate, texts: list[str], off: float) -> str:
     """Say to sort the rows of an observation where that would do."""
     steps = range(min(len(texts), len(coordinate.values)))
     if len(steps) < len(texts) or not all(
@@ -74,7 +76,7 @@ def _how_to_agree(coordinate: Coordinate, texts: list[str], off: float) -> str:
             "it means something else"
         )
     falling = len(coordinate.values) > 1 and coordinate.values[0] > coordinate.values[1]
-    return f"sort the rows by {coordinate.name!r}{', the largest first' if falling else ''}"
+    return f"sort the rows by {column!r}{', the largest first' if falling else ''}"
 
 
 def _rounding(values: np.ndarray) -> float:

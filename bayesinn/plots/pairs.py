@@ -218,8 +218,14 @@ def _draw_few(
         upwards = names[row]
         across = names[column]
         if values and (upwards in few or across in few):
-            points = (values[name][:_MOST_DRAWN] for name in (across, upwards))
+            points = (_thinned(values[name]) for name in (across, upwards))
             grid[row, column].scatter(*points, **look)
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """Return as many values as are drawn, evenly spaced: chains may lie one after another."""
+    rows = np.linspace(0, len(values) - 1, min(len(values), _MOST_DRAWN))
+    return values[np.rint(rows).astype(int)]
 
 
 def _set_ticks(ax: Axes, pitch: float, points: float, *, across: bool, upwards: bool) -> None:
@@ -316,7 +322,7 @@ def _draw(
     from arviz_plots import plot_pair
     from arviz_plots.plot_matrix import PlotMatrix
 
-    data = xarray.Dataset({name: ("sample", values[name][:_MOST_DRAWN]) for name in names})
+    data = xarray.Dataset({name: ("sample", _thinned(values[name])) for name in names})
     # Its own backend would open a figure in pyplot; this way the matrix receives our axes.
     with rc_context({"plot.max_subplots": None}):
         matrix = PlotMatrix(data, ["__variable__"], backend="none")

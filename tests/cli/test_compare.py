@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 
 import bayesinn as bi
+from bayesinn.cli.glance import RunGlance, look_at
+from bayesinn.cli.options import methods_of
+from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
+from bayesinn.core.labels import Labels
+from bayesinn.core.storage import write_members, write_model
 from bayesinn.diagnosis.diagnosing import diagnose_arrays
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnosis.model import shorten_numbers
+from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.simulation.prior_text import prior_text
+
+NO_NETWORK = SimpleNamespace(variables=[])
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +127,26 @@ def test_nats_are_those_of_one_held_out_set(runs: Path) -> None:
     assert "<table" in found._repr_html_()
 
 
+def test_the_posterior_of_a_run_means_the_run(bayesinn, runs: Path, monkeypatch) -> None:
+    """As in commands on one run: the verdict, and rows that were held out, are in its folder."""
+    named = [runs / name / "posterior" for name in ("short", "long")]
+    asked = list[Path]()
+
+    def note(folder: Path, *others) -> None:
+        asked.append(folder)
+
+    monkeypatch.setattr("bayesinn.cli.long_commands.held_out_rows", note)
+    for name in ("short", "long"):
+        (runs / name / "run.json").write_text('{"files": {}}')
+    answer = bayesinn("compare", *named, "--simulations", 50)
+    for name in ("short", "long"):
+        (runs / name / "run.json").unlink()
+    assert not answer.status, answer.err
+    assert asked == [runs / "short"]
+    assert "undecided" in answer.out
+    assert answer.out.split()[:2] == ["short", "long"]
+
+
 def test_what_can_not_be_compared(runs: Path) -> None:
     with pytest.raises(InputError, match="2 to 5 folders"):
         bi.compare_runs(runs / "short")
@@ -175,6 +208,63 @@ def test_the_verdict_of_a_posterior_before_is_not_shown(bayesinn, tmp_path: Path
     after = bayesinn("runs", tmp_path).out
     assert "not diagnosed" in after
     assert " no " in after
+
+
+@pytest.mark.parametrize("members", [False, True])
+def test_a_copy_shows_what_is_about_its_posterior(
+    tmp_path: Path, members: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of a copy have times that tell nothing."""
+
+    def save(weight: float, place: Path) -> None:
+        write_model(place, "Some", {}, {"network/0": np.array([weight])}, NO_NETWORK)
+
+    def train(weight: float) -> None:
+        if members:
+            write_members(folder / "posterior", "Some", {}, [partial(save, weight)] * 2)
+        else:
+            save(weight, folder / "posterior")
+
+    def glance(moment: float) -> RunGlance:
+        for name in ("verdict.csv", "posterior.nc"):
+            os.utime(folder / name, (moment, moment))
+        return look_at(folder)
+
+    folder = tmp_path / "run"
+    run = Run(folder)
+    train(1.0)
+    checks = pd.DataFrame({"check": ["SBC"], "grade": ["outside"]})
+    diagnosis = SimpleNamespace(
+        verdict=checks,
+        errors=checks,
+        grade="undecided",
+        methods="From the diagnosis.",
+        left_out={},
+        to_dataframe=lambda: checks,
+        plot=lambda folder: None,
+    )
+    monkeypatch.setattr("bayesinn.cli.run.diagnose", lambda *_, **__: diagnosis)
+    run.diagnose(NO_NETWORK, seed=1)
+    draws = {"rate": np.arange(8.0)}
+    tree = az.from_dict({"posterior": {"rate": draws["rate"][None]}})
+    owner = SimpleNamespace(fingerprint="of a posterior")
+    run.save_answer(owner, tree, posterior_table(draws, Labels()))
+    long_ago = 0.0
+    long_after = time.time() + 3600.0
+    for moment in (long_ago, long_after):
+        assert glance(moment).verdict == "undecided"
+        assert glance(moment).answered
+    assert methods_of(folder) == "From the diagnosis."
+    train(2.0)
+    for moment in (long_ago, long_after):
+        assert not glance(moment).verdict
+        assert not glance(moment).answered
+    assert methods_of(folder) is None
+    # A diagnosis that was killed here has noted nothing yet: times tell.
+    with run.files.write("verdict.csv") as file:
+        checks.to_csv(file)
+    os.utime(folder / "grade.txt", (long_ago, long_ago))
+    assert look_at(folder).verdict == "outside"
 
 
 @pytest.mark.parametrize(

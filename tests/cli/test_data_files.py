@@ -163,6 +163,12 @@ def test_rows_in_another_order_are_to_be_sorted(file) -> None:
         read_data(path, declare_hours([2.0, 1.0, 0.0]))
     with pytest.raises(InputError, match="coordinates of the data, or rename the column"):
         read_data(path, declare_hours([0.0, 1.0, 3.0]))
+    # In capitals, and in a long format, too.
+    with pytest.raises(InputError, match=r"line 2(?s:.*)sort the rows by 'Hours'$"):
+        read_data(file("Hours,level\n2,5\n1,4\n0,6\n"), declare_hours([0.0, 1.0, 2.0]))
+    long = file("HOURS,variable,value\n2,level,5\n1,level,4\n0,level,6\n")
+    with pytest.raises(InputError, match=r"line 2(?s:.*)sort the rows by 'HOURS'$"):
+        read_data(long, declare_hours([0.0, 1.0, 2.0]))
 
 
 def test_row_numbers_of_pandas_are_left_out(file) -> None:
@@ -247,6 +253,8 @@ def test_json_may_be_ragged(file) -> None:
 def test_json_is_an_object_without_null(file) -> None:
     with pytest.raises(InputError, match=r'a list without names; an object names it: \{"NAME"'):
         read_data(file("[1, 2, 3]", "data.json"), VISITS)
+    data = read_data(file('\N{ZERO WIDTH NO-BREAK SPACE}{"level": 1}', "data.json"), VISITS)
+    same(data, {"level": 1})
     data = read_data(file('{"level": [1, null, 3], "dose": 2}', "data.json"), VISITS)
     with pytest.raises(InputError, match=r"'level'(?s:.*)None, a missing(?s:.*)missing='mask'"):
         check_observations(VISITS, data)
@@ -366,6 +374,10 @@ FIXED = {
     "an element that is missing": (
         (HEAD + "".join(ROWS)).replace("7,8", "7,"),
         ["line 2, column 'site[1]'", "an empty field"],
+    ),
+    "an element that is only in a later row": (
+        HEAD + "1,5,1,4,100,7,\n" + ROWS[1] + ROWS[2],
+        ["line 3, column 'site[0]'", "one value for the whole", "[7.0, 8.0] after [7.0, nan]"],
     ),
     "a channel that is missing": (
         HEAD + ROWS[0] + "2,5,2,,100,7,8\n" + ROWS[2],

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,6 +164,25 @@ def of_series() -> Answers:
 def test_counts_move_by_whole_numbers(of_series: Answers) -> None:
     whole = {one["name"]: one["whole"] for one in of_series.model({})["parameters"]}
     assert whole == {"rate": False, "visits": True}
+
+
+def test_the_prior_of_a_python_simulator_needs_no_simulations(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
+    def slow(parameters, generator):
+        return {"y": parameters["mean"] + generator.normal()}
+
+    def refuse(*arguments: Any) -> None:
+        pytest.fail("something was simulated")
+
+    monkeypatch.setattr(type(slow), "draw", refuse)
+    posterior: Any = SimpleNamespace(simulator=slow)
+    (parameter,) = Answers(posterior).model({})["parameters"]
+    assert len(parameter["prior"]) == 500
+    # Quantiles of Normal(0, 1).
+    assert parameter["low"] == pytest.approx(-2.576, rel=0.2)
+    assert parameter["high"] == pytest.approx(2.576, rel=0.2)
 
 
 def test_steps_of_the_observation_are_counted(of_series: Answers) -> None:

@@ -176,6 +176,16 @@ def test_missing_values_are_typed(browser: sync_api.Browser, of_gaps: str) -> No
     page.close()
 
 
+def test_a_panel_reaches_to_the_draws_of_the_answer(page: sync_api.Page) -> None:
+    draws = np.array(page.evaluate("explorer.answer().draws.rate"))
+    low, high = page.evaluate("ends({ name: 'rate', low: 100, high: 101 })")
+    assert np.mean(draws < low) <= 0.005
+    assert high == 101
+    low, high = page.evaluate("ends({ name: 'rate', low: -101, high: -100 })")
+    assert low == -101
+    assert np.mean(draws > high) <= 0.005
+
+
 def test_simulate_and_recover_counts(page: sync_api.Page) -> None:
     for number in (2, 3):
         page.get_by_role("button", name="Simulate and recover").click()

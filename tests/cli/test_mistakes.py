@@ -328,6 +328,28 @@ def test_ctrl_c_ends_any_command(bayesinn, monkeypatch) -> None:
     assert answer.err.strip() == "interrupted"
 
 
+def test_a_file_without_permission_is_told_with_a_status_of_its_own(
+    bayesinn, tmp_path: Path, monkeypatch
+) -> None:
+    """Status 1 is that of a posterior outside tolerance."""
+
+    def refuse(*arguments) -> None:
+        raise PermissionError(13, "Permission denied", "data.csv")
+
+    (tmp_path / "data.csv").write_text("y\n1.5\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        answer = bayesinn("infer", tmp_path, "--data", tmp_path / "data.csv")
+    assert answer.status == 2
+    assert "expected: a file that can be read" in answer.err
+    monkeypatch.setattr("bayesinn.cli.commands.descriptions", refuse)
+    answer = bayesinn("list")
+    assert answer.status == 2
+    assert answer.err == (
+        "error: no permission to read or write: [Errno 13] Permission denied: 'data.csv'\n"
+    )
+
+
 def test_ctrl_c_after_the_training_of_a_run_says_how_to_go_on(bayesinn, here, monkeypatch) -> None:
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt

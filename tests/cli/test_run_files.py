@@ -391,6 +391,20 @@ def test_an_answer_on_a_full_disk_is_an_error_and_the_old_one_stays(tmp_path) ->
         assert tree["posterior"]["rate"].shape == (1, 10)
 
 
+def test_an_answer_is_saved_though_its_exact_posterior_fails(
+    posterior, tmp_path, monkeypatch
+) -> None:
+    def fail(*arguments, **options) -> None:
+        raise ValueError("out of reach")
+
+    monkeypatch.setattr("bayesinn.cli.run.exact_draws", fail)
+    monkeypatch.setattr("bayesinn.cli.run.posterior_figures", lambda *_: {})
+    with pytest.raises(ValueError, match="out of reach"):
+        Run(tmp_path).infer(posterior, {"y": 1.5}, draws=20, seed=1, exact=True, predictive=False)
+    assert "x1" in (tmp_path / "posterior.csv").read_text()
+    assert (tmp_path / "posterior.nc").is_file()
+
+
 def test_the_posterior_of_a_run_folder_names_the_run(tmp_path: Path) -> None:
     saved = tmp_path / "posterior"
     saved.mkdir()

@@ -127,7 +127,10 @@ def test_a_column_that_is_misspelt_or_not_named(bayesinn, trained: Path, file: P
     assert "do this:  --by patient" in refused.err
     refused = bayesinn("diagnose", trained, "--data", file)
     assert refused.status == 2
-    assert "column 'patient' tells several observations apart? bayesinn infer --by" in refused.err
+    assert (
+        "column 'patient' tells several observations apart? --by patient of bayesinn infer"
+        in refused.err
+    )
 
 
 def test_what_takes_another_unit_is_said(bayesinn, trained: Path, tmp_path: Path) -> None:

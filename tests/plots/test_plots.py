@@ -427,6 +427,21 @@ def test_pairs_draws_points_instead_of_contours() -> None:
     assert points.get_offsets().shape == pytest.approx(np.array(draws["mean"].shape), rel=0.02)
 
 
+def test_pairs_draws_all_chains_of_many_draws() -> None:
+    """The second chain of two is elsewhere."""
+    generator = np.random.default_rng(1)
+    level = generator.normal([[0.0], [100.0]], size=(2, 3_000)).ravel()
+    draws = {"level": level, "other": generator.normal(size=6_000)}
+    (points,) = plots.pairs(draws, contours=False).axes[2].collections
+    drawn = np.asarray(points.get_offsets())
+    assert len(drawn) == 2_000
+    assert np.mean(drawn[:, 0] > 50.0) == pytest.approx(0.5, abs=0.01)
+    switch = {"level": level, "switch": generator.integers(0, 2, 6_000)}
+    (scattered,) = plots.pairs(switch).axes[2].collections
+    across = np.asarray(scattered.get_offsets())[:, 0]
+    assert np.mean(across > 50.0) == pytest.approx(0.5, abs=0.01)
+
+
 def test_parameters_that_determine_each_other_are_drawn_as_points() -> None:
     values = np.random.default_rng(1).normal(size=300)
     (points,) = plots.pairs({"a": values, "b": 1.0 - 2.0 * values}).axes[2].collections

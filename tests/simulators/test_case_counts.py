@@ -44,6 +44,12 @@ def test_rows_in_any_order(tmp_path) -> None:
     ]
 
 
+def test_dates_may_be_numbers_of_eight_digits(tmp_path) -> None:
+    file = write(tmp_path, date=[20200302, 20200303, 20200304], new=[1, 2, 3])
+    counts = read_case_counts(file, ["new"], cumulative=False)
+    assert counts.dates.astype(str).tolist() == ["2020-03-02", "2020-03-03", "2020-03-04"]
+
+
 @pytest.mark.parametrize(
     ("columns", "cumulative", "message"),
     [
@@ -67,6 +73,8 @@ def test_rows_in_any_order(tmp_path) -> None:
         ({"date": DAYS[:3], "n": [1, "many", 3]}, False, "no number on 2020-03-02"),
         ({"date": [*DAYS[:2], "tomorrow"], "n": [1, 2, 3]}, False, "expected: dates"),
         ({"date": [*DAYS[:2], None], "n": [1, 2, 3]}, False, "none in row 3 of the data"),
+        ({"date": [20200302, 20200303, None], "n": [1, 2, 3]}, False, "none in row 3 of the data"),
+        ({"date": [1, 2, 3], "n": [1, 2, 3]}, False, "expected: dates"),
         ({"date": DAYS[:3], "m": [1, 2, 3]}, False, "a column 'n'"),
         ({"date": DAYS[:1], "n": [1]}, True, "at least 2 days"),
     ],

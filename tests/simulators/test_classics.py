@@ -10,6 +10,7 @@ import tensorflow as tf
 from scipy import stats
 
 import bayesinn as bi
+from bayesinn.core.errors import InputError
 from bayesinn.simulators import (
     brock_hommes as brock_module,
     franke_westerhoff as franke_module,
@@ -126,6 +127,25 @@ def test_brownian_posterior_is_the_likelihood_cut_to_the_box() -> None:
         # Resampling repeats some draws.
         assert stats.ks_2samp(draws[:, axis], inside[:, axis]).statistic < 0.025
     np.testing.assert_allclose(np.cov(draws.T), np.cov(inside.T), atol=0.01)
+
+
+def prices(*log_returns: float) -> dict[str, np.ndarray]:
+    """Prices that end at these total log returns."""
+    steps = np.linspace(0.0, 1.0, 100)[1:, None]
+    return {"price": 10.0 * np.exp(steps * np.array(log_returns))}
+
+
+def test_brownian_exact_draws_of_returns_far_from_the_box() -> None:
+    draws = brownian_module.exact(prices(-5.0, 0.0, 0.0), 2_000, seed=1)["b"]
+    mean, covariance = brownian_module.posterior_moments(prices(-5.0, 0.0, 0.0)["price"])
+    sd = np.sqrt(covariance[0, 0])
+    expected = stats.truncnorm((-1.0 - mean[0]) / sd, (1.0 - mean[0]) / sd, loc=mean[0], scale=sd)
+    assert stats.kstest(draws[:, 0], expected.cdf).pvalue > 1e-3
+    with pytest.warns(UserWarning, match="2,000 were asked for, and their effective size is"):
+        draws = brownian_module.exact(prices(0.0, 0.0, -2.3), 2_000, seed=1)["b"]
+    assert np.all(np.abs(draws) <= 1.0)
+    with pytest.raises(InputError, match=r"(?s)drifts between -1 and 1 can explain.*-25, 0, 0"):
+        brownian_module.exact(prices(-25.0, 0.0, 0.0), 100, seed=1)
 
 
 def test_brownian_ranks_are_uniform() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayesinn.core.errors import InputError
 from bayesinn.simulators import inverse_kinematics as arm, slide_toy as line
 
 
@@ -58,6 +59,11 @@ def test_exact_draws_behind_the_base_turn_either_way() -> None:
     expected = np.average(turned[near], weights=np.exp(log_weights[near]))
     found = np.mean(np.abs(draws["x2"] + draws["x3"] + draws["x4"]) > np.pi)
     assert found == pytest.approx(expected, abs=0.05)
+
+
+def test_a_hand_out_of_reach_is_refused() -> None:
+    with pytest.raises(InputError, match="within the reach of the arm, 2 from its base"):
+        arm.exact({"hand": np.array([2.1, 0.0])}, 10, seed=1)
 
 
 def test_the_line_has_its_covariance() -> None:

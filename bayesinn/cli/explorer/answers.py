@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesinn.cli.csv_table import read_table, widen
 from bayesinn.cli.data_files import read_data
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.core.validation import check_integer
@@ -27,6 +28,10 @@ from bayesinn.spaces.observations import check_observations, refuse_batch
 BAND = (0.05, 0.25, 0.5, 0.75, 0.95)
 _REACH = (0.005, 0.995)
 _PRIOR_DRAWS = 2_000
+#: Draws of the prior that the page gets, for its outline.
+_PRIOR_SHOWN = 500
+#: Simulations from which the context of one is taken.
+_SIMULATED = 64
 _MOST_DRAWS = 10_000
 #: Draws from which data are simulated: enough for the band, and few enough to follow a drag.
 _PREDICTED = 200
@@ -72,7 +77,7 @@ class Answers:
                 "low": float(np.quantile(values, _REACH[0])),
                 "high": float(np.quantile(values, _REACH[1])),
                 "median": float(np.median(values)),
-                "prior": _list(values[:: _PRIOR_DRAWS // 500]),
+                "prior": _list(values[:: max(1, len(values) // _PRIOR_SHOWN)]),
             }
             for name, values in columns(self._prior, batch_ndim=1).items()
         ]
@@ -166,11 +171,9 @@ class Answers:
 
     @cached_property
     def _prior(self) -> dict[str, np.ndarray]:
-        return dict(self._drawn.parameters)
-
-    @cached_property
-    def _drawn(self) -> Any:
-        return self.simulator.draw(_PRIOR_DRAWS if self.simulator.in_graph else 64, 0, "explorer")
+        # Without simulations, which take long in Python.
+        drawn = self.simulator.prior.sample(_PRIOR_DRAWS, seeds.tensor_seed(0, "prior"))
+        return {name: np.asarray(value) for name, value in drawn.items()}
 
     @cached_property
     def _observed(self) -> dict[str, np.ndarray]:
@@ -183,7 +186,9 @@ class Answers:
     @cached_property
     def _context(self) -> dict[str, np.ndarray]:
         """Context of the observation that ships with the simulator, or of one simulation."""
-        drawn = self._drawn.context
+        if not self.simulator.context_names:
+            return {}
+        drawn = self.simulator.draw(_SIMULATED, 0, "explorer").context
         return {
             name: self._observed.get(name, np.asarray(drawn[name])[0])
             for name in self.simulator.context_names

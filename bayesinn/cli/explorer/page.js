@@ -104,11 +104,22 @@ const histogram = (values, low, high, bins) => {
   }
   return counts;
 };
+/* Ends of a panel: those of the slider, or of nearly all draws of the answer where these are farther out. */
+const SHARE_OUTSIDE = 0.005;
+const ends = (parameter) => {
+  const finite = answer.draws[parameter.name].filter((v) => v !== null);
+  const draws = Float64Array.from(finite).sort();
+  if (!draws.length) return [parameter.low, parameter.high];
+  const outside = Math.floor(SHARE_OUTSIDE * draws.length);
+  const low = Math.min(parameter.low, draws[outside]);
+  const high = Math.max(parameter.high, draws[draws.length - 1 - outside]);
+  return [low, high];
+};
 const known = () => (state.mode === "simulate" ? state.parameters : {});
 
 const drawMarginal = (parameter, canvas, colour) => {
   const { pen, width, height } = prepare(canvas);
-  const { low, high } = parameter;
+  const [low, high] = ends(parameter);
   const bins = 40, bottom = height - 16;
   const draws = histogram(answer.draws[parameter.name], low, high, bins);
   const prior = histogram(parameter.prior, low, high, bins / 2);
@@ -155,12 +166,14 @@ const drawPairs = (colour) => {
   const { pen, width, height } = prepare(canvas);
   const cell = Math.min((width - 20) / count, (height - 20) / count);
   const truth = known();
+  const ranges = shown.map(ends);
   for (let row = 1; row <= count; row++) {
     for (let column = 0; column < row; column++) {
       const [one, other] = [shown[column], shown[row]];
       const left = 18 + column * cell, top = (row - 1) * cell, size = cell - 6;
-      const x = (v) => left + (v - one.low) / (one.high - one.low) * size;
-      const y = (v) => top + size - (v - other.low) / (other.high - other.low) * size;
+      const [low, high] = ranges[column], [bottom, ceiling] = ranges[row];
+      const x = (v) => left + (v - low) / (high - low) * size;
+      const y = (v) => top + size - (v - bottom) / (ceiling - bottom) * size;
       pen.strokeStyle = colour.line;
       pen.strokeRect(left, top, size, size);
       pen.save();
