@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det
+from bayesinn.core.validation import check_number
 
 
 class ActNorm(Bijection):
@@ -12,9 +13,9 @@ class ActNorm(Bijection):
 
     The channels of a vector are its elements; those of an image have one scale for all pixels.
     :meth:`initialize` sets both weights so that the first batch comes out with mean zero and
-    standard deviation one. It divides by ``minimum_std`` or more, so that constant elements aren't
-    amplified. It acts only once: a flag, saved with the weights, protects trained or loaded values.
-    See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
+    standard deviation one. Elements with one below ``minimum_std`` keep their scale, so that
+    constant ones aren't amplified. It acts only once: a flag, saved with the weights, protects
+    trained or loaded values. See Kingma and Dhariwal (2018), Glow, arXiv:1807.03039.
 
     Examples
     --------
@@ -32,7 +33,9 @@ class ActNorm(Bijection):
 
     def __init__(self, minimum_std: float = 1e-3) -> None:
         super().__init__()
-        self.minimum_std = minimum_std
+        self.minimum_std = check_number(
+            "ActNorm, argument 'minimum_std'", minimum_std, above=0, do="leave it out for 0.001"
+        )
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
@@ -64,7 +67,8 @@ class ActNorm(Bijection):
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
         axes = list(range(len(x.shape) - 1))
-        std = tf.maximum(tf.math.reduce_std(x, axis=axes), self.minimum_std)
+        std = tf.math.reduce_std(x, axis=axes)
+        std = tf.where(std < self.minimum_std, tf.ones_like(std), std)
         # Chosen with where, not if, so that it also works inside a compiled function.
         keep = tf.convert_to_tensor(self.initialized) > 0
         self.log_scale.assign(

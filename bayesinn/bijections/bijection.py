@@ -4,6 +4,7 @@ The base class checks their arguments and what they return.
 """
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
@@ -106,6 +107,13 @@ class Bijection(Configured, keras.layers.Layer):
         Callers may give a mapping of the shapes of all entries of the condition.
         """
         event_shape = tuple(event_shape)
+        if not event_shape:
+            raise InputError(
+                f"{type(self).__name__}, shape of events",
+                expected="one axis or more, beside that of rows",
+                got="single numbers, (n,)",
+                do="give (n, 1)",
+            )
         if self.event_rank is not None and len(event_shape) != self.event_rank:
             raise InputError(
                 f"{type(self).__name__}, shape of events",
@@ -217,11 +225,14 @@ def in_turn(
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
     """Cast and check the arguments of a method, and make the weights before its first call."""
+    # By the names of the contract, whatever an author calls them.
+    signature = inspect.signature(getattr(Bijection, method.__name__))
 
     @functools.wraps(method)
-    def wrapper(
-        self: Bijection, x: tf.Tensor, condition: tf.Tensor | SharedCondition | None = None
-    ) -> Any:
+    def wrapper(self: Bijection, *arguments: Any, **options: Any) -> Any:
+        bound = signature.bind(self, *arguments, **options)
+        bound.apply_defaults()
+        _, x, condition = bound.args
         # Everything outside the subnets stays in the dtype of the weights, also under mixed
         # precision: an inverse computed in half precision isn't one.
         x = tf.cast(x, self.variable_dtype)

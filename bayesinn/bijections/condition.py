@@ -95,10 +95,11 @@ def reading(method: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(method)
-    def wrapper(self: Any, first: Any, *rest: Any, **options: Any) -> Any:
-        if rest:
-            return method(self, first, entry(rest[0], self.reads), *rest[1:], **options)
+    def wrapper(self: Any, *arguments: Any, **options: Any) -> Any:
+        if len(arguments) > 1:
+            first, condition, *rest = arguments
+            arguments = first, entry(condition, self.reads), *rest
         own = {name: entry(options[name], self.reads) for name in _NAMES if name in options}
-        return method(self, first, **{**options, **own})
+        return method(self, *arguments, **{**options, **own})
 
     return wrapper

@@ -92,6 +92,13 @@ class Coupling(TransformBlock):
     ) -> None:
         super().build(event_shape, condition_shape)
         subnet = self.vector_subnet if len(self.event_shape) == 1 else self.image_subnet
+        if isinstance(subnet, Convolutional) and len(self.event_shape) < 3:
+            raise InputError(
+                "Coupling, argument 'subnet'",
+                expected="networks for events of this shape; Convolutional is for images",
+                got=f"{subnet!r}, for events of shape {self.event_shape}",
+                do="pass for example subnet=bi.bijections.Perceptron(), for each place by itself",
+            )
         self.xla_pays = subnet.xla_pays
         # A single channel has an empty first half.
         first = max(int(self.split * self.channels), min(1, self.channels - 1))

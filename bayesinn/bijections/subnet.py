@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import inspect
 import itertools
 import math
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import tensorflow as tf
 from bayesinn.bijections.condition import SharedCondition
 from bayesinn.core.configuration import Recipe
 from bayesinn.core.dropout import Dropout
+from bayesinn.core.validation import check_arguments
 
 DType = str | keras.DTypePolicy | None
 #: A tensor, a :class:`SharedCondition`, or None. Tensors have no type that can be checked.
@@ -89,8 +91,10 @@ class Perceptron(Subnet):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        # A tuple, so that equal recipes compare equal, whether given lists or tuples.
-        object.__setattr__(self, "hidden", tuple(self.hidden))
+        check_fields(self)
+        # Plain integers, which Keras wants, in a tuple: equal recipes compare equal, whether given
+        # lists, arrays or tuples.
+        object.__setattr__(self, "hidden", tuple(map(int, self.hidden)))
 
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
         """Make a perceptron whose last layer starts at zero."""
@@ -122,6 +126,12 @@ class Perceptrons(Perceptron):
 
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
         return _perceptron(self, features, outputs, dtype, self.groups)
+
+
+def check_fields(recipe: Subnet) -> None:
+    """Check the numbers, flags and activations of a recipe, as constructors of layers do."""
+    kind = type(recipe)
+    check_arguments(kind.__name__, inspect.signature(kind).parameters, vars(recipe))
 
 
 def _perceptron(

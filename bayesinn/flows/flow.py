@@ -1,13 +1,21 @@
 """The flow contract: a conditional distribution of events, to be trained and drawn from."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
-from bayesinn.bijections.condition import FEATURES, entries_of, entry, reading, shapes_of
+from bayesinn.bijections.condition import (
+    FEATURES,
+    entries_of,
+    entry,
+    map_entries,
+    reading,
+    shapes_of,
+)
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.flows.latents.latent import Seed
@@ -23,6 +31,8 @@ _READERS = {
     "encode",
     "decode",
 }
+# The other arguments of their methods are numbers, seeds and flags.
+_OF_ROWS = ("x", "z", "condition")
 
 
 class Flow(Configured, keras.layers.Layer):
@@ -60,7 +70,8 @@ class Flow(Configured, keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in _READERS & set(cls.__dict__):
-            setattr(cls, name, reading(cls.__dict__[name]))
+            method = cls.__dict__[name]
+            setattr(cls, name, reading(method if name == "build" else _casting(method)))
 
     def declare_like(self, flow: "Flow") -> None:
         """Declare what another flow does of loss, density and draws; codes are not among it."""
@@ -192,3 +203,46 @@ class Flow(Configured, keras.layers.Layer):
         """Make all weights, if there are none yet, for events and conditions like these."""
         if not self.built:
             self.build(tuple(x.shape[1:]), shapes_of(condition))
+
+    def check_built(self) -> None:
+        """Refuse a flow without weights, which doesn't know the shape of its events."""
+        if not self.built:
+            raise InputError(
+                f"Flow {self!r}",
+                expected="weights, made for events and conditions of known shapes",
+                got="none yet",
+                do="build it, or call log_prob or loss first",
+            )
+
+    def check_condition(self, condition: tf.Tensor | None) -> None:
+        """Refuse a missing condition, and one that there are no weights for."""
+        self.check_built()
+        if (condition is None) != (self.condition_shape is None):
+            known = self.condition_shape
+            given = shapes_of(condition)
+            raise InputError(
+                f"{type(self).__name__}, argument 'condition'",
+                expected="none" if known is None else f"conditions of shape {tuple(known)}",
+                got="none" if given is None else f"conditions of shape {given}",
+                do="give conditions if, and only if, the flow was built with them",
+            )
+
+
+def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method so that it gets events and conditions in the dtype of the weights."""
+
+    @functools.wraps(method)
+    def wrapper(self: Flow, *arguments: Any, **options: Any) -> Any:
+        def cast(value: Any) -> Any:
+            return map_entries(functools.partial(_cast_real, dtype=self.variable_dtype), value)
+
+        own = {name: cast(options[name]) for name in _OF_ROWS if name in options}
+        return method(self, *map(cast, arguments), **{**options, **own})
+
+    return wrapper
+
+
+def _cast_real(value: Any, dtype: str) -> Any:
+    """Return a tensor or array of real numbers in another dtype; anything else as it is."""
+    own = getattr(value, "dtype", None)
+    return value if own is None or not tf.as_dtype(own).is_floating else tf.cast(value, dtype)

@@ -66,6 +66,11 @@ class InvertibleFlow(Flow):
         if not self.latent.built:
             self.latent.build(self.chain.latent_shape)
 
+    def check_built(self) -> None:
+        # Codes and draws of a latent without weights need the chain alone.
+        if not self.chain.built:
+            super().check_built()
+
     def log_prob(self, x: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
         self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
@@ -74,6 +79,7 @@ class InvertibleFlow(Flow):
     def sample(
         self, n: int | tf.Tensor, condition: Condition | None = None, *, seed: Seed
     ) -> tf.Tensor:
+        self.check_built()
         rows = 1
         if condition is not None:
             # An entry may have a single row for all.
@@ -90,4 +96,5 @@ class InvertibleFlow(Flow):
 
     def decode(self, z: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
         """Return the events (n, *event) that have latent codes (n, d)."""
+        self.check_built()
         return self.chain.inverse(tf.reshape(z, (-1, *self.chain.latent_shape)), condition)[0]

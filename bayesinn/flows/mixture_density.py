@@ -58,7 +58,8 @@ class MixtureDensity(Flow):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.components = components
+        # A plain integer, which Keras wants.
+        self.components = int(components)
         self.perceptron = Perceptron(hidden, activation, dropout)
 
     def build(
@@ -120,6 +121,7 @@ class MixtureDensity(Flow):
         self, condition: tf.Tensor | None, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Return log weights (m, k), means (m, k, d), and roots of the precisions (m, k, d, d)."""
+        self.check_condition(condition)
         inputs = tf.ones((1, 1)) if condition is None else condition
         outputs = self.network(inputs, training=training)
         outputs = tf.reshape(outputs, (-1, self.components, sum(self.parts)))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.flows.latents.latent import Seed, check_seed
 
@@ -28,6 +29,8 @@ def dequantise(images: tf.Tensor, levels: int = 256, *, seed: Seed) -> tf.Tensor
     """
     levels = check_integer("Argument 'levels'", levels, least=2, do="pass 256 for eight bits")
     values = tf.cast(images, tf.float32)
+    if tf.executing_eagerly():
+        _check_grey_levels(values, levels)
     noise = tf.random.stateless_uniform(tf.shape(values), check_seed(seed), alg="philox")
     # Rounded up, a large number would be of the next level.
     return tf.minimum(values + noise, (values + 1.0) * _BELOW_ONE) / levels
@@ -60,3 +63,16 @@ def bits_per_dimension(
     x = dequantise(images, levels, seed=seed)
     nats = -log_prob(x) / math.prod(x.shape[1:])
     return nats / math.log(2.0) + math.log2(levels)
+
+
+def _check_grey_levels(values: tf.Tensor, levels: int) -> None:
+    """Refuse images that are scaled already, or have more levels."""
+    fits = (values == tf.floor(values)) & (values >= 0.0) & (values <= levels - 1.0)
+    if not tf.reduce_all(fits):
+        first = float(values[~fits][0])
+        raise InputError(
+            "Argument 'images'",
+            expected=f"grey levels: whole numbers from 0 to {levels - 1}",
+            got=f"{first:g} among them",
+            do="give images as they were before any scaling, and their number of levels",
+        )

@@ -218,7 +218,8 @@ def image(
         stay the first channels, and ``finished=0.75`` hands them on.
     finished : float
         Share of the channels that each level finishes; the last level finishes some only if
-        ``dense`` blocks follow. Couplings split channels there.
+        ``dense`` blocks follow. Couplings split channels there, or one channel before: a level
+        rounds the number that it finishes to the nearest, a coupling rounds its second half up.
     shape : sequence of int, optional
         The (height, width, channels) of events that arrive as vectors, such as parameters of a
         posterior.

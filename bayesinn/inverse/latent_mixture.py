@@ -100,9 +100,24 @@ class LatentMixture(Estimator):
         bottleneck: Bottleneck | None = None,
     ) -> None:
         super().__init__()
+        check_type(
+            "LatentMixture, argument 'chain'",
+            chain,
+            (Bijection, type(None)),
+            "a Bijection",
+            "pass flow.chain for a flow, or for example bi.bijections.Chain([...])",
+        )
+        check_type(
+            "LatentMixture, argument 'latent'",
+            latent,
+            (ClassNormal, type(None)),
+            "a ClassNormal",
+            "pass for example bi.inverse.ClassNormal('unit')",
+        )
         self.chain = coupling(blocks=6).chain if chain is None else chain
         self.latent = ClassNormal() if latent is None else latent
-        if isinstance(self.chain, Chain) and isinstance(self.chain.bijections[-1], ActNorm):
+        last = self.chain.bijections[-1:] if isinstance(self.chain, Chain) else []
+        if any(isinstance(bijection, ActNorm) for bijection in last):
             raise InputError(
                 "LatentMixture, argument 'chain'",
                 expected="a chain that doesn't end with ActNorm",
@@ -229,9 +244,9 @@ class LatentMixture(Estimator):
         draws = check_draws(draws)
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
-        noise = tf.random.stateless_normal(
-            (draws, len(means)), seeds.tensor_seed(seed, "draws"), alg="philox"
-        )
+        # Each class has noise of its own: draws of two would otherwise be copies of one another.
+        own_seed = seeds.tensor_seed(seed, "draws", int(index))
+        noise = tf.random.stateless_normal((draws, len(means)), own_seed, alg="philox")
         return model.decode(means + np.exp(log_scales) * noise.numpy())
 
     def latent_codes(self, x: Any) -> np.ndarray:

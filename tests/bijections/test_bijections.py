@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -15,11 +16,13 @@ from bayesinn.bijections import (
     Bijection,
     Chain,
     Composed,
+    Convolutional,
     Coupling,
     Hierarchical,
     Householder,
     LULinear,
     Orthogonal,
+    Perceptron,
     Permutation,
     Residual,
     Spline,
@@ -181,6 +184,20 @@ def test_wrong_shapes_are_explained() -> None:
         Coupling().forward(tf.ones((5, 3)), tf.ones((5, 2, 2)))
 
 
+@pytest.mark.parametrize("make", [Coupling, Permutation, Residual, lambda: Chain([])])
+def test_events_without_an_axis_are_explained(make: Callable[[], Bijection]) -> None:
+    with pytest.raises(InputError, match=r"do this:  give \(n, 1\)"):
+        make().forward(tf.ones((5,)))
+
+
+@pytest.mark.parametrize("subnet", [None, Convolutional((8,))])
+def test_a_series_needs_a_subnet_of_its_own(subnet: Convolutional | None) -> None:
+    series = tf.ones((5, 6, 2))
+    with pytest.raises(InputError, match=r"(?s)Coupling, argument 'subnet'.*shape \(6, 2\)"):
+        Coupling(subnet=subnet).forward(series)
+    assert Coupling(subnet=Perceptron((8,))).forward(series)[0].shape == series.shape
+
+
 def test_chain_refuses_a_bijection_used_twice() -> None:
     with pytest.raises(InputError, match="each an object of its own"):
         Chain(2 * [Coupling()])
@@ -190,6 +207,15 @@ def test_bad_arguments_are_explained() -> None:
     for make, message in (
         (lambda: Affine(clamp=0.0), "'clamp'"),
         (lambda: Spline(bins=2000), "at least 2 bins"),
+        (lambda: Spline(bins=8.0), "'bins'"),
+        (lambda: Spline(bound=math.inf), "'bound'"),
+        (lambda: Spline(minimum_slope="small"), "'minimum_slope'"),
+        (lambda: Perceptron(dropout=-0.5), "'dropout'"),
+        (lambda: Perceptron(hidden=64), "'hidden'"),
+        (lambda: Perceptron(activation="siluu"), "'activation'"),
+        (lambda: Convolutional(filters=(8.0,)), "'filters'"),
+        (lambda: Convolutional(dropout=1.0), "'dropout'"),
+        (lambda: Convolutional(kernel_size=0), "'kernel_size'"),
         (lambda: Composed([]), "'transforms'"),
         (lambda: coupling(mixing="shuffle"), "'mixing'"),
         (lambda: coupling(transform="spline"), "'transform'"),
@@ -203,3 +229,22 @@ def test_bad_arguments_are_explained() -> None:
     ):
         with pytest.raises(InputError, match=message):
             make()
+
+
+class OwnNames(ActNorm):
+    """Calls the arguments of the contract otherwise."""
+
+    def forward(self, events: tf.Tensor, given: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return super().forward(events, given)
+
+
+def test_arguments_may_be_given_by_name() -> None:
+    x = tf.reshape(tf.range(6.0), (2, 3))
+    for bijection in (Coupling(hidden=(8,)), Chain([ActNorm()]), OwnNames()):
+        bijection.build(event_shape=(3,), condition_shape=None)
+        bijection.initialize(x=x)
+        z, _ = bijection.forward(x)
+        tf.debugging.assert_equal(bijection.forward(x=x, condition=None)[0], z)
+        tf.debugging.assert_equal(bijection.inverse(z=z)[0], bijection.inverse(z)[0])
+        with pytest.raises(TypeError, match="'x'"):
+            bijection.forward(condition=None)

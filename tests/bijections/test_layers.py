@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Bijection, Chain, Coupling, Orthogonal, Permutation
 from bayesinn.core.configuration import clone
+from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
 from bayesinn.testing.measures import perturb
 
@@ -44,6 +45,19 @@ def test_actnorm_keeps_constant_elements_finite() -> None:
     z, log_det = layer.forward(x)
     np.testing.assert_allclose(z[:, 1], 0.0, atol=1e-3)
     assert np.isfinite(log_det).all()
+
+
+def test_actnorm_amplifies_no_constant_element() -> None:
+    x = data()
+    x[:, 1] = 7.0
+    layer = ActNorm()
+    layer.initialize(x)
+    x[:, 1] = 8.0
+    z, _ = layer.forward(x)
+    np.testing.assert_allclose(z[:, 1], 1.0, atol=1e-3)
+    np.testing.assert_allclose(tf.math.reduce_std(z, axis=0), [1.0, 0.0, 1.0, 1.0], atol=1e-3)
+    with pytest.raises(InputError, match="'minimum_std'"):
+        ActNorm(minimum_std=0.0)
 
 
 def test_actnorm_initialises_once_also_after_loading() -> None:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Chain, Residual
-from bayesinn.bijections.residual.fixed_point import fixed_point, most_iterations
+from bayesinn.bijections.residual.fixed_point import fixed_point, least_error, most_iterations
 from bayesinn.bijections.residual.log_det_series import Poisson
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
@@ -156,6 +156,27 @@ def test_declared_tolerance_is_kept() -> None:
         back, _ = block.inverse(block.forward(x)[0])
         error = np.linalg.norm(back - x, axis=-1) / np.maximum(np.linalg.norm(x, axis=-1), 1.0)
         assert np.max(error) <= tolerance
+
+
+def test_no_inverse_in_single_precision_is_promised_more_than_rounding_allows() -> None:
+    lipschitz = 0.9
+    least = least_error(lipschitz, "float32")
+    assert least == pytest.approx(2.0**-21 * lipschitz / (1.0 - lipschitz))
+    z = normal(50, 3, dtype="float32")
+    solution = z.numpy() / (1.0 + lipschitz)
+    found = fixed_point(lambda x: z - lipschitz * x, z, lipschitz, 1e-6)
+    error = np.linalg.norm(found - solution, axis=1)
+    assert np.max(error / np.maximum(np.linalg.norm(solution, axis=1), 1.0)) <= least
+
+
+def test_a_slope_near_one_makes_the_inverse_rough() -> None:
+    assert Residual(lipschitz=0.99).accurate_inverse
+    block = Residual(lipschitz=0.999)
+    assert not block.accurate_inverse
+    with pytest.raises(InputError, match="whose inverse is rough"):
+        Chain([block], reversible=True)
+    with default_dtype("float64"):
+        assert Residual(lipschitz=0.999).accurate_inverse
 
 
 def test_rows_are_inverted_independently() -> None:

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections import Convolutional, Coupling, Perceptron, Subnet
+from bayesinn.bijections import Convolutional, Coupling, Perceptron, Spline, Subnet
 from bayesinn.bijections.subnet import Perceptrons
 from bayesinn.core.configuration import clone, describe, rebuild
 from bayesinn.core.seeds import seeded_initial_weights
+from bayesinn.flows import MixtureDensity, ResidualMLP
 from bayesinn.testing import check_bijection
 
 
@@ -72,3 +73,19 @@ def test_a_perceptron_is_what_the_arguments_of_a_coupling_make() -> None:
             blocks[-1].build((3,), (2,))
     for got, expected in zip(blocks[1].get_weights(), blocks[0].get_weights(), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_sizes_may_be_integers_of_numpy() -> None:
+    size = np.int64(8)
+    assert Perceptron((size, size)) == Perceptron((8, 8))
+    assert (
+        repr(Convolutional(np.array([8]), np.int64(1)))
+        == "Convolutional(filters=(8,), kernel_size=1)"
+    )
+    x = tf.ones((2, 4, 4, 2))
+    Coupling(Spline(bins=size), subnet=Convolutional((size,), size)).forward(x)
+    Coupling(Spline(bins=size), hidden=(size,)).forward(tf.ones((2, 3)))
+    MixtureDensity(components=size).build((3,))
+    network = ResidualMLP(units=size, blocks=np.int64(1))
+    network.build((3,))
+    assert network(tf.ones((2, 3)), tf.zeros((1,))).shape == (2, 3)

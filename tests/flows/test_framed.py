@@ -99,3 +99,13 @@ def test_a_single_frame_serves_all_events() -> None:
         name: tf.repeat(value, 4 // value.shape[0], axis=0) for name, value in condition.items()
     }
     np.testing.assert_allclose(draws, flow.sample(5, each, seed=(1, 2)), rtol=1e-5)
+
+
+def test_double_precision_arrays_are_cast() -> None:
+    flow, condition = framed()
+    x = np.linspace(-1.0, 1.0, 15).reshape(5, 3)
+    double = {name: np.float64(value) for name, value in condition.items()}
+    expected = flow.log_prob(tf.constant(x, tf.float32), condition)
+    np.testing.assert_array_equal(flow.log_prob(x, double), expected)
+    expected = flow.encode(tf.constant(x, tf.float32), condition)
+    np.testing.assert_array_equal(flow.encode(x, double), expected)

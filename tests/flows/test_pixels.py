@@ -46,3 +46,10 @@ def test_rounding_takes_no_number_to_the_next_level() -> None:
     images = tf.fill((1_000_000,), 255.0)
     for seed in range(4):
         assert float(tf.reduce_max(dequantise(images, seed=(1, seed)))) < 1.0
+
+
+@pytest.mark.parametrize("value", [0.5, 256.0, -1.0, np.nan])
+def test_images_of_other_numbers_are_refused(value: float) -> None:
+    images = np.array([[0.0, 255.0, value]], np.float32)
+    with pytest.raises(InputError, match=rf"from 0 to 255\n  got:      {value:g} among them"):
+        bits_per_dimension(lambda x: tf.zeros(len(x)), images, seed=(1, 2))

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling
 from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
-from bayesinn.flows import coupling
+from bayesinn.flows import StudentT, coupling
 from bayesinn.inverse import ClassNormal, LatentMixture
 
 NAMES = ("ash", "beech", "oak")
@@ -230,12 +230,43 @@ def test_repeated_vectors_are_held_apart_by_the_floor_or_by_noise() -> None:
         assert np.all(np.isfinite(model.log_prob(x)))
 
 
+def class_gaussians() -> LatentMixture:
+    """A model of two classes without any bijection."""
+    labels = np.repeat([0, 1], 50)
+    x = np.random.default_rng(1).normal(size=(100, 2)) + 4.0 * labels[:, None]
+    return LatentMixture(Chain([])).fit(x, labels, steps=1, seed=1, progress=False)
+
+
+def test_an_empty_chain_leaves_the_class_gaussians() -> None:
+    model = class_gaussians()
+    z = np.array([[0.5, -1.0]])
+    density = scipy.stats.norm(model.latent_means, model.latent_scales).logpdf(z).sum(axis=1)
+    jacobian = np.log(model.model.scaling.scale).sum()
+    found = [model.log_prob(model.from_latent(z), [label])[0] for label in (0, 1)]
+    np.testing.assert_allclose(found, density - jacobian, rtol=1e-5)
+
+
+def test_classes_have_noise_of_their_own() -> None:
+    model = class_gaussians()
+    noise = []
+    for number in (0, 1):
+        codes = model.latent_codes(model.sample(number, draws=400, seed=1))
+        noise.append((codes - model.latent_means[number]) / model.latent_scales[number])
+    correlation = np.corrcoef(noise[0][:, 0], noise[1][:, 0])[0, 1]
+    # Without correlation, its standard error is 0.05.
+    assert abs(correlation) < 0.2
+
+
 # What does not fit
 
 
 def test_bad_arguments_are_explained() -> None:
     with pytest.raises(InputError, match=r"(?s)doesn't end with ActNorm.*drop the last ActNorm"):
         LatentMixture(Chain([Coupling(), ActNorm()]))
+    with pytest.raises(InputError, match=r"(?s)argument 'chain'.*pass flow.chain"):
+        LatentMixture(coupling(blocks=1))
+    with pytest.raises(InputError, match=r"(?s)argument 'latent'.*a ClassNormal"):
+        LatentMixture(latent=StudentT())
     with pytest.raises(InputError, match="'free', 'batch' or 'unit'"):
         ClassNormal("fixed")
     with pytest.raises(InputError, match=r"(?s)'noise'.*a number from 0.*-1"):

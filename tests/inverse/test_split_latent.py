@@ -12,6 +12,7 @@ import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling, Orthogonal
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.flows import coupling
 from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout
 from bayesinn.flows.split_latent.losses import SplitLosses
 from bayesinn.flows.split_latent.mmd import mmd_loss
@@ -160,12 +161,17 @@ def test_other_bad_arguments_are_refused() -> None:
         SplitLatent(bi.get("gaussian"))
     with pytest.raises(InputError, match="a Simulator"):
         SplitLatent("linear")
+    with pytest.raises(InputError, match=r"(?s)'chain'.*pass flow.chain"):
+        SplitLatent(slide_toy, chain=coupling(blocks=1))
     with pytest.raises(InputError, match="'mmd' or 'likelihood'"):
         SplitLatent(slide_toy, objective="mse")
     for losses in (
         {"fit": -1.0},
         {"observable_noise": 0.0},
         {"latent_scales": []},
+        {"latent_scales": 0.2},
+        {"backward_scales": (0.2, "1")},
+        {"backward_scales": (0.2, 0.0)},
         {"neighbourhood": 0.0},
     ):
         with pytest.raises(InputError, match=next(iter(losses))):
@@ -326,7 +332,7 @@ def test_context_padding_integers_and_supports() -> None:
         "two": (3, 2),
     }
     assert posterior.latent(parameters, {"dose": data["dose"]}).shape == (3, 2)
-    other = posterior.predict(parameters, {"dose": data["dose"] + 1.0})
+    other = posterior.predict(parameters, {"dose": 2.5 - data["dose"]})
     assert not np.allclose(other["two"], predicted["two"])
     assert set(posterior.terms(wide.sample(100, seed=4))) == {
         "fit",

@@ -7,7 +7,7 @@ from typing import ClassVar
 import keras
 import tensorflow as tf
 
-from bayesinn.bijections.subnet import DType, Subnet
+from bayesinn.bijections.subnet import DType, Subnet, check_fields
 from bayesinn.core.dropout import Dropout
 
 
@@ -47,7 +47,10 @@ class Convolutional(Subnet):
     gated: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "filters", tuple(self.filters))
+        check_fields(self)
+        # Plain integers, which Keras wants.
+        object.__setattr__(self, "filters", tuple(map(int, self.filters)))
+        object.__setattr__(self, "kernel_size", int(self.kernel_size))
 
     def network(self, features: int, outputs: int, dtype: DType = None) -> keras.Sequential:
         """Make the network (n, height, width, features) -> (n, height, width, outputs)."""

@@ -18,13 +18,12 @@ def fixed_point(
 
     ``lipschitz`` bounds the slope of the function, below one: the distance to the solution shrinks
     by this factor or more in each step. A row stops as soon as its last step shows that it is
-    within ``tolerance``, relative to the length of x where that is above one, so that its result
-    doesn't depend on the other rows.
+    within ``tolerance``, or :func:`least_error` if that is larger, relative to the length of x
+    where that is above one, so that its result doesn't depend on the other rows.
     """
     # By Banach's theorem, a step of length s ends within s * lipschitz / (1 - lipschitz) of the
     # solution.
-    rounding = 4.0 * np.finfo(start.dtype.as_numpy_dtype).eps
-    enough = max(tolerance * (1.0 - lipschitz) / lipschitz, rounding)
+    enough = max(tolerance * (1.0 - lipschitz) / lipschitz, _shortest_step(start.dtype))
 
     def step(x: tf.Tensor, active: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         moved = function(x)
@@ -38,6 +37,16 @@ def fixed_point(
         lambda _, active: tf.reduce_any(active), step, state, maximum_iterations=most
     )
     return tf.stop_gradient(x)
+
+
+def least_error(lipschitz: float, dtype: tf.DType | str) -> float:
+    """Return the distance to the solution that steps no longer than rounding errors show."""
+    return _shortest_step(dtype) * lipschitz / (1.0 - lipschitz)
+
+
+def _shortest_step(dtype: tf.DType | str) -> float:
+    """Return the length of steps, relative to x, that may be rounding errors alone."""
+    return 4.0 * float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
 
 
 def most_iterations(lipschitz: float, tolerance: float) -> int:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.transforms.transform import Transform
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_number
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -44,7 +45,12 @@ class Spline(Transform):
     minimum_slope: float = 1e-3
 
     def __post_init__(self) -> None:
-        valid = self.bins >= 2 and self.bound > 0 and 0 < self.minimum_bin * self.bins < 1
+        subject = f"{type(self).__name__}, argument"
+        bins = check_integer(f"{subject} 'bins'", self.bins, do="pass for example 8")
+        object.__setattr__(self, "bins", bins)
+        for name in ("bound", "minimum_bin", "minimum_slope"):
+            check_number(f"{subject} {name!r}", getattr(self, name), above=0)
+        valid = self.bins >= 2 and 0 < self.minimum_bin * self.bins < 1
         if not (valid and 0 < self.minimum_slope < 1):
             raise InputError(
                 repr(self),

@@ -64,8 +64,9 @@ class ResidualMLP(TimeNetwork):
         self, units: int = 128, blocks: int = 3, activation: str = "silu", dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.units = units
-        self.blocks = blocks
+        # Plain integers, which Keras wants.
+        self.units = int(units)
+        self.blocks = int(blocks)
         self.activation = keras.activations.get(activation)
         self.dropout = Dropout(dropout)
 

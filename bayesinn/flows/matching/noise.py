@@ -40,6 +40,7 @@ class NoiseFlow(Flow):
         self, condition: tf.Tensor | None, repeats: int | tf.Tensor = 1
     ) -> tf.Tensor | None:
         """Return the network's input from conditions (m, c), each row ``repeats`` times."""
+        self.check_condition(condition)
         if condition is None:
             return None
         return tf.repeat(self.network.embed(condition), repeats, axis=0)
@@ -83,10 +84,11 @@ class NoiseFlow(Flow):
     def sample(
         self, n: int | tf.Tensor, condition: tf.Tensor | None = None, *, seed: Seed
     ) -> tf.Tensor:
+        embedded = self.embedded(condition, n)
         rows = 1 if condition is None else tf.shape(condition)[0]
         for_start, for_path = seeds.split(check_seed(seed), 2)
         z = self.latent.sample((rows * n, *self.event_shape), for_start)
-        x = self.from_noise(z, self.embedded(condition, n), for_path)
+        x = self.from_noise(z, embedded, for_path)
         x = tf.reshape(x, (rows, n, *self.event_shape))
         return x[0] if condition is None else x
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from bayesinn.bijections import Bijection
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice
+from bayesinn.core.validation import check_choice, check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents.latent import Seed
 from bayesinn.flows.split_latent.layout import SplitLayout
@@ -39,6 +39,8 @@ class SplitLatentFlow(Flow):
         losses: SplitLosses = SplitLosses(),
     ) -> None:
         super().__init__()
+        do = "pass flow.chain for a flow, or leave it out"
+        check_type("Argument 'chain'", chain, Bijection, "a Bijection", do)
         self.chain = chain
         self.layout = SplitLayout(parameters, latent, observables, width)
         check_choice("Argument 'objective'", objective, ("mmd", "likelihood"))

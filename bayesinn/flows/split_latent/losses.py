@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from bayesinn.core.configuration import Registered
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
@@ -73,15 +75,18 @@ class SplitLosses(Registered):
             value = getattr(self, name)
             subject = f"SplitLosses, argument {name!r}"
             if name.endswith("_scales"):
-                # A tuple, so that equal losses compare equal, whether given as lists or tuples.
-                object.__setattr__(self, name, tuple(value))
-                if len(value) == 0 or min(value) <= 0:
+                several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
+                if not several or len(value) == 0:
                     raise InputError(
                         subject,
                         expected="one or more positive numbers",
                         got=repr(value),
-                        do=f"change {name!r}",
+                        do="pass for example (0.2, 1.0, 3.0)",
                     )
+                for scale in value:
+                    check_number(f"{subject}, each", scale, above=0)
+                # A tuple, so that equal losses compare equal, whether given as lists or tuples.
+                object.__setattr__(self, name, tuple(value))
             elif name in ("observable_noise", "padding_noise", "backward_start"):
                 check_number(
                     subject, value, above=0, most=0.5 if name == "backward_start" else math.inf

@@ -18,6 +18,7 @@ from bayesinn.flows import (
     FlowMatching,
     MixtureDensity,
     ResidualMLP,
+    coupling,
 )
 from bayesinn.testing.measures import perturb
 
@@ -172,3 +173,72 @@ def test_training_without_a_seed_is_refused(name: str) -> None:
     x = tf.zeros((4, 2))
     with pytest.raises(InputError, match="noise of its own"):
         random_flow(name, 2).loss(x, tf.zeros((4, 2)), training=True)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_condition_is_given_if_the_flow_was_built_with_one(name: str) -> None:
+    x = tf.ones((4, 2))
+    given = tf.ones((4, 3))
+    for shape, condition, message in (
+        ((3,), None, r"expected: conditions of shape \(3,\)\n  got:      none"),
+        (None, given, r"expected: none\n  got:      conditions of shape \(3,\)"),
+    ):
+        flow = MAKERS[name]()
+        flow.build((2,), shape)
+        with pytest.raises(InputError, match=f"argument 'condition'\n  {message}"):
+            flow.loss(x, condition)
+        with pytest.raises(InputError, match=message):
+            flow.sample(5, condition, seed=(1, 2))
+        if flow.density is not None:
+            with pytest.raises(InputError, match=message):
+                flow.log_prob(x, condition)
+        if flow.codes:
+            with pytest.raises(InputError, match=message):
+                flow.encode(x, condition)
+
+
+@pytest.mark.parametrize("name", [*MAKERS, "coupling"])
+def test_draws_of_a_flow_without_weights_are_refused(name: str) -> None:
+    flow = coupling(blocks=1, hidden=(8,)) if name == "coupling" else MAKERS[name]()
+    with pytest.raises(InputError, match="build it, or call log_prob or loss first"):
+        flow.sample(5, tf.ones((4, 3)), seed=(1, 2))
+    if flow.codes:
+        with pytest.raises(InputError, match="build it, or call log_prob or loss first"):
+            flow.decode(tf.ones((4, 2)), tf.ones((4, 3)))
+
+
+def hasty_flow(name: str) -> Flow:
+    """A flow that takes a single step, for what doesn't depend on their number."""
+    flow = random_flow(name, 2)
+    flow.steps = 1
+    flow.density_steps = 1
+    return flow
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_double_precision_arrays_are_cast(name: str) -> None:
+    flow = hasty_flow(name)
+    x = np.linspace(-1.0, 1.0, 8).reshape(4, 2)
+    condition = np.linspace(0.0, 1.0, 8).reshape(4, 2)
+    single = [tf.constant(part, tf.float32) for part in (x, condition)]
+    np.testing.assert_array_equal(flow.loss(x, condition), flow.loss(*single))
+    drawn = flow.sample(3, condition, seed=(1, 2))
+    np.testing.assert_array_equal(drawn, flow.sample(3, single[1], seed=(1, 2)))
+    if flow.density is not None:
+        np.testing.assert_array_equal(flow.log_prob(x, condition), flow.log_prob(*single))
+    if flow.codes:
+        codes = flow.encode(x, condition)
+        np.testing.assert_array_equal(codes, flow.encode(*single))
+        np.testing.assert_allclose(
+            flow.decode(np.float64(codes), condition), flow.decode(codes, single[1])
+        )
+
+
+def test_arguments_may_be_given_by_name() -> None:
+    flow = hasty_flow("flow matching")
+    x = tf.ones((4, 2))
+    np.testing.assert_array_equal(flow.log_prob(x=x, condition=x), flow.log_prob(x, x))
+    drawn = flow.sample(n=3, condition=x, seed=(1, 2))
+    np.testing.assert_array_equal(drawn, flow.sample(3, x, seed=(1, 2)))
+    np.testing.assert_array_equal(flow.encode(x=x, condition=x), flow.encode(x, x))
+    np.testing.assert_array_equal(flow.decode(z=x, condition=x), flow.decode(x, x))
