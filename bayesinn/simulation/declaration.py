@@ -306,6 +306,14 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
         simulator.observable_shapes,
     )
     check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
+    for name in simulator.lengths:
+        if not simulator.observable_shapes[name]:
+            raise SimulatorError(
+                f"Observable {name!r} in option 'lengths' of {subject}",
+                expected="steps on its first axis, of which some are padding",
+                got="one number",
+                do="leave it out of lengths",
+            )
 
 
 def _check_text(subject: str, text: Any) -> None:
@@ -327,10 +335,18 @@ def _check_text(subject: str, text: Any) -> None:
 
 
 def explain_counts(simulator: Declared) -> None:
-    """Warn of valid steps that are counted by a variable that is not whole."""
+    """Warn of numbers of valid steps that are not whole, or that there can't be."""
     for observable, counter in simulator.lengths.items():
         assert simulator.context is not None
         draws = simulator.context.sample(100, tf.constant([0, 0]))[counter].numpy()
+        steps = simulator.observable_shapes[observable][0]
+        if draws.min() < 0 or draws.max() >= steps + 1:
+            warn(
+                f"context {counter!r} counts {draws.min()} to {draws.max()} valid steps of "
+                f"{observable!r}, which has 0 to {steps}: inference refuses other counts. Let "
+                f"{observable!r} have more steps (those after the valid ones are padding), or "
+                f"{counter!r} a narrower distribution",
+            )
         if np.any(draws != np.floor(draws)):
             warn(
                 f"context {counter!r} counts the valid steps of {observable!r}, but its "

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import InputError, SimulatorError
 
 tfd = tfp.distributions
 Entry = tfd.Distribution | Callable[..., tfd.Distribution]
@@ -68,7 +68,8 @@ class Prior:
             self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
         try:
-            trial = self.sample(2, tf.constant([0, 0], tf.int32))
+            # No vector has as many elements as both numbers of draws.
+            trials = {n: self.sample(n, tf.constant([0, 0], tf.int32)) for n in (3, 2)}
         except (
             TypeError,
             ValueError,
@@ -80,10 +81,13 @@ class Prior:
                 raise
             raise SimulatorError(
                 f"The {self.subject}",
-                expected="distributions that two draws can be taken from",
+                expected="distributions that two and three draws can be taken from",
                 got=f"{type(error).__name__}: {str(error)[:200]}",
                 do="draw from each of them by itself",
             ) from error
+        for n, trial in trials.items():
+            for name in self.names:
+                _check_batch(f"Entry {name!r} of the {self.subject}", trial[name].shape, n)
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
@@ -121,6 +125,18 @@ class Prior:
         """Return values in the dtypes of draws."""
         return {name: values[name].astype(dtype) for name, dtype in self.dtypes.items()}
 
+    def refuse_fractions(self, values: Mapping[str, np.ndarray]) -> None:
+        """Raise for fractions where draws are integers."""
+        for name, dtype in self.dtypes.items():
+            fractions = values[name] != np.floor(values[name])
+            if np.issubdtype(dtype, np.integer) and np.any(fractions):
+                raise InputError(
+                    f"Values of {name!r}",
+                    expected="integers, as the prior draws",
+                    got=f"{values[name][fractions][0]}, and {np.sum(fractions)} fractions in all",
+                    do="round them",
+                )
+
     def _dependency_order(self) -> tuple[str, ...]:
         order: list[str] = []
         while left := {name: needs for name, needs in self.needs.items() if name not in order}:
@@ -134,3 +150,17 @@ class Prior:
                 )
             order.extend(ready)
         return tuple(order)
+
+
+def _check_batch(subject: str, shape: tf.TensorShape, n: int) -> None:
+    """Raise unless draws have a row for each of ``n``."""
+    if shape.rank == 0 or shape[0] != n:
+        raise SimulatorError(
+            subject,
+            expected=f"draws of shape (n, ...), here ({n}, ...)",
+            got=f"{tuple(shape)}",
+            do=(
+                "let the function return a distribution with the batch shape () or (n,); for "
+                "vectors, spread a parent along them: tfd.Normal(a[:, None] + [0.0, 1.0], 1.0)"
+            ),
+        )

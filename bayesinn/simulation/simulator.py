@@ -198,6 +198,8 @@ class Simulator:
         """
         # TensorFlow doesn't mix dtypes: the function gets those that its prior and context draw.
         checked = checks.check_inputs(self, parameters, context)
+        for law in filter(None, (self.prior, self.context)):
+            law.refuse_fractions(checked)
         arrays = self.prior.cast({name: checked[name] for name in self.prior.names})
         given: Arrays = {}
         if self.context is not None:

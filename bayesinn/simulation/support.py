@@ -330,7 +330,9 @@ def _integer_bounds(
     if isinstance(distribution, tfd.Categorical):
         return 0.0, distribution._num_categories() - 1.0
     if isinstance(distribution, tfd.FiniteDiscrete):
-        outcomes = np.sort(np.asarray(distribution.outcomes, float))
+        # In a graph, too, though it traces the function that returns the distribution.
+        known = tf.get_static_value(distribution.outcomes)
+        outcomes = np.sort(np.asarray([np.nan] if known is None else known, float))
         if np.all(outcomes == np.round(outcomes)) and np.all(np.diff(outcomes) == 1):
             return float(outcomes[0]), float(outcomes[-1])
     return None

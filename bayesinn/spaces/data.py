@@ -81,7 +81,9 @@ class Scaling:
         size = np.abs(mean)
         varies = scale > _SMALLEST_DOUBLE * size
         few = varies & (scale < np.maximum(FEWEST_STEPS * SINGLE * size, SMALLEST))
-        double = finer and bool(np.any(few))
+        # A network's precision flushes such a divisor to zero.
+        tiny = compress is not None and compress < SMALLEST
+        double = tiny or (finer and bool(np.any(few)))
         kind = np.float64 if double else np.float32
         # A constant carries no information, but it must not divide by zero either.
         smallest = _SMALLEST_DOUBLE if double else _SMALLEST_SCALE

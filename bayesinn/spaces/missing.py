@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.core.warning import warn
@@ -37,7 +37,7 @@ def warn_of_missing(simulator: Simulator, observations: Observations) -> None:
         size += np.sum(there, axis=axes)
     # The share of a simulation is uniform up to the declared one.
     shares = simulator.missing * (np.arange(_SHARES) + 0.5) / _SHARES
-    more = stats.binom.sf(lost[:, None] - 1, size[:, None], shares).mean(axis=1)
+    more = special.bdtrc(lost[:, None] - 1, size[:, None], shares).mean(axis=1)
     rare = np.flatnonzero(more < _RARE / observations.count)
     if len(rare):
         worst = rare[np.argmin(more[rare])]

@@ -20,6 +20,7 @@ from bayesinn.simulation.support import (
     surface_correction,
     together,
 )
+from bayesinn.spaces.moments import moments
 
 tfd = tfp.distributions
 
@@ -80,16 +81,14 @@ class ParameterSpace:
         self._closed = self._closed_sides(supports, shapes)
         # In single precision, squares of large numbers overflow, and those of small ones vanish.
         precise = raw.astype(np.float64)
-        self.mean = np.mean(precise, axis=0).astype(np.float32)
-        self.scale = _scales(precise)
+        self.mean, self.scale = moments(precise)
         # Convolutions are equal at all pixels: of images, each channel has one mean and scale, as
         # those of data have.
         for name, shape in shapes.items():
             if len(shape) == 3:
                 places = self._places[name].reshape(-1, shape[-1])
                 channels = precise[:, places].reshape(-1, shape[-1])
-                self.mean[places] = np.mean(channels, axis=0)
-                self.scale[places] = _scales(channels)
+                self.mean[places], self.scale[places] = moments(channels)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return what standardises vectors, by the names under which it is saved."""
@@ -353,13 +352,6 @@ class ParameterSpace:
             name: tf.floor(value) if name in self.discrete else value
             for name, value in values.items()
         }
-
-
-def _scales(raw: np.ndarray) -> np.ndarray:
-    """Return standard deviations (d,) of numbers (n, d), of any unit; 1e-6 for constants."""
-    scale = np.std(raw, axis=0)
-    varies = scale > 1e-6 * np.abs(np.mean(raw, axis=0))
-    return np.where((scale > 1e-6) | varies, scale, 1e-6).astype(np.float32)
 
 
 class Layout(NamedTuple):

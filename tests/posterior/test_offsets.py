@@ -166,10 +166,16 @@ def test_padding_is_no_variation() -> None:
     counts = np.array([1, 2] * 300)
     values = np.full((600, 2), 1e9, np.float32)
     values[counts == 1, 1] = 0.0
-    simulator = in_single_precision(
-        0.0, context={"n": tfd.FiniteDiscrete([1, 2], probs=[0.5, 0.5])}, lengths={"y": "n"}
+
+    @bi.simulator(
+        prior=PRIOR,
+        context={"n": tfd.FiniteDiscrete([1, 2], probs=[0.5, 0.5])},
+        lengths={"y": "n"},
     )
-    (lost,) = said(simulator, {"y": values, "n": counts})
+    def padded(parameters, context, seed):
+        return {"y": tf.repeat(parameters["a"][:, None], 2, axis=1)}
+
+    (lost,) = said(padded, {"y": values, "n": counts})
     assert "is 1000000000 in all simulations" in lost
 
 

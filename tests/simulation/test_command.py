@@ -498,3 +498,21 @@ def test_a_c_program_to_its_exact_posterior(line: bi.Simulator, tmp_path: Path) 
     loaded = bi.load(tmp_path / "saved", line)
     equal = (each.sample(fresh, draws=10, seed=1)["slope"] for each in (posterior, loaded))
     np.testing.assert_array_equal(*equal)
+
+
+def test_what_a_failed_program_leaves_is_ended(tmp_path) -> None:
+    """The child writes its number, closes its pipes, and outlives the program."""
+    script = "sleep 60 >/dev/null 2>&1 </dev/null & echo $!; exit 1"
+    done = run_program(["sh", "-c", script], "", str(tmp_path))
+    assert done.returncode == 1
+    child = int(done.stdout)
+    for _ in range(50):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if "Z" in Path(f"/proc/{child}/stat").read_text().rpartition(")")[2]:
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("it still runs")

@@ -217,7 +217,7 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
         (tfd.VonMisesFisher([1.0, 0.0, 0.0], 2.0), ["VonMisesFisher", "normalise"]),
         (tfd.PowerSpherical([1.0, 0.0], 2.0), ["PowerSpherical", "normalise"]),
         (tfd.Sample(tfd.SphericalUniform(3), 2), ["SphericalUniform"]),
-        (lambda: tfd.VonMisesFisher([[1.0, 0.0]] * 2, [2.0] * 2), ["VonMisesFisher"]),
+        (lambda: tfd.VonMisesFisher([1.0, 0.0], 2.0), ["VonMisesFisher"]),
         (tfd.LKJ(3, 1.5), ["LKJ", "partial correlations"]),
         (tfd.CholeskyLKJ(3, 1.5), ["CholeskyLKJ", "partial correlations"]),
         (tfd.WishartTriL(9.0, np.eye(2, dtype="f4")), ["WishartTriL", "Cholesky factor"]),
@@ -328,3 +328,34 @@ def test_what_is_no_array_of_real_numbers(value, fragments: list[str]) -> None:
 def test_long_doubles_are_computed_with_as_doubles() -> None:
     parameters = {"rate": np.ones(3, np.longdouble)}
     np.testing.assert_array_equal(declare().simulate(parameters, seed=1)["cases"], np.ones((3, 5)))
+
+
+@pytest.mark.parametrize(
+    "of_a", [lambda a: tfd.HalfNormal([1.0]), lambda a: tfd.Normal([0.0, 0.0], 1.0)]
+)
+def test_draws_without_a_row_for_each_are_refused(of_a) -> None:
+    with pytest.raises(SimulatorError, match="Entry 'b' of the prior") as error:
+        declare(prior={"a": NORMAL, "b": of_a})
+    assert "batch shape () or (n,)" in str(error.value)
+
+
+def test_more_valid_steps_than_there_can_be_are_told() -> None:
+    counts = {"days": tfd.FiniteDiscrete(tf.range(3, 9), logits=tf.zeros(6))}
+    with pytest.warns(UserWarning, match=r"'days' counts 3 to 8 valid steps .* has 0 to 5"):
+        declare(context=counts, lengths={"cases": "days"})
+
+
+def test_fractions_of_integer_parameters_are_refused() -> None:
+    model = declare(prior={"k": tfd.Poisson(3.0, name="k"), "sort": tfd.Categorical([0.0, 0.0])})
+    given = {"k": np.array([1.0, 2.0]), "sort": np.array([0.0, 1.0])}
+    assert model.simulate(given, seed=1)["cases"].shape == (2, 5)
+    with pytest.raises(InputError, match=r"Values of 'sort'"):
+        model.simulate({**given, "sort": np.array([0.5, 1.0])}, seed=1)
+
+
+def test_one_number_has_no_steps() -> None:
+    with pytest.raises(SimulatorError, match=r"(?s)'total' in option 'lengths'.*leave it out"):
+
+        @bi.simulator(prior={"rate": NORMAL}, context=COUNTS, lengths={"total": "days"})
+        def counted(parameters, context, seed):
+            return {"total": parameters["rate"]}

@@ -202,3 +202,10 @@ def test_distributions_are_read_as_they_are_written(distribution) -> None:
 def test_other_texts_are_no_distributions(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_distribution("Prior of 'rate'", text)
+
+
+def test_a_bank_of_arrays_alone_is_refused_before_it_is_made(arrays, tmp_path) -> None:
+    model = bi.from_arrays(PRIOR, arrays)
+    with pytest.raises(InputError, match="a function that simulates"):
+        bi.simulate(model, 50, tmp_path / "bank", progress=False)
+    assert not (tmp_path / "bank").exists()

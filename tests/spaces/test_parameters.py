@@ -435,3 +435,24 @@ def test_draws_of_sparse_shares_reach_where_truths_are() -> None:
     back = space.from_vector(space.to_vector(shares)[0])["shares"].numpy()
     larger = back > 10.0 * np.maximum(shares["shares"].numpy(), 1e-30)
     assert larger.mean() < 0.03
+
+
+def test_a_prior_without_a_standard_deviation_is_standardised_by_quartiles() -> None:
+    prior = Prior({"a": tfd.Cauchy(5.0, 2.0), "b": tfd.Normal(0.0, 3.0)})
+    for seed in range(3):
+        space = ParameterSpace(prior, seed=seed)
+        # Quartiles of the Cauchy distribution: 5 -+ 2.
+        np.testing.assert_allclose(space.mean, [5.0, 0.0], atol=0.2)
+        np.testing.assert_allclose(space.scale, [3.0 * 4.0 / 1.349, 3.0], rtol=0.1)
+
+
+def test_integers_by_their_outcomes_are_mapped_in_graphs_too() -> None:
+    def outcomes(a):
+        return tfd.FiniteDiscrete([1.0, 2.0, 3.0], logits=a[:, None] * [0.0, 1.0, 2.0])
+
+    prior = Prior({"a": tfd.Normal(0.0, 1.0), "k": outcomes})
+    space = ParameterSpace(prior, seed=1)
+    values = spread(space, draws(prior, 20))
+    eager, _ = space.to_vector(values)
+    traced, _ = tf.function(space.to_vector)(values)
+    np.testing.assert_allclose(traced, eager, rtol=1e-5, atol=1e-5)

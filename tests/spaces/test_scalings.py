@@ -164,3 +164,11 @@ def test_numbers_too_small_for_single_precision_are_standardised_first() -> None
     scaled = Scaling.fit(values).apply(tf.constant(values)).numpy()
     np.testing.assert_allclose(scaled.mean(axis=0), 0.0, atol=1e-4)
     np.testing.assert_allclose(scaled.std(axis=0), 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1e-34, 1e-46, 1e-200])
+def test_heavy_tails_of_any_unit_are_scaled(size: float) -> None:
+    tails = np.random.default_rng(1).lognormal(0.0, 2.5, size=(2_000, 2))
+    expected = Scaling.fit(tails).apply(tf.constant(tails)).numpy()
+    scaled = Scaling.fit(tails * size).apply(tf.constant(tails * size)).numpy()
+    np.testing.assert_allclose(scaled, expected, atol=1e-3)

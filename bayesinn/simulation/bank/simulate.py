@@ -32,6 +32,7 @@ from bayesinn.simulation.bank.store import (
 )
 from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
 from bayesinn.simulation.engines.cluster import connected
+from bayesinn.simulation.engines.no_engine import no_function
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
@@ -147,6 +148,8 @@ def write_bank(
 
     A new bank has the ``marker`` among its attributes.
     """
+    if not simulator.simulates:
+        raise no_function(simulator.name)
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
     place = check_location("Argument 'folder'", folder)

@@ -19,7 +19,7 @@ def run_program(
     """Run a program in a folder, ``text`` as standard input; return its status and what it wrote.
 
     An exception that arrives meanwhile, such as a time limit, ends the program and all that it has
-    started.
+    started. What a program leaves that fails is ended, too.
     """
     pipe = subprocess.PIPE
     # A signal between the start and the ``try`` would leave the program to itself.
@@ -36,7 +36,8 @@ def run_program(
         finally:
             _running.discard(process.pid)
             # Until it has been waited for, no other process has its number.
-            if process.returncode is None:
+            # After that, none has it as long as one that the program started lives.
+            if process.returncode != 0:
                 _end(process.pid)
     return subprocess.CompletedProcess(arguments, process.returncode, *written)
 
