@@ -88,10 +88,22 @@ def write_model(
 
     The class's name ``kind`` and the JSON values ``entries`` go to the manifest; "/" in names of
     arrays makes groups. A SavedPosteriorError says if the folder can't be written or has such files
-    of something else; an older model stays.
+    of something else, or if an array is not finite, as it could not be read again; an older model
+    stays.
     """
+    values = {
+        name: np.asarray(value) for name, value in {**dict(_numbered(network)), **arrays}.items()
+    }
+    for name, value in values.items():
+        if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
+            raise SavedPosteriorError(
+                f"Array {name!r} of the model to save",
+                expected="finite numbers",
+                got=f"{np.sum(~np.isfinite(value)):,} of {value.size:,} that are not",
+                do="train it again, with a smaller learning rate or without such data",
+            )
     with _replaced(folder) as place:
-        data = packed({**dict(_numbered(network)), **arrays}, compressed="network")
+        data = packed(values, compressed="network")
         fingerprint = hashlib.sha256(data).hexdigest()
         replace_file(place / _staged(fingerprint), data)
         _write_manifest(place, kind, {"fingerprint": fingerprint, **entries})

@@ -181,7 +181,8 @@ def training_seed(seed: int, start: Fittable | None) -> int:
 def _warn_of_other_split(start: Fittable, held_out: Arrays) -> None:
     """Warn where rows that are held out now may be among those that the start was trained on."""
     before = start.training.get("held_out")
-    if before is None or before == fingerprint(held_out):
+    # Online training has seen no stored simulations. One that held none out has seen all of them.
+    if start.training.get("data") is None or before == fingerprint(held_out):
         return
     warn(
         "Other rows are held out than in the training that this one starts from. If the "

@@ -6,6 +6,7 @@ Each kind has its own way to fill in what a user left out.
 from __future__ import annotations
 
 import itertools
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
@@ -276,7 +277,9 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
                 got=f"{name}={value!r} in online training, where every batch is new",
                 do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
             )
-    if optimization.patience is not None and validation == 0.0:
+    # Arrays and tables are compared element by element.
+    none_held_out = isinstance(validation, numbers.Real) and validation == 0.0
+    if optimization.patience is not None and none_held_out:
         raise InputError(
             "Argument 'patience'",
             expected="simulations to hold out, whose loss it watches",

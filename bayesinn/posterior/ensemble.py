@@ -208,8 +208,9 @@ class Ensemble(Joined, Posterior):
         Zero if all have the same mean, near one if they exclude each other. More than 0.2 means
         that the networks have not learned the posterior there.
         """
+        count = check_draws(draws, least=2)
         observations = self.check_data(data)
-        return observations.all_like_data(self.given(observations).disagreement(draws, seed))
+        return observations.all_like_data(self.given(observations).disagreement(count, seed))
 
     def __repr__(self) -> str:
         members = "\n".join(

@@ -85,6 +85,15 @@ class SampledPosterior(Posterior):
                 got=f"{shape}",
                 do="return arrays (n_obs, draws, *event)",
             )
+        for name, value in values.items():
+            infinite = int(np.sum(np.isinf(value)))
+            if infinite:
+                raise InputError(
+                    f"Draws of a posterior, parameter {name!r}",
+                    expected="finite numbers",
+                    got=f"{infinite:,} infinite ones",
+                    do="look where 'sample' divides by zero, or overflows",
+                )
         return observations.all_like_data(values)
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:

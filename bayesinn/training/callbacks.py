@@ -97,9 +97,11 @@ class Guard(TrainingCallback):
 
         They stay on the device: a copy to the host in every call would stall it.
         """
-        self._flat, self._averaged = (
-            tf.identity(part.value) for part in (self.model.flat, self.model.averaged)
-        )
+        self._good = [tf.identity(variable.value) for variable in self._variables]
+
+    @property
+    def _variables(self) -> list[keras.Variable]:
+        return [self.model.flat, *_kept(self.model)]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Go back if one of the call's steps was bad, else keep the weights."""
@@ -111,8 +113,8 @@ class Guard(TrainingCallback):
                 self.model.stop_training = True
             return
         self.bad_step = int(self.model.bad_step.numpy())
-        self.model.flat.assign(self._flat)
-        self.model.averaged.assign(self._averaged)
+        for variable, value in zip(self._variables, self._good, strict=True):
+            variable.assign(value)
         self.model.stop_training = True
 
 

@@ -50,7 +50,7 @@ class Optimization:
     weight_decay : float
         Weight decay of AdamW, in units of the learning rate: keeps a network that sees few
         simulations from overfitting. By default 0.1 with fewer than 3,000 stored simulations to
-        train on, else 0.
+        train on, else 0, as for a :class:`bayesinn.Stream`, which grows.
     average : float
         Decay of the moving average of the weights, which is what is kept; 0 for none.
     patience : int
@@ -74,7 +74,9 @@ class Optimization:
         compiling has paid. Convolutions of images on the CPU stay in the plain graph, which is as
         fast.
     callbacks : sequence of Keras callbacks
-        They get the loss at the end of each epoch.
+        They get the loss at the end of each epoch. What they know is not in checkpoints: a run that
+        one of them has ended goes on where it is resumed. Those that set the learning rate need an
+        ``optimizer`` of your own, as the default one follows a schedule.
     accumulate : int
         Number of parts of a batch that are differentiated one after another; only one part's
         activations are in memory. It must divide the batch, or on several devices the batch of
@@ -117,6 +119,17 @@ class Optimization:
             check_type(
                 "Argument 'callbacks'", callback, keras.callbacks.Callback, expected, example
             )
+            sets_rate = isinstance(
+                callback,
+                keras.callbacks.ReduceLROnPlateau | keras.callbacks.LearningRateScheduler,
+            )
+            if sets_rate and self.optimizer is None:
+                raise InputError(
+                    f"Argument 'callbacks', {type(callback).__name__}",
+                    expected="an optimizer whose learning rate it may set",
+                    got="the default one, which follows a schedule",
+                    do="pass for example optimizer=keras.optimizers.Adam(5e-3), too",
+                )
         check_choice("Argument 'xla'", self.xla, ("auto", True, False))
         strategies = (
             tf.distribute.MirroredStrategy,
@@ -153,7 +166,10 @@ class Optimization:
             )
         if self.learning_rate is not None:
             checked["learning_rate"] = check_number(
-                "Argument 'learning_rate'", self.learning_rate, above=0
+                "Argument 'learning_rate'",
+                self.learning_rate,
+                above=0,
+                do="pass a positive number, or optimizer=keras.optimizers.Adam(schedule)",
             )
         if self.minutes is not None:
             checked["minutes"] = check_number("Argument 'minutes'", self.minutes, above=0)

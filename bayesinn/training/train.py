@@ -114,9 +114,6 @@ def train(
         stopped_by = error
     except Exception as error:
         stopped_by = devices.restate(source.cause(error, len(history.rows)))
-        if stopped_by is error and not history.rows:
-            # Nothing is trained that could be kept.
-            raise
     finally:
         report.close()
         source.release()

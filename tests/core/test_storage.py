@@ -92,6 +92,15 @@ def test_what_is_written_is_read(folder: Path) -> None:
     assert names(folder) == FILES
 
 
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_what_could_not_be_read_again_is_not_written(folder: Path, value: float) -> None:
+    with pytest.raises(
+        SavedPosteriorError, match=r"(?s)finite numbers.*2,000 of 2,000 that are not"
+    ):
+        write(folder, value)
+    assert read(folder) == 1.0
+
+
 # Interrupted
 
 

@@ -137,6 +137,8 @@ def test_disagreement_is_the_variance_between_members() -> None:
     share = ensemble.disagreement({"x": np.zeros(3)}, draws=20_000, seed=1)["mean"]
     # Means half a unit from their centre, members of variance one half.
     np.testing.assert_allclose(share, 0.25 / 0.75, atol=0.02)
+    with pytest.raises(InputError, match="'draws'"):
+        ensemble.disagreement({"x": np.zeros(3)}, draws=1)
 
 
 @pytest.mark.parametrize("unit", [1e30, 1e-30])

@@ -47,6 +47,15 @@ def test_it_needs_simulations_to_compare_with(posterior) -> None:
         bi.explain_unusual(sampled, data)
 
 
+def test_infinite_draws_are_refused(posterior) -> None:
+    def draw(data, draws, seed):
+        return {"size": np.where(np.arange(draws) < 3, np.inf, 1.0)[None]}
+
+    sampled = bi.SampledPosterior(posterior.simulator, draw)
+    with pytest.raises(InputError, match=r"(?s)'size'.*3 infinite ones"):
+        sampled.sample({"length": np.ones((1, 3)), "weight": np.ones((1, 3))}, draws=10)
+
+
 def test_verdict_and_report_of_an_observation_name_it(posterior) -> None:
     observed = {"length": np.array([10.0, 10.1, 9.9]), "weight": 1e3 * np.array([40.0, 40.2, 39.9])}
     features = np.zeros((20, 6))

@@ -164,6 +164,10 @@ def test_another_split_of_the_same_rows_is_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         untrained(simulator).fit(rows, seed=1, start_from=first, **options)
+    # It has seen them all.
+    everything = untrained(simulator).fit(rows, seed=1, validation=0.0, **options)
+    with pytest.warns(UserWarning, match="Other rows are held out"):
+        untrained(simulator).fit(rows, seed=1, start_from=everything, **options)
 
 
 def test_detectors_that_fail_do_not_cost_the_training(monkeypatch: pytest.MonkeyPatch) -> None:

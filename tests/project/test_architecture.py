@@ -35,7 +35,7 @@ ROOMS = (
 )
 HALL = {"__init__.py", "_version.py"}
 MOST_LINES_A_FILE = 400
-MOST_STATEMENTS = 25_890
+MOST_STATEMENTS = 26_250
 #: Openings that continue the name of a function in place of saying what it does.
 CONTINUATIONS = re.compile(r"(Of|As|That|For|With|Whose|Where|Which|From|Within|By|In)\b")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError, TrainingError
 from bayesinn.simulators.linear import linear
+from bayesinn.training.callbacks import Guard
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource
 from tests.helpers.fitting import fit, weights
@@ -141,4 +143,33 @@ def test_failed_simulations_are_counted() -> None:
     )
     assert (
         posterior.history["failed_simulations"].iloc[-1] == posterior.training["failed_simulations"]
+    )
+
+
+def test_moving_statistics_go_back_with_the_weights() -> None:
+    names = ("flat", "averaged", "mean")
+    variables = {name: keras.Variable([1.0], name=name) for name in names}
+    model = SimpleNamespace(
+        flat=variables["flat"],
+        averaged=variables["averaged"],
+        network_state=[variables["mean"]],
+        bad_step=keras.Variable(7, dtype="int32"),
+        failed=keras.Variable(0, dtype="int32"),
+        broken=False,
+        steps_done=0,
+        stop_training=False,
+        settings=SimpleNamespace(steps=100),
+        source=SimpleNamespace(check_failures=lambda *arguments: None),
+    )
+    guard = Guard()
+    guard.set_model(model)
+    guard.on_train_begin()
+    for value, broken in ((2.0, False), (3.0, True)):
+        for variable in variables.values():
+            variable.assign([value])
+        model.broken = broken
+        guard.on_train_batch_end(0)
+    assert (guard.bad_step, model.stop_training) == (7, True)
+    assert {name: float(variable[0]) for name, variable in variables.items()} == dict.fromkeys(
+        names, 2.0
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+import xarray
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
@@ -244,3 +245,15 @@ def test_no_step_is_computed_beyond_those_asked_for() -> None:
     assert posterior.steps_done == 60
     # Of 50 steps at most, while a pass has 900.
     assert calls.count <= 3
+
+
+def test_patience_watches_validation_data_in_any_form() -> None:
+    held_out = xarray.Dataset(
+        {
+            name: (("n", f"{name}_axis")[: value.ndim], value)
+            for name, value in linear.sample(50, seed=6).items()
+        }
+    )
+    options = {"validation": held_out, "optimization": bi.Optimization(patience=3)}
+    trained = fit(data=linear.sample(100, seed=5), batch_size=50, steps=None, epochs=2, **options)
+    assert trained.history["val_loss"].notna().all()

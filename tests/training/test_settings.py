@@ -83,3 +83,21 @@ def test_an_optimizer_is_known_by_what_it_does() -> None:
         for rate in (1e-3, 1e-3, 1e-2)
     )
     assert first == same != other
+
+
+def test_a_schedule_belongs_to_an_optimizer() -> None:
+    with pytest.raises(InputError, match=r"(?s)'learning_rate'.*optimizer=keras.optimizers.Adam"):
+        Optimization(learning_rate=keras.optimizers.schedules.CosineDecay(1e-3, 10))
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        keras.callbacks.ReduceLROnPlateau(),
+        keras.callbacks.LearningRateScheduler(lambda epoch: 1e-3),
+    ],
+)
+def test_callbacks_that_set_the_learning_rate_need_an_optimizer(callback) -> None:
+    with pytest.raises(InputError, match=f"(?s){type(callback).__name__}.*follows a schedule"):
+        Optimization(callbacks=[callback])
+    Optimization(callbacks=[callback], optimizer=keras.optimizers.Adam(5e-3))
