@@ -36,7 +36,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -45,6 +44,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import count_threads
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 
@@ -161,7 +161,7 @@ def monte_carlo(
     if count == 1:
         sums = run(0)
     else:
-        threads = workers or _threads()
+        threads = workers or count_threads()
         sums = tf.zeros((), tf.float64)
         with (
             Progress(
@@ -402,12 +402,6 @@ def _pick(rows: Sequence[tf.Tensor], layer: tf.Tensor) -> tf.Tensor:
 
 def _take(row: tf.Tensor, system: tf.Tensor) -> tf.Tensor:
     return tf.broadcast_to(row, system.shape) if row.shape[0] == 1 else tf.gather(row, system)
-
-
-def _threads() -> int:
-    """Return the number of threads that TensorFlow takes for an operation."""
-    threads = tf.config.threading.get_intra_op_parallelism_threads()
-    return threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
 
 
 def _light(sums: tf.Tensor, n: tf.Tensor, photons: int) -> Light:

@@ -33,6 +33,7 @@ from bayesinn.posterior.network import PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
 from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks, identity
+from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
@@ -134,7 +135,7 @@ class ModelComparison(Summarised):
             parts.append({**typed.observables, **typed.context, MODEL: model})
         order = generator.permutation(n)
         # In a type for the numbers of all models: one may count what another measures.
-        return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+        return take(join(parts), order)
 
     def fit(  # type: ignore[override]
         self,

@@ -98,6 +98,12 @@ def has_gpu() -> bool:
     return bool(tf.config.list_logical_devices("GPU"))
 
 
+def count_threads() -> int:
+    """Return the number of threads that TensorFlow takes for an operation."""
+    threads = tf.config.threading.get_intra_op_parallelism_threads()
+    return threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count() or 1
+
+
 def map_tensors(function: Callable[..., Any], *structures: Any) -> Any:
     """Apply a function to the tensors of nested structures of one form.
 

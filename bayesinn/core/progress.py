@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress as Bar, TextColumn
 
 SECONDS_BETWEEN_LINES = 10.0
 _BARS = "▁▂▃▄▅▆▇█"
+_MOST_BARS = 16
 
 
 @dataclass(eq=False)
@@ -150,13 +151,13 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def sparkline(values: Sequence[float], most: int = 16) -> str:
+def sparkline(values: Sequence[float]) -> str:
     """Draw the last numbers as bars of letters' size, the smallest lowest.
 
     >>> sparkline([3.0, 2.0, 1.5, 1.0])
     '█▄▂▁'
     """
-    shown = [value for value in values if math.isfinite(value)][-most:]
+    shown = [value for value in values if math.isfinite(value)][-_MOST_BARS:]
     if len(shown) < 2:
         return ""
     low = min(shown)

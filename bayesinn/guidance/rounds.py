@@ -22,7 +22,7 @@ from bayesinn.guidance.truncation import Truncation
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior_agreement import PriorWarning
 from bayesinn.simulation.proposals import draw_proposed
-from bayesinn.simulation.simulations import count_rows
+from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations, refuse_batch
 from bayesinn.training.arrays import fingerprint
@@ -204,7 +204,10 @@ def truncated_rounds(
                 f"round {number + 1} of {rounds}, from {truncation.share:.2g} of the prior"
             )
             fresh, failed = _simulated(files, truncation, number, simulations, seed)
-            known = fresh if known is None else _joined(known, truncation.contains(known), fresh)
+            if known is None:
+                known = fresh
+            else:
+                known = join([take(known, truncation.contains(known)), fresh])
             used = count_rows(known)
             share = truncation.share
             rows.append(
@@ -277,7 +280,3 @@ def _simulated(
     }
     files.keep_simulations(number, simulator, drawn, seed, proposal)
     return drawn.flat(), drawn.failed
-
-
-def _joined(known: Arrays, inside: np.ndarray, fresh: Arrays) -> Arrays:
-    return {name: np.concatenate([known[name][inside], value]) for name, value in fresh.items()}

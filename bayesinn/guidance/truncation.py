@@ -10,7 +10,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.simulation.simulations import count_rows, take
+from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and
@@ -107,10 +107,7 @@ class Truncation:
             kept.append(take(proposed, inside))
             found += int(inside.sum())
             if found >= n:
-                return {
-                    name: np.concatenate([part[name] for part in kept])[:n]
-                    for name in self.simulator.prior.names
-                }
+                return take(join(kept), slice(n))
         raise InputError(
             "Proposal of truncated rounds",
             expected=f"{n:,} parameters inside the truncated prior",

@@ -21,6 +21,7 @@ from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target
 from bayesinn.reference.tempering import next_temperature
 from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.missing import warn_of_missing
 from bayesinn.spaces.observations import Observations, check_observations
@@ -198,10 +199,7 @@ class LikelihoodPosterior(Posterior):
             own = seeds.integer_seed(seed, "nuts", number)
             parts.append(self._run_group(part, draws, own))
         drawn, densities, divergences = zip(*parts, strict=True)
-        values = {
-            name: np.concatenate([group[name] for group in drawn])[: observations.count]
-            for name in self.simulator.prior.names
-        }
+        values = take(join(drawn), slice(observations.count))
         log_density = np.concatenate(densities)[: observations.count]
         diverged = np.concatenate(divergences)[: observations.count]
         convergence = Convergence.measure(values, diverged)

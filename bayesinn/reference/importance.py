@@ -16,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.core.warning import warn
-from bayesinn.simulation.simulations import count_rows, take
+from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
@@ -91,9 +91,7 @@ def importance(
         kept.append((take(parameters, heavy), log_weights[heavy]))
     log_weights = np.concatenate([part[1] for part in kept])
     weights = np.exp(log_weights - logsumexp(log_weights))
-    values = {
-        name: np.concatenate([part[0][name] for part in kept]) for name in simulator.prior.names
-    }
+    values = join([part[0] for part in kept])
     # No draw has a weight if the data are impossible under all of them.
     effective_size = float(1.0 / np.sum(weights**2)) if len(weights) else 0.0
     log_evidence = float(logsumexp(log_sums) - np.log(draws))

@@ -16,7 +16,7 @@ from bayesinn.reference.smc import MOST_ROUNDING, rounding, sample_by_stages
 from bayesinn.reference.smc_moves import StudentT
 from bayesinn.reference.tempering import next_temperature, systematic
 from bayesinn.reference.weights import Weights
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.observations import check_observations
 
@@ -164,9 +164,7 @@ class Refinement:
         log_amortized = given.log_prob(drawn)[0]
         more = {name: value[0] for name, value in drawn.items()}
         log_density, ratios = self._compare(more, log_amortized)
-        self._amortized = {
-            name: np.concatenate([value, more[name]]) for name, value in self._amortized.items()
-        }
+        self._amortized = join([self._amortized, more])
         self._log_density = np.concatenate([self._log_density, log_density])
         self._ratios = np.concatenate([self._ratios, ratios])
         self.weights = Weights.smooth(self._ratios)

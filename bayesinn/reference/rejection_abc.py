@@ -11,7 +11,7 @@ from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
 from bayesinn.reference.discrepancy import PILOT, Discrepancy, Summaries
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
-from bayesinn.simulation.simulations import take
+from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Simulator
 
 _BATCH = 10_000
@@ -64,9 +64,7 @@ def rejection_abc(
         fresh = discrepancy.distance(discrepancy.summarise(parameters))
         both = np.concatenate([distances, fresh])
         rows = np.argsort(both)[:draws]
-        kept = {
-            name: np.concatenate([value, parameters[name]])[rows] for name, value in kept.items()
-        }
+        kept = take(join([kept, parameters]), rows)
         distances = both[rows]
         number += 1
     discrepancy.check_finite(distances, discrepancy.simulations)

@@ -13,6 +13,7 @@ from bayesinn.core.validation import check_integer, check_number
 from bayesinn.reference.discrepancy import PILOT, Discrepancy, Summaries
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
 from bayesinn.reference.tempering import systematic
+from bayesinn.simulation.simulations import join
 from bayesinn.simulation.simulator import Simulator
 
 # Factor of the kernel's covariance, in covariances of the population: Beaumont et al. (2009).
@@ -114,9 +115,7 @@ def _first_population(
         more = discrepancy.draw_prior(simulations - PILOT, 1)
         fresh = discrepancy.distance(discrepancy.summarise(more))
         distances = np.concatenate([distances, fresh])
-        parameters = {
-            name: np.concatenate([value, more[name]]) for name, value in parameters.items()
-        }
+        parameters = join([parameters, more])
     rows = np.argsort(distances)[:particles]
     discrepancy.check_finite(distances[rows], len(distances))
     equal = np.full(particles, 1.0 / particles)

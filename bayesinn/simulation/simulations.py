@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,11 @@ class Simulations(NamedTuple):
 def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     """Return some rows of arrays (n, ...)."""
     return {name: value[rows] for name, value in arrays.items()}
+
+
+def join(parts: Sequence[Mapping[str, np.ndarray]]) -> Arrays:
+    """Return arrays (n, ...) of the same names, one after another."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def flatten_draws(arrays: Mapping[str, np.ndarray]) -> Arrays:

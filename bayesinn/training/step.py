@@ -3,7 +3,6 @@
 The vector holds all trainable weights. Bad numbers are losses or gradients that are not finite.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import (
     compiled,
     compiled_by_xla,
+    count_threads,
     has_gpu,
     is_for_xla,
     tracing_for_xla,
@@ -382,9 +382,7 @@ def most_shards(trainable: Trainable, batch_size: int) -> int:
 
     The losses of rows must be independent for that.
     """
-    threads = tf.config.threading.get_intra_op_parallelism_threads()
-    threads = threads or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count() or 1
-    if threads < 2 or has_gpu() or not trainable.rowwise:
+    if count_threads() < 2 or has_gpu() or not trainable.rowwise:
         return 1
     return 1 if batch_size % 2 or batch_size < _FEWEST_ROWS else 2
 

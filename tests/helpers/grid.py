@@ -6,7 +6,7 @@ import numpy as np
 _LEAST = 1e-7
 
 
-def moments(log_density, low, high, size=40, rounds=4):
+def moments(log_density, low, high, size=40):
     """Return mean and sd (3,) of an unnormalised log density of (m, 1, 1), (m, 1), (m,).
 
     The arguments are arrays; bounds are given.
@@ -15,7 +15,7 @@ def moments(log_density, low, high, size=40, rounds=4):
     """
     edges = np.array([low, high], float)
     bounds = edges.copy()
-    for _ in range(rounds):
+    for _ in range(4):
         step = (bounds[1] - bounds[0]) / size
         axes = [
             start + width * (np.arange(size) + 0.5)

@@ -34,7 +34,7 @@ from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
 from bayesinn.simulation.engines.cluster import connected
 from bayesinn.simulation.engines.no_engine import no_function
 from bayesinn.simulation.identity_rows import remembering
-from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulations import Arrays, Simulations, join, take
 from bayesinn.simulation.simulator import Simulator
 
 if TYPE_CHECKING:
@@ -203,8 +203,7 @@ def draw_simulations(
             chunks.append({name: np.asarray(drawn[name], types[name]) for name in types})
             simulator.check_failures(len(chunks) * rows, failed)
             display.update(min(len(chunks) * rows, n))
-    arrays = {name: np.concatenate([chunk[name] for chunk in chunks])[:n] for name in types}
-    return arrays, failed, display.seconds_each
+    return take(join(chunks), slice(n)), failed, display.seconds_each
 
 
 def _make(
