@@ -226,17 +226,21 @@ def _diagnosing(
 
         observation = read_observation(data, posterior.simulator, context)
         check_observation(posterior.simulator, observation)
-        options = collect_options(data, context, simulator, seed) | {
-            "output": [output] * (output is not None)
-        }
-        options |= {
-            "draws": [draws] * (draws != _DRAWS),
-            "simulations": [simulations] * (simulations is not None),
-        }
+        options = collect_options(
+            context,
+            data=data,
+            simulator=simulator,
+            seed=seed,
+            output=output,
+            draws=None if draws == _DRAWS else draws,
+            simulations=simulations,
+        )
         rows = held_out_rows(run, held_out, posterior.simulator)
         if rows is not None:
-            options["held-out"] = [held_out] * (held_out is not None)
-        again = partial(command_with, [finish.__name__, *["--trust"] * trust], run, options)
+            # Rows that a run holds out by itself need no option.
+            options["held-out"] = [] if held_out is None else [held_out]
+        words = [finish.__name__, "--trust"] if trust else [finish.__name__]
+        again = partial(command_with, words, run, options)
         result = folder.diagnose(
             posterior,
             observation,
@@ -325,7 +329,9 @@ def run_all(
     wanted = named_model(summary, flow, networks)
     posterior = train_or_say(run.folder, simulator, wanted, resume=resume, **training)
     typer.echo("")
-    given = collect_options(data, context, name if ":" in name else None, seed + 2)
+    # A registered simulator is known by its name.
+    source = name if ":" in name else None
+    given = collect_options(context, data=data, simulator=source, seed=seed + 2)
     again = partial(command_with, ["report"], run.folder, given)
     with keeping_posterior(run.folder, resume):
         diagnosis = run.diagnose(

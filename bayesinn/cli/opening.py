@@ -41,14 +41,13 @@ def check_file(data: Path | None) -> None:
         )
 
 
-def collect_options(
-    data: Path | None, context: list[str], simulator: str | None, seed: int
-) -> dict[str, list[Any]]:
-    """Return the options of a command that diagnoses, with their values."""
-    given = {"data": data, "simulator": simulator, "seed": seed}
-    return {"context": list(context)} | {
-        name: [value] * (value is not None) for name, value in given.items()
-    }
+def collect_options(context: list[str], **given: Any) -> dict[str, list[Any]]:
+    """Return the options of a command that were given, with their values."""
+    options: dict[str, list[Any]] = {"context": list(context)}
+    for name, value in given.items():
+        if value is not None:
+            options[name] = [value]
+    return options
 
 
 def find_simulator(name: str) -> Simulator:

@@ -171,10 +171,22 @@ class Reference:
             nothing = np.zeros((0, 0))
             trees = [damage.grow(nothing, nothing) for _ in damage.KINDS]
         order, gap, scale = trees
-        summary = _axes(condition[:half].astype(np.float64))
-        empty = np.zeros((0, len(STATISTICS))), np.zeros(0)
+        summary_mean, summary_axes, summary_sds = _axes(condition[:half].astype(np.float64))
+        inputs_mean, inputs_axes, inputs_sds = _axes(_flat(inputs, flags)[:half])
         unfinished = cls(
-            *summary, *_axes(_flat(inputs, flags)[:half]), flags, ordered, order, gap, scale, *empty
+            summary_mean=summary_mean,
+            summary_axes=summary_axes,
+            summary_sds=summary_sds,
+            inputs_mean=inputs_mean,
+            inputs_axes=inputs_axes,
+            inputs_sds=inputs_sds,
+            pooled=flags,
+            series=ordered,
+            order_trees=order,
+            gap_trees=gap,
+            scale_trees=scale,
+            held_out=np.zeros((0, len(STATISTICS))),
+            scores=np.zeros(0),
         )
         rest = take(inputs, slice(half, None))
         statistics = unfinished._statistics(condition[half:], rest)

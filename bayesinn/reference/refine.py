@@ -263,6 +263,6 @@ def _statistics(
     values["k_hat"] = [search.weights.k_hat for search in searches]
     values["evaluations"] = [search.evaluations for search in searches]
     values["seconds"] = seconds
-    dims = ["observation"] * batched
+    dims = ["observation"] if batched else []
     variables = {name: (dims, np.asarray(v if batched else v[0])) for name, v in values.items()}
     return xarray.DataTree(xarray.Dataset(variables))

@@ -12,9 +12,9 @@ from bayesinn.core.errors import InputError
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.convergence import FEWEST_DRAWS, MOST_R_HAT, Convergence
 from bayesinn.reference.exact_density import ExactDensity
-from bayesinn.reference.smc import MOST_ROUNDING, rounding, sample_by_stages
+from bayesinn.reference.smc import sample_by_stages
 from bayesinn.reference.smc_moves import StudentT
-from bayesinn.reference.tempering import next_temperature, systematic
+from bayesinn.reference.tempering import MOST_ROUNDING, next_temperature, rounding, systematic
 from bayesinn.reference.weights import Weights
 from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays

@@ -4,7 +4,7 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -31,15 +31,19 @@ from bayesinn.reference.smc_target import (
     tensors_of,
     warn_of_undefined,
 )
-from bayesinn.reference.tempering import mean_correlation, next_temperature, systematic
+from bayesinn.reference.tempering import (
+    MOST_ROUNDING,
+    mean_correlation,
+    next_temperature,
+    rounding,
+    systematic,
+)
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
 _TARGET_ACCEPTANCE = 0.25
 _TRIAL_DRAWS = 64
-# In nats. Larger steps of log densities in single precision change posteriors.
-MOST_ROUNDING = 0.25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -236,7 +240,7 @@ def sample_by_stages(
         function = None if log_likelihood is None else likelihood_of(simulator, log_likelihood)
         options = (simulator, function, xla, start is not None, model)
         trial = simulator.prior.sample(_TRIAL_DRAWS, prior_seed)
-        while _compiled(*options)[0].changed(trial, given):
+        while _compiled(*options).trace.changed(trial, given):
             _compiled.cache_clear()
         _, target, evaluate, evaluate_whitened, move_all, note = _compiled(*options)
         report.note(note)
@@ -361,15 +365,15 @@ def _rise(
     return population, log_evidence, stages
 
 
-def rounding(log_density: np.ndarray) -> float:
-    """Return the distance of neighbouring numbers in single precision at the highest density.
+class _Programs(NamedTuple):
+    """Compiled functions that serve all data; vectors may be whitened."""
 
-    Examples
-    --------
-    >>> rounding(np.array([-30.0, -1e8]))
-    1.9073486328125e-06
-    """
-    return float(abs(np.spacing(np.float32(log_density.max()))))
+    trace: Traced  #: tells whether the likelihood is still that of the target
+    target: Target
+    evaluate: Callable[..., Any]
+    evaluate_whitened: Callable[..., Any]
+    move_all: Callable[..., Any]
+    note: str
 
 
 @functools.lru_cache(maxsize=8)
@@ -379,22 +383,18 @@ def _compiled(
     xla: XLA,
     started: bool,
     model: PosteriorModel | None,
-) -> tuple[Traced, Target, Callable[..., Any], Callable[..., Any], Callable[..., Any], str]:
-    """Return a trace of the likelihood, the target, functions on vectors, and a note.
-
-    The trace tells whether the likelihood is still that of the target. The functions evaluate
-    vectors, which may be whitened, and move particles; they serve all data.
-    """
+) -> _Programs:
+    """Return functions that evaluate and move particles."""
     target, compiled = compile_target(
         simulator, log_likelihood, xla, None if model is None else model.parameters
     )
     seen = functools.partial(bridge, target, model) if started else target
     compile_too = functools.partial(tf.function, autograph=False, jit_compile=compiled.xla)
-    return (
-        Traced(likelihood_of(simulator, log_likelihood)),
-        target,
-        compiled.call,
-        compile_too(seen),
-        compile_too(functools.partial(move, seen)),
-        compiled.note,
+    return _Programs(
+        trace=Traced(likelihood_of(simulator, log_likelihood)),
+        target=target,
+        evaluate=compiled.call,
+        evaluate_whitened=compile_too(seen),
+        move_all=compile_too(functools.partial(move, seen)),
+        note=compiled.note,
     )

@@ -1,9 +1,11 @@
-"""Steps of tempering: the next temperature, resampling, and how far particles have moved since."""
+"""Steps of tempering: temperatures, resampling, how far particles have moved, rounding errors."""
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
+# In nats. Larger steps of log densities in single precision change posteriors.
+MOST_ROUNDING = 0.25
 _SMALLEST_LOG_STEP = -100.0
 
 
@@ -48,3 +50,14 @@ def mean_correlation(start: np.ndarray, now: np.ndarray) -> float:
     second = now - now.mean(axis=0)
     scale = np.sqrt(np.sum(first**2, axis=0) * np.sum(second**2, axis=0))
     return float(np.mean(np.sum(first * second, axis=0) / np.maximum(scale, 1e-30)))
+
+
+def rounding(log_density: np.ndarray) -> float:
+    """Return the distance of neighbouring numbers in single precision at the highest density.
+
+    Examples
+    --------
+    >>> rounding(np.array([-30.0, -1e8]))
+    1.9073486328125e-06
+    """
+    return float(abs(np.spacing(np.float32(log_density.max()))))

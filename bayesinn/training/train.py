@@ -98,7 +98,8 @@ def train(
         writer = CheckpointWriter(checkpoint.folder, history, everything, simulator_record)
         if resumes:
             finished = writer.restore(model)
-        own += [writer] * devices.chief
+        if devices.chief:
+            own.append(writer)
     if ends_at is not None:
         rate = None if optimizer is not None else model.optimizer._learning_rate
         own.append(Deadline(ends_at, rate))
