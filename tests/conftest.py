@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -23,6 +24,9 @@ os.environ.setdefault("BAYESINN_CACHE", "off")
 # Graphs are many small objects that live long. Python's own threshold, 2,000 new ones, took a tenth
 # of the time.
 gc.set_threshold(100_000, 20, 20)
+# Shells start what runs in the background with Ctrl-C ignored: tests that press it would not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Folders and files whose tests always run.
 ALWAYS = ("scripts", "test_docs", "test_how_to")
