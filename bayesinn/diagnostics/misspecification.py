@@ -39,8 +39,10 @@ class MisspecificationResult(KernelTest):
 
     @property
     def summary(self) -> str:
-        part = f", {self.observed:,} of {self.given:,} observed data sets used"
-        return super().summary + part * (self.given > self.observed)
+        if self.given <= self.observed:
+            return super().summary
+        used = f"{self.observed:,} of {self.given:,} observed data sets used"
+        return f"{super().summary}, {used}"
 
     def __repr__(self) -> str:
         return f"{super().__repr__()} ({self.observed} observed, {self.simulated} simulated)"

@@ -26,6 +26,7 @@ from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnosis.model import shorten_numbers
 from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.simulation.prior_text import prior_text
+from tests.helpers.diagnosis import stub_diagnosis
 
 NO_NETWORK = SimpleNamespace(variables=[])
 
@@ -234,15 +235,7 @@ def test_a_copy_shows_what_is_about_its_posterior(
     run = Run(folder)
     train(1.0)
     checks = pd.DataFrame({"check": ["SBC"], "grade": ["outside"]})
-    diagnosis = SimpleNamespace(
-        verdict=checks,
-        errors=checks,
-        grade="undecided",
-        methods="From the diagnosis.",
-        left_out={},
-        to_dataframe=lambda: checks,
-        plot=lambda folder: None,
-    )
+    diagnosis = stub_diagnosis(checks, "undecided", "From the diagnosis.")
     monkeypatch.setattr("bayesinn.cli.run.diagnose", lambda *_, **__: diagnosis)
     run.diagnose(NO_NETWORK, seed=1)
     draws = {"rate": np.arange(8.0)}

@@ -33,6 +33,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.diagnosis.posterior_table import posterior_table
 from bayesinn.diagnosis.report.section import Figure as Picture, save_all
 from bayesinn.training.checkpoint import saved_identity
+from tests.helpers.diagnosis import stub_diagnosis
 from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
@@ -124,16 +125,8 @@ def test_files_of_something_else_are_refused_before_anything_is_done(
 def test_figures_of_somebody_else_stay(
     command, name: str, posterior, tmp_path, monkeypatch
 ) -> None:
-    table = pd.DataFrame()
-    found = SimpleNamespace(
-        verdict=table,
-        errors=table,
-        grade="within",
-        methods="",
-        left_out={},
-        to_dataframe=lambda: table,
-        plot=lambda folder: save_all([("recovery", Picture(Figure(), "Empty."))], folder),
-    )
+    pictures = [("recovery", Picture(Figure(), "Empty."))]
+    found = stub_diagnosis(pd.DataFrame(), "within", plot=lambda folder: save_all(pictures, folder))
     monkeypatch.setattr("bayesinn.cli.run.diagnose", lambda *_, **__: found)
     file = tmp_path / "figures" / f"{name}.png"
     file.parent.mkdir()

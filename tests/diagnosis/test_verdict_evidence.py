@@ -218,7 +218,8 @@ def test_what_decides_names_the_call_or_the_command() -> None:
 
 def test_a_number_hardly_above_the_present_one_is_not_advised() -> None:
     ends = (np.array([end]) for end in (0.2, 0.19, 0.21))
-    unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 200, beyond=lambda _: np.full(1, 0.0101))  # fmt: skip
+    p_value = np.full(1, 0.0101)
+    unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 200, beyond=lambda _: p_value)
     check = Check(name="own", group="calibration", run=print, deviations=lambda _: [unsure])
     verdict = Verdict(
         findings=[Finding(check, 0, bi.Tolerances(), Labels())],
@@ -241,8 +242,9 @@ def test_an_error_beyond_its_tolerance_needs_what_is_sure() -> None:
         1_000 * (4.89 / 1.962 * 0.06 / 0.13) ** 2, rel=0.01
     )
     # Where the interval excludes the tolerance and the p-value is not small, it must become so.
-    said = [np.array([end]) for end in (0.2, 0.19, 0.21)]
-    unsure = Deviation("shift", "sd", "shift", ("a",), *said, 1_000, beyond=lambda _: 1e-3 + 0.0 * said[0])  # fmt: skip
+    ends = [np.array([end]) for end in (0.2, 0.19, 0.21)]
+    p_value = np.full(1, 1e-3)
+    unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 1_000, beyond=lambda _: p_value)
     assert unsure.simulations_needed(0.07, 1e-2)[0] < 1_000
     assert unsure.simulations_needed(0.07, 1e-4)[0] == pytest.approx(
         1_000 * (3.891 / 3.291) ** 2, rel=0.01

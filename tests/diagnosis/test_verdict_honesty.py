@@ -120,7 +120,10 @@ def test_data_sets_that_cost_too_much_are_not_asked_for_again_and_again() -> Non
     # 980 are needed.
     affordable = dataclasses.replace(free, most=1_000)
     limited = dataclasses.replace(free, most=900)
-    told = "As densities are integrals, own uses 900 data sets at most: train for longer, or declare bi.Tolerances(...)."  # fmt: skip
+    told = (
+        "As densities are integrals, own uses 900 data sets at most: train for longer, or declare "
+        "bi.Tolerances(...)."
+    )
     more = "About 480 more simulations would tell: take 980 simulations."
     assert actions(affordable, 500) == [more]
     assert actions(limited, 500) == [told]
@@ -269,7 +272,9 @@ def test_pairs_that_were_not_tested_are_not_vouched_for() -> None:
     tested = dependence(given.truth, given.draws, seed=1)
     assert finding(tested, "dependence").meaning == "Correlations between pairs of parameters."
     part = finding(dataclasses.replace(tested, untested=5), "dependence").meaning
-    assert part.endswith(" (5 pairs of weaker correlations among draws and among truths are not tested).")  # fmt: skip
+    assert part.endswith(
+        " (5 pairs of weaker correlations among draws and among truths are not tested)."
+    )
 
 
 def test_intervals_of_the_spread_hold_with_few_simulations() -> None:
