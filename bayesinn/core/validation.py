@@ -41,11 +41,6 @@ def check_integer(
     return int(value)
 
 
-def check_draws(value: Any, least: int = 1) -> int:
-    """Return the number of draws that a method is asked for."""
-    return check_integer("Argument 'draws'", value, least, do="pass draws=1000")
-
-
 def check_number(
     subject: str,
     value: Any,

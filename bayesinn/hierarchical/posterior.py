@@ -15,9 +15,10 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
 from bayesinn.core.masks import without_padding
+from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_draws, check_type
+from bayesinn.core.validation import check_type
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.answers import compared_sets, person_tree
@@ -332,7 +333,8 @@ class HierarchicalPosterior(TrainedPosterior):
     @full_precision()
     def _everyone(self, arrays: Arrays, draws: int, seed: int) -> Arrays:
         """Draw (persons, draws, *event) of all parameters, given one set (1, persons, ...)."""
-        count = check_draws(draws)
+        persons = int(arrays[self.levels.count][0])
+        count = check_draws(draws, self.simulator.prior.event_shapes, persons)
         require_draws(self.simulator, self.flow)
         scalings = self.model.data.scalings
         data = {name: np.asarray(arrays[name], own.mean.dtype) for name, own in scalings.items()}

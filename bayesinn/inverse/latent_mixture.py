@@ -15,8 +15,9 @@ from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_draws
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_draws, check_number, check_type
+from bayesinn.core.validation import check_number, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
@@ -241,9 +242,9 @@ class LatentMixture(Estimator):
     def sample(self, label: Label, draws: int = 1_000, seed: int = 0) -> np.ndarray:
         """Draw vectors or images of a class, (draws, *event)."""
         model = self.model
-        draws = check_draws(draws)
         index = class_indices([label], self.classes, 1, "Argument 'label'")[0]
         means, log_scales = (value.numpy()[index] for value in model.network.latent.parameters())
+        draws = check_draws(draws, {"x": means.shape})
         # Each class has noise of its own: draws of two would otherwise be copies of one another.
         own_seed = seeds.tensor_seed(seed, "draws", int(index))
         noise = tf.random.stateless_normal((draws, len(means)), own_seed, alg="philox")

@@ -14,9 +14,10 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_draws, check_type
+from bayesinn.core.validation import check_type
 from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow, autoregressive
 from bayesinn.likelihood.estimator import LikelihoodEstimator
@@ -25,6 +26,7 @@ from bayesinn.likelihood.score import Score
 from bayesinn.likelihood.vector import DataVector, Frame, names_of_frame
 from bayesinn.posterior.saved import SCHEMA, restore_parameters, saved_scaling
 from bayesinn.posterior.several import SeveralNetworks
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import (
@@ -165,9 +167,9 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
 
         Context is (n, ...).
         """
-        count = check_draws(draws)
         simulator = self.simulator
         arrays = check_inputs_within(simulator, self.model.parameters, parameters, context)
+        count = check_draws(draws, simulator.observable_shapes, count_rows(arrays))
         rows = {name: tf.constant(value) for name, value in arrays.items()}
         x = self.score().draw(rows, count, seeds.tensor_seed(seed, "draws"))
         values = self.model.data.from_vector(np.reshape(x, (-1, x.shape[-1])))

@@ -12,7 +12,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_draws
+from bayesinn.core.memory import check_draws
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
@@ -117,7 +117,7 @@ class LikelihoodPosterior(Posterior):
             Draws of all chains in turn. A warning names chains that have not converged.
         """
         observations = self._check(data)
-        count = check_draws(draws)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
         sampled = self._run(observations, count, seed)
         values = {
             name: np.moveaxis(value, 1, 2).reshape(len(value), -1, *value.shape[3:])[:, :count]
@@ -141,7 +141,7 @@ class LikelihoodPosterior(Posterior):
         has R-hat and effective sample sizes of each parameter.
         """
         observations = self._check(data)
-        count = check_draws(draws)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
         sampled = self._run(observations, count, seed)
         joined = {
             name: value.reshape(len(value), -1, *value.shape[3:])

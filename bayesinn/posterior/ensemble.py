@@ -9,7 +9,8 @@ import numpy as np
 import scipy.special
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_draws, check_type
+from bayesinn.core.memory import check_draws
+from bayesinn.core.validation import check_choice, check_type
 from bayesinn.core.warning import warn
 from bayesinn.estimators.joined import Joined
 from bayesinn.posterior.given import answer
@@ -158,8 +159,8 @@ class Ensemble(Joined, Posterior):
         ``out_of_distribution``, like those of a trained posterior. A warning is given where members
         disagree.
         """
-        count = check_draws(draws)
         observations = self.check_data(data)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:
@@ -208,8 +209,8 @@ class Ensemble(Joined, Posterior):
         Zero if all have the same mean, near one if they exclude each other. More than 0.2 means
         that the networks have not learned the posterior there.
         """
-        count = check_draws(draws, least=2)
         observations = self.check_data(data)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count, least=2)
         return observations.all_like_data(self.given(observations).disagreement(count, seed))
 
     def __repr__(self) -> str:

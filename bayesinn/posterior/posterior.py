@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_draws, check_type
+from bayesinn.core.memory import check_draws
+from bayesinn.core.validation import check_type
 from bayesinn.core.warning import warn
 from bayesinn.posterior.given import Given, answer
 from bayesinn.posterior.inference_data import inference_data
@@ -121,8 +122,8 @@ class Posterior(Protocol):
         >>> posterior.map({"y": 1.5})["x1"].shape
         ()
         """
-        count = check_draws(draws, least=2)
         observations = self.check_data(data)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count, least=2)
         given = self.given(observations)
         if (known := given.mode_finder) is None:
             integers = layout_of(self.simulator.prior).integers > 0
@@ -186,8 +187,11 @@ class Posterior(Protocol):
         >>> dict(tree["posterior"].sizes)
         {'chain': 1, 'draw': 100}
         """
-        count = check_draws(draws)
         observations = self.check_data(data)
+        shapes = dict(self.simulator.prior.event_shapes)
+        if predictive and self.simulator.simulates:
+            shapes |= self.simulator.observable_shapes
+        count = check_draws(draws, shapes, observations.count)
         given = self.given(observations)
         values = given.sample(count, seed)
         if given.remark:

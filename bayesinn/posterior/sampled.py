@@ -8,7 +8,7 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_draws
+from bayesinn.core.memory import check_draws
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_observations, check_parameters
@@ -74,8 +74,8 @@ class SampledPosterior(Posterior):
         self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
     ) -> dict[str, np.ndarray]:
         """Draw (n_obs, draws, *event) of each parameter, checked; (draws, *event) for one."""
-        count = check_draws(draws)
         observations = check_observations(self.simulator, data)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
         drawn = self._sample(observations.arrays, count, seeds.check_seed(seed))
         values, shape = check_parameters(self.simulator, drawn, replace(observations, batched=True))
         if shape != (observations.count, count):

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayesinn.bijections.condition import Condition
 from bayesinn.core import seeds
-from bayesinn.core.validation import check_draws
+from bayesinn.core.memory import check_draws
 from bayesinn.estimators.facts import state_text
 from bayesinn.posterior.draws import Draws
 from bayesinn.posterior.evaluator import density_of
@@ -57,7 +57,7 @@ class TrainedPosterior(Summarised, Posterior):
             shapes, are not finite, or have context outside its support.
         """
         observations, condition, inputs = self.encode_data(data)
-        count = check_draws(draws)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
         require_draws(self.simulator, self.flow)
         values = self.evaluator.sample(condition, count, seeds.tensor_seed(seed, "draws"))
         typical = self.reference.compare(np.asarray(self.model.network.compared(condition)), inputs)

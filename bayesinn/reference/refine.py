@@ -11,7 +11,7 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_draws, check_integer
+from bayesinn.core.memory import check_draws
 from bayesinn.core.warning import warn
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
@@ -131,13 +131,16 @@ def refine(
             do="use a flow with a density, or bi.reference.tempered_smc(start=posterior)",
         )
     simulator = posterior.simulator
-    count = check_draws(draws)
+    observations = check_observations(simulator, data)
+    shapes = simulator.prior.event_shapes
+    count = check_draws(draws, shapes, observations.count)
     size = max(_FEWEST_PROPOSALS, _PROPOSALS_A_DRAW * count)
     most_rounds = _MOST_ROUNDS
     if proposals is not None:
         most_rounds = 1
-        size = check_integer("Argument 'proposals'", proposals, max(_LEAST_PROPOSALS, count))
-    observations = check_observations(simulator, data)
+        least = max(_LEAST_PROPOSALS, count)
+        subject = "Argument 'proposals'"
+        size = check_draws(proposals, shapes, observations.count, least=least, subject=subject)
     function = likelihood_of(simulator, log_likelihood)
     density = _exact_density(simulator, function)
     chosen = check_methods(density, posterior.density, methods)
