@@ -72,8 +72,9 @@ def evaluate(
     for name, quantity in quantities.items():
         rows = np.empty((count, size))
         for index in range(count):
-            parameters = {key: value[index] for key, value in both.items()}
-            observation = {key: value[index] for key, value in data.items()}
+            # Copies: a quantity that changes what it gets must not change what the next one gets.
+            parameters = {key: value[index].copy() for key, value in both.items()}
+            observation = {key: np.array(value[index]) for key, value in data.items()}
             row = np.asarray(quantity(parameters, observation), dtype=float)
             if row.shape != (size,):
                 raise InputError(

@@ -11,7 +11,7 @@ from bayesinn._version import __version__
 from bayesinn.core import seeds
 from bayesinn.core.masks import fill_padding
 from bayesinn.posterior.typicality import Typicality
-from bayesinn.simulation.simulations import flatten_draws
+from bayesinn.simulation.simulations import copied, flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations
 
@@ -51,7 +51,7 @@ def inference_data(
         for name, group in groups.items()
         if group or name == "sample_stats"
     }
-    known = mask_padding(simulator, observations.arrays, observations.arrays)
+    known = copied(mask_padding(simulator, observations.arrays, observations.arrays))
     given = {
         "observed_data": simulator.observable_shapes,
         "constant_data": simulator.context_names,

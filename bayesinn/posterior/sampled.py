@@ -10,6 +10,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.memory import check_draws
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation.simulations import copied
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_observations, check_parameters
 
@@ -94,7 +95,7 @@ class SampledPosterior(Posterior):
                     got=f"{infinite:,} infinite ones",
                     do="look where 'sample' divides by zero, or overflows",
                 )
-        return observations.all_like_data(values)
+        return observations.all_like_data(copied(values))
 
     def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
         """Return log densities (n_obs, draws) of parameters (n_obs, draws, *event), in nats.
@@ -105,7 +106,7 @@ class SampledPosterior(Posterior):
             return super().log_prob(parameters, data)
         observations = check_observations(self.simulator, data)
         values, shape = check_parameters(self.simulator, parameters, observations)
-        density = np.asarray(self._log_prob(values, observations.arrays), float)
+        density = np.array(self._log_prob(values, observations.arrays), float)
         count = len(next(iter(values.values()))[0])
         if density.shape != (observations.count, count) or np.isnan(density).any():
             got = f"shape {density.shape}"

@@ -16,7 +16,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.core.warning import warn
-from bayesinn.simulation.simulations import count_rows, join, take
+from bayesinn.simulation.simulations import copied, count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
@@ -79,7 +79,7 @@ def importance(
             name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()
         }
         log_weights = check_log_likelihood(
-            log_likelihood(parameters, observation),
+            log_likelihood(copied(parameters), copied(observation)),
             parameters,
             "Log likelihood",
             # Where simulations fail, so may the likelihood: the prior is truncated.
@@ -105,7 +105,7 @@ def check_log_likelihood(
 
     NaN is refused; if ``nan``, it means impossible, -inf.
     """
-    values = np.asarray(found, np.float64)
+    values = np.array(found, np.float64)
     count = count_rows(parameters)
     if values.shape != (count,):
         raise InputError(

@@ -257,8 +257,10 @@ def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
 
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
-            return np.asarray(
-                function(*tf.nest.pack_sequence_as((parameters, data), values)), np.float32
+            # TensorFlow shares its memory with the arrays in and out.
+            given = [value.copy() for value in values]
+            return np.array(
+                function(*tf.nest.pack_sequence_as((parameters, data), given)), np.float32
             )
 
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)

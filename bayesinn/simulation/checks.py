@@ -227,7 +227,9 @@ def check_simulations(
                     "simulator"
                 ),
             )
-    return arrays
+    # Truth values can't be scaled.
+    boolean = [name for name in learned if arrays[name].dtype == bool]
+    return arrays | {name: arrays[name].astype(np.float32) for name in boolean}
 
 
 def check_finite(simulator: Declared, simulations: Simulations) -> None:

@@ -16,7 +16,7 @@ from bayesinn.simulation.checks import MISSING_VALUES, Declared, may_miss, numbe
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.simulations import Arrays
+from bayesinn.simulation.simulations import Arrays, copied
 from bayesinn.simulation.support import Support, support_of
 
 tfd = tfp.distributions
@@ -269,20 +269,20 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
         )
     for name in names:
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
-        printable = name.strip() == name and name.isprintable() and name
         do = "rename it; its text in labels={...} is free"
         if (
-            name in _AXES
+            not isinstance(name, str)
+            or name in _AXES
             or dimension
-            or not printable
+            or not (name.strip() == name and name.isprintable() and name)
             or any(separator in name for separator in _SEPARATORS)
         ):
             taken = ", ".join((*_AXES, "NAME_dim_0"))
             raise SimulatorError(
                 f"Name {name!r} in {subject}",
                 expected=(
-                    f"no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and no "
-                    "space at the ends"
+                    f"a text, no axis of results ({taken}), none of {' '.join(_SEPARATORS)}, and "
+                    "no space at the ends"
                 ),
                 got=repr(name),
                 do=do,
@@ -374,4 +374,4 @@ def check_observed(simulator: Declared, observed: Mapping[str, Any]) -> Arrays:
                 got="NaN or infinity",
                 do=MISSING_VALUES,
             )
-    return arrays
+    return copied(arrays)

@@ -53,6 +53,14 @@ def take(arrays: Mapping[str, np.ndarray], rows: slice | np.ndarray) -> Arrays:
     return {name: value[rows] for name, value in arrays.items()}
 
 
+def copied(arrays: Mapping[str, Any]) -> Arrays:
+    """Return arrays in memory of their own.
+
+    A user's function may change what it gets, and change later what it has returned.
+    """
+    return {name: np.array(value) for name, value in arrays.items()}
+
+
 def join(parts: Sequence[Mapping[str, np.ndarray]]) -> Arrays:
     """Return arrays (n, ...) of the same names, one after another."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -22,6 +22,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.interrupts import interrupt_on_termination
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.engines.workers import (
     _pools,
     ending_lone_workers,
@@ -168,6 +169,8 @@ def test_compiled_code_that_hangs_is_ended_with_its_process() -> None:
         (None, ["a dict of observables", "NoneType"]),
         ({}, ["a dict of observables"]),
         ([1.0], ["a dict of observables", "list"]),
+        ({3: 1.0, "x": 1.0}, ["a dict of observables", "the names [3, 'x']"]),
+        ({None: 1.0}, ["a dict of observables", "the names [None]"]),
         ({"x": None}, ["'x'", "real numbers", "None", "{'mean': 3.34"]),
         ({"x": "text"}, ["'x'", "real numbers", "text", "{'mean': 3.34"]),
         ({"x": 1j}, ["'x'", "real numbers", "complex", "{'mean': 3.34"]),
@@ -186,6 +189,70 @@ def test_a_result_of_another_kind_is_an_error(result, fragments: list[str], poli
         python(lambda parameters: result, on_nonfinite=policy).sample(70, seed=1)
     for fragment in fragments:
         assert fragment in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "batched"])
+def test_memory_that_a_simulator_uses_again_is_copied(kind: str) -> None:
+    """Each row has its own numbers, whatever the function does to its buffer and its parameters."""
+    buffer = [0.0, 0.0] if kind == "list" else np.zeros((400, 2)[kind != "batched" :])
+
+    def reuse(parameters, generator):
+        level = parameters["level"]
+        given = np.copy(level)
+        result = buffer[: len(level)] if kind == "batched" else buffer
+        result[:] = level
+        level[:] = 5.0
+        parameters["level"] = None
+        return {"x": result, "given": given}
+
+    prior = {"level": tfd.MultivariateNormalDiag([0.0, 0.0], [1.0, 1.0])}
+    simulator = bi.simulator(
+        prior=prior, engine="python", workers=1, batched=kind == "batched", name="reuse"
+    )(reuse)
+    drawn = simulator.sample(40, seed=1)
+    assert len(np.unique(drawn["x"], axis=0)) == 40
+    np.testing.assert_allclose(drawn["given"], drawn["level"], rtol=1e-6)
+    np.testing.assert_allclose(drawn["x"], drawn["level"], rtol=1e-6)
+
+
+def test_arrays_of_a_user_may_change_later() -> None:
+    """Real data of a declaration, data that were answered, what a posterior's function gave."""
+    observed = np.ones(1)
+    simulator = make(
+        lambda parameters, seed: {"x": parameters["mean"][:, None]}, observed={"x": observed}
+    )
+    buffer = np.zeros((1, 3))
+    posterior = bi.SampledPosterior(simulator, lambda data, draws, seed: {"mean": buffer})
+    draws = posterior.sample({"x": observed}, draws=3)["mean"]
+    answer = posterior.infer({"x": observed}, draws=3, predictive=False)
+    observed[:] = 7.0
+    buffer[:] = 7.0
+    assert np.all(simulator.observed["x"] == 1.0)
+    assert np.all(answer["observed_data"]["x"] == 1.0)
+    assert np.all(draws == 0.0)
+
+
+def test_truth_values_under_a_continuous_prior_are_numbers() -> None:
+    simulator = make(lambda parameters, seed: {"x": parameters["mean"][:, None]})
+    data = {"mean": np.array([True, False]), "x": np.zeros((2, 1))}
+    arrays = check_simulations(simulator, data, "Training data")
+    np.testing.assert_array_equal(arrays["mean"] - 1.0, [0.0, -1.0])
+
+
+def test_likelihoods_may_use_their_memory_again() -> None:
+    def careless(parameters, data):
+        found = -0.5 * (parameters["mean"] - data["x"]) ** 2
+        parameters["mean"][:] = 7.0
+        data["x"][:] = 7.0
+        return found
+
+    simulator = make(
+        lambda parameters, seed: {"x": parameters["mean"][:, None]}, log_likelihood=careless
+    )
+    found = bi.reference.importance(simulator, {"x": np.ones(1)}, draws=100_000, seed=1)
+    mean = np.sum(found.weights * found.parameters["mean"])
+    # Prior and likelihood have the scale 1: the mean is half of the observation.
+    assert abs(mean - 0.5) < 0.02
 
 
 def test_a_shape_that_only_one_batch_has_is_an_error() -> None:
@@ -537,6 +604,10 @@ def test_operations_that_fail_in_training_are_blamed_on_their_parameters() -> No
             ["shapes: [3] vs. [7]", "correct it; parameters and observables"],
         ),
         (lambda parameters, seed: parameters["mean"], ["a dict of observables"]),
+        (
+            lambda parameters, seed: {b"y": parameters["mean"], "x": parameters["mean"]},
+            ["a dict of observables", "the names [b'y', 'x']"],
+        ),
         (lambda parameters, seed: {"x": "text"}, ["'x'", "real numbers"]),
         (lambda parameters, seed: {"x": tf.constant(1.0)}, ["'x'", "one row for each draw"]),
         (

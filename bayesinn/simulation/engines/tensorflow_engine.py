@@ -134,11 +134,12 @@ class TensorFlowEngine(Engine):
                 got=f"{type(error).__name__}: {error}",
                 do=do,
             ) from error
-        if not isinstance(observables, dict):
+        names = list(observables) if isinstance(observables, dict) else None
+        if names is None or not all(isinstance(name, str) for name in names):
             raise SimulatorError(
                 subject,
-                expected="a dict of observables, each a tensor (n, ...)",
-                got=type(observables).__name__,
+                expected="a dict of observables, each a text as name and a tensor (n, ...)",
+                got=type(observables).__name__ if names is None else f"the names {names}",
                 do='return for example {"cases": cases}',
             )
         return {name: tf.convert_to_tensor(value) for name, value in observables.items()}

@@ -173,6 +173,14 @@ def _row(values: Arrays, row: int) -> dict[str, Any]:
     }
 
 
+def _copied(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a dict that a function may change, while others read the values."""
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value
+        for name, value in values.items()
+    }
+
+
 def _call(
     parameters: dict[str, Any], context: dict[str, Any], generator: list[int], limit: float | None
 ) -> Arrays | Failure:
@@ -182,7 +190,8 @@ def _call(
     """
     function = _function()
     random = np.random.Generator(np.random.PCG64(generator))
-    given = (parameters, context, random) if context else (parameters, random)
+    inputs = (parameters, context) if context else (parameters,)
+    given = (*map(_copied, inputs), random)
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
@@ -200,11 +209,12 @@ def _call(
                 "Simulation of a row", expected=expected, got=text, do=f"{do}. {call}"
             ) from None
         return Failure(text, call, isinstance(error, OutOfTime))
-    if not isinstance(observables, dict) or not observables:
+    names = list(observables) if isinstance(observables, dict) else []
+    if not names or not all(isinstance(name, str) for name in names):
         raise SimulatorError(
             "A Python simulator",
-            expected="a dict of observables",
-            got=type(observables).__name__,
+            expected="a dict of observables, with texts as names",
+            got=f"the names {names}" if names else type(observables).__name__,
             do='return numbers or arrays, as in {"cases": cases}',
         )
     return {
@@ -216,9 +226,11 @@ def _call(
 def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
     got = "masked values" if np.ma.is_masked(value) else ""
     try:
-        array = np.asarray(value)
-    except ValueError as ragged:
-        got = str(ragged)
+        # A copy: it is the user's memory, which the next call may overwrite.
+        array = np.array(value)
+    except Exception as error:
+        # Ragged lists, or an object that can't be converted.
+        got = str(error)
         array = np.zeros(1)
     if got or array.dtype.kind not in "fiub":
         raise SimulatorError(
