@@ -1,6 +1,7 @@
 """Simulations that people have as files of arrays, to train on: .npz, or a pair of .npy."""
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 HELD_OUT = "held_out.npz"
 _SHARE = 0.2
 _MOST_HELD_OUT = 10_000
+# Of a correct posterior, fewer data sets leave most verdicts undecided.
+_DECIDE = 2_500
 
 
 def read_arrays(place: str, parameters: Sequence[str]) -> dict[str, Any]:
@@ -105,6 +108,18 @@ def hold_out(arrays: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     limit = np.clip(min(_SHARE, _MOST_HELD_OUT / rows), ordered[0], ordered[-1])
     apart = (places <= limit) & (places < ordered[-1])
     return take(arrays, np.flatnonzero(~apart)), take(arrays, np.flatnonzero(apart))
+
+
+def few_held_out(held_out: Arrays, rows: int) -> str:
+    """Say that rows which are held out of so many may be too few for a verdict; nothing if not."""
+    count = count_rows(held_out)
+    if count >= _DECIDE:
+        return ""
+    return (
+        f"note: {count:,} of {rows:,} rows are held out for the diagnosis. A verdict takes about "
+        f"{_DECIDE:,}, fewer may leave it undecided: give {math.ceil(_DECIDE / _SHARE):,} rows in "
+        f"all, or {_DECIDE:,} more for 'bayesinn diagnose RUN --held-out FILE.npz'"
+    )
 
 
 def _place(arrays: Mapping[str, np.ndarray], row: int) -> float:

@@ -27,7 +27,7 @@ from bayesinn.cli.opening import (
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.interrupts import interrupt_on_termination
 from bayesinn.core.startup import new_strategy
-from bayesinn.simulation.installed import check_name, descriptions
+from bayesinn.simulation.installed import check_name, descriptions, split_name
 
 if TYPE_CHECKING:
     from bayesinn.cli.run import Run
@@ -48,7 +48,7 @@ app = typer.Typer(
 def options(version: cl.Version = False) -> None:
     """Amortized simulation-based Bayesian inference.
 
-    NAME is a registered simulator, or file.py:object.
+    NAME is a registered simulator, or file.py:object, or file.py with one simulator alone.
     """
 
 
@@ -84,6 +84,7 @@ def train(
     resume: cl.Resume = False,
 ) -> None:
     """Train a posterior into a run folder, or an existing one longer, by --steps or --minutes."""
+    cl.check_length(minutes, steps, passes, resume, bank)
     cl.check_bank(name, bank, prior)
     levels = check_group(group, sizes, bank, networks)
     if name is not None and not prior:
@@ -97,7 +98,7 @@ def train(
     simulator, data, held_out = training_data(simulator, name, bank, prior, reuse, fresh)
     folder = open_run(output, simulator).folder
     options = {"steps": steps, "minutes": minutes, "batch_size": batch_size, "passes": passes}
-    train_or_say(
+    posterior = train_or_say(
         folder,
         simulator,
         named_model(summary, flow, networks, levels),
@@ -109,7 +110,8 @@ def train(
         **shared,
         **options,
     )
-    typer.echo(f"saved {folder}/posterior")
+    state = ", of a training that is NOT FINISHED, see above" if posterior.unfinished else ""
+    typer.echo(f"saved {folder}/posterior{state}")
 
 
 @app.command()
@@ -184,7 +186,8 @@ def check(
 ) -> None:
     """Look at a simulator before training; the exit status is 1 if something must change.
 
-    It shows speed, failures and ranges.
+    It is 3 if nothing must, but an output depends on no parameter, or no output on a parameter. The
+    report shows speed, failures and ranges.
     """
     simulator = find_simulator(name)
     from bayesinn.guidance.simulator_report import simulator_report
@@ -196,6 +199,8 @@ def check(
         typer.echo(f"saved {output}")
     if not result.ok:
         raise typer.Exit(1)
+    if result.unrelated:
+        raise typer.Exit(3)
 
 
 def _diagnosing(
@@ -307,6 +312,7 @@ def run_all(
     resume: cl.Resume = False,
 ) -> None:
     """Train, diagnose, infer and report, all into one run folder."""
+    cl.check_length(minutes, steps, passes, resume)
     check_file(data)
     simulator = find_simulator(name)
     from bayesinn.cli.long_commands import command_with, keeping_posterior, train_or_say
@@ -330,7 +336,7 @@ def run_all(
     posterior = train_or_say(run.folder, simulator, wanted, resume=resume, **training)
     typer.echo("")
     # A registered simulator is known by its name.
-    source = name if ":" in name else None
+    source = None if split_name(name) is None else name
     given = collect_options(context, data=data, simulator=source, seed=seed + 2)
     again = partial(command_with, ["report"], run.folder, given)
     with keeping_posterior(run.folder, resume):

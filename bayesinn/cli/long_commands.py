@@ -12,6 +12,7 @@ import typer
 
 from bayesinn.cli.array_files import (
     arrays_model,
+    few_held_out,
     held_out_rows,
     hold_out,
     read_arrays,
@@ -33,6 +34,7 @@ from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.bank.bank import is_awaited
 from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.checkpoint import describe_checkpoint, known_run
 
@@ -95,7 +97,10 @@ def training_data(
     arrays = check_simulations(simulator, arrays, f"File of simulations {place!r}")
     if simulator.simulates:
         return simulator, arrays, None
-    return simulator, *hold_out(arrays)
+    kept, apart = hold_out(arrays)
+    if note := few_held_out(apart, count_rows(arrays)):
+        typer.echo(note)
+    return simulator, kept, apart
 
 
 def training_bank(

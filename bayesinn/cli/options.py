@@ -327,7 +327,7 @@ Minutes = Annotated[
         parser=_minutes,
         metavar="MINUTES",
         help="Minutes to train for, about, in place of --steps, simulations included; those that "
-        "--passes draws first are not cut short.",
+        "--passes draws first are not cut short. Neither with --bank nor with --resume.",
     ),
 ]
 
@@ -347,6 +347,30 @@ def check_bank(name: str | None, bank: str | None, prior: list[str]) -> None:
             raise InputError(
                 subject, expected="a file", got=f"no file {str(file)!r}", do="check the path"
             )
+
+
+def check_length(
+    minutes: float | None,
+    steps: int | None,
+    passes: int | None,
+    resume: bool,
+    bank: str | None = None,
+) -> None:
+    """Refuse lengths of training that contradict each other, or what is trained on."""
+    if bank is not None and (minutes is not None or passes is not None):
+        raise InputError(
+            "Length of training",
+            expected="the number of steps of a run from a bank",
+            got="--minutes or --passes with --bank",
+            do="give --steps in place of --minutes and --passes",
+        )
+    if minutes is not None and (steps is not None or resume):
+        raise InputError(
+            "Length of training",
+            expected="either minutes, for a new run, or steps",
+            got="--minutes with --steps or --resume",
+            do="resume without --minutes: the number of steps is in the folder",
+        )
 
 
 class Commands(TyperGroup):

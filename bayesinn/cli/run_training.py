@@ -19,11 +19,13 @@ from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
 from bayesinn.core.storage import lock_folder
 from bayesinn.estimators.loading import load
 from bayesinn.estimators.streaming import Stream
+from bayesinn.estimators.training_data import Length, reuse
 from bayesinn.plots.save import check_own
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.checkpoint import known_run, remove_checkpoint
+from bayesinn.training.convergence import FEWEST_STEPS
 from bayesinn.training.devices import Devices
 from bayesinn.training.progress import StepClock
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
@@ -66,7 +68,13 @@ def train_into(
     """
     started = time.monotonic()
     devices = Devices(strategy)
-    _check_length(minutes, steps, passes, resume, data is not None, devices.processes)
+    if minutes is not None and devices.processes > 1:
+        raise InputError(
+            "Length of training",
+            expected="the same number of steps in all processes",
+            got="minutes, by the clock of each",
+            do="give --steps in place of --minutes",
+        )
     with lock_folder(folder if devices.chief else None, "Run folder"):
         written = (*TRAINING, *DIAGNOSIS, *ANSWER, *REPORT, *([HELD_OUT] if held_out else []))
         RunFiles(folder).check(*written)
@@ -76,6 +84,8 @@ def train_into(
             state = known_run(checkpoint) or {}
             own = _load_own(folder, simulator)
         start = own
+        if resume and start is None and not state:
+            print(f"nothing to resume in {folder}: a new training begins")
         if start is not None and resume:
             _check_steps(folder, state, steps)
             if _has_ended(start, state, steps):
@@ -93,9 +103,10 @@ def train_into(
         options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
         posterior = (wanted if start is None else wanted.like(start)).posterior(simulator)
         if minutes is not None:
-            steps, options = _plan(minutes, started, posterior, batch_size, options)
+            steps, batch_size, options = _plan(minutes, started, posterior, batch_size, options)
         if start is not None:
-            print(f"training the posterior in {folder} longer: {steps:,} steps from its weights on")
+            length = f"{steps:,} steps" if minutes is None else f"{minutes:g} minutes"
+            print(f"training the posterior in {folder} longer: {length} from its weights on")
             own_rate = posterior.simulator.recommended.learning_rate
             options = replace(options, learning_rate=_SLOWER * own_rate)
             # Before the checkpoint of the run that made the posterior is removed.
@@ -112,6 +123,8 @@ def train_into(
             optimization=options,
             checkpoint=Checkpoint(checkpoint, resume),
         )
+        if minutes is not None:
+            _refuse_few_steps(minutes, posterior)
         with devices.chief_first():
             if devices.chief:
                 # The same again would be newer than its own diagnosis and answer.
@@ -121,55 +134,41 @@ def train_into(
     return posterior
 
 
-def _check_length(
-    minutes: float | None,
-    steps: int | None,
-    passes: int | None,
-    resume: bool,
-    from_data: bool,
-    processes: int,
-) -> None:
-    """Refuse lengths of training that contradict each other, or what is trained on."""
-    if minutes is not None and processes > 1:
-        raise InputError(
-            "Length of training",
-            expected="the same number of steps in all processes",
-            got="minutes, by the clock of each",
-            do="give --steps in place of --minutes",
-        )
-    if from_data and (minutes is not None or passes is not None):
-        raise InputError(
-            "Length of training",
-            expected="the number of steps of a run from a bank",
-            got="minutes or passes",
-            do="give --steps in place of --minutes and --passes",
-        )
-    if minutes is not None and (steps is not None or resume):
-        raise InputError(
-            "Length of training",
-            expected="either minutes, for a new run, or steps",
-            got="minutes together with steps, or with a run to resume",
-            do="resume without --minutes: the number of steps is in the folder",
-        )
-
-
 def _plan(
     minutes: float,
     started: float,
     posterior: TrainedPosterior,
     batch_size: int | None,
     options: Optimization,
-) -> tuple[int, Optimization]:
-    """Return how many steps to train for about ``minutes``, and options that end it in time."""
-    about = steps_in(minutes, posterior, batch_size, options)
-    print(f"{minutes:g} minutes are about {about:,} steps")
-    # The learning rate falls with the time that is left: of more steps, the last ones are done if
-    # there is time for them. Of passes, they would have to be simulated first.
+) -> tuple[int, int | None, Optimization]:
+    """Return the most steps in about ``minutes``, the size of batches, and options for the time.
+
+    How many steps the time is enough for is known, and told, once some are done.
+    """
+
+    def left() -> float:
+        return max(minutes - (time.monotonic() - started) / 60.0 - _FINISHING, _LEAST * minutes)
+
+    reused = None
+    if options.passes is None:
+        reused = reuse(posterior.simulator, Length(None, None, batch_size), 60.0 * left())
+    if reused is not None:
+        print(reused.note)
+        options = replace(options, passes=reused.passes, minutes=left())
+        return reused.length.steps, reused.length.batch_size, options
     recommended = posterior.simulator.recommended
-    passed = recommended.passes if options.passes is None else options.passes
-    steps = about if passed else math.ceil(_SPARE * about)
-    left = minutes - (time.monotonic() - started) / 60.0
-    return steps, replace(options, minutes=max(left - _FINISHING, _LEAST * minutes))
+    passes = recommended.passes if options.passes is None else options.passes
+    options = replace(options, passes=passes)
+    about = steps_in(minutes, posterior, batch_size, options)
+    steps = about
+    if not passes:
+        # The learning rate falls with the time that is left: of more steps, the last ones are done
+        # if there is time for them. Of passes, they would have to be simulated first.
+        steps = math.ceil(_SPARE * about)
+    if about < STEPS_WORTH_COMPILING:
+        # As the trial, they are not compiled.
+        steps = min(steps, STEPS_WORTH_COMPILING - 1)
+    return steps, batch_size, replace(options, minutes=left())
 
 
 def steps_in(
@@ -201,6 +200,19 @@ def steps_in(
         with contextlib.suppress(TrainingError):
             return steps(replace(options, xla=True))
     return found
+
+
+def _refuse_few_steps(minutes: float, posterior: TrainedPosterior) -> None:
+    """Refuse a posterior that time ended before it has learned anything."""
+    done = posterior.steps_done
+    if done < min(FEWEST_STEPS, posterior.training["settings"]["steps"]):
+        raise TrainingError(
+            f"Training for {minutes:g} minutes",
+            expected=f"time for {FEWEST_STEPS} steps or more, with what comes before them",
+            got=f"{done:,}" + " step" + "s" * (done != 1),
+            do="give more --minutes; a smaller --batch-size, --flow coupling:blocks=2 or a smaller "
+            "--summary makes steps shorter",
+        )
 
 
 def _complete(folder: Path, posterior: TrainedPosterior, held_out: Arrays | None) -> None:

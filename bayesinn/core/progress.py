@@ -25,7 +25,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     Without a ``total``, only stages and texts are shown. ``done`` units were done before, as in a
     run that is resumed. Nothing is shown if the whole takes less than ``delay`` seconds, by the
-    first estimate. The work ends at ``ends_at`` of the monotonic clock, if not before.
+    first estimate. The work ends at ``ends_at`` of the monotonic clock, if not before: the total is
+    then an estimate, which :meth:`expect` may change.
     """
 
     task: str
@@ -72,6 +73,10 @@ class Progress(AbstractContextManager["Progress"]):
         if not self._printed:
             self._show(at_once=False)
 
+    def expect(self, total: int) -> None:
+        """Say how many units there will be, as far as that can be told by now."""
+        self.total = total
+
     def stage(self, text: str) -> None:
         """Say which stage begins; shown at once."""
         self._text = f"{text} ({self.seconds:.0f} s)"
@@ -94,8 +99,10 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _left(self) -> float:
         """Return the estimated seconds that are left; NaN where nothing is known."""
-        estimate = self.seconds_each * ((self.total or 0) - self.done)
-        return min(estimate, self.ends_at - time.monotonic())
+        until_end = self.ends_at - time.monotonic()
+        if self.total is None:
+            return until_end
+        return min(self.seconds_each * (self.total - self.done), until_end)
 
     def _show(self, at_once: bool) -> None:
         if self.terminal:
@@ -104,7 +111,10 @@ class Progress(AbstractContextManager["Progress"]):
             self._print()
 
     def _counted(self) -> str:
-        return "" if self.total is None else f"{self.done:,} of {self.total:,} {self.unit}".rstrip()
+        if self.total is None:
+            return ""
+        about = "about " * (math.isfinite(self.ends_at) and self.done < self.total)
+        return f"{self.done:,} of {about}{self.total:,} {self.unit}".rstrip()
 
     def _line(self) -> str:
         counted = self._counted()
@@ -113,7 +123,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def _remaining(self) -> str:
         left = self._left()
-        return f"{duration(left)} left" if left > 0 else ""
+        return f"{duration(left)} left" if 0 < left < math.inf else ""
 
     def _print(self) -> None:
         self._last_line = self._now
@@ -136,6 +146,7 @@ class Progress(AbstractContextManager["Progress"]):
             self._bar.start()
         self._bar.update(
             self._task,
+            total=self.total,
             completed=self.done,
             text=self._text,
             counted=self._counted(),

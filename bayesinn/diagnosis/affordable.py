@@ -3,13 +3,12 @@
 The default decides nearly all errors if the simulator is quick enough; it is smaller if not.
 """
 
-import time
-
 import numpy as np
 
 from bayesinn.core.progress import Progress
 from bayesinn.diagnostics.deviation import digits
 from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.speed import simulations_per_second
 
 #: Numbers of simulations: what decides nearly all errors, and what tells large ones.
 MOST = 10_000
@@ -19,19 +18,17 @@ FEWEST = 1_000
 MINUTES = 5
 # Simulations for predictive checks, besides those over the prior and around the observation.
 _PREDICTIVE = 8_000
-_SECONDS = 2.0
 
 
 def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progress) -> int:
     """Return the number of simulations, two digits of it, from the speed of the simulator.
 
-    A TensorFlow simulator makes the most. Of others, batches are timed that grow until one takes
-    two seconds; the first one, in which processes start, counts only if it takes long. ``observed``
-    says whether data sets are simulated around an observation, too.
+    A TensorFlow simulator makes the most. ``observed`` says whether data sets are simulated around
+    an observation, too.
     """
     if simulator.in_graph:
         return MOST
-    per_second = _speed(simulator, seed)
+    per_second = simulations_per_second(simulator, seed)
     alike, others = (3, _PREDICTIVE) if observed else (2, 0)
     possible = max((60.0 * MINUTES * per_second - others) / alike, 1.0)
     unit = 10.0 ** max(np.floor(np.log10(possible)) - 1.0, 0.0)
@@ -40,23 +37,3 @@ def affordable(simulator: Simulator, seed: int, observed: bool, progress: Progre
     speed = f"{digits(per_second)} a second"
     progress.stage(f"{number:,} simulated data sets, about {max(minutes, 1.0):.0f} min at {speed}")
     return number
-
-
-def _speed(simulator: Simulator, seed: int) -> float:
-    """Return simulations a second."""
-
-    def timed(size: int) -> float:
-        started = time.perf_counter()
-        simulator.draw(size, seed, "speed")
-        return time.perf_counter() - started
-
-    size = 4
-    seconds = timed(size)
-    # Processes start in the first batch.
-    if seconds > 10.0 * _SECONDS:
-        return size / seconds
-    while True:
-        seconds = timed(size)
-        if seconds > _SECONDS or size >= MOST:
-            return size / seconds
-        size *= 4

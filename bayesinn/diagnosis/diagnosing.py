@@ -206,6 +206,7 @@ def _with_descriptions(
         history=posterior.history,
         nats=posterior.nats,
         again=again,
+        unfinished=posterior.unfinished,
         methods=methods_text(posterior, found),
     )
 

@@ -35,6 +35,7 @@ class Verdict:
     size: tuple[int, int]  #: numbers of data sets and of posterior draws for each
     #: writes the call or command that diagnoses anew with another number
     again: Again = name_number
+    unfinished: str = ""  #: what the training lacks, in a sentence
 
     @cached_property
     def outside(self) -> tuple[str, ...]:
@@ -148,13 +149,14 @@ class Verdict:
     def doubtful(self) -> list[str]:
         """What can't be trusted."""
         entries = [f"{finding.check.name}: {finding.found}." for finding in self._wrong]
-        return _distinct([*entries, self._unlearnt])
+        return _distinct([*entries, self._unlearnt, self.unfinished])
 
     @property
     def actions(self) -> list[str]:
         """What to do, in this order."""
         remedies = [finding.check.remedy for finding in self._wrong if self._stands_alone(finding)]
-        return _distinct([*remedies, self._what_decides if self.decides else ""])
+        longer = "Train for longer: the loss still falls." if self.unfinished else ""
+        return _distinct([longer, *remedies, self._what_decides if self.decides else ""])
 
     @property
     def _wrong(self) -> list[Finding]:
@@ -173,7 +175,8 @@ class Verdict:
             if finding.check.sentence
         )
         undecided = self.decides if self.outside else ""
-        return " ".join(filter(None, [self._first.rstrip(), *sentences, undecided]))
+        parts = [self._first.rstrip(), *sentences, undecided, self.unfinished]
+        return " ".join(filter(None, parts))
 
     @property
     def _first(self) -> str:

@@ -17,6 +17,7 @@ from bayesinn.core.interrupts import interrupts_held
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
+from bayesinn.core.warning import warn
 from bayesinn.estimators.facts import training_facts
 from bayesinn.estimators.fitting import (
     Plan,
@@ -37,6 +38,11 @@ from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.train import TrainingResult
 from bayesinn.training.trainable import Trainable, count_weights
+
+_GO_ON = (
+    "Train for more steps or minutes, or on from these weights: fit(..., start_from=posterior); "
+    "on the command line, the same command with --steps."
+)
 
 
 class Estimator(Registered, ABC):
@@ -232,6 +238,8 @@ class Estimator(Registered, ABC):
                     self.adopt(model, rows, plan.settings.seed)
             self._record(result, plan, rows, start_from)
         result.raise_error()
+        if self.unfinished:
+            warn(f"{self.unfinished} {_GO_ON}")
         return self
 
     def _record(self, result: TrainingResult, plan: Plan, rows: Arrays, start: Self | None) -> None:
@@ -353,6 +361,11 @@ class Estimator(Registered, ABC):
         return int(
             self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
         )
+
+    @property
+    def unfinished(self) -> str:
+        """What the last training lacks, in a sentence; empty if nothing, as far as losses tell."""
+        return str(self.training.get("unfinished", ""))
 
     @property
     def steps_before(self) -> int:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -31,7 +31,7 @@ from bayesinn.simulation.prior_agreement import warn_of_other_prior
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import ArraySource, fingerprint
-from bayesinn.training.checkpoint import check_scalings, has_ended, prepare_folder
+from bayesinn.training.checkpoint import check_scalings, has_ended, known_run, prepare_folder
 from bayesinn.training.devices import Devices
 from bayesinn.training.drawn_simulations import check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
@@ -136,6 +136,8 @@ def plan_fit(
     estimator.adapt(given.rows, start)
     if start is not None and given.held_out is not None and not isinstance(validation, Mapping):
         _warn_of_other_split(start, given.held_out)
+    if data is None and checkpoint is not None and checkpoint.resume:
+        length, optimization = _as_before(checkpoint.folder, length, optimization)
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, training_seed(own_seed, start), optimization)
@@ -169,6 +171,22 @@ def plan_fit(
         ends_at=None if minutes is None else started + 60.0 * minutes,
         seed=own_seed,
     )
+
+
+def _as_before(
+    folder: Path, length: Length, optimization: Optimization
+) -> tuple[Length, Optimization]:
+    """Return how a run that is resumed was trained, where nothing else is asked for.
+
+    Passes may have been chosen for the time that there was, and steps and batches for them.
+    """
+    known = known_run(folder) or {}
+    if optimization.passes is not None or not known.get("passes"):
+        return length, optimization
+    before = {
+        name: known[name] for name in ("steps", "batch_size") if getattr(length, name) is None
+    }
+    return length._replace(**before), replace(optimization, passes=known["passes"])
 
 
 def training_seed(seed: int, start: Fittable | None) -> int:
@@ -220,7 +238,7 @@ def run_training(
         model.copy_weights(plan.start.model)
     _check_data(plan.data, estimator, model)
     if progress:
-        _announce(settings, estimator.describe_training(model))
+        _announce(settings, estimator.describe_training(model), plan.data.note)
     # Before simulations are drawn, which may take minutes.
     resumes = _open_checkpoint(plan, estimator.simulator, model)
     # All have looked into the folder before simulations are written there.
@@ -257,12 +275,14 @@ def _check_data(data: TrainingData, estimator: Fittable, model: Trainable) -> No
         warn_of_other_prior(estimator.simulator.prior, data.pilot)
 
 
-def _announce(settings: TrainingSettings, text: str) -> None:
+def _announce(settings: TrainingSettings, text: str, note: str) -> None:
     if settings.passes:
         text += (
             f"\n  {settings.simulations:,} simulations, drawn first, "
             f"{settings.passes} passes through them"
         )
+    if note:
+        text += f"\n  {note}"
     print(text, flush=True)
 
 

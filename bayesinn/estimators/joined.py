@@ -38,6 +38,13 @@ class Joined(Registered, ABC):
         parts = [self.entries(), *(member.fingerprint for member in self.members)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
+    @property
+    def unfinished(self) -> str:
+        """What the training of a member lacks, in a sentence; empty if none lacks anything."""
+        return next(
+            filter(None, (getattr(member, "unfinished", "") for member in self.members)), ""
+        )
+
     def entries(self) -> dict[str, Any]:
         """Return the entries of a manifest beside the members, in plain values."""
         return {}

@@ -22,6 +22,7 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.speed import simulations_per_second
 from bayesinn.training.arrays import fingerprint, split
 from bayesinn.training.precomputation import offline_source, precomputed
 from bayesinn.training.settings import Optimization, TrainingSettings
@@ -48,6 +49,10 @@ _PATIENCE = 20
 # Weight decay for fewer rows than these: with 1,000 it helps, with 10,000 it harms.
 _DECAY = 0.1
 _FEW_ROWS = 3_000
+# Share of a limit of time that simulations are drawn in before the first step, where they are used
+# more than once, and the most passes: of more, a network without held-out rows may overfit.
+_DRAWING = 0.6
+_MOST_PASSES = 10
 
 
 class Length(NamedTuple):
@@ -73,6 +78,8 @@ class TrainingData(ABC):
     pilot: Arrays | None = None
     fingerprint: str | None = None
     location: str | None = None
+    #: What is to be said of how :meth:`fill_in` decided.
+    note = ""
     #: What a simulation bank keeps of its simulator.
     simulator_record: dict[str, Any] | None = None
 
@@ -133,6 +140,11 @@ class Online(TrainingData):
                 got=f"epochs={length.epochs!r} alone",
                 do="pass steps=...; epochs then says in how many reports",
             )
+        if optimization.minutes is not None and optimization.passes is None:
+            reused = reuse(self.simulator, length, 60.0 * optimization.minutes)
+            if reused is not None:
+                length, passes, self.note = reused
+                optimization = replace(optimization, passes=passes)
         steps = recommended.steps if length.steps is None else length.steps
         batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
         return Length(steps, length.epochs, batch_size), optimization
@@ -150,6 +162,43 @@ class Online(TrainingData):
         return offline_source(
             model, settings, self.simulator, pretrained=pretrained, progress=progress, folder=folder
         )
+
+
+class Reused(NamedTuple):
+    """Training whose simulations are drawn first, and each used in several steps; and why."""
+
+    length: Length
+    passes: int
+    note: str
+
+
+def reuse(simulator: Simulator, length: Length, seconds: float) -> Reused | None:
+    """Return how to train for some seconds on a simulator too slow for fresh simulations.
+
+    As many are drawn first as the larger part of the time is enough for. None if fresh ones do, or
+    if the simulator recommends passes.
+    """
+    recommended = simulator.recommended
+    if simulator.in_graph or recommended.passes:
+        return None
+    speed = simulations_per_second(simulator, 0)
+    rows = int(_DRAWING * seconds * speed)
+    steps = check_integer("Argument 'steps'", length.steps or recommended.steps)
+    size = check_integer("Argument 'batch_size'", length.batch_size or recommended.batch_size)
+    if 2 * rows >= steps * size:
+        return None
+    if length.batch_size is None:
+        size = _default_batch(rows, size)
+    passes = min(-(-steps * size // max(rows, 1)), _MOST_PASSES)
+    steps = min(steps, passes * max(rows // size, 1))
+    note = f"the simulator makes {speed:.2g} a second: each is used {passes} times"
+    return Reused(Length(steps, length.epochs, size), passes, note)
+
+
+def _default_batch(rows: int, recommended: int) -> int:
+    """Return the size of batches of so many stored rows."""
+    many = rows >= _MANY_ROWS
+    return min(recommended, _LARGE_BATCH if many else _BATCH, max(rows // _FEWEST_BATCHES, 1))
 
 
 class InMemory(TrainingData):
@@ -180,11 +229,7 @@ class InMemory(TrainingData):
         rows = count_rows(self._arrays)
         many = rows >= _MANY_ROWS
         if batch_size is None:
-            batch_size = min(
-                self.recommended.batch_size,
-                _LARGE_BATCH if many else _BATCH,
-                max(rows // _FEWEST_BATCHES, 1),
-            )
+            batch_size = _default_batch(rows, self.recommended.batch_size)
             batch_size = max(batch_size // optimization.parts, 1) * optimization.parts
         if (
             rows < _FEW_ROWS

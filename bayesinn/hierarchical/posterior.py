@@ -19,6 +19,7 @@ from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel
 from bayesinn.core.validation import check_type
+from bayesinn.core.warning import warn
 from bayesinn.estimators.training_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.answers import compared_sets, person_tree
@@ -205,6 +206,8 @@ class HierarchicalPosterior(TrainedPosterior):
                 do="leave them out, to count from 0",
             )
         values = self.sample_all(data, draws=draws, seed=seed)
+        if self.unfinished:
+            warn(self.unfinished)
         return person_tree(
             self.person, self.levels, persons, values, names, seed, predictive, progress
         )

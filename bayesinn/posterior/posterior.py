@@ -74,6 +74,11 @@ class Posterior(Protocol):
         return True
 
     @property
+    def unfinished(self) -> str:
+        """What the training lacks, in a sentence; empty if nothing is known to be missing."""
+        return ""
+
+    @property
     def density(self) -> str | None:
         """Kind of density of :meth:`log_prob`: "exact", "costly", or None without one."""
         return None
@@ -194,8 +199,8 @@ class Posterior(Protocol):
         count = check_draws(draws, shapes, observations.count)
         given = self.given(observations)
         values = given.sample(count, seed)
-        if given.remark:
-            warn(given.remark)
+        for remark in filter(None, (given.remark, self.unfinished)):
+            warn(remark)
         log_density = given.log_prob(values) if self.density == "exact" else None
         return inference_data(
             self.simulator,

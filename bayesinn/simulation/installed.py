@@ -1,6 +1,7 @@
 """Simulators of installed packages and files, found without importing any, so the CLI is fast."""
 
 import ast
+import contextlib
 import difflib
 import importlib.util
 import re
@@ -29,9 +30,19 @@ def descriptions() -> dict[str, str]:
 
 
 def split_name(name: str) -> tuple[Path, str] | None:
-    """Return the file and object of ``file.py:object``; None for a registered simulator's name."""
+    """Return the file and object of ``file.py:object``; None for a registered simulator's name.
+
+    ``file.py`` alone is its one simulator; with several, or none, the object is empty.
+    """
     path, _, attribute = name.rpartition(":") if ":" in name else (name, "", "")
-    return (Path(path).expanduser(), attribute) if path.endswith(".py") else None
+    if not path.endswith(".py"):
+        return None
+    file = Path(path).expanduser()
+    if not attribute:
+        with contextlib.suppress(OSError, SyntaxError, ValueError):
+            declared = _declared(ast.parse(file.read_text()))
+            attribute = declared[0] if len(declared) == 1 else ""
+    return file, attribute
 
 
 def check_name(name: str, known: Collection[str] = ()) -> None:

@@ -66,6 +66,8 @@ def available() -> list[str]:
 def get(name: str) -> Simulator:
     """Return a simulator by its name; ``"path/to/file.py:object"`` runs the file to find it.
 
+    A file that declares one simulator alone needs no ``:object``.
+
     Raises
     ------
     InputError

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.core.html import table_html
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer, check_type
@@ -386,7 +386,14 @@ class simulator:
         )
 
     def __call__(self, function: Callable[..., Any]) -> Simulator:
-        return Simulator(function, self)
+        try:
+            return Simulator(function, self)
+        except BayesinnError as error:
+            # A file may declare several.
+            name = self.name or getattr(function, "__name__", "")
+            if name and repr(name) not in str(error):
+                error.args = (f"Simulator {name!r}: {error}",)
+            raise
 
 
 def check_simulator(value: object) -> None:

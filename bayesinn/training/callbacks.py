@@ -65,6 +65,17 @@ class History(TrainingCallback):
         for variable, value in zip(_kept(model), self.best or [], strict=True):
             variable.assign(value)
 
+    def describe_best(self) -> str:
+        """Say of which step the weights are that are kept; nothing if of the last one."""
+        waited = epochs_waited(self.rows)
+        if not 0 < waited < len(self.rows):
+            return ""
+        best, last = (self.rows[place] for place in (-1 - waited, -1))
+        return (
+            f"kept the weights of step {best['step']:,}, whose validation loss was the best: "
+            f"{best['val_loss']:.3f}, and {last['val_loss']:.3f} at the end"
+        )
+
     def frame(self) -> pd.DataFrame:
         """Return the rows as a table, with the columns that have values."""
         import pandas as pd

@@ -40,7 +40,8 @@ class Shortened(keras.optimizers.schedules.CosineDecay):
 class Deadline(TrainingCallback):
     """Ends training at a time of the clock ``now``; the schedule ends with it, if it can.
 
-    The speed of the last calls tells how many steps are left.
+    The speed of the last calls tells how many ``steps`` there will be: None before the second call,
+    as the first one compiles.
     """
 
     def __init__(
@@ -50,7 +51,8 @@ class Deadline(TrainingCallback):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self._end = end
+        self.end = end
+        self.steps: int | None = None
         self._schedule = schedule
         self._now = now
         self._started = now()
@@ -60,15 +62,17 @@ class Deadline(TrainingCallback):
         now = self._now()
         step = self.model.steps_done
         self._calls.append((now, step))
-        window = _WINDOW * (self._end - self._started)
+        window = _WINDOW * (self.end - self._started)
         while len(self._calls) > _FEWEST_CALLS and self._calls[1][0] < now - window:
             self._calls.popleft()
         before, first = self._calls[0]
         each = (now - before) / (step - first) if step > first else math.nan
         # The next call would end later than now is early.
         call = each * self.model.settings.steps_per_call
-        if now >= self._end or now + 0.5 * call > self._end:
+        if now >= self.end or now + 0.5 * call > self.end:
             self.model.stop_training = True
-        elif self._schedule is not None and each > 0.0:
-            end = step + (self._end - now) / each
-            self._schedule.end_at(min(end, self.model.settings.steps), step)
+        elif each > 0.0:
+            last = min(step + (self.end - now) / each, self.model.settings.steps)
+            self.steps = round(last)
+            if self._schedule is not None:
+                self._schedule.end_at(last, step)

@@ -7,6 +7,7 @@ from typing import Any
 
 from bayesinn.core.progress import Progress, sparkline
 from bayesinn.training.callbacks import TrainingCallback
+from bayesinn.training.deadline import Deadline
 from bayesinn.training.settings import TrainingSettings
 
 # Share of the time from which on the simulator is what training waits for.
@@ -14,27 +15,36 @@ _MUCH = 0.5
 
 
 class ProgressReport(TrainingCallback):
-    """Shows how far training has come, on from the finished epochs of a run that is resumed."""
+    """Shows how far training has come, on from the finished epochs of a run that is resumed.
+
+    With a ``deadline``, that tells how many steps there will be, once it knows.
+    """
 
     def __init__(
         self,
         settings: TrainingSettings,
         finished: int,
         shown: bool,
-        ends_at: float | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         super().__init__()
         self._settings = settings
+        self._deadline = deadline
         self._display = Progress(
             "training",
-            settings.steps,
+            settings.steps if deadline is None else None,
             "steps",
             shown=shown,
             done=settings.steps_in(finished),
-            ends_at=math.inf if ends_at is None else ends_at,
+            ends_at=math.inf if deadline is None else deadline.end,
         )
         self._validation = ""
         self._losses: list[float] = []
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Mean seconds of a step, without the first call, which compiles; NaN before the second."""
+        return self._display.seconds_each
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._display.stage("compiling")
@@ -51,7 +61,21 @@ class ProgressReport(TrainingCallback):
         share = self._share_of_simulator()
         slow = f", {100 * share:.0f} % of the time for the simulator" if share > _MUCH else ""
         curve = f" {sparkline(self._losses)}".rstrip() if self._display.terminal else ""
+        self._expect(step)
         self._display.update(step, f"loss {logs['loss']:.3f}{self._validation}{curve}{speed}{slow}")
+
+    def _expect(self, step: int) -> None:
+        """Tell the display for how many steps there is time: two digits, and at the end all."""
+        if self._deadline is None:
+            return
+        if self.model.stop_training:
+            self._display.expect(step)
+        elif (steps := self._deadline.steps) is not None:
+            unit = 10 ** max(len(str(steps)) - 2, 0)
+            about = max(round(steps / unit) * unit, step)
+            if self._display.total is None:
+                self._display.note(f"the time is enough for about {about:,} steps")
+            self._display.expect(about)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._losses.append(logs.get("val_loss", logs["loss"]))

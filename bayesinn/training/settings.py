@@ -61,7 +61,8 @@ class Optimization:
         Online: number of passes through simulations that are drawn before the first step, as many
         as these passes need. They are kept in memory, or beside the checkpoint. For simulators that
         take longer than steps. 0 draws new simulations at each step. By default what the simulator
-        recommends, else 0. More than a few passes through few simulations overfit.
+        recommends, else 0; with ``minutes`` and a simulator in workers that is too slow for new
+        ones, up to 10. More than a few passes through few simulations overfit.
     minutes : float
         Time limit; training may also end before, with the last step. The learning rate follows the
         time that is left, so that its schedule is completed even if steps become slower.

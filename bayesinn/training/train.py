@@ -16,6 +16,7 @@ from bayesinn.core.errors import TrainingError
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.training.callbacks import Guard, History, epochs_waited
 from bayesinn.training.checkpoint import CheckpointWriter
+from bayesinn.training.convergence import what_is_missing
 from bayesinn.training.deadline import Deadline, Shortened
 from bayesinn.training.devices import Devices
 from bayesinn.training.mixed_precision import mixed_precision
@@ -100,12 +101,14 @@ def train(
             finished = writer.restore(model)
         if devices.chief:
             own.append(writer)
+    deadline = None
     if ends_at is not None:
         rate = None if optimizer is not None else model.optimizer._learning_rate
-        own.append(Deadline(ends_at, rate))
+        deadline = Deadline(ends_at, rate)
+        own.append(deadline)
     initial = model.flat.numpy()
     devices.check_agreement([asdict(settings), identity, finished], initial)
-    report = ProgressReport(settings, finished, progress, ends_at)
+    report = ProgressReport(settings, finished, progress, deadline)
     started = time.monotonic()
     stopped_by: BaseException | None = None
     try:
@@ -126,6 +129,8 @@ def train(
         raise stopped_by
     if history.best is not None:
         history.restore_best(model)
+        if progress and (kept := history.describe_best()):
+            print(f"training: {kept}", flush=True)
     model.weight_layout.assign(model.averaged.value)
     record = {
         **identity,
@@ -134,6 +139,9 @@ def train(
         "seconds": round(time.monotonic() - started, 1),
         "failed_simulations": history.count_failed(model),
     }
+    cut = deadline is not None and model.steps_done < settings.steps
+    if missing := what_is_missing(history.rows, report.seconds_per_step, cut):
+        record["unfinished"] = missing
     return TrainingResult(history.frame(), record, stopped_by)
 
 

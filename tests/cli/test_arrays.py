@@ -32,6 +32,8 @@ def test_train_report_and_infer(bayesinn, arrays, tmp_path, monkeypatch) -> None
     assert not answer.status, answer.err
     assert "mine: 2 unconstrained parameters" in answer.out
     assert "2 networks" in answer.out
+    assert "of 600 rows are held out for the diagnosis. A verdict takes about 2,500" in answer.out
+    assert "give 12,500 rows in all" in answer.out
     assert bi.load(run / "posterior").networks == 2
     with np.load(run / "held_out.npz") as held_out:
         apart = len(held_out["mean"])

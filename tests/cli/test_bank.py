@@ -168,6 +168,9 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
         ("simulate lineer --n 100 --out bank", ["did you mean 'linear'?"]),
         ("train linear --bank nowhere", ["a simulation bank", "bayesinn simulate"]),
         ("train linear --reuse 4", ["--reuse and --fresh need a bank"]),
+        # Before the bank is looked for.
+        ("train linear --bank nowhere --minutes 1", ["give --steps"]),
+        ("train linear --bank nowhere --passes 2", ["give --steps"]),
     ],
 )
 def test_mistakes(bayesinn, tmp_path, monkeypatch, command: str, fragments: list[str]) -> None:
@@ -178,15 +181,6 @@ def test_mistakes(bayesinn, tmp_path, monkeypatch, command: str, fragments: list
     for fragment in fragments:
         assert fragment in " ".join(answer.err.replace("│", " ").split())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_bank_has_a_number_of_steps(bayesinn, tmp_path) -> None:
-    bi.simulate(bi.get("linear"), 100, tmp_path / "bank", progress=False)
-    options = ["train", "linear", "--bank", tmp_path / "bank", "--output", tmp_path / "run"]
-    for more in (["--minutes", 1], ["--passes", 2]):
-        answer = bayesinn(*options, *more)
-        assert answer.status == 2
-        assert "give --steps" in answer.err
 
 
 def test_advise(bayesinn, model: str, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def growth(parameters, seed):
 FILES = {
     "two.py": f"{HEAD}{SIMULATOR}\nother = bi.simulator(prior={{'a': tfd.Normal(0.0, "
     f"1.0)}})(lambda p, s: p)",
+    "wrong.py": f"{HEAD}{SIMULATOR}\n@bi.simulator(prior={{'a': 3}})\ndef other(p, s):\n    ...",
     "broken.py": "def growth(:\n",
     "raises.py": "growth = 1 / 0",
     "exits.py": "import sys\ngrowth = sys.exit(3)",
@@ -63,6 +64,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("run two.py:nope", ["'nope'", "growth, other"]),
         ("run two.py:grwth", ["'grwth'", "two.py:growth"]),
         ("run two.py:", ["the file alone", "growth, other"]),
+        ("run wrong.py:growth", ["Simulator 'other': Entry 'a' of the prior"]),
         ("run empty.py", ["declares no simulator", "@bi.simulator"]),
         ("run broken.py:growth", ["'broken.py'", "SyntaxError", "line 1"]),
         ("run raises.py:growth", ["'raises.py'", "ZeroDivisionError", "python raises.py"]),
@@ -231,7 +233,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(bayesinn, here: Path, monkeyp
 
 
 def planned_for_20_steps(minutes, started, posterior, batch_size, options):
-    return 20, replace(options, minutes=5.0)
+    return 20, batch_size, replace(options, minutes=5.0)
 
 
 def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeypatch) -> None:
@@ -278,6 +280,13 @@ def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) ->
 
     monkeypatch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
     monkeypatch.setattr("bayesinn.training.deadline.Deadline.on_train_batch_end", stop)
+    options = ["--batch-size", 32, "--output", "few"]
+    few = bayesinn("train", "linear", "--minutes", 0.5, *options)
+    assert few.status == 2
+    assert "Training for 0.5 minutes" in few.err
+    assert "got:      10 steps" in few.err
+    assert not (here / "few" / "posterior").exists()
+    monkeypatch.setattr("bayesinn.cli.run_training.FEWEST_STEPS", 5)
     options = ["--batch-size", 32, "--output", "timed"]
     assert bayesinn("train", "linear", "--minutes", 0.5, *options).status == 0
     before = bi.load(here / "timed" / "posterior")

@@ -258,12 +258,14 @@ def test_what_a_killed_training_has_not_written_is_written_when_it_is_resumed(
     assert (folder / "held_out.npz").is_file()
 
 
-def test_a_run_that_is_resumed_at_its_end_keeps_its_verdict(tmp_path) -> None:
+def test_a_run_that_is_resumed_at_its_end_keeps_its_verdict(tmp_path, capsys) -> None:
     folder = tmp_path / "run"
-    train(folder)
+    train(folder, resume=True)
+    assert f"nothing to resume in {folder}: a new training begins" in capsys.readouterr().out
     with RunFiles(folder).write("verdict.csv") as file:
         file.write_text("check,grade\nSBC,within\n")
     train(folder, resume=True)
+    assert "nothing to resume" not in capsys.readouterr().out
     assert look_at(folder).verdict == "within"
 
 

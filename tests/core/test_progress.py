@@ -37,9 +37,19 @@ def test_the_time_left_ends_with_the_time_that_is_given(
     assert Progress("counting", total=10, shown=False).ends_at > 1e9
 
 
-def test_seconds_are_written_for_people() -> None:
-    assert [duration(seconds) for seconds in (75.2, 3.0, 44_372.0)] == [
-        "1 min 15 s",
-        "3 s",
-        "12 h 19 min",
-    ]
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3.0, "3 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
+        (75.2, "1 min 15 s"),
+        # Minutes up to two hours, of which hours say too little.
+        (3_600.0, "60 min 00 s"),
+        (7_199.4, "119 min 59 s"),
+        (7_199.6, "2 h 00 min"),
+        (44_372.0, "12 h 19 min"),
+    ],
+)
+def test_seconds_are_written_for_people(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

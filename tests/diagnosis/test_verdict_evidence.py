@@ -23,6 +23,7 @@ from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.posterior.typicality import Typicality
+from bayesinn.simulation.speed import simulations_per_second
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case, named
 
@@ -151,7 +152,7 @@ def test_fewer_simulations_than_checks_can_take_are_refused(simulations: int) ->
 def test_the_default_follows_the_speed_of_the_simulator(
     monkeypatch, capsys, speed, observed, expected
 ) -> None:
-    monkeypatch.setattr(affordable, "_speed", lambda *_: speed)
+    monkeypatch.setattr(affordable, "simulations_per_second", lambda *_: speed)
 
     @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
     def slow(parameters, generator):
@@ -174,8 +175,8 @@ def test_the_speed_is_that_of_batches_that_take_long_enough(monkeypatch) -> None
             # Processes start in five seconds, then 100 simulations take one.
             clock[0] += size / 100.0 + 5.0 * (len(sizes) == 1)
 
-    monkeypatch.setattr(affordable.time, "perf_counter", lambda: clock[0])
-    assert affordable._speed(Timed(), 0) == pytest.approx(100.0)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    assert simulations_per_second(Timed(), 0) == pytest.approx(100.0)
     assert sizes == [4, 4, 16, 64, 256]
 
 

@@ -96,6 +96,12 @@ def test_sharpness_is_not_judged_without_the_likelihood_of_many_data_sets() -> N
     told = diagnose_arrays(given).left_out[BY_NAME["sharpness"]]
     assert told == "the likelihood is zero at 6 of 500 truths"
 
+    # A hundredth may be impossible; these are left out, and counted.
+    likelihood[0][5] = 0.0
+    given = Evidence(truth, draws, truth, log_likelihood=likelihood, **parts)
+    found = diagnose_arrays(given)["sharpness"]
+    assert (found.left_out, len(found.at_least)) == (5, 495)
+
     larger = density[0].copy()
     larger[0] = -np.inf
     given = Evidence(truth, draws, truth, other_log_prob=larger, **parts)

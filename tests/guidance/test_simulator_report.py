@@ -262,13 +262,21 @@ def test_scales_that_float32_or_the_library_can_not_hold() -> None:
 
 
 def test_a_parameter_without_influence_is_a_hint() -> None:
+    def some(parameters, seed):
+        return {
+            "x": noisy(parameters, seed),
+            "noise": tf.random.stateless_normal(tf.shape(parameters["rate"]), seed),
+        }
+
     report = report_on(
-        lambda parameters, seed: {"x": noisy(parameters, seed)},
-        prior={**PRIOR, "idle": tfd.Normal(0.0, 1.0), "pair": tfd.Dirichlet([1.0, 1.0])},
+        some, prior={**PRIOR, "idle": tfd.Normal(0.0, 1.0), "pair": tfd.Dirichlet([1.0, 1.0])}
     )
     assert report.ok
-    assert list(advice(report, "hint")) == ["idle", "pair[0]", "pair[1]"]
+    assert list(advice(report, "hint")) == ["noise", "idle", "pair[0]", "pair[1]"]
     assert "nothing depends on it" in advice(report, "hint")["idle"]
+    assert "Posteriors are the same without it" in advice(report, "hint")["noise"]
+    assert report.unrelated == ("noise", "idle", "pair[0]", "pair[1]")
+    assert "but parameters and outputs are unrelated in noise, idle, " in report.verdict
 
 
 def test_a_parameter_that_hides_is_not_said_to_do_nothing() -> None:

@@ -10,7 +10,6 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.cli import run_training
 from bayesinn.cli.run_training import steps_in, train_into
-from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.posterior.draws import finite_predictions
 from bayesinn.training.progress import StepClock
@@ -77,7 +76,7 @@ def test_two_posteriors_do_not_share_weights(ruler):
     np.testing.assert_array_equal(one.sample({"x": np.zeros(9)}, draws=5, seed=1)["mean"], before)
 
 
-def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
+def test_minutes_become_steps(ruler, monkeypatch):
     # As though each tenth of the trial, 10 steps, took a fifth of a second.
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 0.2)
     fit = bi.AmortizedPosterior.fit
@@ -94,8 +93,6 @@ def test_minutes_become_steps(ruler, tmp_path, monkeypatch):
     # A run of so many steps is compiled: timed as it will be.
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True]
-    with pytest.raises(InputError, match="minutes"):
-        train_into(tmp_path, ruler, seed=1, steps=5, minutes=1.0)
 
 
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):

@@ -249,6 +249,8 @@ def test_get_from_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert registry.find(simulator.reference()) is simulator
     monkeypatch.chdir(tmp_path)
     assert bi.get("some_model_in_a_file.py:from_file") is simulator
+    # It has no other.
+    assert bi.get("some_model_in_a_file.py") is simulator
     for name in ("number", "missing"):
         with pytest.raises(InputError, match=f"'{name}'; its simulators are from_file"):
             bi.get(f"{file}:{name}")

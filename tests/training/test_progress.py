@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from bayesinn.training.deadline import Deadline
 from bayesinn.training.progress import ProgressReport, StepClock
 from bayesinn.training.settings import TrainingSettings
 
@@ -46,6 +48,34 @@ def test_passes_are_proposed_where_the_simulator_takes_the_time(capsys, waited, 
     assert "5 of 10 steps, loss 1.000, validation 2.000" in text
     report.close()
     assert not capsys.readouterr().out
+
+
+def test_the_number_of_steps_is_told_once_the_speed_is_known(capsys, monkeypatch) -> None:
+    """One number everywhere, of steps that are compiled; at the end as many as were done."""
+    settings = TrainingSettings(steps=1_213, steps_per_epoch=25, batch_size=4, seed=1)
+    clock = SimpleNamespace(now=60.0)
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    deadline = Deadline(150.0, None, lambda: clock.now)
+    report = ProgressReport(settings, 0, shown=True, deadline=deadline)
+    source = SimpleNamespace(waited=0.0)
+    model = SimpleNamespace(settings=settings, steps_done=0, stop_training=False, source=source)
+    for callback in (deadline, report):
+        callback.set_model(model)
+    report.on_train_begin()
+    report.on_epoch_begin(0)
+    clock.now += 30.0  # compiling
+    while not model.stop_training:
+        model.steps_done += 25
+        clock.now += 6.0
+        report.on_epoch_begin(model.steps_done // 25 - 1)
+        for callback in (deadline, report):
+            callback.on_train_batch_end(24, {"loss": 1.0})
+    report.on_train_end()
+    told = capsys.readouterr().out
+    assert "1,213" not in told
+    assert told.count("the time is enough for about 250 steps") == 1
+    assert set(re.findall(r"about ([\d,]+) steps", told)) == {"250"}
+    assert told.rstrip().splitlines()[-1].startswith("training: 250 of 250 steps")
 
 
 def test_a_trial_ends_as_soon_as_it_has_taken_long_enough() -> None:

@@ -126,8 +126,9 @@ def _advise_on_unaffected(names: tuple[str, ...], all_of_them: bool) -> list[Rem
     if all_of_them:
         do = "Use them in the function."
         return [Remark("problem", name, finding, do=do) for name in names]
-    do = "Leave it out unless it is there on purpose."
-    return [Remark("hint", name, finding, do=do) for name in names]
+    meaning = "Posteriors are the same without it; networks have to learn to ignore it."
+    do = "Check for a parameter that was meant to be used there, or leave the output out."
+    return [Remark("hint", name, finding, meaning, do) for name in names]
 
 
 def check_influence(pilot: Pilot, noise: Noise) -> Influence:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class SimulatorReport:
     """
 
     name: str
-    results: Mapping[str, Result]  #: by name, in the order of the report
+    results: Mapping[str, Any]  #: by name, in the order of the report
     labels: Labels
     settings: Mapping[str, Any]
 
@@ -53,8 +54,18 @@ class SimulatorReport:
         return not self.problems
 
     @property
+    def unrelated(self) -> tuple[str, ...]:
+        """Outputs that depend on no parameter, and parameters on which no output depends."""
+        responses = self.results["influence"].responses
+        idle = [name for name, responds in responses.items() if responds is False]
+        return (*self.results["noise"].unaffected, *idle)
+
+    @property
     def verdict(self) -> str:
         """The result in a few words."""
+        if self.ok and self.unrelated:
+            names = shorten(", ".join(self.unrelated), 60)
+            return f"can be trained, but parameters and outputs are unrelated in {names}"
         count = len(self.problems)
         return (
             "ready for training"
