@@ -159,6 +159,7 @@ def _plan(
     recommended = posterior.simulator.recommended
     passes = recommended.passes if options.passes is None else options.passes
     options = replace(options, passes=passes)
+    print("timing some trial steps", flush=True)
     about = steps_in(minutes, posterior, batch_size, options)
     steps = about
     if not passes:

@@ -23,8 +23,8 @@ bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --outp
 ```
 
 **The exit status** is 0 if all is well, 1 if `check` finds a problem or a posterior is outside tolerance, 2 for bad
-input, 3 if `check` finds an output that depends on no parameter or a parameter on which no output depends, and 130
-after Ctrl-C.
+input or a training that had no time for 50 steps, 3 if `check` finds an output that depends on no parameter or a
+parameter on which no output depends, and 130 after Ctrl-C.
 
 | command | |
 |---|---|

@@ -416,3 +416,20 @@ def test_a_full_disk_is_told_without_a_traceback() -> None:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "error: output can't be written: [Errno 28] No space left on device\n"
+
+
+JUNK = """import tensorflow as tf
+
+@bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)})
+def growth(parameters, seed):
+    noise = tf.random.stateless_normal((tf.shape(parameters["rate"])[0], 2), seed)
+    return {"cases": parameters["rate"] + noise[:, 0], "junk": noise[:, 1]}
+"""
+
+
+def test_check_has_a_status_for_outputs_that_depend_on_no_parameter(bayesinn, here: Path) -> None:
+    (here / "junk.py").write_text(HEAD + JUNK)
+    answer = bayesinn("check", "junk.py", "--simulations", 100)
+    assert answer.status == 3, answer.err
+    assert "Simulator 'growth': can be trained, but parameters and outputs are" in answer.out
+    assert "networks have to learn to ignore it" in " ".join(answer.out.split())
