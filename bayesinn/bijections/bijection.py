@@ -26,6 +26,7 @@ from bayesinn.bijections.condition import (
 )
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_pair, check_returned
 
 #: Events (n, *event), and the log determinants (n,) of the map that led to them.
 Mapped = tuple[tf.Tensor, tf.Tensor]
@@ -224,7 +225,10 @@ def in_turn(
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Cast and check the arguments of a method, and make the weights before its first call."""
+    """Cast and check the arguments of a method, and what it returns.
+
+    The weights are made before its first call.
+    """
     # By the names of the contract, whatever an author calls them.
     signature = inspect.signature(getattr(Bijection, method.__name__))
 
@@ -260,6 +264,27 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
                 values = SharedCondition(values, events)
             else:
                 values = map_entries(lambda value: tf.repeat(value, events, axis=0), values)
-        return method(self, x, values)
+        result = method(self, x, values)
+        if method.__name__ == "initialize":
+            return result
+        inverse = method.__name__ == "inverse"
+        image_shape = self.event_shape if inverse else self.latent_shape
+        return _checked_result(self, method.__name__, result, x.shape[0], image_shape)
 
     return wrapper
+
+
+def _checked_result(
+    bijection: Bijection, name: str, result: Any, rows: int | None, shape: tuple[int, ...]
+) -> Mapped:
+    """Return the image of n events and its log determinants (n,), in the type of the weights.
+
+    Another shape would be broadcast to some other loss, without a word.
+    """
+    method = f"{type(bijection).__name__}.{name}"
+    do = "add the log determinants of the elements of each row: tf.reduce_sum(log_slope, axis=-1)"
+    image, log_det = check_pair(method, result, "the events, and log determinants (n,)")
+    expected = f"one event of shape {shape} for each of n rows"
+    check_returned(method, "events", image, (rows, *shape), expected, "write output_shape, too")
+    check_returned(method, "log_det", log_det, (rows,), "(n,), a number for each row", do)
+    return tf.cast(image, bijection.variable_dtype), tf.cast(log_det, bijection.variable_dtype)

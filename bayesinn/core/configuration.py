@@ -9,15 +9,18 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
+import math
 import pkgutil
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
 from bayesinn.core.manifest import reraise_as
 from bayesinn.core.validation import check_arguments
 
@@ -42,6 +45,9 @@ _UNSAFE = {
     "TextVectorization",
     "TorchModuleWrapper",
 }
+
+# Integers that are no sizes, such as numbers of steps, and states of random generators.
+_SPARE_NUMBERS = 10_000
 
 _registry: dict[str, type] = {}
 
@@ -199,6 +205,71 @@ def building() -> Iterator[None]:
         yield
     except Exception:
         keras.utils.clear_session(free_memory=False)
+        raise
+
+
+@contextlib.contextmanager
+def bounded_sizes(description: Any, most: int) -> Iterator[None]:
+    """Refuse to build a network with more than ``most`` numbers, before they are allocated.
+
+    A ValueError is raised for an integer in its description that is larger, too.
+    """
+    most += _SPARE_NUMBERS
+    large = next((size for size in _integers(description) if size > most), None)
+    if large is not None:
+        raise ValueError(f"{large:,}, although the saved weights have {most:,} numbers at most")
+    made = 0
+
+    def make(next_creator: Any, **options: Any) -> Any:
+        nonlocal made
+        start = options.get("initial_value")
+        # Keras hands on a function that computes the initial values of its variable `self`.
+        owner = inspect.getclosurevars(start).nonlocals if inspect.isfunction(start) else {}
+        made += math.prod(getattr(owner.get("self"), "shape", ()))
+        if made > most:
+            raise ValueError(
+                f"a network of {made:,} numbers or more, {4 * made / 2**30:,.1f} GiB, although the "
+                f"saved weights have {most:,} at most"
+            )
+        return next_creator(**options)
+
+    with tf.variable_creator_scope(make):
+        yield
+
+
+def _integers(description: Any) -> Iterator[int]:
+    """Yield all integers in plain values but seeds."""
+    if isinstance(description, dict):
+        for name, value in description.items():
+            if name != "seed":
+                yield from _integers(value)
+    elif isinstance(description, list | tuple):
+        for value in description:
+            yield from _integers(value)
+    elif isinstance(description, int):
+        yield description
+
+
+@contextlib.contextmanager
+def blamed_authors(expected: str) -> Iterator[None]:
+    """Name the line of a user's own class that raised; what else is raised stays as it is."""
+    try:
+        yield
+    except BayesinnError:
+        raise
+    except Exception as error:
+        modules = {kind.__module__ for kind in _registry.values()}
+        for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+            module = str(frame.f_globals.get("__name__"))
+            if module in modules and module.partition(".")[0] != "bayesinn":
+                code = frame.f_code
+                raise SavedPosteriorError(
+                    f"Class {code.co_qualname.rpartition('.')[0]!r}",
+                    expected=expected,
+                    got=f"{type(error).__name__}: {error}, in {code.co_filename}, line {line}",
+                    do="mend the class there; the saved folder is as it was written, unless "
+                    "somebody has edited it",
+                ) from error
         raise
 
 

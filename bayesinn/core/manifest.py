@@ -11,7 +11,8 @@ from bayesinn.core.errors import BayesinnError, SavedPosteriorError
 
 FORMAT = 2
 _LARGEST = 64 * 2**20
-_ANEW = "copy the whole folder again, or save the model again"
+#: What to do with a folder that is incomplete or damaged.
+ANEW = "copy the whole folder again, or save the model again"
 _WORDS = {
     dict: "an object",
     list: "a list",
@@ -31,7 +32,7 @@ class _Missing:
 def reraise_as(
     subject: str,
     expected: str,
-    do: str = _ANEW,
+    do: str = ANEW,
     kinds: type[Exception] | tuple[type[Exception], ...] = Exception,
     error: type[BayesinnError] = SavedPosteriorError,
 ) -> Iterator[None]:
@@ -97,7 +98,7 @@ def check_entry(
     name: str,
     value: Any,
     schema: Any,
-    do: str = _ANEW,
+    do: str = ANEW,
     error: type[BayesinnError] = SavedPosteriorError,
 ) -> None:
     """Raise unless a JSON value, the entry ``name`` or the whole, has the types of a schema.

@@ -15,6 +15,7 @@ import hashlib
 import importlib.metadata
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -31,7 +32,7 @@ from bayesinn._version import __version__
 from bayesinn.core.atomic_write import opened_folder, replace_file, sync
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
-from bayesinn.core.manifest import FORMAT, check_entry, check_head, read_manifest, reraise_as
+from bayesinn.core.manifest import ANEW, FORMAT, check_entry, check_head, read_manifest, reraise_as
 from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -57,6 +58,12 @@ class SavedModel(NamedTuple):
     def explained_weights(self) -> AbstractContextManager[None]:
         """Blame the arrays for whatever goes wrong inside."""
         return _explained_weights(self.folder)
+
+    @property
+    def weight_count(self) -> int:
+        """How many numbers the saved weights of the network are."""
+        with _explained_weights(self.folder):
+            return sum(math.prod(array.shape) for array in self.file["network"].values())
 
     def array(
         self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True
@@ -138,9 +145,19 @@ def prepare_place(folder: str | Path) -> None:
 def member_folders(folder: Path, entries: Mapping[str, Any]) -> list[Path]:
     """Return the folders of the members that a manifest names, inside its own folder."""
     own = entries["place"]
-    with reraise_as(f"Manifest {str(folder / 'manifest.json')!r}, entry 'place'", "a subfolder"):
+    subject = f"Manifest {str(folder / 'manifest.json')!r}"
+    with reraise_as(f"{subject}, entry 'place'", "a subfolder"):
         if not _MEMBERS.fullmatch(own):
             raise ValueError(f"{own!r}, in place of members- and 16 hexadecimal digits")
+    there = sum(1 for _ in (folder / own).iterdir()) if (folder / own).is_dir() else 0
+    # Before a list of them is made, which may be as long as the manifest says.
+    if not 1 <= entries["members"] <= there:
+        raise SavedPosteriorError(
+            f"{subject}, entry 'members'",
+            expected=f"the number of folders in {own}, {there}",
+            got=f"{entries['members']}",
+            do=ANEW,
+        )
     return [folder / own / str(number) for number in range(1, entries["members"] + 1)]
 
 

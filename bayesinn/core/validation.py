@@ -132,6 +132,39 @@ def _fault_of_path(path: str) -> str:
     )
 
 
+def check_returned(
+    method: str, name: str, value: Any, shape: Sequence[int | None], expected: str, do: str
+) -> None:
+    """Refuse what an author's method returns, unless it is floats of the shape of its contract.
+
+    Shapes are known before anything is computed, so that this costs nothing; None is any size.
+    """
+    sizes = getattr(value, "shape", None)
+    kind = str(getattr(value, "dtype", "no tensor"))
+    if "float" not in kind:
+        got = f"type {kind}" if sizes is not None else type(value).__name__
+        raise InputError(f"{method}, {name}", expected=f"{expected}, floats", got=got, do=do)
+    # While a graph is traced, the number of rows may be unknown, or all of the shape.
+    if sizes is None or getattr(sizes, "rank", 0) is None:
+        return
+    if len(sizes) != len(shape) or any(
+        size != other and None not in (size, other)
+        for size, other in zip(sizes, shape, strict=True)
+    ):
+        got = f"shape {tuple(sizes)}"
+        raise InputError(f"{method}, {name}", expected=expected, got=got, do=do)
+
+
+def check_pair(method: str, value: Any, expected: str) -> tuple[Any, Any]:
+    """Return the two values that an author's method returns; refuse anything but a pair."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        got = type(value).__name__
+        if isinstance(value, tuple | list):
+            got += f" of {len(value)}"
+        raise InputError(method, expected=f"a pair: {expected}", got=got, do="return z, log_det")
+    return value[0], value[1]
+
+
 def check_arguments(
     owner: str, parameters: Mapping[str, inspect.Parameter], values: Mapping[str, Any]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -215,6 +216,7 @@ class Estimator(Registered, ABC):
         expected = "bi.Optimization(...)"
         check_type("Argument 'optimization'", optimization, Optimization, expected, "pass one")
         check_flag("Argument 'progress'", progress)
+        self._check_configuration()
         with contextlib.ExitStack() as end:
             with unchanged_on_error(self):
                 if start_from is not None:
@@ -241,6 +243,32 @@ class Estimator(Registered, ABC):
         if self.unfinished:
             warn(f"{self.unfinished} {_GO_ON}")
         return self
+
+    def _check_configuration(self) -> None:
+        """Refuse to train an author's class that could not be built again after loading."""
+        kind = type(self)
+        if kind.__module__.startswith("bayesinn."):
+            return
+        arguments = list(inspect.signature(kind).parameters)
+        # The simulator, if there is one, comes first, whatever its name.
+        if self.simulator is not None or "simulator" in arguments:
+            arguments = arguments[1:]
+        fault = ""
+        if arguments and kind.configuration is Estimator.configuration:
+            fault = "none: the method isn't written"
+        else:
+            try:
+                self.untrained()
+            except Exception as error:
+                fault = f"{list(self.configuration())}, which give {type(error).__name__}: {error}"
+        if fault:
+            raise InputError(
+                f"{kind.__name__}.configuration()",
+                expected=f"the arguments of the constructor by name, {arguments}: a saved "
+                f"{kind.__name__} is built again with them",
+                got=fault,
+                do=f"write def configuration(self): return {{{(arguments or ['x'])[0]!r}: ...}}",
+            )
 
     def _record(self, result: TrainingResult, plan: Plan, rows: Arrays, start: Self | None) -> None:
         """Take what is to be known of a training."""

@@ -5,7 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from bayesinn.core import seeds
-from bayesinn.core.configuration import building, rebuild, registered_class
+from bayesinn.core.configuration import (
+    blamed_authors,
+    bounded_sizes,
+    building,
+    rebuild,
+    registered_class,
+)
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.manifest import check_entry, check_head, read_manifest, reraise_as
 from bayesinn.core.storage import MEMBERS, SavedModel, member_folders, read_model
@@ -165,8 +171,18 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estim
     """Return the estimator that a manifest describes, with its weights."""
     import pandas as pd
 
-    with saved.reraise_as(kind.entry, "networks that this version can build"), building():
-        network = kind.present_network(saved.entries[kind.entry])
+    expected = "networks that this version can build"
+    configuration = saved.entries[kind.entry]
+    with (
+        saved.reraise_as(kind.entry, expected),
+        blamed_authors(expected),
+        bounded_sizes(configuration, saved.weight_count),
+        building(),
+    ):
+        # Each of several networks has weights of its own.
+        if configuration.get("networks", 1) > len(saved.file["network"]):
+            raise ValueError(f"{configuration['networks']:,} networks with fewer arrays of weights")
+        network = kind.present_network(configuration)
         estimator = kind.from_configuration(simulator, rebuild(network))
         with seeds.seeded_initial_weights(0):
             model = estimator.restore(saved)

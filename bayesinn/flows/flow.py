@@ -18,6 +18,7 @@ from bayesinn.bijections.condition import (
 )
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_returned
 from bayesinn.flows.latents.latent import Seed
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -31,6 +32,8 @@ _READERS = {
     "encode",
     "decode",
 }
+# Those that return a number for each event.
+_NUMBERS = ("loss", "log_prob")
 # The other arguments of their methods are numbers, seeds and flags.
 _OF_ROWS = ("x", "z", "condition")
 
@@ -229,7 +232,10 @@ class Flow(Configured, keras.layers.Layer):
 
 
 def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a method so that it gets events and conditions in the dtype of the weights."""
+    """Decorate a method so that it gets events and conditions in the dtype of the weights.
+
+    What it returns is checked.
+    """
 
     @functools.wraps(method)
     def wrapper(self: Flow, *arguments: Any, **options: Any) -> Any:
@@ -237,9 +243,35 @@ def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
             return map_entries(functools.partial(_cast_real, dtype=self.variable_dtype), value)
 
         own = {name: cast(options[name]) for name in _OF_ROWS if name in options}
-        return method(self, *map(cast, arguments), **{**options, **own})
+        arguments = tuple(map(cast, arguments))
+        result = method(self, *arguments, **{**options, **own})
+        if method.__name__ in _NUMBERS:
+            x = arguments[0] if arguments else own["x"]
+            return _checked_numbers(self, method.__name__, result, x)
+        if method.__name__ == "sample" and self.built:
+            n = arguments[0] if arguments else options["n"]
+            condition = arguments[1] if len(arguments) > 1 else own.get("condition")
+            _check_draws(self, result, n, condition)
+        return result
 
     return wrapper
+
+
+def _checked_numbers(flow: Flow, name: str, result: Any, x: tf.Tensor) -> tf.Tensor:
+    """Return a number for each of n events; another shape would be broadcast, without a word."""
+    do = "add those of the elements of each event: tf.reduce_sum(each, axis=-1)"
+    expected = "(n,), a number for each event"
+    check_returned(f"{type(flow).__name__}.{name}", "result", result, x.shape[:1], expected, do)
+    return tf.cast(result, flow.variable_dtype)
+
+
+def _check_draws(flow: Flow, draws: Any, n: Any, condition: Any) -> None:
+    """Refuse draws of another shape than n events for each condition."""
+    count = n if isinstance(n, int) else None
+    shape = (count, *flow.event_shape) if condition is None else (None, count, *flow.event_shape)
+    expected = f"(m, n, ...), n events of shape {flow.event_shape} for each of m conditions"
+    do = "return (n, ...) where there is no condition"
+    check_returned(f"{type(flow).__name__}.sample", "draws", draws, shape, expected, do)
 
 
 def _cast_real(value: Any, dtype: str) -> Any:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.condition import EVERY, FEATURES, Condition, entry, warn_of_unread
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_returned
 from bayesinn.flows import Flow
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import observables_of, side_by_side
@@ -25,8 +26,7 @@ class PosteriorNetwork(keras.layers.Layer):
 
     def build_weights(self, vector: tf.Tensor, inputs: Tensors, masks: Tensors) -> None:
         """Build all weights for a batch of these shapes; values are ignored."""
-        condition = self.placeholder_condition(inputs, masks)
-        self.loss(vector, condition, tf.zeros((2,), tf.int32))
+        self._call_once(vector, inputs, self.placeholder_condition(inputs, masks))
 
     def placeholder_condition(self, inputs: Tensors, masks: Tensors) -> dict[str, tf.Tensor]:
         """Return what :meth:`condition` does in shape, with other values and sooner."""
@@ -111,11 +111,19 @@ class PosteriorNetwork(keras.layers.Layer):
         self, vector: tf.Tensor, inputs: Tensors, condition: Condition | None = None
     ) -> tf.Tensor | None:
         """Return the sum (n,) of the summaries' own losses; see :meth:`Summary.auxiliary_loss`."""
-        losses = [
-            summary.auxiliary_loss(vector, self._seen(key, inputs), condition)
-            for key, summary in self.summaries.items()
-        ]
-        there = [loss for loss in losses if loss is not None]
+        there = []
+        for key, summary in self.summaries.items():
+            loss = summary.auxiliary_loss(vector, self._seen(key, inputs), condition)
+            if loss is not None:
+                check_returned(
+                    f"{type(summary).__name__}.auxiliary_loss",
+                    "result",
+                    loss,
+                    vector.shape[:1],
+                    "(n,), a loss for each row",
+                    "add the losses of the elements of each row: tf.reduce_sum(each, axis=-1)",
+                )
+                there.append(loss)
         return tf.add_n(there) if there else None
 
     def loss(
@@ -140,9 +148,13 @@ class PosteriorNetwork(keras.layers.Layer):
         warn_of_unread(condition, read, ", ".join(map(repr, self.summaries.values())))
         self.flow.initialize(vector, condition)
         self._refuse_unread(inputs, masks)
-        # A call with a batch of the correct shapes builds every layer, the user's own included.
-        self.loss(vector, condition, tf.zeros((2,), tf.int32))
+        self._call_once(vector, inputs, condition)
         self.built = True
+
+    def _call_once(self, vector: tf.Tensor, inputs: Tensors, condition: Condition) -> None:
+        """Build every layer, the user's own included: each is called with correct shapes."""
+        self.loss(vector, condition, tf.zeros((2,), tf.int32))
+        self.auxiliary_loss(vector, inputs, condition)
 
     def _refuse_unread(self, inputs: Tensors, masks: Tensors) -> None:
         """Refuse a flow without a use for features where these alone hold some of the data."""

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.condition import FEATURES
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_returned
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.elements import blank
 
@@ -90,9 +92,20 @@ class Summary(Configured, keras.layers.Layer):
             x = blank(x, mask)
         # Passed only if not None: a None would override the training flag of the calling layer.
         keywords = {"mask": mask, "training": training, "precomputed": precomputed}
-        return super().__call__(
+        result = super().__call__(
             x, **{name: value for name, value in keywords.items() if value is not None}
         )
+        for name, value in (result if isinstance(result, Mapping) else {FEATURES: result}).items():
+            others = [None] if name == FEATURES else getattr(value, "shape", ())[1:]
+            check_returned(
+                f"{type(self).__name__}.call",
+                repr(name),
+                value,
+                (x.shape[0], *others),
+                "(n, k), a vector for each row" if name == FEATURES else "(n, ...)",
+                "flatten, or pool over the other axes: tf.reduce_mean(h, axis=1)",
+            )
+        return result
 
     def bind(self, parameters: ParameterSpace) -> None:
         """Receive the space of the parameters, before there are weights.

@@ -23,8 +23,16 @@ class FlatWeights:
     """
 
     def __init__(self, networks: Sequence[keras.layers.Layer]) -> None:
+        self.networks = networks
         self.members = len(networks)
         self.variables = [part for network in networks for part in network.trainable_variables]
+        if not self.variables:
+            raise InputError(
+                "Network",
+                expected="weights to train, made when it is initialised",
+                got="none",
+                do="call or build each layer in initialize",
+            )
         self.state = [part for network in networks for part in network.non_trainable_variables]
         #: Those of the first network, which :meth:`unpack` is for.
         self.first = self.variables[: len(self.variables) // self.members]
@@ -33,6 +41,17 @@ class FlatWeights:
         self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
         #: Whether any weight has a constraint of Keras.
         self.constrained = any(part.constraint is not None for part in self.first)
+
+    def refuse_late_weights(self) -> None:
+        """Refuse weights made after the others: training leaves them out, and no file has them."""
+        late = self.networks[0].variables[len(self.first) + len(self.first_state) :]
+        if late:
+            raise InputError(
+                "Weights of a network",
+                expected="all of them, when the network is initialised",
+                got=f"{len(late)} more, made when the loss was first computed",
+                do="call each layer in initialize, too, or build it there",
+            )
 
     def pack(self) -> np.ndarray:
         """Return the networks' current weights."""

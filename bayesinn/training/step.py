@@ -20,6 +20,7 @@ from bayesinn.core.compilation import (
     tracing_for_xla,
 )
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_returned
 from bayesinn.training.devices import Devices
 from bayesinn.training.flat_weights import FlatWeights, refuse_added_losses
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
@@ -361,6 +362,15 @@ class TrainingModel(keras.Model):
                 batch, seeds.fold_in(self._noise_seed, number), progress, training
             )
         refuse_added_losses(scope.losses)
+        layout.refuse_late_weights()
+        check_returned(
+            f"{type(self.problem).__name__}.loss",
+            "result",
+            losses,
+            (next(iter(batch.values())).shape[0],),
+            "(n,), a loss for each row of the batch",
+            "use operands of equal shapes: (n, 1) and (n,) give (n, n)",
+        )
         moved = {
             str(index): new
             for index, (variable, old) in enumerate(current)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -402,3 +403,26 @@ def test_arguments_of_load_are_checked(original: Path) -> None:
             bi.load(*arguments)
     with pytest.raises(InputError, match="True or False"):
         bi.load(original, trust_source="yes")
+
+
+SIZES = {
+    "a unit for each person": as_summary(call("summaries.MLP", units=10**9)),
+    "layers that are large together": as_summary(call("summaries.MLP", hidden=[9_000, 9_000])),
+    "blocks": as_flow(
+        call("flows.FlowMatching", network=call("flows.ResidualMLP", units=8, blocks=10**7))
+    ),
+    "components": as_latent(call("flows.GaussianMixture", components=10**9)),
+    "below zero": as_latent(call("flows.GaussianMixture", components=-(10**9))),
+    "networks": lambda manifest: manifest["network"].update(networks=10**6),
+    "networks as text": lambda manifest: manifest["network"].update(networks="7"),
+    "filters": in_chain(call("bijections.Coupling", hidden=[10**5, 10**5])),
+}
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_sizes_are_compared_with_the_saved_weights_before_anything_is_allocated(
+    folder: Path, name: str
+) -> None:
+    start = time.monotonic()
+    assert "entry 'network'" in refusal(folder, SIZES[name])
+    assert time.monotonic() - start < 5.0

@@ -4,10 +4,14 @@ A network computes their parameters.
 """
 
 import abc
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from bayesinn.core.configuration import Recipe
+from bayesinn.core.validation import check_pair, check_returned
 
 
 class Transform(Recipe, abc.ABC):
@@ -25,6 +29,11 @@ class Transform(Recipe, abc.ABC):
     #: of exactly 0.
     volume_preserving = False
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in {"forward", "inverse"} & set(cls.__dict__):
+            setattr(cls, name, _checked(cls.__dict__[name]))
+
     @property
     @abc.abstractmethod
     def parameters_per_element(self) -> int:
@@ -40,3 +49,18 @@ class Transform(Recipe, abc.ABC):
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map z back; return x and log dx/dz."""
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method so that what it returns has a number for each element."""
+
+    @functools.wraps(method)
+    def wrapper(self: Transform, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        name = f"{type(self).__name__}.{method.__name__}"
+        image, log_slope = check_pair(name, method(self, x, raw), "elements, and log slopes")
+        expected = "a number for each element of x"
+        for part, value in (("elements", image), ("log slopes", log_slope)):
+            check_returned(name, part, value, x.shape, expected, "let the block add log slopes")
+        return image, log_slope
+
+    return wrapper
