@@ -11,6 +11,7 @@ PLOS Computational Biology 17(10) e1009472, with the values of the authors' publ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -46,7 +47,8 @@ def covid19_prior(options: Covid19Options) -> dict[str, tfd.Distribution]:
     if options.weekly:
         for letter in letters:
             prior[f"A_{letter}"] = tfd.Beta(*WEEKLY_BETA)  # [R] after [D]
-            prior[f"phi_{letter}"] = tfd.VonMises(0.0, 0.01)  # [D]
+            # VonMises(0, 0.01) in [D], whose density is the same within 1 %
+            prior[f"phi_{letter}"] = tfd.Uniform(-math.pi, math.pi)
     if options.delay:
         for letter in letters:
             prior[f"L_{letter}"] = _log_normal(8.0, 0.2)  # [D]

@@ -32,6 +32,11 @@ _LONGEST_NAME = 200
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
+    # The map would cut the circle: a posterior at the cut would be two halves, far apart.
+    (
+        tfd.VonMises,
+    ): "let the simulator compute the angle from two normal numbers, atan2(y, x); or, if "
+    "posteriors stay away from -pi and pi, take Uniform(-pi, pi)",
     (
         tfd.SphericalUniform,
         tfd.VonMisesFisher,
@@ -259,7 +264,7 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
     context = () if simulator.context is None else simulator.context.names
     axes = dict.fromkeys(coordinate.name for coordinate in simulator.labels.coordinates.values())
     names = (*simulator.prior.names, *context, *simulator.observable_shapes, *axes)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted({name for name in names if names.count(name) > 1}, key=str)
     if twice:
         raise SimulatorError(
             f"Names of {subject}",
@@ -268,6 +273,9 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
             do="rename one of each pair",
         )
     for name in names:
+        if not isinstance(name, str):
+            do = "rename it, such as 'y'"
+            raise SimulatorError(f"Name in {subject}", expected="a text", got=repr(name), do=do)
         dimension = any(name == f"{other}_dim_{axis}" for other in names for axis in range(4))
         do = "rename it; its text in labels={...} is free"
         if (

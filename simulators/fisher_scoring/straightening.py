@@ -148,10 +148,7 @@ class Straightening(Registered):
         if wrong:
             expected = "numbers between -pi and pi"
             got = f"other priors of {wrong}"
-            do = (
-                "give them VonMises(0, 0.01) or Uniform(-pi, pi) as a prior, and shift them in "
-                "the simulator"
-            )
+            do = "give them Uniform(-pi, pi) as a prior, and shift them in the simulator"
             raise InputError(f"{type(self).__name__}.periodic", expected=expected, got=got, do=do)
         dependent = sorted(
             name for name in parameters.names if compensating & set(parameters.prior.needs[name])

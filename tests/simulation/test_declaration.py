@@ -213,6 +213,12 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("prior", "fragments"),
     [
+        (tfd.VonMises(0.0, 2.0), ["VonMises", "atan2", "Uniform(-pi, pi)"]),
+        (tfd.Sample(tfd.VonMises(0.0, 2.0), 2), ["VonMises"]),
+        (
+            tfd.TransformedDistribution(tfd.VonMises(0.0, 2.0), tfp.bijectors.Scale(0.5)),
+            ["VonMises"],
+        ),
         (tfd.SphericalUniform(3), ["SphericalUniform", "normalise"]),
         (tfd.VonMisesFisher([1.0, 0.0, 0.0], 2.0), ["VonMisesFisher", "normalise"]),
         (tfd.PowerSpherical([1.0, 0.0], 2.0), ["PowerSpherical", "normalise"]),
