@@ -271,6 +271,10 @@ def _rows(
         name: numbers(f"{subject}, {name!r}", values[name], missing=name in missing)
         for name in shapes
     }
+    for name, array in arrays.items():
+        # A column is the usual form of single numbers in other libraries.
+        if shapes[name] == () and array.ndim == 2 and array.shape[1] == 1:
+            arrays[name] = array[:, 0]
     sizes = {name: len(array) if array.ndim else 1 for name, array in arrays.items()}
     fitting = [name for name in arrays if arrays[name].shape == (sizes[name], *shapes[name])]
     # What most arrays of the declared shape say; the odd one out is blamed.

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.distribution_text import read_distribution, write_distribution
 from bayesinn.simulation.engines.no_engine import NoEngine, NoFunction
@@ -18,6 +19,8 @@ from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator
 
 tfd = tfp.distributions
+
+_MOST_AXES = 16
 
 
 def from_arrays(
@@ -46,9 +49,10 @@ def from_arrays(
     prior : as in :class:`bayesinn.simulator`
         The prior that the parameters were drawn from. If it has functions in place of
         distributions, loading elsewhere needs ``bi.load(folder, simulator=...)``.
-    observables : dict of name to shape of one data set, or to array (n, ...) of all of them
-        ``{"cases": (14,)}``, or the training arrays. Parameters and context among these are
-        ignored.
+    observables : dict of name to array (n, ...) of all data sets, or to shape of one
+        The training arrays, also as lists or columns of a table; parameters and context among
+        these are ignored. A tuple of integers is the shape of one data set, such as
+        ``{"cases": (14,)}``, or ``()`` for a single number.
     name : str, for reports and figures
     context, labels, units, coordinates, lengths, missing, observed, recommended
         As in :class:`bayesinn.simulator`.
@@ -86,6 +90,7 @@ def from_arrays(
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype] = {}
     for key, value in observables.items():
+        check_type("Name in 'observables'", key, str, "a text", "rename it, such as 'y'")
         if key in known:
             continue
         shape = _given_shape(key, value)
@@ -174,19 +179,14 @@ def _numbers_or_dates(values: list[Any]) -> np.ndarray:
 
 
 def _given_shape(name: str, value: Any) -> tuple[int, ...] | None:
-    """Return the shape of one data set; None if ``value`` is an array of all data sets."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        value = (value,)
-    if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
-        if all(size > 0 for size in value):
-            return tuple(value)
-        raise InputError(
-            f"Observable {name!r}",
-            expected="a shape of positive sizes",
-            got=repr(value),
-            do="pass for example (14,), or () for a single number",
-        )
-    return None
+    """Return the shape of one data set, a tuple; None if ``value`` is an array of all of them."""
+    if not isinstance(value, tuple):
+        return None
+    check_integer(f"Observable {name!r}, axes of its shape", len(value), 0, _MOST_AXES)
+    do = "pass for example (14,), () for a single number, or all data sets as a list or an array"
+    subject = f"Observable {name!r}"
+    sizes = [check_integer(f"{subject}, each size of its shape", size, do=do) for size in value]
+    return tuple(sizes)
 
 
 def _all_rows(name: str, value: Any) -> np.ndarray:
@@ -196,8 +196,8 @@ def _all_rows(name: str, value: Any) -> np.ndarray:
     if array.ndim == 0:
         raise InputError(
             subject,
-            expected="a shape, or an array (n, ...)",
+            expected="an array (n, ...), or a shape",
             got=repr(value),
-            do="pass (), if a data set has one such number",
+            do=f"pass a tuple for a shape, ({value},), or () if a data set is one number",
         )
     return array

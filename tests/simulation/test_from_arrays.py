@@ -10,6 +10,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.distribution_text import read_distribution, write_distribution
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_agreement import PriorWarning, warn_of_other_prior
@@ -144,8 +145,11 @@ def test_arrays_from_the_prior_are_not(posterior, arrays) -> None:
 def test_shapes_may_be_given_in_place_of_arrays() -> None:
     model = bi.from_arrays(PRIOR, {"y": (4,), "z": ()})
     assert model.observable_shapes == {"y": (4,), "z": ()}
-    with pytest.raises(InputError, match="positive sizes"):
-        bi.from_arrays(PRIOR, {"y": (0,)})
+    for wrong in [(0,), (4.0,), ([1, 2], 3), (True,)]:
+        with pytest.raises(InputError, match="'y', each size of its shape"):
+            bi.from_arrays(PRIOR, {"y": wrong})
+    with pytest.raises(InputError, match=r"pass a tuple for a shape, \(4,\)"):
+        bi.from_arrays(PRIOR, {"y": 4})
     with pytest.raises(SimulatorError, match="at least one observable"):
         bi.from_arrays(PRIOR, {"mean": np.zeros(5)})
 
@@ -154,9 +158,31 @@ def test_columns_of_tables_and_lists_keep_their_type() -> None:
     days = [2_459_000.25, 2_459_000.5]  # single precision has quarters of a day
     for values in (pd.Series(days), days, pd.DataFrame({"first": days})):
         assert bi.from_arrays(PRIOR, {"day": values}).observable_types == {"day": np.float64}
-    counts = bi.from_arrays(PRIOR, {"count": pd.Series([3, 4])})
-    assert counts.observable_types == {"count": np.int64}
+    for values in (pd.Series([3, 4]), [3, 4], [4, 5, 7] * 7, np.array([3, 4])):
+        counts = bi.from_arrays(PRIOR, {"count": values})
+        assert counts.observable_shapes == {"count": ()}
+        assert counts.observable_types == {"count": np.int64}
+    assert bi.from_arrays(PRIOR, {"count": [[3, 4, 5]]}).observable_shapes == {"count": (3,)}
     assert bi.from_arrays(PRIOR, {"count": (2,)}).observable_types == {"count": np.float32}
+
+
+@pytest.mark.parametrize("name", [3, None, b"y", ("y",)])
+def test_names_are_texts(name: object) -> None:
+    with pytest.raises(InputError, match=r"Name in 'observables'\n  expected: a text"):
+        bi.from_arrays(PRIOR, {"y": (2,), name: np.zeros(3)})
+
+
+def test_a_column_is_an_array_of_numbers() -> None:
+    model = bi.from_arrays(PRIOR, {"y": (2,)})
+    rows = {name: np.ones((9, 1)) for name in model.prior.names}
+    checked = check_simulations(model, {**rows, "y": np.ones((9, 2))}, "Training data")
+    assert {name: value.shape for name, value in checked.items()} == {
+        **dict.fromkeys(rows, (9,)),
+        "y": (9, 2),
+    }
+    wide = {**dict.fromkeys(rows, np.ones((9, 3))), "y": np.ones((9, 2))}
+    with pytest.raises(InputError, match=r"shape \(9, 3\)"):
+        check_simulations(model, wide, "Training data")
 
 
 def test_a_table_in_place_of_arrays_is_told_how_to_become_one() -> None:
