@@ -7,9 +7,10 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Never, Self
 
 from bayesinn.core.configuration import Registered, public_name
+from bayesinn.core.errors import InputError
 from bayesinn.core.storage import write_members
 from bayesinn.core.validation import check_type
 from bayesinn.estimators.estimator import Estimator
@@ -53,6 +54,16 @@ class Joined(Registered, ABC):
     @abstractmethod
     def from_members(cls, members: Sequence[Any], entries: Mapping[str, Any]) -> Self:
         """Return the combination that a manifest describes, with its loaded members."""
+
+    def fit(self, *arguments: Any, **options: Any) -> Never:
+        """Refuse: members are fitted before they are joined."""
+        name = type(self).__name__
+        raise InputError(
+            f"fit of {name}",
+            expected="an estimator with networks of its own",
+            got=f"{len(self.members)} that are joined, each with its own",
+            do=f"fit each of them, then join them: bi.{name}([...])",
+        )
 
     @remembering()
     def save(self, folder: str | Path) -> Path:

@@ -139,6 +139,8 @@ class Ensemble(Joined, Posterior):
     @classmethod
     def from_members(cls, members: Sequence[Posterior], entries: Mapping[str, Any]) -> Self:
         ensemble = cls(members, entries["weights"])
+        if abs(sum(entries["weights"]) - 1.0) > 1e-6:
+            raise ValueError(f"weights {entries['weights']}, which don't add up to 1")
         # As saved, to the last bit: dividing by the sum once more may change it.
         ensemble.weights = np.asarray(entries["weights"], float)
         return ensemble
