@@ -9,7 +9,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.estimators.training_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.building import measured_model
-from bayesinn.posterior.defaults import choose_flow, choose_summaries
+from bayesinn.posterior.defaults import choose_flow, choose_summaries, warn_of_sets
 from bayesinn.posterior.measuring import describe_model
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.several import SeveralNetworks
@@ -38,7 +38,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         - (height, width, channels): ``ConvImage``
 
         Pass ``DeepSet`` or ``SetTransformer`` for exchangeable data, ``Transformer`` for steps at
-        irregular times, and your own network for more axes.
+        irregular times, and your own network for more axes. A warning tells where a default reads
+        rows in order although simulations show none.
     flow : Flow
         By default four coupling blocks of an affine map and a spline; for more than 12 parameters,
         six affine blocks. Between blocks parameters are rotated, or permuted if some are integers.
@@ -91,6 +92,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
         pilot = pilot_rows(rows)
+        chosen = {key: self.summaries[key] for key in self._reasons}
+        warn_of_sets(self.simulator, chosen, pilot, seed)
         return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
 
     def describe_training(self, model: PosteriorModel) -> str:

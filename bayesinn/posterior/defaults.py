@@ -7,19 +7,23 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
+from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_type
 from bayesinn.core.warning import warn
 from bayesinn.flows import Flow
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.simulation.order import advice_on_order, has_order
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.parameters import Layout
 from bayesinn.summaries import Summary
 from bayesinn.summaries.joint import disagreement, joint_name, observables_of
 
-# So many unrelated numbers need no compression before the flow, and so many of a series.
-_FEW_NUMBERS = 20
+#: So many unrelated numbers need no compression before the flow; then, so many of a series.
+FEW_NUMBERS = 20
 _FEW_OF_A_SERIES = 8
 # Learned numbers of each step of a series with coordinates.
 _POSITIONS = 8
@@ -245,9 +249,35 @@ def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
     if names[0] in simulator.lengths:
         return summaries.ConvLSTM(32), "a series, by its lengths"
     if not set(names) <= set(simulator.labels.coordinates):
-        why = "taken for a series; for rows in any order pass DeepSet() or SetTransformer()"
+        why = (
+            "taken for a series, whose rows have an order; if they are exchangeable, pass DeepSet()"
+        )
         return summaries.ConvLSTM(32), why
     return summaries.ConvLSTM(32, positions=_POSITIONS, linear=True), "a series, by its coordinates"
+
+
+def warn_of_sets(
+    simulator: Simulator, networks: Mapping[str, Summary], rows: Arrays, seed: int
+) -> None:
+    """Warn where networks that were chosen by default read rows in an order that they don't have.
+
+    ``rows`` are simulations (n, ...), on which the order is tested.
+    """
+    parameters = {name: rows[name] for name in simulator.prior.names}
+    for key, network in networks.items():
+        names = observables_of(key)
+        values = [rows[name] for name in names]
+        declared = set(names) & {*simulator.labels.coordinates, *simulator.lengths}
+        few = isinstance(network, summaries.Identity)
+        if declared or few or values[0].ndim > 3:
+            continue
+        each = [value.reshape(*value.shape[:2], -1) for value in values]
+        data = np.concatenate(each, axis=2)
+        if has_order(data, parameters, seeds.generator(seed, "order")) is False:
+            warn(
+                f"{key!r} shows no order in {len(data):,} simulations, and {network!r}, chosen by "
+                f"default, reads it in order. {advice_on_order(key, data.shape[1])}"
+            )
 
 
 def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:
@@ -264,7 +294,7 @@ def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:
             do="pass summary=... derived from bi.summaries.Summary",
         )
     is_series = len(shape) > 1 or counted or name in simulator.labels.coordinates
-    most = _FEW_OF_A_SERIES if is_series else _FEW_NUMBERS
+    most = _FEW_OF_A_SERIES if is_series else FEW_NUMBERS
     if not counted and math.prod(shape) <= most:
         return summaries.Identity(), f"at most {most} numbers, which need no compression"
     if is_series:

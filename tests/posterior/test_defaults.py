@@ -10,7 +10,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.posterior.defaults import choose_count, choose_flow
+from bayesinn.posterior.defaults import choose_count, choose_flow, warn_of_sets
+from bayesinn.simulation.order import has_order
 from bayesinn.spaces.parameters import Layout
 from bayesinn.summaries import MLP, ConvImage, ConvLSTM, Identity
 
@@ -70,6 +71,68 @@ def test_the_place_of_a_step_counts_where_it_is_declared(
     network = bi.AmortizedPosterior(pair).summaries["a, b"]
     assert isinstance(network, ConvLSTM)
     assert network.positions == positions
+
+
+def _rows_of(order: str) -> np.ndarray:
+    """Return 400 data sets of 24 rows."""
+    generator = np.random.default_rng(1)
+    noise = generator.normal(size=(400, 24))
+    rows = {
+        "none": noise,
+        "counts": generator.poisson(np.exp(0.3 * noise[:, :1]), size=(400, 24)),
+        "two channels": np.stack([noise, noise + generator.normal(size=(400, 24))], axis=2),
+        "trend": noise + np.linspace(0.0, 0.5, 24),
+        "scale": noise * np.linspace(1.0, 1.5, 24),
+        "walk": np.cumsum(noise, axis=1),
+        "neighbours": noise + 0.4 * np.roll(noise, 1, axis=1),
+        "other channel": np.stack([noise, np.roll(noise, 1, axis=1)], axis=2),
+    }
+    return rows[order]
+
+
+@pytest.mark.parametrize(
+    "order",
+    ["none", "counts", "two channels", "trend", "scale", "walk", "neighbours", "other channel"],
+)
+def test_rows_without_an_order_are_told(order: str, recwarn) -> None:
+    data = _rows_of(order)
+    law = {"mean": tfd.Normal(0.0, 1.0)}
+    rows = {"mean": np.linspace(-2.0, 2.0, 400), "y": data}
+    model = bi.from_arrays(law, rows)
+    posterior = bi.AmortizedPosterior(model)
+    warn_of_sets(model, posterior.summaries, rows, seed=1)
+    told = [str(warning.message) for warning in recwarn]
+    exchangeable = order in ("none", "counts", "two channels")
+    assert len(told) == exchangeable
+    assert all("DeepSet" in text and "coordinates={'y': places}" in text for text in told)
+    # What is declared is believed.
+    declared = bi.from_arrays(law, rows, coordinates={"y": np.arange(24.0)})
+    warn_of_sets(declared, posterior.summaries, rows, seed=1)
+    assert len(recwarn) == exchangeable
+
+
+def test_elements_with_a_parameter_each_are_no_set() -> None:
+    noise = _rows_of("none")
+    generator = np.random.default_rng(2)
+    parameters = {"x": noise}
+    assert has_order(noise + generator.normal(size=noise.shape), parameters, generator)
+    assert not has_order(generator.normal(size=noise.shape), parameters, generator)
+    assert has_order(noise[:50], {"x": noise[:50]}, generator) is None
+
+
+def test_training_warns_of_a_set_that_a_default_reads_in_order() -> None:
+    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
+    def trials(parameters, seed):
+        mean = parameters["mean"][:, None]
+        return {"y": mean + tf.random.stateless_normal((tf.shape(mean)[0], 30), seed)}
+
+    with pytest.warns(UserWarning, match="'y' shows no order in 4,096 simulations"):
+        bi.AmortizedPosterior(trials).trainable(trials.sample(4_096, seed=1), seed=1)
+    # Chosen by the user.
+    bi.AmortizedPosterior(trials, MLP()).trainable(trials.sample(4_096, seed=1), seed=1)
+    (hint,) = bi.simulator_report(trials, simulations=500, seed=1).advice
+    assert (hint.severity, hint.subject) == ("hint", "y")
+    assert "shows no order of its 30 rows" in hint.text
 
 
 def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:

@@ -13,6 +13,8 @@ from bayesinn.core.labels import columns
 from bayesinn.guidance.simulator_report.influence import unit
 from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, bounds
 from bayesinn.guidance.simulator_report.regions import Region, regions
+from bayesinn.posterior.defaults import FEW_NUMBERS
+from bayesinn.simulation.order import advice_on_order, has_order
 
 _EQUAL = 0.999999
 _MOST_NUMBERS = 5_000_000
@@ -48,7 +50,23 @@ def check(pilot: Pilot) -> Outputs:
     if pairs:
         advice.append(_advise_on_copies(pairs))
     advice += _advise_on_repeats(pilot, marked, counts, boxes)
+    advice += _advise_on_order(pilot)
     return Outputs(pairs, marked.sum() / max(rows, 1), boxes, advice=advice)
+
+
+def _advise_on_order(pilot: Pilot) -> list[Remark]:
+    """Hint at observables whose rows may be exchangeable, where nothing declares an order."""
+    declared = {*pilot.simulator.labels.coordinates, *pilot.simulator.lengths}
+    advice = []
+    for name, array in pilot.observables.items():
+        if name in declared or array.ndim not in (2, 3) or array[0].size <= FEW_NUMBERS:
+            continue
+        parameters = {key: value[: len(array)] for key, value in pilot.drawn.parameters.items()}
+        if has_order(array, parameters, seeds.generator(pilot.seed, "order")) is False:
+            rows = array.shape[1]
+            finding = f"shows no order of its {rows} rows"
+            advice.append(Remark("hint", name, finding, "", advice_on_order(name, rows)))
+    return advice
 
 
 def _advise_on_constants(observables: Mapping[str, np.ndarray]) -> list[Remark]:
