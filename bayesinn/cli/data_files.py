@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import singledispatch
 from pathlib import Path
 from typing import Any
@@ -56,11 +56,12 @@ def read_data(
 ) -> FileData:
     """Read an observation, or several, as a dict of name to array.
 
-    ``.csv``: a column for each name, a row for each step; channels in columns ``x[0]``, ``x[1]``. A
-    number is repeated in each row, or stands in the first. A column ``id`` or ``observation``, or
-    that named by ``by``, tells several observations apart. The order of columns is free; those that
-    the simulator doesn't know are ignored, with a note. ``.json``: an object of name to number or
-    (nested) list. ``.npz``: arrays under their names.
+    ``.csv``: a column for each name, a row for each step; channels in columns ``x[0]``, ``x[1]``,
+    or ``x0``, ``x1``. A number is repeated in each row, or stands in the first. A column ``id`` or
+    ``observation``, or that named by ``by``, tells several observations apart. A vector may stand
+    in one row, in columns ``x0`` to ``x4``; each row is then an observation. The order of columns
+    is free; those that the simulator doesn't know are ignored, with a note. ``.json``: an object of
+    name to number or (nested) list. ``.npz``: arrays under their names.
 
     ``context`` has the values of context variables that are not in the file.
     """
@@ -187,7 +188,7 @@ def _read_variables(
         own = by or next((name for name in _IDS if name in table.names), None)
         known = simulator.labels.coordinates
         table = widen(table, own, {name: _spelled(table, known[name].name) for name in known})
-    columns = {name: _columns_of(table, name, shape) for name, shape in shapes.items()}
+    columns = {name: _columns_of(table, name, shape, shapes) for name, shape in shapes.items()}
     used = {column for found in columns.values() for column in found}
     unused = [name for name in table.names if name not in used]
     ids = [by] if by is not None else [name for name in _IDS if name in unused][:1]
@@ -201,6 +202,9 @@ def _read_variables(
             1, None, expected=f"a column {name!r}", got=f"columns {table.names}", do=do
         )
     groups = _groups(table, ids)
+    if not ids and _is_row_by_row(columns, shapes):
+        places = [place for place, row in enumerate(table.rows) if any(map(str.strip, row))]
+        groups = {str(number): [place] for number, place in enumerate(places, 1)}
     # Several observables may have a coordinate in common.
     for coordinate in simulator.labels.coordinates.values():
         column = _spelled(table, coordinate.name)
@@ -268,8 +272,24 @@ def _several(table: Table, extra: list[str]) -> str:
     return ""
 
 
-def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
-    """Return the columns of a variable: one of its name, or one for each channel."""
+def _is_row_by_row(columns: Mapping[str, list[str]], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell whether each row is an observation: vectors stand in rows, and all else is a number."""
+    vectors = [name for name, found in columns.items() if found not in ([], [name])]
+    others = [name for name, found in columns.items() if found == [name]]
+    return (
+        bool(vectors)
+        and all(len(shapes[name]) == 1 for name in vectors)
+        and all(not shapes[name] for name in others)
+    )
+
+
+def _columns_of(
+    table: Table, name: str, shape: tuple[int, ...], known: Collection[str]
+) -> list[str]:
+    """Return the columns of a variable: one of its name, or one for each channel.
+
+    Those of the names of other variables are theirs.
+    """
     if name in table.names and len(shape) < 2:
         return [name]
     indexed = [
@@ -284,7 +304,17 @@ def _columns_of(table: Table, name: str, shape: tuple[int, ...]) -> list[str]:
         if absent:
             got += f" without {absent[:100]}"
         raise table.fault(1, [name, *indexed][-1], expected=expected, got=got, do=do)
-    return channels if indexed else []
+    if indexed or not shape:
+        return channels if indexed else []
+    pattern = re.compile(re.escape(name) + r"[_ .-]?(\d{1,9})")
+    numbers = {
+        int(match[1]): column
+        for column in table.names
+        if column not in known and (match := pattern.fullmatch(column))
+    }
+    first = min(numbers, default=0)
+    complete = first in (0, 1) and sorted(numbers) == list(range(first, first + shape[-1]))
+    return [numbers[number] for number in sorted(numbers)] if complete else []
 
 
 def _groups(table: Table, ids: list[str]) -> dict[str, list[int]]:

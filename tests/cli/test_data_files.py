@@ -200,6 +200,39 @@ def test_several_observations_by_an_id(file) -> None:
         assert check_observations(CLINIC, data).count == 2
 
 
+FIVE = bi.simulator(
+    prior={"rate": tfd.Normal(0.0, 1.0)}, context={"dose": tfd.Uniform(0.0, 200.0)}
+)(
+    lambda parameters, context, seed: {
+        "x": parameters["rate"][:, None] * tf.ones(3),
+        "y": parameters["rate"],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    "head", ["x0,x1,x2", "x1,x2,x3", "x_0,x_1,x_2", "x[0],x[1],x[2]", "x.1,x.2,x.3", "X0,x1,x2"]
+)
+def test_a_row_for_each_observation_with_numbered_columns(head: str, file) -> None:
+    path = file(f"{head},y,dose\n1,2,3,4,5\n6,7,8,9,10\n,,,,\n1,2,3,5,5\n")
+    if head.startswith("X"):
+        with pytest.raises(InputError, match="a column 'x'"):
+            read_data(path, FIVE)
+        return
+    data = read_data(path, FIVE, note=pytest.fail)
+    same(data, {"x": [[1, 2, 3], [6, 7, 8], [1, 2, 3]], "y": [4, 9, 5], "dose": [5, 10, 5]})
+    assert data.names == ("1", "2", "3")
+    # In another order, with an id, and alone.
+    one = read_data(file("x2,x0,x1,y,dose,id\n3,1,2,4,5,a\n"), FIVE, note=pytest.fail)
+    same(one, {"x": [1, 2, 3], "y": 4, "dose": 5})
+    assert one.names is None
+    with pytest.raises(InputError, match=r"line 3, column 'x1'(?s:.*)a number(?s:.*)'a'"):
+        read_data(file("x0,x1,x2,y,dose\n1,2,3,4,5\n1,a,3,4,5\n"), FIVE)
+    for wrong in ("x0,x1,y,dose\n1,2,3,4\n", "x0,x1,x3,y,dose\n1,2,3,4,5\n"):
+        with pytest.raises(InputError, match="line 1"):
+            read_data(file(wrong), FIVE)
+
+
 def test_context_from_elsewhere(file) -> None:
     path = file("level\n1\n2\n")
     data = read_data(path, VISITS, context=parse_context(["dose=20"]))
