@@ -151,6 +151,18 @@ def test_mixture_starts_spread_out_and_every_weight_gets_a_gradient() -> None:
         assert np.all(gradient.numpy() != 0.0)
 
 
+@pytest.mark.parametrize("spread", [0.5, 3.0])
+@pytest.mark.parametrize("scale", [0.2, 1.0])
+def test_a_new_mixture_has_the_law_that_its_arguments_say(spread: float, scale: float) -> None:
+    latent = GaussianMixture(components=64, spread=spread, scale=scale)
+    with seeded_initial_weights(1):
+        latent.build((2,))
+    z = latent.sample((20_000, 2), seed=(1, 2)).numpy()
+    # 64 means fill a normal distribution: the mixture's sds are off by 1 % over three seeds.
+    np.testing.assert_allclose(z.std(axis=0), np.hypot(spread, scale), rtol=0.04)
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=0.1 * spread)
+
+
 def test_scales_have_a_floor_that_still_has_a_slope() -> None:
     raw = tf.constant([-100.0, -8.0, 0.0, 5.0])
     np.testing.assert_allclose(

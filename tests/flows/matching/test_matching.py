@@ -20,6 +20,7 @@ from bayesinn.flows import (
     ResidualMLP,
     coupling,
 )
+from bayesinn.flows.matching.noise import spread_uniforms
 from bayesinn.testing.measures import perturb
 
 CONDITIONS = ((-1.0, 0.5), (2.0, -1.5))
@@ -82,6 +83,34 @@ def test_a_mixture_is_finite_for_data_far_out(far: float) -> None:
     weights = [variable.value for variable in flow.trainable_variables]
     for value in (loss, flow.sample(20, condition, seed=(1, 2)), *tape.gradient(loss, weights)):
         assert np.isfinite(value).all()
+
+
+@pytest.mark.parametrize(("raw", "sd"), [(-1e3, np.exp(-10)), (1.0, np.e), (1e3, np.exp(10))])
+def test_scales_of_a_mixture_have_limits_that_draws_and_densities_share(raw, sd) -> None:
+    flow = MixtureDensity(1, (4,))
+    flow.build((1,), (1,))
+    kernel, bias = flow.network.layers[-1].get_weights()
+    flow.network.layers[-1].set_weights([0.0 * kernel, np.array([0.0, 0.0, raw])[: len(bias)]])
+    condition = tf.ones((1, 1))
+    draws = flow.sample(5_000, condition, seed=(1, 2)).numpy()[0, :, 0]
+    assert scipy.stats.kstest(draws / sd, "norm").pvalue > 1e-3
+    points = tf.constant([[0.0], [sd], [-2.0 * sd]])
+    expected = scipy.stats.norm(0.0, sd).logpdf(points[:, 0])
+    np.testing.assert_allclose(flow.log_prob(points, tf.ones((3, 1))), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5])
+def test_times_of_a_batch_are_evenly_spread_and_each_is_uniform(rows: int) -> None:
+    seeds = tf.stack([tf.range(400), tf.fill((400,), 7)], axis=1)
+    each = tf.map_fn(lambda seed: spread_uniforms(tf.zeros((rows, 2)), seed), seeds, tf.float32)
+    uniforms = each.numpy()
+    assert uniforms.min() >= 0.0
+    assert uniforms.max() < 1.0
+    gaps = np.diff(np.sort(uniforms, axis=1), axis=1)
+    np.testing.assert_allclose(gaps, 1.0 / rows, atol=1e-6)
+    # Otherwise a loss of few rows sees the same times at each step.
+    for row in range(rows):
+        assert scipy.stats.kstest(uniforms[:, row], "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("name", MAKERS)
