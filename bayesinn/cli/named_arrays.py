@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import distinct
 
 
@@ -18,6 +19,9 @@ def read_npz(path: Path) -> dict[str, Any]:
             "names it"
         )
     with file:
+        size = sum(entry.file_size for entry in file.zip.infolist())
+        got = f"{len(file.files)} arrays"
+        check_memory(f"File {str(path)!r}", size, got=got, do="write fewer rows into it")
         arrays = dict(file)
     for name, value in arrays.items():
         if not isinstance(value, np.ndarray):

@@ -33,6 +33,7 @@ from bayesinn.core.atomic_write import opened_folder, replace_file, sync
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import ANEW, FORMAT, check_entry, check_head, read_manifest, reraise_as
+from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_path
 
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
@@ -63,7 +64,15 @@ class SavedModel(NamedTuple):
     def weight_count(self) -> int:
         """How many numbers the saved weights of the network are."""
         with _explained_weights(self.folder):
-            return sum(math.prod(array.shape) for array in self.file["network"].values())
+            count = sum(math.prod(array.shape) for array in self.file["network"].values())
+        check_memory(
+            f"Weights {str(self.folder / 'weights.h5')!r}",
+            2 * 4 * count,
+            got=f"{count:,} numbers",
+            do="load it on a machine with more, or copy the whole folder again",
+            error=SavedPosteriorError,
+        )
+        return count
 
     def array(
         self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True

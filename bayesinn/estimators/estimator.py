@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from bayesinn.core.configuration import Registered, describe
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.html import facts_html
 from bayesinn.core.interrupts import interrupts_held
+from bayesinn.core.manifest import ANEW
+from bayesinn.core.memory import check_memory
 from bayesinn.core.precision import full_precision
 from bayesinn.core.storage import SavedModel, lock_folder, write_model
 from bayesinn.core.validation import check_flag, check_type
@@ -254,13 +257,16 @@ class Estimator(Registered, ABC):
         if self.simulator is not None or "simulator" in arguments:
             arguments = arguments[1:]
         fault = ""
-        if arguments and kind.configuration is Estimator.configuration:
+        kept = self.configuration()
+        if not isinstance(kept, Mapping):
+            fault = f"{kept!r}, no dict"
+        elif arguments and kind.configuration is Estimator.configuration:
             fault = "none: the method isn't written"
         else:
             try:
                 self.untrained()
             except Exception as error:
-                fault = f"{list(self.configuration())}, which give {type(error).__name__}: {error}"
+                fault = f"{list(kept)}, which give {type(error).__name__}: {error}"
         if fault:
             raise InputError(
                 f"{kind.__name__}.configuration()",
@@ -339,6 +345,14 @@ class Estimator(Registered, ABC):
     def restore(self, saved: SavedModel) -> Trainable:
         """Return the model of a saved folder, built, with all but the network's weights."""
         self._rows = saved.entries["rows"]
+        for name, row in self._rows.items():
+            check_memory(
+                f"Manifest {str(saved.folder / 'manifest.json')!r}, entry 'rows'",
+                2 * math.prod(row["shape"]) * np.dtype(row["dtype"]).itemsize,
+                got=f"two rows of {name!r} of shape {tuple(row['shape'])}",
+                do=ANEW,
+                error=SavedPosteriorError,
+            )
         rows = {name: np.ones((2, *row["shape"]), row["dtype"]) for name, row in self._rows.items()}
         model = new_model(self, rows, seed=0)
         arrays = model.arrays()

@@ -16,6 +16,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import released_graphs
 from bayesinn.core.configuration import building
+from bayesinn.core.validation import check_type
 from bayesinn.core.warning import warn
 from bayesinn.estimators.training_data import (
     PILOT_SIMULATIONS,
@@ -224,6 +225,9 @@ def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
     """
     with building(), seeds.seeded_initial_weights(seed):
         model = estimator.trainable(rows, seed)
+    subject = f"{type(estimator).__name__}.trainable, result"
+    do = "return an object of a class that derives from bi.Trainable"
+    check_type(subject, model, Trainable, "a Trainable", do)
     with building(), seeds.seeded_initial_weights(seed):
         model.initialize(_first(rows), seed)
     return model

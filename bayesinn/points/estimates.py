@@ -18,6 +18,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.flows.latents.gaussian_mixture import NARROWEST_LOG_SCALE, floored
 from bayesinn.points.vector import ParameterVector
+from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.simulator import Arrays
 
 # In standard deviations of the prior: far above what any posterior has.
@@ -116,13 +117,13 @@ class Moments(Estimate):
         inverse = tf.linalg.triangular_solve(root, units).numpy() * vector.scale[:, None]
         covariance = inverse @ np.swapaxes(inverse, -1, -2)
         deviation = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
-        numbers = list(columns(vector.split(deviation), 1))
+        names = list(columns(vector.split(deviation), 1))
         return {
             "mean": Result(vector.from_plain(mean)),
             "standard_deviation": Result(vector.split(deviation)),
             "covariance": Result(
                 {"covariance": covariance},
-                {"number": numbers, "other_number": numbers},
+                {"number": names, "other_number": names},
                 by_parameter=False,
             ),
         }
@@ -165,7 +166,7 @@ class Quantiles(Estimate):
     names = ("quantiles",)
 
     def __post_init__(self) -> None:
-        levels = np.atleast_1d(np.asarray(self.levels, float))
+        levels = np.atleast_1d(numbers("Quantiles, argument 'levels'", self.levels))
         edges = np.concatenate([[0.0], levels.ravel(), [1.0]])
         if levels.ndim > 1 or not levels.size or not np.all(np.diff(edges) > 0.0):
             raise InputError(

@@ -123,7 +123,7 @@ class PosteriorNetwork(keras.layers.Layer):
                     "(n,), a loss for each row",
                     "add the losses of the elements of each row: tf.reduce_sum(each, axis=-1)",
                 )
-                there.append(loss)
+                there.append(tf.cast(loss, vector.dtype))
         return tf.add_n(there) if there else None
 
     def loss(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -10,8 +11,10 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.checks import numbers
+from bayesinn.simulation.declaration import TRIAL_ROWS
 from bayesinn.simulation.distribution_text import read_distribution, write_distribution
 from bayesinn.simulation.engines.no_engine import NoEngine, NoFunction
 from bayesinn.simulation.prior import Entry, Prior
@@ -147,6 +150,8 @@ def read_declaration(name: str, kept: Mapping[str, Any]) -> Simulator:
         }
         for kind in ("prior", "context")
     }
+    for key, (shape, _) in kept["observables"].items():
+        _check_size(key, shape)
     observables = {
         key: np.zeros((1, *map(int, shape)), dtype)
         for key, (shape, dtype) in kept["observables"].items()
@@ -186,7 +191,15 @@ def _given_shape(name: str, value: Any) -> tuple[int, ...] | None:
     do = "pass for example (14,), () for a single number, or all data sets as a list or an array"
     subject = f"Observable {name!r}"
     sizes = [check_integer(f"{subject}, each size of its shape", size, do=do) for size in value]
+    _check_size(name, sizes)
     return tuple(sizes)
+
+
+def _check_size(name: str, sizes: Sequence[int]) -> None:
+    """Refuse a shape of data sets, the few of a trial included, that no memory holds."""
+    size = 8 * TRIAL_ROWS * math.prod(map(int, sizes))
+    got = f"data sets of shape {tuple(sizes)}"
+    check_memory(f"Observable {name!r}", size, got=got, do="pass the shape of one data set")
 
 
 def _all_rows(name: str, value: Any) -> np.ndarray:

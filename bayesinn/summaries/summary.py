@@ -95,7 +95,8 @@ class Summary(Configured, keras.layers.Layer):
         result = super().__call__(
             x, **{name: value for name, value in keywords.items() if value is not None}
         )
-        for name, value in (result if isinstance(result, Mapping) else {FEATURES: result}).items():
+        entries = result if isinstance(result, Mapping) else {FEATURES: result}
+        for name, value in entries.items():
             others = [None] if name == FEATURES else getattr(value, "shape", ())[1:]
             check_returned(
                 f"{type(self).__name__}.call",
@@ -104,6 +105,14 @@ class Summary(Configured, keras.layers.Layer):
                 (x.shape[0], *others),
                 "(n, k), a vector for each row" if name == FEATURES else "(n, ...)",
                 "flatten, or pool over the other axes: tf.reduce_mean(h, axis=1)",
+            )
+        unnamed = [name for name in entries if not isinstance(name, str)]
+        if unnamed or (set(entries) == {FEATURES} and entries[FEATURES].shape[1] == 0):
+            raise InputError(
+                f"{type(self).__name__}.call",
+                expected="features of one number or more, or a dict of entries by their names",
+                got=f"the name {unnamed[0]!r}" if unnamed else "no number for any row",
+                do="return a tensor (n, k), or {'features': (n, k), ...}",
             )
         return result
 

@@ -228,8 +228,8 @@ def test_what_cannot_be_estimated() -> None:
         bi.PointEstimator(mixed, estimates=[])
     with pytest.raises(InputError, match="an Estimate"):
         bi.PointEstimator(mixed, estimates=["median"])
-    for levels in ((), (0.5, 0.1), (0.0, 0.5), (0.5, 0.5)):
-        with pytest.raises(InputError, match="between 0 and 1, increasing"):
+    for levels in ((), (0.5, 0.1), (0.0, 0.5), (0.5, 0.5), ("a",), b"x", None, (0.1, [0.5])):
+        with pytest.raises(InputError, match="Quantiles, argument 'levels'"):
             Quantiles(levels)
 
 

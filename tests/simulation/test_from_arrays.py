@@ -148,6 +148,10 @@ def test_shapes_may_be_given_in_place_of_arrays() -> None:
     for wrong in [(0,), (4.0,), ([1, 2], 3), (True,)]:
         with pytest.raises(InputError, match="'y', each size of its shape"):
             bi.from_arrays(PRIOR, {"y": wrong})
+    with pytest.raises(InputError, match=r"'y'(?s:.*)\(1000000, 1000000\), which need"):
+        bi.from_arrays(PRIOR, {"y": (10**6, 10**6)})
+    with pytest.raises(InputError, match="axes of its shape"):
+        bi.from_arrays(PRIOR, {"y": (1,) * 100})
     with pytest.raises(InputError, match=r"pass a tuple for a shape, \(4,\)"):
         bi.from_arrays(PRIOR, {"y": 4})
     with pytest.raises(SimulatorError, match="at least one observable"):
