@@ -50,7 +50,8 @@ def has_order(
     one = np.ones((simulations, 1))
     z = [_z(places, scale) for scale in (one, scipy.stats.zscore(np.transpose(inputs)))]
     for first, second in itertools.product(range(series.shape[2]), repeat=2):
-        before, after = series[..., first], series[..., second]
+        before = series[..., first]
+        after = series[..., second]
         # The mean over all pairs of different rows: sums of centred numbers are zero.
         any_two = -(before * after).sum(axis=1) / (rows * (rows - 1))
         near = [(before[:, :-lag] * after[:, lag:]).mean(axis=1) - any_two for lag in _LAGS]
