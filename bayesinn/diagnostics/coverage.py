@@ -65,11 +65,9 @@ class CoverageResult(UniformityResult):
 
     @property
     def summary(self) -> str:
-        worst = int(np.argmax(self.calibration_error))
-        return (
-            f"{self._passing}; largest calibration error {self.calibration_error[worst]:.2g} "
-            f"({self.columns[worst]})"
-        )
+        largest = np.max(np.abs(self.ecdf_difference), axis=0)
+        worst = int(np.argmax(largest))
+        return f"{self._passing}; largest error {largest[worst]:.2g} ({self.columns[worst]})"
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return calibration error, coverage if checked, and p-value by column.

@@ -93,8 +93,7 @@ def coverage(
     grade.
 
     Below zero: posteriors too narrow or shifted; above: too wide. A curve beyond five times the
-    band leaves its panel. The error in the titles is ``result.calibration_error``, in percentage
-    points.
+    band leaves its panel. Titles name the largest difference, in percentage points.
     """
     nominal = 100.0 * result.nominal
     difference = 100.0 * (result.empirical - result.nominal[:, None])
@@ -132,7 +131,7 @@ def coverage(
         )
         ax.plot(nominal, difference[:, index], marker="o", markersize=size, **look)
         ax.set(xlim=(0, 100), ylim=(-reach, reach), xticks=range(0, 101, 25))
-        note = f"error {100.0 * result.calibration_error[index]:.1f}"
+        note = f"largest error {np.max(np.abs(difference[:, index])):.1f}"
         panels.title(index, note if error is None else write_error(error))
     return panels.finish("nominal coverage [%]", "observed - nominal\n[percentage points]")
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import RecoveryResult
@@ -11,11 +12,15 @@ from bayesinn.plots.arrays import choose, spans_decades
 from bayesinn.plots.forest import rows
 from bayesinn.plots.panels import MANY, Panels, legend_below
 from bayesinn.plots.series import decades
-from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled
+from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled, tint
 
 #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
 MOST_DEVIATIONS = 5.0
 _GUIDE = 2.0
+# From so many data sets on, points cover each other: cells show how many there are.
+_MOST_POINTS = 500
+_CELLS = (40, 30)
+_DENSITY = LinearSegmentedColormap.from_list("density", [tint(BLUE, 0.15), BLUE])
 
 
 @styled
@@ -91,8 +96,8 @@ def contraction(
     - Many beyond them: on the right, posteriors overfit, sure and wrong; on the left, the prior
       conflicts with the truth. Of correct and nearly normal posteriors, 5 % lie there.
 
-    Arrows are points outside of the panel. For many parameters, intervals of both numbers are drawn
-    in one row each.
+    Arrows are points outside of the panel. More than 500 data sets are drawn as a density. For many
+    parameters, intervals of both numbers are drawn in one row each.
     """
     varies = np.where(result.prior_variance > 0.0, result.prior_variance, np.nan)
     shrunk = 1.0 - result.standard_deviation**2 / varies
@@ -171,8 +176,23 @@ def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float
     x = np.maximum(across, start)
     y = np.clip(upwards, -MOST_DEVIATIONS, MOST_DEVIATIONS)
     beyond = f"|z| above {MOST_DEVIATIONS:.0f}"
+    inside = ~(left | above | below)
+    if np.count_nonzero(inside & known) > _MOST_POINTS:
+        density = ax.hist2d(
+            x[inside & known],
+            y[inside & known],
+            bins=_CELLS,
+            range=((start, 1.0), (-MOST_DEVIATIONS, MOST_DEVIATIONS)),
+            cmin=1,
+            cmap=_DENSITY,
+            norm="log",
+        )[-1]
+        # The legend has no entry for a mesh of cells.
+        ax.plot([], [], "s", color=tint(BLUE, 0.7), label="data sets: the darker, the more")
+        density.set_zorder(0.5)
+        inside = np.zeros_like(inside)
     for marker, size, colour, alpha, name, chosen in (
-        ("o", 3.5, BLUE, 0.45, "data set", ~(left | above | below)),
+        ("o", 3.5, BLUE, 0.45, "data set", inside),
         ("<", 4.5, BLUE, 0.45, f"contraction below {start:.2g}", left & ~(above | below)),
         ("^", 4.5, RED, 1.0, beyond, above),
         ("v", 4.5, RED, 1.0, beyond, below),

@@ -13,6 +13,8 @@ from matplotlib.transforms import Bbox
 #: Pixels, at 100 to an inch, by which boxes of letters may touch: they hold room above and below
 #: the letters.
 SLACK = 1.5
+#: Inches of a column of the documentation.
+COLUMN = 7.0
 
 
 def overlaps(figure: Figure) -> list[str]:
@@ -51,6 +53,16 @@ def drawn(figure: Figure) -> list[Text]:
         and text.get_text().strip()
         and (text.axes not in hidden or text in text.axes.texts)
     ]
+
+
+def smallest(figure: Figure) -> float:
+    """Return the points of the smallest letters where the documentation shows a figure.
+
+    Its column is 7 inches wide; wider figures are shown smaller. Exponents and indices don't count.
+    """
+    figure.draw_without_rendering()
+    scale = min(1.0, COLUMN / figure.get_figwidth())
+    return scale * min((text.get_fontsize() for text in drawn(figure)), default=10.0)
 
 
 def _visible(axis: Axis) -> bool:

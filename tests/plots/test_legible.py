@@ -13,7 +13,7 @@ from bayesinn import diagnostics, plots
 from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.diagnostics.comparison import compare
 from bayesinn.diagnostics.predictive import predictive_checks
-from tests.plots.legible import overlaps, shortest_axis
+from tests.plots.legible import overlaps, shortest_axis, smallest
 
 PAGE = 7.5  # inches
 SHORT = r"$\lambda_{}$"
@@ -171,6 +171,7 @@ def test_texts_do_not_overlap(draw: Callable[[Case], Figure], case: Case) -> Non
         warnings.simplefilter("error")
         assert overlaps(figure) == []
     assert shortest_axis(figure) > 0.25
+    assert smallest(figure) >= 7.0
 
 
 def test_numbers_of_many_digits_leave_room_between_ticks() -> None:

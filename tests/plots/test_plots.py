@@ -184,7 +184,7 @@ def test_coverage_is_drawn_as_the_difference_from_the_promise() -> None:
         found = ax.lines[-1].get_xydata()
         assert found[:, 0] == pytest.approx(100 * result.nominal)
         assert found[:, 1] == pytest.approx(100 * (result.empirical[:, index] - result.nominal))
-        assert f"error {100 * result.calibration_error[index]:.1f}" in ax.get_title()
+        assert f"largest error {np.abs(found[:, 1]).max():.1f}" in ax.get_title()
         low, high = ax.get_ylim()
         assert low < found[:, 1].min() < found[:, 1].max() < high
         assert low == -high
@@ -859,3 +859,21 @@ def test_six_models_have_curves_of_their_own_and_a_model_without_data_sets_no_co
     written = [text.get_text() for text in right.texts]
     assert written[-6:] == 6 * ["\N{EN DASH}"]
     assert "\N{EN DASH}" not in written[:-6]
+
+
+def test_many_data_sets_are_drawn_as_a_density_of_contraction() -> None:
+    generator = np.random.default_rng(1)
+    truth = generator.normal(size=2_000)
+    draws = 0.5 * truth[:, None] + np.sqrt(0.5) * generator.normal(size=(2_000, 50))
+    prior = {"a": generator.normal(size=1_000)}
+    figure = plots.contraction(diagnostics.recovery({"a": truth}, {"a": draws}, prior))
+    [mesh] = figure.axes[0].collections[1:]
+    assert 0.95 * len(truth) < np.ma.sum(mesh.get_array()) <= len(truth)
+
+
+def test_ticks_of_days_name_the_month() -> None:
+    days = np.datetime64("2020-03-02") + np.arange(14)
+    cases = np.random.default_rng(1).poisson(9.0, size=(40, 14))
+    figure = plots.posterior_predictive(cases, times=days)
+    figure.draw_without_rendering()
+    assert "3 Mar" in [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
