@@ -25,7 +25,13 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
 @styled
 def draw(table: pd.DataFrame) -> Figure:
     """Draw the memory of activations, and the time of a step, against depth."""
-    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
+    figure = Figure(figsize=(7.4, 3.3), layout="constrained")
+    deepest = table.groupby("rows")["blocks"].max()
+    few = deepest[deepest < deepest.max()]
+    notes = [
+        f"{rows} images in {blocks} blocks at most, for memory" for rows, blocks in few.items()
+    ]
+    figure.suptitle("; ".join(notes), fontsize=9)
     memory, seconds = figure.subplots(1, 2)
     for (many, part), shade in zip(table.groupby("rows"), (BLUE, ORANGE), strict=True):
         for chain, own in part.groupby("chain"):

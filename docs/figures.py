@@ -1,7 +1,8 @@
 """Draw figures anew that tables suffice for: python -m docs.figures [NAME ...].
 
-A figure that was drawn from a table stays that of the table: tests draw it again and compare. The
-others are drawn by the scripts that make their numbers, from draws that are not kept.
+A figure that was drawn from tables or arrays beside it stays theirs: tests draw it again, compare,
+and look at its width, its letters and its axes. The others are drawn by the scripts that make their
+numbers, from draws that are not kept.
 """
 
 from __future__ import annotations
@@ -11,19 +12,29 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
 from docs.pages.links import ROOT
 
-_COVID = "paper_results/covid19_germany"
-_POWER = "paper_results/diagnostics_power"
-_SBIBM = "paper_results/sbibm"
+_STUDIES = "paper_results"
+_COLOURS = f"{_STUDIES}/colorization"
+_COVID = f"{_STUDIES}/covid19_germany"
+_CLASSIFIER = f"{_STUDIES}/generative_classifier"
+_DIGITS = f"{_STUDIES}/gin_digits"
+_IMAGES = f"{_STUDIES}/image_densities"
+_POWER = f"{_STUDIES}/diagnostics_power"
+_REFINEMENT = f"{_STUDIES}/refinement"
+_ROUNDS = f"{_STUDIES}/sequential_rounds"
+_SBIBM = f"{_STUDIES}/sbibm"
+_SOURCES = f"{_STUDIES}/gin_artificial"
 
 
-def _script(folder: str, name: str) -> Callable[..., Figure]:
+def _script(folder: str, name: str) -> Any:
     """Return a function ``FILE.FUNCTION`` of a script, whose neighbours it may import."""
     file, function = name.split(".")
     path = str(ROOT / folder)
@@ -43,10 +54,31 @@ def _table(file: str, **options: object) -> pd.DataFrame:
     return pd.read_csv(ROOT / file, **options)  # type: ignore[call-overload]
 
 
+def _arrays(file: str) -> dict[str, np.ndarray]:
+    with np.load(ROOT / file) as stored:
+        arrays = dict(stored)
+    # Halves are how some are stored, not to calculate with.
+    half = [name for name, values in arrays.items() if values.dtype == np.float16]
+    return arrays | {name: arrays[name].astype(np.float32) for name in half}
+
+
+def _of(
+    folder: str, function: str, read: Callable[[str], object], *files: str
+) -> Callable[[], Figure]:
+    """Return what draws a figure: a function of a script, given files of its folder."""
+    return lambda: _script(folder, function)(*(read(f"{folder}/{file}") for file in files))
+
+
 def _training() -> Figure:
     names = ("covid19", "covid19_regular", "covid19_states")
     histories = {name: _table(f"{_COVID}/history_{name}.csv") for name in names}
     return _script(_COVID, "training.draw")(histories)
+
+
+def _coverage(posterior: str) -> Callable[[], Figure]:
+    return lambda: _script(_COVID, "calibration.draw_coverage")(
+        _table(f"{_COVID}/coverage_errors.csv"), _script(_COVID, "shared.LABELS")[posterior]
+    )
 
 
 def _misspecification() -> Figure:
@@ -56,38 +88,73 @@ def _misspecification() -> Figure:
     return figure
 
 
-def _accuracy() -> Figure:
-    return _script(_SBIBM, "figures.draw")()
-
-
-def _estimators() -> Figure:
-    return _script(_SBIBM, "figures.draw_kinds")()
-
-
 #: How each is drawn.
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "benchmarks/growth.svg": lambda: _script("benchmarks", "growth.draw")(
-        _table("benchmarks/growth.csv")
+    "benchmarks/growth.svg": _of("benchmarks", "growth.draw", _table, "growth.csv"),
+    "benchmarks/peers/figure.svg": _of("benchmarks/peers", "report.draw", _table, "results.csv"),
+    "benchmarks/reversible_images.svg": _of(
+        "benchmarks", "reversible_slopes.draw", _table, "reversible_images.csv"
     ),
-    "benchmarks/peers/figure.svg": lambda: _script("benchmarks/peers", "report.draw")(
-        _table("benchmarks/peers/results.csv")
+    f"{_STUDIES}/amortization/break_even.png": _of(
+        f"{_STUDIES}/amortization", "tables.draw", _table, "results.csv"
     ),
-    "benchmarks/reversible_images.svg": lambda: _script("benchmarks", "reversible_slopes.draw")(
-        _table("benchmarks/reversible_images.csv")
-    ),
+    **{
+        f"{_COLOURS}/{name}.png": _of(_COLOURS, f"figures.{name}", _arrays, "pictures.npz")
+        for name in ("samples", "modes", "saturation")
+    },
+    **{
+        f"{_COLOURS}/{file}.png": _of(
+            _COLOURS, f"photograph_figures.{name}", _arrays, "photographs.npz"
+        )
+        for file, name in (
+            ("photographs", "samples"),
+            ("photographs_saturation", "saturation"),
+            ("photographs_transfer", "transfer"),
+        )
+    },
     f"{_COVID}/amortization.svg": lambda: _script(_COVID, "exact.draw_amortization")(
         _table(f"{_COVID}/amortization.csv").iloc[0]
     ),
+    f"{_COVID}/coverage.png": _coverage("covid19"),
+    f"{_COVID}/coverage_regular.png": _coverage("covid19_regular"),
+    f"{_COVID}/coverage_states.png": _coverage("covid19_states"),
+    f"{_COVID}/states_forecasts.png": _of(_COVID, "predicted.draw_states", _table, "states.csv"),
+    f"{_COVID}/states_forest.png": _of(_COVID, "states.forest", _table, "states.csv"),
     f"{_COVID}/training.svg": _training,
+    f"{_STUDIES}/densities_2d/densities.png": lambda: _script(
+        f"{_STUDIES}/densities_2d", "figures.draw"
+    )(ROOT / _STUDIES / "densities_2d"),
     f"{_POWER}/misspecification.svg": _misspecification,
     f"{_POWER}/power.svg": lambda: _script(_POWER, "run.draw")(
         _table(f"{_POWER}/results.csv", index_col=0)
     ),
-    f"{_SBIBM}/estimators.svg": _estimators,
-    f"{_SBIBM}/figure.svg": _accuracy,
-    "paper_results/sequential_rounds/c2st.svg": lambda: _script(
-        "paper_results/sequential_rounds", "run.draw"
-    )(_table("paper_results/sequential_rounds/results.csv")),
+    f"{_CLASSIFIER}/attacks.png": _of(_CLASSIFIER, "figures.attacked", _table, "attacks.csv"),
+    f"{_CLASSIFIER}/heat_maps.png": _of(_CLASSIFIER, "figures.maps", _arrays, "arrays.npz"),
+    f"{_CLASSIFIER}/latent.png": _of(_CLASSIFIER, "figures.latent", _arrays, "arrays.npz"),
+    f"{_CLASSIFIER}/sweep.png": _of(_CLASSIFIER, "figures.sweep", _table, "results.csv"),
+    **{
+        f"{_SOURCES}/{name}.png": _of(_SOURCES, f"figures.draw_{name}", _arrays, "arrays.npz")
+        for name in ("spectra", "sources")
+    },
+    **{
+        f"{_DIGITS}/{name}.png": _of(_DIGITS, f"figures.draw_{name}", _arrays, "arrays.npz")
+        for name in ("spectra", "effects", "walks")
+    },
+    f"{_IMAGES}/draws.png": _of(_IMAGES, "figures.draw_pictures", _table),
+    f"{_IMAGES}/learning.svg": _of(_IMAGES, "figures.draw_curves", _table, "curves.csv"),
+    f"{_STUDIES}/inverse_benchmark/solutions.png": _of(
+        f"{_STUDIES}/inverse_benchmark", "figures.solutions", _arrays, "arrays.npz"
+    ),
+    f"{_REFINEMENT}/draws.png": lambda: _script(_REFINEMENT, "tables.draw_draws")(
+        ROOT / _REFINEMENT / "draws"
+    ),
+    f"{_REFINEMENT}/forecast.png": _of(
+        _REFINEMENT, "tables.draw_forecast", _table, "bands.csv", "forecast.csv"
+    ),
+    f"{_REFINEMENT}/gain.png": _of(_REFINEMENT, "tables.draw_gain", _table, "runs.csv"),
+    f"{_SBIBM}/estimators.svg": _of(_SBIBM, "figures.draw_kinds", _table),
+    f"{_SBIBM}/figure.svg": _of(_SBIBM, "figures.draw", _table),
+    f"{_ROUNDS}/c2st.svg": _of(_ROUNDS, "run.draw", _table, "results.csv"),
 }
 
 

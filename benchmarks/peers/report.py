@@ -34,6 +34,8 @@ HEADINGS = {
     "sample": "Sampling: time over that of bayesinn (in brackets: s)",
     "accuracy": "Time to accuracy, s (missing: not reached, or not measured)",
 }
+#: Tasks that are drawn; tables have the others, too.
+DRAWN = ("step", "sample", "accuracy")
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
 #: Rows of the project's README: equal networks, two batch sizes, simulations in the loop.
 README_ROWS = (
@@ -169,7 +171,7 @@ def short(value: float) -> str:
 
 
 def draw(results: pd.DataFrame) -> Figure:
-    """Draw medians and ranges of all libraries, a panel for each task; further left is better.
+    """Draw medians and ranges of all libraries, a panel for each of three tasks; left is better.
 
     Where bayesinn was measured in each row, times are those of the others over its own.
     """
@@ -180,10 +182,10 @@ def draw(results: pd.DataFrame) -> Figure:
     @styled
     def drawn() -> Figure:
         reached = [row for row in lines(results) if np.isfinite(row[2]["median"]).any()]
-        panels = {task: [row[1:] for row in reached if row[0] == task] for task in HEADINGS}
+        panels = {task: [row[1:] for row in reached if row[0] == task] for task in DRAWN}
         panels = {task: rows for task, rows in panels.items() if rows}
         heights = [len(rows) + 1.2 for rows in panels.values()]
-        figure = Figure(figsize=(7.4, 1.0 + 0.36 * sum(heights)), layout="constrained")
+        figure = Figure(figsize=(7.4, 1.0 + 0.27 * sum(heights)), layout="constrained")
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for ax, (task, rows) in zip(axes, panels.items(), strict=True):
             _panel(ax, task, rows)
@@ -211,7 +213,7 @@ def _panel(ax: Axes, task: str, rows: list[tuple[str, pd.DataFrame]]) -> None:
             colour, marker, _ = CURVES[place]
             ends = group.loc[library, ["min", "median", "max"]].to_numpy(float) / own
             low, middle, high = np.where(np.isfinite(ends), ends, ends[1])
-            y = row + 0.13 * (place - 1.5)
+            y = row + 0.16 * (place - 1.5)
             name = COLUMNS[library] if row == 0 else None
             ax.plot([low, high], [y, y], color=colour, linewidth=1.5)
             ax.plot(middle, y, marker, color=colour, markersize=5, label=name)
@@ -228,6 +230,7 @@ def _panel(ax: Axes, task: str, rows: list[tuple[str, pd.DataFrame]]) -> None:
         ax.set_xticks(ticks, [f"{value:g}{' x' * relative}" for value in ticks])
         ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_title(HEADINGS[task], loc="left")
+    ax.set_xlabel("times bayesinn" if relative else "seconds")
 
 
 def save_figure(results: pd.DataFrame, file: Path) -> None:

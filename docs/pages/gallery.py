@@ -34,7 +34,7 @@ _CARD = """:::{{grid-item-card}} {title}
 #: The figure on a card, where it isn't the first one of the page.
 _FIGURES = {
     "covid19_germany": "forecast.png",
-    "densities_2d": "spline_autoregressive_4_blocks.png",
+    "densities_2d": "densities.png",
     "multispectral": "map.png",
     "peers": "figure.svg",
     "sir_germany": "predictive_cases.png",

@@ -10,24 +10,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+
+from bayesinn import plots
+from bayesinn.plots.panels import PAGE, legend_below
+from bayesinn.plots.style import BLACK, CURVES, styled
 
 #: A method is as accurate as the network if its C2ST is at most so much larger: two standard errors
 #: of a mean over three data sets of 1,000 points.
 MARGIN = 0.02
 RESAMPLES = 2_000
 MOST_SETS = 100_000
-COLOURS = {
-    "amortized": "#1b6ca8",
-    "refined": "#12a594",
-    "NUTS": "#e2902f",
-    "SMC-ABC": "#c0392b",
-    "KDE-MCMC": "#7d5ba6",
+#: Colour, marker and line of each method.
+LOOKS = dict(zip(("amortized", "refined", "NUTS", "SMC-ABC", "KDE-MCMC"), CURVES, strict=True))
+_TITLES = {
+    "geometric_brownian_motion": "geometric Brownian motion",
+    "g_and_k": "g and k",
+    "sir": "SIR",
 }
-_TITLES = {"geometric_brownian_motion": "geometric Brownian\nmotion"}
 
 
 def write(folder: Path) -> str:
@@ -39,7 +41,7 @@ def write(folder: Path) -> str:
     recovery(pd.read_csv(folder / "estimates.csv")).to_csv(
         folder / "recovery.csv", index=False, float_format="%.4g"
     )
-    figure(found).savefig(folder / "break_even.png", dpi=150)
+    plots.save(draw(found), folder / "break_even.png")
     return found.to_string(index=False)
 
 
@@ -54,7 +56,7 @@ def costs(runs: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
         fixed = training.loc[model, "seconds"]
         network = groups["amortized", 0]["seconds"].to_numpy()
         measured = set(of_model["method"])
-        for method in [name for name in COLOURS if name in measured]:
+        for method in [name for name in LOOKS if name in measured]:
             budgets = sorted(budget for name, budget in groups if name == method)
             reached = [budget for budget in budgets if scores[method, budget] <= aim]
             budget = reached[0] if reached else budgets[-1]
@@ -112,37 +114,41 @@ def recovery(estimates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def figure(found: pd.DataFrame) -> Figure:
-    """Draw seconds against the number of data sets, a panel for each model."""
+@styled
+def draw(found: pd.DataFrame) -> Figure:
+    """Draw seconds against the number of data sets, a panel for each model: results.csv."""
     models = list(found["model"].unique())
-    drawn, axes = plt.subplots(
-        1, len(models), figsize=(3.1 * len(models), 4.2), sharey=True, squeeze=False,
-        layout="constrained",
-    )  # fmt: skip
-    sets = np.logspace(0.0, np.log10(MOST_SETS), 200)
-    for axis, model in zip(axes[0], models, strict=True):
+    figure = Figure(figsize=(PAGE, 0.8 + 2.3 * -(-len(models) // 3)), layout="constrained")
+    grid = figure.subplots(-(-len(models) // 3), 3, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[len(models) :]:
+        ax.axis("off")
+    sets = np.geomspace(1.0, MOST_SETS, 6)
+    for ax, model in zip(grid.flat, models, strict=False):
         for row in found[found["model"] == model].to_dict("records"):
-            accurate = row["as accurate"] == "yes"
-            axis.loglog(
-                sets,
-                row["training"] + row["seconds"] * sets,
-                color=COLOURS[row["method"]],
-                linestyle="-" if accurate else ":",
-                linewidth=2.2 if row["method"] == "amortized" else 1.5,
-                label=f"{row['method']}  {row['c2st']:.2f}",
-            )
+            colour, marker, line = LOOKS[row["method"]]
+            total = row["training"] + row["seconds"] * sets
+            ax.loglog(sets, total, line, color=colour, linewidth=1.4, label=row["method"])
             if np.isfinite(row["break-even"]) and row["break-even"] > 1.0:
-                height = row["seconds"] * row["break-even"]
-                axis.plot(
-                    row["break-even"], height, "o", color=COLOURS[row["method"]], markersize=7
+                accurate = row["as accurate"] == "yes"
+                ax.plot(
+                    row["break-even"],
+                    row["seconds"] * row["break-even"],
+                    marker,
+                    color=colour,
+                    markerfacecolor=colour if accurate else "white",
                 )
-        axis.set_title(_TITLES.get(model, model.replace("_", " ")), fontsize=11)
-        axis.set_xlabel("data sets")
-        axis.legend(title="C2ST to exact", fontsize=8, title_fontsize=8, loc="upper left")
-        axis.set_xlim(1.0, MOST_SETS)
-        axis.grid(alpha=0.25)
-    axes[0, 0].set_ylabel("processor seconds in all")
-    return drawn
+        ax.set_title(_TITLES.get(model, model.replace("_", " ")))
+        ax.set_xlim(1.0, MOST_SETS)
+        ax.set_xticks([1, 100, 10_000], ["1", "100", "10,000"])
+        ax.set_yticks([1, 100, 10_000, 1_000_000], ["1", "100", "10,000", "1,000,000"])
+        ax.tick_params(labelbottom=True)
+    for ax in grid.flat[max(0, len(models) - 3) : len(models)]:
+        ax.set_xlabel("data sets")
+    for ax in grid[:, 0]:
+        ax.set_ylabel("processor seconds in all")
+    for face, name in ((None, "break-even"), ("white", "break-even, less accurate")):
+        grid[0, 0].plot([], [], "o", color=BLACK, markerfacecolor=face, label=name)
+    return legend_below(figure)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from bayesinn import plots
+from bayesinn.plots.panels import PAGE, SMALL, legend_below
+from bayesinn.plots.style import BLACK, BLUE, styled
 
 #: Factors of latent codes along a walk.
 TIMES = np.linspace(0.0, 1.5, 7)
@@ -38,28 +40,35 @@ def samples(kept: dict[str, np.ndarray]) -> Figure:
     first = shown(grey, np.zeros((*grey.shape[:-1], 2)))
     return plots.image_grid(
         np.concatenate([first, pictures], axis=1),
-        rows=[f"a {digit}" for digit in kept["digit"]],
+        rows=[f"picture of a {digit}" for digit in kept["digit"]],
         columns=["grey", "truth", *["draw"] * kept["draws"].shape[1]],
     )
 
 
+@styled
 def modes(kept: dict[str, np.ndarray]) -> Figure:
     """Draw the hues of draws, and the exact modes."""
-    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
-    for number, ax in enumerate(figure.subplots(2, 5, sharex=True, sharey=True).ravel()):
+    figure = Figure(figsize=(PAGE, 3.9), layout="constrained")
+    grid = figure.subplots(2, 5, sharex=True, sharey=True)
+    for number, ax in enumerate(grid.flat):
         hue = kept["hues"][number]
         digit = kept["digit"][number]
-        ax.plot(*hue.T, ".", color="#0072B2", markersize=2, zorder=1)
+        ax.plot(*hue.T, ".", color=BLUE, markersize=2, zorder=1, label="a draw")
         for centre in exact.HUES[digit]:
             # Noise of pixels adds little to the width of a mode.
-            ax.add_patch(Circle(centre, 2.0 * exact.TAU, fill=False, color="#222222", zorder=2))
+            look = {"fill": False, "color": BLACK, "label": "exact mode, 2 sd"}
+            ax.add_patch(Circle(centre, 2.0 * exact.TAU, zorder=2, **look))
         share = exact.first_mode(hue[None], digit[None]).mean()
-        ax.set_title(f"a {digit}: {share:.2f} ({exact.WEIGHTS[digit, 0]:.2f})", fontsize=8)
+        text = (
+            f"picture of a {digit}:\nfirst mode {share:.0%}\n(exact {exact.WEIGHTS[digit, 0]:.0%})"
+        )
+        ax.set_title(text, fontsize=SMALL)
         ax.set(xlim=(-0.65, 0.65), ylim=(-0.65, 0.65), aspect="equal")
-        ax.tick_params(labelsize=7)
-    figure.supxlabel("a", fontsize=9)
-    figure.supylabel("b", fontsize=9)
-    return figure
+    for ax in grid[-1]:
+        ax.set_xlabel("hue a: green to red", fontsize=SMALL)
+    for ax in grid[:, 0]:
+        ax.set_ylabel("hue b: blue to yellow", fontsize=SMALL)
+    return legend_below(figure)
 
 
 def saturation(kept: dict[str, np.ndarray]) -> Figure:
@@ -69,8 +78,8 @@ def saturation(kept: dict[str, np.ndarray]) -> Figure:
     return plots.latent_walk(
         shown(grey, walks),
         TIMES,
-        rows=[f"a {digit}" for digit in kept["digit"][: len(walks)]],
-        across="factor t of the latent code",
+        rows=[f"picture of a {digit}" for digit in kept["digit"][: len(walks)]],
+        across="factor t of the latent code: 0 the mean, 1 a draw",
         effect=kept["chroma"],
-        upwards="mean chroma",
+        upwards="mean chroma of the picture",
     )

@@ -38,9 +38,10 @@ def saturation(kept: dict[str, np.ndarray]) -> Figure:
     return plots.latent_walk(
         shown(kept["grey"][: len(walks), None], walks),
         TIMES,
-        across="factor t of the latent code",
+        rows=[f"photograph {number}" for number in range(1, len(walks) + 1)],
+        across="factor t of the latent code: 0 the mean, 1 a draw",
         effect=kept["chroma"][: len(walks)],
-        upwards="mean chroma",
+        upwards="mean chroma of the picture",
     )
 
 
@@ -49,7 +50,9 @@ def transfer(kept: dict[str, np.ndarray]) -> Figure:
     moved = kept["moved"]
     grey = kept["grey"][: len(moved)]
     originals = shown(grey, kept["truth"][: len(moved)])[:, None]
+    numbers = range(1, len(moved) + 1)
     return plots.image_grid(
         np.concatenate([originals, shown(grey[None], moved)], axis=1),
-        columns=["colours of", *["given"] * len(moved)],
+        rows=[f"latent code of photograph {number}" for number in numbers],
+        columns=["photograph", *[f"applied to {number}" for number in numbers]],
     )

@@ -3,8 +3,8 @@
     python paper_results/covid19_germany/ablations.py [--minutes M] [--quick]
 
 Trains the full model, and without carriers, interventions or the observation model, for M minutes
-of processor time each (4 if left out). Writes ``ablations.csv`` and ``ablations.png`` beside this
-file: medians, calibration on 1,000 simulated data sets, and how the model fits the 81 days and
+of processor time each (4 if left out). Writes ``ablations.csv``, ``ablations_bands.csv`` and
+``ablations.png`` beside this file: medians, calibration on 1,000 simulated data sets, and how the model fits the 81 days and
 forecasts the 21 after. Without the observation model there is no noise, so that its networks are
 those that do not fit the model. ``--quick`` trains the smallest model for a few steps, to check
 that it runs, and writes nothing that stays.
@@ -19,17 +19,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from forecast import DAYS, fan, predict, share_inside
-from matplotlib.figure import Figure
+from forecast import DAYS, banded, predict, share_inside
 from networks import arguments, train_for
+from predicted import draw_ablations
 from shared import SEED
 from train import HERE, options_of
 
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import sbc
-from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import styled
 from bayesinn.simulators import covid19
 from bayesinn.simulators.covid19_networks import lean_networks
 from bayesinn.simulators.covid19_options import FIT_DAYS
@@ -50,7 +48,7 @@ def main() -> None:
     """Train all, write table and figure."""
     given = arguments(__doc__, minutes=4.0).parse_args()
     rows: list[dict[str, Any]] = []
-    predicted: dict[str, dict[str, np.ndarray]] = {}
+    bands = []
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
         for label in list(MODELS)[-1:] if given.quick else MODELS:
@@ -59,11 +57,15 @@ def main() -> None:
             posterior, found = train_for(
                 given.minutes, simulator, make, Path(folder), quick=given.quick
             )
-            row, predicted[label] = _judge(posterior, given.quick)
+            row, predicted = _judge(posterior, given.quick)
+            seen = covid19.germany(DAYS)["confirmed"]
+            bands.append(banded(predicted["confirmed"], seen, model=label))
             rows.append({"model": label, "steps": int(found["step"]), **row})
             print(pd.DataFrame(rows[-1:]).to_string(index=False, header=len(rows) == 1), flush=True)
             pd.DataFrame(rows).to_csv(target / "ablations.csv", index=False, float_format="%.4g")
-        plots.save(_figure(predicted), target / "ablations.png")
+        table = pd.concat(bands)
+        table.to_csv(target / "ablations_bands.csv", index=False, float_format="%.4g")
+        plots.save(draw_ablations(table), target / "ablations.png")
 
 
 def _judge(
@@ -87,22 +89,6 @@ def _judge(
     for days, part in (("fit", slice(0, FIT_DAYS)), ("forecast", slice(FIT_DAYS, DAYS))):
         row[f"{days} inside 90 %"] = share_inside(predicted, covid19.germany(DAYS), part, 0.9)
     return row, predicted
-
-
-@styled
-def _figure(predicted: dict[str, dict[str, np.ndarray]]) -> Figure:
-    """Daily cases, a panel a model, on one log axis: some models miss by orders of magnitude."""
-    observed = covid19.germany(DAYS)["confirmed"]
-    figure = Figure(figsize=(7.4, 5.6), layout="constrained")
-    axes = list(figure.subplots(2, 2, squeeze=False, sharex=True, sharey=True).flat)
-    for ax, (label, counts) in zip(axes, predicted.items(), strict=False):
-        fan(ax, counts["confirmed"], observed, FIT_DAYS)
-        ax.set(title=label, yscale="log", ylim=(1.0, 20.0 * observed.max()))
-    for ax in axes[::2]:
-        ax.set_ylabel("new cases per day")
-    for ax in axes[2:]:
-        ax.set_xlabel("2020")
-    return legend_below(figure)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from shared import LABELS, SEED, Study
 
 import bayesinn as bi
 from bayesinn import plots
+from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import NOMINAL, CoverageResult, SBCResult, coverage, sbc
+from bayesinn.diagnostics.uniformity import compare_with_uniform
+from bayesinn.simulators.covid19_prior import LABELS as PARAMETERS, UNITS
 
 DATA_SETS = 5_000
 DRAWS = 250
@@ -68,6 +72,22 @@ def ranked(posterior: bi.AmortizedPosterior, study: Study) -> tuple[SBCResult, C
     draws = {key: draws[key] for key in list(draws)[: study.size(len(draws), 6)]}
     truth = {key: simulations[key] for key in draws}
     return sbc(truth, draws, seed=SEED), coverage(truth, draws, seed=SEED)
+
+
+def draw_coverage(errors: pd.DataFrame, posterior: str) -> Figure:
+    """Draw the coverage of a posterior of 5,000 data sets anew: coverage_errors.csv."""
+    table = (
+        errors[errors["posterior"] == posterior].set_index("parameter").drop(columns="posterior")
+    )
+    below = np.rint(DATA_SETS * (np.array(NOMINAL) + table.to_numpy() / 100.0)).astype(int)
+    between = np.diff(below, axis=1, prepend=0, append=DATA_SETS)
+    # Any values that are as often between two levels.
+    middles = 0.5 * (np.array([0.0, *NOMINAL]) + np.array([*NOMINAL, 1.0]))
+    values = np.stack([np.repeat(middles, counts) for counts in between], axis=1)
+    fields = compare_with_uniform(tuple(table.index), values, 0.99, NOMINAL)
+    figure = plots.coverage(CoverageResult(*fields), labels=Labels(PARAMETERS, UNITS))
+    assert isinstance(figure, Figure)
+    return figure
 
 
 def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) -> pd.DataFrame:

@@ -9,25 +9,19 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from matplotlib.axes import Axes
-from matplotlib.dates import DateFormatter, MonthLocator
-from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from predicted import BANDS, QUANTILES, draw_forecast
 from published import CUMULATIVE, INFEASIBLE
 from shared import LABELS, SEED, Arrays, Study
 from train import options_of
 
 from bayesinn import plots
-from bayesinn.plots.panels import legend_below
-from bayesinn.plots.series import bands
-from bayesinn.plots.style import BLACK, GREY, styled
+from bayesinn.plots.series import quantiles
 from bayesinn.simulators.covid19 import germany
-from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS, Covid19Options
+from bayesinn.simulators.covid19_options import FIT_DAYS, Covid19Options
 from bayesinn.simulators.covid19_reporting import simulate_counts
 
 DRAWS = 5_000
 DAYS = 102
-BANDS = (0.95, 0.90, 0.50)
 ROWS = {"20 May": 79, "11 June": 101}
 
 
@@ -73,7 +67,15 @@ def run(study: Study) -> None:
             cumulative.append(row)
         # Nobody could tell that of the regular noise from it.
         if name == "covid19":
-            plots.save(draw(predicted, observed), study.target / "forecast.png")
+            bands = pd.concat(
+                [
+                    banded(totals(values), totals(observed[key]), series=key, kind=kind)
+                    for key, values in predicted.items()
+                    for kind, totals in (("new per day", np.asarray), ("total", cumulated))
+                ]
+            )
+            bands.to_csv(study.target / "forecast_bands.csv", index=False, float_format="%.5g")
+            plots.save(draw_forecast(bands), study.target / "forecast.png")
     if shares:
         study.write(pd.DataFrame(shares), "forecast")
         study.write(pd.DataFrame(cumulative), "forecast_cumulative")
@@ -107,49 +109,19 @@ def _simulate(options: Covid19Options) -> Callable[..., dict[str, tf.Tensor]]:
     return tf.function(simulate, autograph=False)
 
 
-@styled
-def draw(predicted: Arrays, observed: Arrays) -> Figure:
-    """Daily counts to the left, totals to the right."""
-    figure = Figure(figsize=(7.4, 7.6), layout="constrained")
-    for row, (name, values) in enumerate(predicted.items()):
-        for column, totals in enumerate((False, True)):
-            ax = figure.add_subplot(3, 2, 2 * row + column + 1)
-            seen = observed[name].cumsum() if totals else observed[name]
-            fan(ax, values.cumsum(axis=1) if totals else values, seen, FIT_DAYS)
-            ax.set_title(f"{name}, {'total' if totals else 'new per day'}")
-            ax.set_ylabel("people")
-            ax.set_xlabel("2020" if row == len(predicted) - 1 else "")
-            if not totals:
-                # A few heavy-tailed draws would flatten all else.
-                ax.set_ylim(
-                    min(0.0, 1.1 * seen.min()),
-                    1.15 * max(seen.max(), np.quantile(values, 0.975, axis=0).max()),
-                )
-    return legend_below(figure)
+def cumulated(values: np.ndarray) -> np.ndarray:
+    """Return totals to each day of values (..., days)."""
+    return values.cumsum(axis=-1)
 
 
-def fan(ax: Axes, values: np.ndarray, observed: np.ndarray, fitted: int) -> None:
-    """Bands of values (draws, days) with median, and the observed ones before and after fit.
-
-    The fit ends on its last day.
-    """
-    dates = np.datetime64(FIRST_DAY) + np.arange(values.shape[1])
-    bands(ax, dates, values, BANDS)
-    ax.plot(
-        dates[:fitted], observed[:fitted], ".", color=BLACK, markersize=3, label="observed, fitted"
-    )
-    ax.plot(
-        dates[fitted:],
-        observed[fitted:],
-        "x",
-        color=BLACK,
-        markersize=3,
-        label="observed, held out",
-    )
-    ax.axvline(dates[fitted], color=GREY, linewidth=0.8, linestyle=":")
-    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    ax.xaxis.set_major_locator(MonthLocator())
-    ax.xaxis.set_major_formatter(DateFormatter("%b"))
+def banded(values: np.ndarray, observed: np.ndarray, **names: str) -> pd.DataFrame:
+    """Return quantiles of values (draws, days) and what was observed, a row a day."""
+    table = pd.DataFrame(quantiles(values, BANDS).T, columns=QUANTILES)
+    table.insert(0, "observed", observed)
+    table.insert(0, "day", np.arange(len(table)))
+    for name, value in reversed(names.items()):
+        table.insert(0, name, value)
+    return table
 
 
 def share_inside(predicted: Arrays, observed: Arrays, days: slice, band: float) -> float:

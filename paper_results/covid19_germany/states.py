@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from forecast import fan, predict
+from forecast import predict
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from predicted import draw_states
 from published import STATE_PARAMETERS, STATES, STATES_INFEASIBLE, STATES_MEDIAN_LAMBDA0
 from shared import SEED, Study
 from train import options_of
@@ -73,7 +73,7 @@ def run(study: Study) -> None:
         f"{middle:.4g}"
     )
     plots.save(forest(pd.DataFrame(rows)), study.target / "states_forest.png")
-    plots.save(forecasts(predicted, counts), study.target / "states_forecasts.png")
+    plots.save(draw_states(pd.DataFrame(rows)), study.target / "states_forecasts.png")
 
 
 def observed(
@@ -159,24 +159,4 @@ def forest(table: pd.DataFrame) -> Figure:
             )
         ax.set_xlabel(Labels(LABELS, UNITS).axis(name))
     axes[0].set_yticks(heights, [wrapped(state, 2.2, 9.0) for state in table["state"]])
-    return legend_below(figure)
-
-
-@styled
-def forecasts(
-    predicted: dict[str, dict[str, np.ndarray]], counts: dict[str, dict[str, np.ndarray]]
-) -> Figure:
-    """Totals of cases and deaths, two panels a state."""
-    figure = Figure(figsize=(7.4, 0.8 + 0.58 * len(counts)), layout="constrained")
-    axes = figure.subplots(len(counts) // 2, 4, squeeze=False, sharex=True)
-    panels = [(state, key) for state in counts for key in ("confirmed", "deaths")]
-    for ax, (state, key) in zip(axes.flat, panels, strict=True):
-        fan(ax, predicted[state][key].cumsum(axis=1), counts[state][key].cumsum(), FIT_DAYS)
-        ax.set_title(
-            wrapped(f"{state}, {'cases' if key == 'confirmed' else key}", 1.4, 8.0), fontsize=8
-        )
-        ax.tick_params(labelsize=7)
-        ax.yaxis.set_major_locator(MaxNLocator(3))
-    figure.supylabel("people, total since 2 March", fontsize=9)
-    figure.supxlabel("2020", fontsize=9)
     return legend_below(figure)

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from shared import LABELS, Study
 
 from bayesinn import plots
-from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import BLACK, BLUE, LIGHT_GREY, ORANGE, styled
+from bayesinn.plots.panels import PAGE, legend_below
+from bayesinn.plots.style import CURVES, styled
 
 # Posteriors of one problem share a panel: densities of other parameters can't be compared.
 PANELS = {"Germany": ("covid19", "covid19_regular"), "federal states": ("covid19_states",)}
-_LOOKS = {"covid19": (BLUE, "o"), "covid19_regular": (ORANGE, "s"), "covid19_states": (BLACK, "D")}
+_LOOKS = dict(zip(LABELS, CURVES, strict=False))
 
 
 def run(study: Study) -> None:
@@ -31,30 +31,39 @@ def run(study: Study) -> None:
 
 @styled
 def draw(histories: dict[str, pd.DataFrame]) -> Figure:
-    """A panel a problem; grey: minutes to draw and fit simulations before the first step."""
+    """A panel a problem; minutes count from the first step, after simulations were drawn."""
     panels = {
         title: [name for name in names if name in histories] for title, names in PANELS.items()
     }
     panels = {title: names for title, names in panels.items() if names}
-    figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for ax, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
             history = histories[name]
-            colour, marker = _LOOKS[name]
+            colour, marker, line = _LOOKS[name]
             ax.plot(
-                history["minutes"],
+                history["minutes"] - history["minutes"].iloc[0],
                 history["held_out_nll"],
                 color=colour,
                 marker=marker,
+                linestyle=line,
                 markersize=3.5,
                 label=LABELS[name],
             )
-        _mark_simulations(ax, histories[names[0]])
-        ax.set(title=title, xlabel="minutes", xlim=(0.0, None))
+        ax.set_title(f"{title}\n{_before(histories[names[0]])}", fontsize=9)
+        ax.set(xlabel="minutes since the first step", xlim=(0.0, None))
         _leave_out_first(ax, [histories[name]["held_out_nll"] for name in names])
     axes[0].set_ylabel("held-out negative log density [nats]")
     return legend_below(figure)
+
+
+def _before(history: pd.DataFrame) -> str:
+    """Return what came before the first step."""
+    count = int(history["simulations"].iloc[0])
+    if not count:
+        return "fresh simulations in each step"
+    return f"before: {count:,} simulations in {history['minutes'].iloc[0]:.0f} minutes"
 
 
 def _leave_out_first(ax: Axes, curves: list[pd.Series]) -> None:
@@ -63,23 +72,3 @@ def _leave_out_first(ax: Axes, curves: list[pd.Series]) -> None:
     highest = max(curve.iloc[1] for curve in curves)
     margin = 0.08 * (highest - lowest)
     ax.set_ylim(lowest - margin, highest + margin)
-
-
-def _mark_simulations(ax: Axes, history: pd.DataFrame) -> None:
-    first = float(history["minutes"].iloc[0])
-    count = int(history["simulations"].iloc[0])
-    if count:
-        ax.axvspan(0.0, first, color=LIGHT_GREY, linewidth=0)
-        text = (
-            f"before the first step:\ndrawing and fitting\n{count:,} simulations,\neach used "
-            f"several times"
-        )
-        ax.text(
-            0.5 * first,
-            0.5,
-            text,
-            transform=ax.get_xaxis_transform(),
-            ha="center",
-            va="center",
-            fontsize=9,
-        )

@@ -3,9 +3,9 @@
     python paper_results/densities_2d/run.py [--quick] [--only TEXT ...] [--threads N]
 
 Each network learns each density through the public interface: the density is the prior of a
-simulator that observes nothing. Writes results.csv and a figure for each network beside this file;
+simulator that observes nothing. Writes results.csv, pictures.npz and densities.png beside this file;
 ``--only`` runs the networks whose name contains one of the texts, and replaces their rows and
-figures alone. ``--quick`` trains briefly into a temporary folder, to check that it runs.
+pictures alone. ``--quick`` trains briefly into a temporary folder, to check that it runs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from densities import DENSITIES, PlaneDensity
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
+from figures import draw
 
 import bayesinn as bi
 from bayesinn import bijections, flows, plots
@@ -30,7 +29,7 @@ from bayesinn import bijections, flows, plots
 SEED = 1
 FRESH_DRAWS = 100_000
 NOTHING = {"nothing": np.zeros(1, np.float32)}
-CELLS = 200
+CELLS = 100
 # Log density of the prior where there is none: a posterior is zero outside its prior's support, and
 # pictures are to show what the network puts there.
 LOWEST = -100.0
@@ -118,12 +117,15 @@ def main() -> None:
             rows = []
             pictures = {}
             for name in names:
-                row, pictures[name] = learn(network, DENSITIES[name], arguments.quick)
+                row, learnt = learn(network, DENSITIES[name], arguments.quick)
+                pictures |= {f"exact: {name}": exact(DENSITIES[name])}
+                pictures |= {f"{network.name}: {name}": learnt}
+                pictures |= {f"{network.name}: {name}: gap": np.array(row["gap"], float)}
                 rows.append(row)
                 print(", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
             write(pd.DataFrame(rows), target / "results.csv")
-            stem = network.name.replace(", ", "_").replace(" ", "_")
-            plots.save(draw(network.name, pictures), target / f"{stem}.png")
+            keep(pictures, target / "pictures.npz")
+        plots.save(draw(target), target / "densities.png")
 
 
 def learn(
@@ -172,8 +174,8 @@ def learn(
         "gap": f"{excess.mean():.4f}",
         "standard error": f"{excess.std() / np.sqrt(len(excess)):.4f}",
     }
-    points = np.stack(np.meshgrid(*axes(density)), axis=-1).reshape(-1, 2).astype(np.float32)
-    return row, np.exp(posterior.log_prob({"point": points}, NOTHING)).reshape(CELLS, CELLS)
+    learnt = posterior.log_prob({"point": grid(density)}, NOTHING)
+    return row, np.exp(learnt).reshape(CELLS, CELLS)
 
 
 def count_weights(network: Network) -> int:
@@ -191,10 +193,16 @@ def sampling_speed(posterior: bi.AmortizedPosterior, draws: int) -> float:
     return draws / (time.monotonic() - started)
 
 
-def axes(density: PlaneDensity) -> tuple[np.ndarray, np.ndarray]:
-    """Where pictures show the density, along each axis."""
+def grid(density: PlaneDensity) -> np.ndarray:
+    """Return the points (n, 2) at which pictures show the density."""
     left, right, bottom, top = density.window
-    return np.linspace(left, right, CELLS), np.linspace(bottom, top, CELLS)
+    axes = np.linspace(left, right, CELLS), np.linspace(bottom, top, CELLS)
+    return np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 2).astype(np.float32)
+
+
+def exact(density: PlaneDensity) -> np.ndarray:
+    """Return the picture (cells, cells) of the exact density."""
+    return np.exp(density.log_prob(grid(density)).numpy()).reshape(CELLS, CELLS)
 
 
 def write(rows: pd.DataFrame, path: Path) -> None:
@@ -209,26 +217,11 @@ def write(rows: pd.DataFrame, path: Path) -> None:
     )
 
 
-def draw(title: str, pictures: dict[str, np.ndarray]) -> Figure:
-    """Exact densities above, learnt ones below, on one scale that shows traces.
-
-    Nothing exceeds the scale.
-    """
-    figure = Figure(figsize=(7.4, 3.9), layout="constrained")
-    figure.suptitle(f"{title}: square root of the density", fontsize=10)
-    grid = figure.subplots(2, len(pictures), squeeze=False)
-    for column, (name, picture) in enumerate(pictures.items()):
-        density = DENSITIES[name]
-        points = np.stack(np.meshgrid(*axes(density)), axis=-1).reshape(-1, 2).astype(np.float32)
-        exact = np.exp(density.log_prob(points).numpy()).reshape(CELLS, CELLS)
-        norm = PowerNorm(0.5, vmin=0.0, vmax=max(exact.max(), picture.max()))
-        for ax, values, kind in zip(
-            grid[:, column], (exact, picture), ("exact", "learnt"), strict=True
-        ):
-            ax.imshow(values, origin="lower", extent=density.window, norm=norm, cmap="viridis")
-            ax.set(xticks=[], yticks=[])
-            ax.set_title(f"{name},\n{kind}", fontsize=9)
-    return figure
+def keep(pictures: dict[str, np.ndarray], path: Path) -> None:
+    """Add pictures to a file; they replace those of the same names."""
+    stored = dict(np.load(path)) if path.exists() else {}
+    stored |= {name: values.astype(np.float16) for name, values in pictures.items()}
+    np.savez_compressed(path, **stored)
 
 
 if __name__ == "__main__":

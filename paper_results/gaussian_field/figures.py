@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.style import BLACK, CURVES, styled
 from bayesinn.simulators import gaussian_field as module
 from bayesinn.simulators.gaussian_field import gaussian_field
 
@@ -37,7 +37,7 @@ def draw(images: np.ndarray, truths: dict, network: dict, exact: list[dict]) -> 
             pairs = (("network", network[name][row]), ("exact", exact[row][name]))
             for (label, values), (colour, _, _) in zip(pairs, CURVES, strict=False):
                 ax.hist(values, bins, density=True, histtype="step", color=colour, label=label)
-            ax.axvline(truths[name][row], color="black", linewidth=0.8, label="truth")
+            ax.axvline(truths[name][row], color=BLACK, linewidth=0.8, label="truth")
             ax.set(yticks=[], xlabel=name if row == len(images) - 1 else "")
     return legend_below(figure)
 

@@ -14,10 +14,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from images import LOADERS
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from bayesinn import plots
-from bayesinn.plots.style import CURVES, GREY, LIGHT_GREY, styled
+from bayesinn.plots.panels import PAGE
+from bayesinn.plots.style import BLUE, CURVES, GREY, LIGHT_GREY, styled
 
 HERE = Path(__file__).parent
 #: Pairs of digits that look alike: the class of the image, and the one it is held against.
@@ -26,14 +30,15 @@ _BETAS = ("0", "1", "inf")
 _POINTS = 1_000
 #: A beta between those that are small and infinity.
 _MIDDLE = 10.0
-#: Networks that are attacked, and lines of attacks.
+#: Networks that are attacked.
 _NETWORKS = (("flow", 1.0), ("flow", 10.0), ("flow", np.inf), ("softmax", np.inf))
-_LINES = {"steps": "-", "random": ":", "unnoticed": "--"}
-_LINE_NAMES = {
-    "steps": "attacked",
-    "random": "random signs",
-    "unnoticed": "attacked by who knows of the test",
-}
+#: Columns of the figure: the attack, what is measured, and the title.
+_COLUMNS = (
+    ("steps", "accuracy", "accuracy,\nattacked"),
+    ("random", "accuracy", "accuracy,\nrandom signs"),
+    ("steps", "AUC", "told apart (AUC),\nattacked"),
+    ("unnoticed", "AUC", "told apart (AUC),\nattack knows the test"),
+)
 
 
 def main() -> None:
@@ -46,9 +51,7 @@ def main() -> None:
         np.savez_compressed(HERE / "arrays.npz", **arrays(options.data, options.models))
     stored = np.load(HERE / "arrays.npz")
     plots.save(sweep(pd.read_csv(HERE / "results.csv")), HERE / "sweep.png")
-    titles = [f"{label}, not {other}" for label, other in PAIRS]
-    maps = plots.heat_map(stored["images"], stored["maps"], titles=titles)
-    plots.save(maps, HERE / "heat_maps.png")
+    plots.save(maps(stored), HERE / "heat_maps.png")
     plots.save(latent(stored), HERE / "latent.png")
     plots.save(attacked(pd.read_csv(HERE / "attacks.csv")), HERE / "attacks.png")
 
@@ -64,13 +67,13 @@ def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
     x = noisy(mnist.test_x)
     trained = {beta: LatentMixture.load(models / f"MNIST_flow_{beta}_1") for beta in _BETAS}
     rows = [np.flatnonzero(mnist.test_labels == label)[0] for label, _ in PAIRS]
-    maps = [
+    weights = [
         trained["1"].heat_maps(x[[row]], label, other)[0]
         for row, (label, other) in zip(rows, PAIRS, strict=True)
     ]
     found = {
         "images": mnist.test_x[rows, ..., 0].astype(np.uint8),
-        "maps": np.asarray(maps, np.float32),
+        "maps": np.asarray(weights, np.float32),
         "labels": mnist.test_labels[:_POINTS].astype(np.uint8),
     }
     for beta, model in trained.items():
@@ -87,7 +90,7 @@ def arrays(data: Path | None, models: Path) -> dict[str, np.ndarray]:
 @styled
 def sweep(results: pd.DataFrame) -> Figure:
     """Share of errors over bits per dimension, a point for each training, of each data set."""
-    figure = Figure(figsize=(7.4, 3.0), layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.2), layout="constrained")
     names = [name for name in LOADERS if name in set(results["data"])]
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         own = results[results["data"] == name]
@@ -116,65 +119,85 @@ def sweep(results: pd.DataFrame) -> Figure:
             ax.axhline(softmax.mean(), color=colour, linestyle=line, label="softmax classifier")
         ax.set(title=name, xlabel="bits per dimension", ylabel="share of errors", yscale="log")
         ax.margins(0.65, 0.15)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100.0 * value:g} %")
+        ax.yaxis.set_minor_formatter(NullFormatter())
     return plots.panels.legend_below(figure)
+
+
+def maps(stored: dict[str, np.ndarray]) -> Figure:
+    """What speaks for a class and against another, pixel by pixel."""
+    titles = [f"{label}, not {other}" for label, other in PAIRS]
+    return plots.heat_map(stored["images"], stored["maps"], titles=titles)
 
 
 @styled
 def latent(stored: dict[str, np.ndarray]) -> Figure:
     """Principal components of latents, and distances of class means below them, by beta."""
-    figure = Figure(figsize=(7.4, 5.2), layout="constrained")
+    figure = Figure(figsize=(PAGE, 5.8), layout="constrained")
     above, below = figure.subplots(2, len(_BETAS))
+    norm = Normalize(0.0, max(stored[f"distances {beta}"].max() for beta in _BETAS))
     for ax, other, beta in zip(above, below, _BETAS, strict=True):
         points = stored[f"components {beta}"]
+        ax.plot(*points.T, ".", color=LIGHT_GREY, markersize=2, label="test image")
         for label in range(10):
             own = points[stored["labels"] == label]
-            ax.plot(*own.T, ".", color=f"C{label}", markersize=1.5)
-            x, y = np.median(own, axis=0)
-            ax.text(x, y, str(label), ha="center", va="center", fontweight="bold")
+            _ellipse(ax, own, label="1 sd of a class, around its digit")
+            ax.text(*own.mean(axis=0), str(label), ha="center", va="center", fontweight="bold")
         share = stored[f"shares {beta}"].sum()
-        name = r"\infty" if beta == "inf" else beta
-        ax.set_title(rf"$\beta = {name}$, {100 * share:.0f} % of the variance")
-        ax.set(xticks=[], yticks=[])
-        distances = stored[f"distances {beta}"]
-        image = other.imshow(np.where(np.eye(10) > 0, np.nan, distances), cmap="viridis")
-        other.set(xticks=range(10), yticks=range(10))
-        figure.colorbar(image, ax=other, shrink=0.8)
-    below[0].set_ylabel("distances of class means")
-    return figure
+        ax.set(
+            title=f"{_beta(float(beta))}, {100 * share:.0f} % of variance",
+            xlabel="first component",
+        )
+        distances = np.where(np.eye(10) > 0, np.nan, stored[f"distances {beta}"])
+        image = other.imshow(distances, cmap="Blues", norm=norm)
+        other.set(xticks=range(10), yticks=range(10), xlabel="class")
+        other.tick_params(length=0)
+    above[0].set_ylabel("second component")
+    below[0].set_ylabel("class")
+    figure.colorbar(image, ax=below, label="distance of class means", shrink=0.9)
+    return plots.panels.legend_below(figure)
+
+
+def _ellipse(ax: Axes, points: np.ndarray, label: str) -> None:
+    """Draw the ellipse of one standard deviation of points (n, 2)."""
+    angle = np.linspace(0.0, 2.0 * np.pi, 60)
+    root = np.linalg.cholesky(np.cov(points.T))
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    ax.plot(*(root @ circle + points.mean(axis=0)[:, None]), color=BLUE, lw=1.2, label=label)
 
 
 @styled
 def attacked(rows: pd.DataFrame) -> Figure:
-    """Accuracy under attack, and below it how well attacked images are told apart, by size."""
+    """Accuracy under attack, and how well attacked images are told apart, by size of the attack.
+
+    A row for each data set, a column for each attack and measure, a curve for each network.
+    """
     names = [name for name in LOADERS if name in set(rows["data"])]
-    figure = Figure(figsize=(7.4, 5.2), layout="constrained")
-    panels = figure.subplots(2, len(names), squeeze=False, sharex=True)
-    for (above, below), name in zip(panels.T, names, strict=True):
-        own = rows[rows["data"] == name]
-        for (network, beta), (colour, marker, _) in zip(_NETWORKS, CURVES, strict=False):
-            some = own[(own["network"] == network) & (own["beta"] == beta)]
-            if some.empty:
-                continue
-            means = some.groupby(["attack", "size"]).mean(numeric_only=True)
-            score = "entropy" if network == "softmax" else "untypical density"
-            title = "softmax classifier, entropy" if network == "softmax" else _beta(beta)
-            for attack, line in _LINES.items():
-                if attack not in means.index:
+    figure = Figure(figsize=(PAGE, 0.9 + 1.75 * len(names)), layout="constrained")
+    grid = figure.subplots(len(names), len(_COLUMNS), squeeze=False, sharex=True, sharey=True)
+    for axes, name in zip(grid, names, strict=True):
+        for ax, (attack, measure, title) in zip(axes, _COLUMNS, strict=True):
+            own = rows[(rows["data"] == name) & rows["attack"].isin(["none", attack])]
+            if measure != "accuracy":
+                ax.axhline(0.5, color=GREY, linewidth=0.8)
+            for (network, beta), (colour, marker, line) in zip(_NETWORKS, CURVES, strict=False):
+                some = own[(own["network"] == network) & (own["beta"] == beta)]
+                if attack not in set(some["attack"]):
                     continue
-                curve = pd.concat([means.loc["none"], means.loc[attack]])
-                label = title if attack == "steps" else None
-                look = {"color": colour, "linestyle": line, "marker": marker, "markersize": 4}
-                if attack != "unnoticed":
-                    above.plot(curve.index, curve["accuracy"], label=label, **look)
-                if attack != "random":
-                    below.plot(curve.index, curve[f"AUC, {score}"], **look)
-        above.set(title=name, ylim=(-0.03, 1.03))
-        below.axhline(0.5, color=LIGHT_GREY, zorder=0)
-        below.set(xlabel="largest change of a pixel", ylim=(-0.03, 1.03))
-    for attack, line in _LINES.items():
-        panels[0, 0].plot([], [], color=GREY, linestyle=line, label=_LINE_NAMES[attack])
-    panels[0, 0].set_ylabel("accuracy")
-    panels[1, 0].set_ylabel("attacked images told from others\n(area under the curve)")
+                score = "entropy" if network == "softmax" else "untypical density"
+                column = measure if measure == "accuracy" else f"{measure}, {score}"
+                means = some.groupby("size")[column].mean()
+                label = "softmax classifier" if network == "softmax" else _beta(beta)
+                ax.plot(
+                    means.index, means, line, color=colour, marker=marker, markersize=4, label=label
+                )
+            ax.set(ylim=(-0.03, 1.03), xticks=[0.0, 0.1, 0.2])
+            if ax in grid[0]:
+                ax.set_title(title, fontsize=9)
+        axes[0].set_ylabel(name)
+    for ax in grid[-1]:
+        ax.set_xlabel("largest change of a pixel", fontsize=9)
     return plots.panels.legend_below(figure)
 
 

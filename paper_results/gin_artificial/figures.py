@@ -1,66 +1,69 @@
-"""Figures of the artificial experiment, from stored arrays."""
+"""Figures of the artificial experiment, from arrays.npz."""
 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.colors import ListedColormap
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
-from bayesinn.plots.panels import legend_below
+from bayesinn.plots.panels import PAGE, legend_below
 from bayesinn.plots.style import CURVES, styled
 from bayesinn.plots.text import wrapped
 
-_CLASSES = ListedColormap([colour for colour, _, _ in CURVES])
-_ACROSS = 4
-
 
 @styled
-def draw_spectra(spectra: dict[str, np.ndarray]) -> Figure:
-    """Sorted standard deviations of latent elements, GIN's in front."""
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+def draw_spectra(stored: dict[str, np.ndarray]) -> Figure:
+    """Sorted standard deviations of latent elements."""
+    cases = _cases(stored)
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     ax = figure.add_subplot()
-    for index, (name, values) in enumerate(spectra.items()):
-        colour, marker, _ = CURVES[index % len(CURVES)]
-        line = "-" if index < len(CURVES) else "--"
-        ranks = np.arange(1, len(values) + 1)
-        ax.plot(
-            ranks,
-            values,
-            line,
-            color=colour,
-            label=name,
-            marker=marker,
-            markersize=4,
-            linewidth=1.0,
-        )
+    for (name, arrays), (colour, marker, line) in zip(cases.items(), CURVES, strict=False):
+        ranks = np.arange(1, len(arrays["spectrum"]) + 1)
+        look = {"color": colour, "marker": marker, "markersize": 5, "linewidth": 1.2}
+        ax.plot(ranks, arrays["spectrum"], line, label=name, **look)
     ax.set(yscale="log", xlabel="latent element, by rank", ylabel="standard deviation")
     ax.set_xticks(ranks)
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
     return legend_below(figure)
 
 
 @styled
-def draw_sources(cases: dict[str, list[np.ndarray]]) -> Figure:
-    """True sources and, below, two leading codes turned and scaled to them; colours are classes."""
-    across = min(_ACROSS, len(cases))
-    down = -(-len(cases) // across)
-    figure = Figure(figsize=(7.4, 4.2 * down), layout="constrained")
-    grid = figure.subplots(2 * down, across, squeeze=False)
-    for ax in grid.flat:
-        ax.set(xticks=[], yticks=[], frame_on=False)
-    for index, (name, (sources, codes, labels)) in enumerate(cases.items()):
-        row, column = divmod(index, across)
-        scale = sources.std(axis=0) / codes.std(axis=0)
-        codes = (codes - codes.mean(axis=0)) * scale + sources.mean(axis=0)
-        above, below = grid[2 * row : 2 * row + 2, column]
-        for ax, points in ((above, sources), (below, codes)):
-            ax.scatter(*points.T, c=labels, cmap=_CLASSES, s=2, linewidths=0)
-            ax.set_frame_on(True)
-        correlation = np.mean(
-            [np.corrcoef(a, b)[0, 1] for a, b in zip(sources.T, codes.T, strict=True)]
-        )
-        above.set_title(wrapped(name, 1.6, 9.5), fontsize=9.5)
-        below.set_xlabel(f"correlation {correlation:.3f}")
-        if column == 0:
-            above.set_ylabel("true sources")
-            below.set_ylabel("latent codes")
-    return figure
+def draw_sources(stored: dict[str, np.ndarray]) -> Figure:
+    """True sources, and beside them two leading codes of each case, turned and scaled to them.
+
+    Colours and marks are classes.
+    """
+    cases = _cases(stored)
+    figure = Figure(figsize=(PAGE, 3.2), layout="constrained")
+    axes = figure.subplots(1, 1 + len(cases), sharex=True, sharey=True)
+    sources = next(iter(cases.values()))["sources"]
+    labels = next(iter(cases.values()))["labels"]
+    _scatter(axes[0], sources, labels)
+    axes[0].set(title="true sources", ylabel="second source")
+    for ax, (name, arrays) in zip(axes[1:], cases.items(), strict=True):
+        codes = arrays["codes"]
+        codes = (codes - codes.mean(axis=0)) * sources.std(axis=0) / codes.std(axis=0)
+        _scatter(ax, codes + sources.mean(axis=0), labels)
+        ax.set_title(wrapped(name, 2.0, 9.0), fontsize=9)
+    for ax in axes:
+        ax.set_xlabel("first source")
+    return legend_below(figure)
+
+
+def _cases(stored: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """Return arrays by case and name; they are stored as "case: name"."""
+    cases: dict[str, dict[str, np.ndarray]] = {}
+    for key, values in stored.items():
+        case, _, name = key.partition(": ")
+        cases.setdefault(case, {})[name] = values
+    return cases
+
+
+def _scatter(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    """Draw points (n, 2), a mark for each class."""
+    for number, (colour, marker, _) in zip(np.unique(labels), CURVES, strict=False):
+        own = points[labels == number]
+        look = {"markersize": 2.5, "markeredgewidth": 0, "alpha": 0.7, "color": colour}
+        ax.plot(*own.T, marker, label=f"class {number:.0f}", **look)

@@ -116,17 +116,9 @@ def add(target: Path, row: dict[str, object], arrays: dict[str, np.ndarray]) -> 
 
 def draw(target: Path) -> None:
     """Draw both figures from the stored arrays."""
-    arrays = dict(np.load(target / "arrays.npz"))
-    names = list(dict.fromkeys(name.partition(": ")[0] for name in arrays))
-    kept = {name: [arrays[f"{name}: {part}"] for part in PARTS] for name in names}
-    plots.save(
-        draw_spectra({name: parts[0] for name, parts in kept.items()}),
-        target / "spectra_longer.png",
-    )
-    plots.save(
-        draw_sources({name: parts[1:] for name, parts in kept.items()}),
-        target / "sources_longer.png",
-    )
+    stored = dict(np.load(target / "arrays.npz"))
+    plots.save(draw_spectra(stored), target / "spectra.png")
+    plots.save(draw_sources(stored), target / "sources.png")
 
 
 def run(case: Case) -> tuple[dict[str, object], dict[str, np.ndarray]]:

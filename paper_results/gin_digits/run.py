@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
-from figures import draw_effects, draw_spectra, draw_walks
+from figures import WALKS, draw_effects, draw_spectra, draw_walks
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
@@ -50,9 +50,8 @@ RUNS = Path("runs") / "gin_digits"
 REACH = 2.0
 #: Latent elements that a digit is rebuilt from.
 KEPT = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 784)
-#: The case, and the elements by rank, whose walks are drawn.
+#: The case whose walks are drawn.
 WALKED = "GIN"
-WALKS = (1, 2, 3, 4, 6, 8, 12, 22, 50, 200)
 
 
 @dataclass(frozen=True)
@@ -110,15 +109,10 @@ def add(target: Path, row: dict[str, object], arrays: dict[str, np.ndarray]) -> 
 
 def draw(target: Path) -> None:
     """Draw all figures from the stored arrays."""
-    arrays = dict(np.load(target / "arrays.npz"))
-    names = [case.name for case in CASES]
-    plots.save(
-        draw_spectra({name: arrays[f"{name}: spectrum"] for name in names}), target / "spectra.png"
-    )
-    effects = {name: arrays[f"{name}: effect"] for name in names}
-    plots.save(draw_effects(effects), target / "effects.png")
-    images = arrays[f"{WALKED}: walks"]
-    plots.save(draw_walks(images, WALKS[: len(images)]), target / "walks.png")
+    stored = dict(np.load(target / "arrays.npz"))
+    plots.save(draw_spectra(stored), target / "spectra.png")
+    plots.save(draw_effects(stored), target / "effects.png")
+    plots.save(draw_walks(stored), target / "walks.png")
 
 
 def mnist(folder: Path | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -12,7 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.style import BLACK, BLUE, styled
+from bayesinn.plots.panels import PAGE, SMALL, legend_below
+from bayesinn.plots.style import CURVES, styled
 
 HERE = Path(__file__).parent
 _TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -22,21 +23,19 @@ _MOST = 40
 
 def main() -> None:
     """Draw what there is."""
-    files = {name: HERE / f"draws_{name}.npz" for name in _TITLES}
-    plots.save(
-        draw_pictures([name for name, file in files.items() if file.exists()]), HERE / "draws.png"
-    )
+    plots.save(draw_pictures(), HERE / "draws.png")
     plots.save(draw_curves(pd.read_csv(HERE / "curves.csv")), HERE / "learning.svg")
 
 
 @styled
-def draw_pictures(names: list[str]) -> Figure:
+def draw_pictures() -> Figure:
     """Return test pictures, and beside them draws of each model."""
-    stored = {name: dict(np.load(HERE / f"draws_{name}.npz")) for name in names}
+    files = {name: HERE / f"draws_{name}.npz" for name in _TITLES}
+    stored = {name: dict(np.load(file)) for name, file in files.items() if file.exists()}
     across = max(len(arrays) for arrays in stored.values())
-    figure = Figure(figsize=(3.6 * across, 1.75 * len(names)), layout="constrained")
-    grid = figure.subplots(len(names), across, squeeze=False)
-    for row, name in zip(grid, names, strict=True):
+    figure = Figure(figsize=(PAGE, 1.85 * len(stored)), layout="constrained")
+    grid = figure.subplots(len(stored), across, squeeze=False)
+    for row, name in zip(grid, stored, strict=True):
         for ax in row:
             ax.set_axis_off()
         arrays = stored[name]
@@ -44,7 +43,7 @@ def draw_pictures(names: list[str]) -> Figure:
         for ax, key in zip(row, order, strict=False):
             ax.imshow(mosaic(arrays[key], by_class=name == "digits"), cmap="gray_r")
             title = "test pictures" if key == "data" else key.removesuffix(" / draws")
-            ax.set_title(f"{_TITLES[name]}: {title}", fontsize=8)
+            ax.set_title(f"{_TITLES[name]}: {title}", fontsize=SMALL)
     return figure
 
 
@@ -68,18 +67,18 @@ def draw_curves(table: pd.DataFrame) -> Figure:
     """Return bits a dimension over processor minutes, a panel for each data set."""
     # A single report is no curve.
     names = [name for name in _TITLES if (table["data"] == name).sum() > 1]
-    figure = Figure(figsize=(3.4 * len(names), 2.8), layout="constrained")
+    figure = Figure(figsize=(PAGE, 3.2), layout="constrained")
+    models = list(table.loc[table["data"].isin(names), "model"].unique())
     for ax, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        models = table[table["data"] == name].groupby("model", sort=False)
-        for (model, rows), style in zip(models, ("-", "--"), strict=False):
-            for kind, colour in (("training", BLACK), ("held out", BLUE)):
-                own = {"color": colour, "marker": ".", "label": f"{model}, {kind}"}
-                ax.plot(rows["minutes"], rows[kind], style, **own)
+        for model, rows in table[table["data"] == name].groupby("model", sort=False):
+            colour, marker, _ = CURVES[models.index(model)]
+            for kind, line in (("training", "--"), ("held out", "-")):
+                look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.2}
+                ax.plot(rows["minutes"], rows[kind], line, label=f"{model}, {kind}", **look)
         low = table.loc[table["data"] == name, ["training", "held out"]].min().min()
         ax.set(title=_TITLES[name], xlabel="processor minutes", ylim=(low - 0.05, low + 1.2))
-        ax.legend(fontsize=6)
     figure.axes[0].set_ylabel("bits a dimension")
-    return figure
+    return legend_below(figure)
 
 
 if __name__ == "__main__":

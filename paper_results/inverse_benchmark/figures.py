@@ -15,6 +15,8 @@ from tasks import TASKS, Draws
 
 from bayesinn import plots
 from bayesinn.plots import style
+from bayesinn.plots.panels import PAGE, legend_below
+from bayesinn.plots.text import wrapped
 from bayesinn.simulators import inverse_ballistics as ballistics, inverse_kinematics as kinematics
 
 HERE = Path(__file__).parent
@@ -27,6 +29,7 @@ SHOWN = {
     "split latent, likelihood": "split latent",
     "coupling, affine": "coupling, affine",
 }
+TITLES = {"kinematics": "100 arms", "ballistics": "60 throws"}
 ARMS = 100
 THROWS = 60
 
@@ -36,13 +39,16 @@ def solutions(arrays: dict[str, np.ndarray]) -> Figure:
     """Draw arms above and throws below, one column for each network that has answered both."""
     rows = {"kinematics": draw_arms, "ballistics": draw_throws}
     names = [name for name in SHOWN if all(f"{task}, {name}" in arrays for task in rows)]
-    figure = Figure(figsize=(1.5 * len(names), 4.3), layout="constrained")
-    grid = figure.subplots(2, len(names), squeeze=False, height_ratios=(3.0, 2.2))
+    figure = Figure(figsize=(PAGE, 4.4), layout="constrained")
+    grid = figure.subplots(2, len(names), squeeze=False, sharex="row", sharey="row")
     for axes, (task, draw) in zip(grid, rows.items(), strict=True):
         for ax, name in zip(axes, names, strict=True):
-            ax.set_title(SHOWN[name], fontsize=9.0)
             draw(ax, parameters(task, arrays[f"{task}, {name}"]))
-    return figure
+            ax.set_xlabel("across", fontsize=9)
+        axes[0].set_ylabel(f"{TITLES[task]}\nup")
+    for ax, name in zip(grid[0], names, strict=True):
+        ax.set_title(wrapped(SHOWN[name], 1.0, 9.0), fontsize=9)
+    return legend_below(figure)
 
 
 def parameters(task: str, values: np.ndarray) -> Draws:
@@ -54,10 +60,10 @@ def draw_arms(ax: Axes, draws: Draws) -> None:
     """Draw each arm from base to hand, and where the hand is given."""
     positions = kinematics.joints(draws)[:ARMS]
     ax.plot(*positions.transpose(2, 1, 0), color=style.BLUE, alpha=0.15, linewidth=0.7)
-    ax.plot(*positions[:, 0].T, ".", color=style.BLACK, markersize=1.5)
-    ax.plot(*positions[:, -1].T, ".", color=style.BLUE, markersize=2.0, alpha=0.6)
+    ax.plot(*positions[:, 0].T, ".", color=style.BLACK, markersize=2, label="start of a draw")
+    ax.plot(*positions[:, -1].T, ".", color=style.BLUE, markersize=3, label="hand of a draw")
     mark(ax, *kinematics.inverse_kinematics.observed["hand"])
-    ax.set(xlim=(-0.2, 1.9), ylim=(-1.2, 1.2), aspect="equal", xticks=[], yticks=[])
+    ax.set(xlim=(-0.2, 1.9), ylim=(-1.2, 1.2), aspect="equal", adjustable="box")
 
 
 def draw_throws(ax: Axes, draws: Draws) -> None:
@@ -69,12 +75,22 @@ def draw_throws(ax: Axes, draws: Draws) -> None:
     ax.plot(across, up, color=style.BLUE, alpha=0.25, linewidth=0.7)
     ax.plot(across[0], up[0], ".", color=style.BLACK, markersize=1.5)
     mark(ax, float(ballistics.inverse_ballistics.observed["landing"]), 0.0)
-    ax.set(xlim=(-1.8, 6.2), ylim=(-0.8, 9.0), xticks=[], yticks=[])
+    ax.set(xlim=(-1.8, 6.2), ylim=(-0.8, 9.0))
 
 
 def mark(ax: Axes, across: float, up: float) -> None:
     """Draw the observation."""
-    ax.plot(across, up, "x", color=style.ORANGE, markersize=8.0, markeredgewidth=2.0, zorder=5)
+    label = "observed: where the hand is, and where the ball lands"
+    ax.plot(
+        across,
+        up,
+        "x",
+        color=style.ORANGE,
+        markersize=8.0,
+        markeredgewidth=2.0,
+        zorder=5,
+        label=label,
+    )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesinn import plots
+from bayesinn.plots.panels import PAGE
 from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, RED, styled
+from bayesinn.plots.text import wrapped
 
 _OXYGENATION = "oxygenation $s_{O_2}$"
 
@@ -21,10 +23,10 @@ def compare_methods(
     reference: Arrays, shown: dict[str, Arrays], truth: dict[str, float], file: Path
 ) -> None:
     """Draw the posterior of one spectrum by each method, over that of the reference."""
-    figure = Figure((2.3 * len(shown), 5.0), layout="constrained")
+    figure = Figure((PAGE, 4.4), layout="constrained")
     axes = figure.subplots(2, len(shown), sharex="row", sharey="row", squeeze=False)
     for (name, draws), (above, below) in zip(shown.items(), axes.T, strict=True):
-        above.set_title(name)
+        above.set_title(wrapped(name, 1.3, 9.0), fontsize=9)
         _oxygenation(above, reference, draws, truth)
         _blood_and_scattering(below, reference, draws, truth)
     axes[0, 0].set_ylabel("density")
@@ -52,7 +54,7 @@ def _blood_and_scattering(
         style = {"color": color, "markersize": 2.0, "alpha": 0.4, "markeredgewidth": 0.0}
         ax.plot(values["v_hb1"][few], values["a_mie1"][few], ".", **style)
     ax.plot(truth["v_hb1"], truth["a_mie1"], "+", color=RED, markersize=12, markeredgewidth=2.0)
-    ax.set(xlabel="blood $v_{Hb,1}$", xlim=(-0.03, 0.13), ylim=(-15.0, 65.0))
+    ax.set(xlabel="blood $v_{Hb,1}$", xlim=(-0.03, 0.13), ylim=(0.0, 65.0))
 
 
 @styled
@@ -60,7 +62,7 @@ def compare_cameras(
     spread: dict[str, np.ndarray], prior_width: float, table: pd.DataFrame, file: Path
 ) -> None:
     """Draw the widths of oxygenation posteriors, and the information, of each camera."""
-    figure = Figure((9.0, 3.4), layout="constrained")
+    figure = Figure((PAGE, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     names = list(spread)
     median = {"color": BLUE, "linewidth": 2.0}
@@ -79,26 +81,24 @@ def compare_cameras(
     right.bar(places + 0.2, alone, 0.4, color=ORANGE, label=_OXYGENATION)
     right.set(xlabel="bands of the camera", ylabel="information of one spectrum [nats]")
     right.set_xticks(places, names)
-    right.legend()
+    plots.panels.legend_below(figure)
     plots.save(figure, file)
 
 
 @styled
 def show_map(truth: np.ndarray, median: np.ndarray, width: np.ndarray, file: Path) -> None:
     """Draw oxygenation, its posterior median, the error of that, and the width of each posterior."""
-    figure = Figure((11.0, 3.2), layout="constrained")
-    axes = figure.subplots(1, 4)
-    pictures = []
-    for ax, title, values, (low, high), colours in (
-        (axes[0], "truth", truth, (0.0, 1.0), "RdBu_r"),
-        (axes[1], "posterior median", median, (0.0, 1.0), "RdBu_r"),
-        (axes[2], "median - truth", median - truth, (-0.3, 0.3), "PuOr"),
-        (axes[3], "width of the central 68 %", width, (0.0, 0.4), "viridis"),
+    figure = Figure((PAGE, 6.2), layout="constrained")
+    axes = figure.subplots(2, 2)
+    for ax, title, name, values, (low, high), colours in (
+        (axes[0, 0], "truth", _OXYGENATION, truth, (0.0, 1.0), "RdBu_r"),
+        (axes[0, 1], "posterior median", _OXYGENATION, median, (0.0, 1.0), "RdBu_r"),
+        (axes[1, 0], "error", "median - truth", median - truth, (-0.3, 0.3), "PuOr"),
+        (axes[1, 1], "width", "width of the central 68 %", width, (0.0, 0.4), "viridis"),
     ):
-        pictures.append(ax.imshow(values, vmin=low, vmax=high, cmap=colours))
+        picture = ax.imshow(values, vmin=low, vmax=high, cmap=colours)
         ax.set(title=title, xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-    figure.colorbar(pictures[1], ax=axes[:2], label=_OXYGENATION, shrink=0.75)
-    figure.colorbar(pictures[2], ax=axes[2], extend="both", shrink=0.75, label="error of $s_{O_2}$")
-    figure.colorbar(pictures[3], ax=axes[3], extend="max", shrink=0.75, label="width in $s_{O_2}$")
+        extend = "neither" if name == _OXYGENATION else "both" if low < 0.0 else "max"
+        figure.colorbar(picture, ax=ax, label=name, extend=extend, shrink=0.85)
     plots.save(figure, file)

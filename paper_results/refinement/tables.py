@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,9 +17,11 @@ from matplotlib.dates import MO, DateFormatter, WeekdayLocator
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.panels import legend_below
+from bayesinn.core.labels import Labels
+from bayesinn.plots.panels import PAGE, legend_below
 from bayesinn.plots.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, RED, styled, tint
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
+from bayesinn.simulators.covid19_prior import LABELS, UNITS
 
 AIM = 0.52
 TITLES = {
@@ -36,12 +37,12 @@ WAYS = {
     "smc": (RED, "SMC"),
     "amortized": (GREY, "left as they were"),
 }
-SHOWN = {
-    "two_moons": ("theta1", "theta2"),
-    "sir": ("lambda", "I0"),
-    "tissue": ("s_O2", "v_hb1"),
-    "covid19": ("L_R", "sigma_R"),
-}
+#: Pairs of parameters whose draws are drawn, where refining changes them.
+SHOWN = (
+    ("two_moons", "theta1", "theta2"),
+    ("covid19", "L_R", "sigma_R"),
+    ("covid19", "L_I", "L_D"),
+)
 FIRST_SHOWN = 46
 #: Ends of bands, what they hold, and how strongly they are drawn.
 BANDS = (
@@ -58,10 +59,8 @@ def write(folder: Path) -> str:
     found = summary(runs)
     found.to_csv(folder / "results.csv", index=False, float_format="%.4g")
     plots.save(draw_gain(runs), folder / "gain.png")
-    kept = {name: folder / "draws" / f"{name}.npz" for name in SHOWN}
-    kept = {name: file for name, file in kept.items() if file.exists()}
-    if kept:
-        plots.save(draw_draws(kept), folder / "draws.png")
+    if all((folder / "draws" / f"{model}.npz").exists() for model, *_ in SHOWN):
+        plots.save(draw_draws(folder / "draws"), folder / "draws.png")
     bands = folder / "bands.csv"
     if bands.exists():
         shares = pd.read_csv(folder / "forecast.csv")
@@ -138,30 +137,27 @@ def draw_gain(runs: pd.DataFrame) -> Figure:
 
 
 @styled
-def draw_draws(files: dict[str, Path]) -> Figure:
-    """Draw two parameters of one observation of each model: amortized, refined, exact."""
-    figure = Figure(figsize=(2.1 * len(files) + 0.6, 6.4), layout="constrained")
-    grid = figure.subplots(len(SIDES), len(files), squeeze=False)
-    for column, (model, file) in enumerate(files.items()):
-        first, second = SHOWN[model]
-        with np.load(file) as arrays:
+def draw_draws(folder: Path) -> Figure:
+    """Draw pairs of parameters of one observation: amortized, refined and exact, side by side."""
+    figure = Figure(figsize=(PAGE, 2.2 * len(SHOWN)), layout="constrained")
+    grid = figure.subplots(len(SHOWN), len(SIDES), sharex="row", sharey="row", squeeze=False)
+    texts = Labels({**LABELS, "theta1": r"$\theta_1$", "theta2": r"$\theta_2$"}, UNITS)
+    for axes, (model, first, second) in zip(grid, SHOWN, strict=True):
+        with np.load(folder / f"{model}.npz") as arrays:
             clouds = {
                 side: (arrays[f"{side}/{first}"], arrays[f"{side}/{second}"]) for side in SIDES
             }
-        ranges = [
-            np.quantile(np.concatenate([clouds[side][axis] for side in SIDES]), [0.002, 0.998])
-            for axis in range(2)
-        ]
-        for row, side in enumerate(SIDES):
-            ax: Axes = grid[row, column]
-            ax.plot(*clouds[side], ".", markersize=2.0, color=BLACK, alpha=0.35, markeredgewidth=0)
-            for name, ends in zip(("xlim", "ylim"), ranges, strict=True):
-                margin = 0.05 * np.ptp(ends)
-                ax.set(**{name: (ends[0] - margin, ends[1] + margin)})
-            ax.tick_params(labelbottom=row == len(SIDES) - 1)
-            ax.set_ylabel(f"$\\bf{{{side}}}$\n{second}" if column == 0 else second)
-        grid[0, column].set_title(TITLES[model].partition(",")[0], fontsize=10)
-        grid[-1, column].set_xlabel(first)
+        for ax, side in zip(axes, SIDES, strict=True):
+            colour = ORANGE if side == "exact" else BLUE
+            ax.plot(*clouds[side], ".", markersize=3.0, color=colour, alpha=0.4, markeredgewidth=0)
+            ax.set_xlabel(texts.axis(first))
+            ax.set_title(side if model != "covid19" else "")
+        axes[0].set_ylabel(f"{TITLES[model].partition(',')[0]}\n{texts.axis(second)}")
+        for name, axis in (("xlim", 0), ("ylim", 1)):
+            every = np.concatenate([clouds[side][axis] for side in SIDES])
+            low, high = np.quantile(every, [0.002, 0.998])
+            margin = 0.05 * (high - low)
+            axes[0].set(**{name: (low - margin, high + margin)})
     return figure
 
 
@@ -205,5 +201,4 @@ def draw_forecast(bands: pd.DataFrame, shares: pd.DataFrame) -> Figure:
 
 
 if __name__ == "__main__":
-    plt.switch_backend("Agg")
     print(write(Path(__file__).parent))

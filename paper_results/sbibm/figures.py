@@ -12,7 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tables import TASKS, first_seed, results
 
-from bayesinn.plots.style import CURVES, LIGHT_GREY, curve_look, styled
+from bayesinn.plots.panels import PAGE, SMALL
+from bayesinn.plots.style import BLACK, CURVES, LIGHT_GREY, styled
+from bayesinn.plots.text import wrapped
 
 HERE = Path(__file__).parent
 METHODS = {"default": "bayesinn, defaults", "NPE": "NPE, published", "best": "best published"}
@@ -37,13 +39,23 @@ def draw() -> Figure:
     means = means[[complete[key] for key in zip(means["method"], means["budget"], strict=True)]]
     panels = {task: table[table["task"] == task] for task in TASKS}
     panels[MEAN] = means
-    figure = Figure(figsize=(10.0, 7.2), layout="constrained")
+    figure = Figure(figsize=(PAGE, 6.2), layout="constrained")
     axes = figure.subplots(3, 4, sharex=True, sharey=True)
     for axis, (name, rows) in zip(axes.flat, panels.items(), strict=False):
         for (method, label), (colour, marker, line) in zip(METHODS.items(), CURVES, strict=False):
             own = rows[rows["method"] == method].sort_values("budget")
-            axis.plot(own["budget"], own["c2st"], line, color=colour, marker=marker, label=label)
-        axis.set_title(name, fontweight="bold" if name == MEAN else "normal")
+            axis.plot(
+                own["budget"],
+                own["c2st"],
+                line,
+                color=colour,
+                marker=marker,
+                markersize=4,
+                label=label,
+            )
+        axis.set_title(
+            name.replace("_", " "), fontsize=9, fontweight="bold" if name == MEAN else "normal"
+        )
         axis.set_xscale("log")
         axis.set_ylim(0.48, 1.02)
         axis.set_yticks(np.arange(0.5, 1.01, 0.1))
@@ -57,47 +69,49 @@ def draw() -> Figure:
     axes[-2, -1].set_xlabel("simulations")
     last = axes.flat[len(panels)]
     last.axis("off")
-    last.legend(*axes.flat[0].get_legend_handles_labels(), loc="center", fontsize=10)
+    last.legend(*axes.flat[0].get_legend_handles_labels(), loc="center")
     return figure
 
 
 @styled
 def draw_kinds(budget: str = "10000") -> Figure:
-    """Return the C2ST of estimators, a row for each task that several were tried on.
+    """Return C2ST as numbers and shades, a row for each estimator, a column for each task.
 
-    Hollow marks are published methods of the same kind.
+    Below an estimator stands the published method of the same kind, on the same tasks.
     """
     measured, published = (table[table["budget"] == budget] for table in results())
-    measured = first_seed(measured)
+    means = first_seed(measured).groupby(["method", "task"])["c2st"].mean().unstack()
+    known = published.set_index(["method", "task"])["c2st"].unstack()
     kinds = pd.read_csv(HERE / "kinds.csv", index_col="estimator")["published"]
-    means = measured.groupby(["task", "method"])["c2st"].mean()
-    known = published.set_index(["task", "method"])["c2st"]
-    tried = {task: [name for name in kinds.index if (task, name) in means] for task in TASKS}
-    tasks = [task for task in TASKS if len(tried[task]) > 1]
-    names = [name for name in kinds.index if any(name in tried[task] for task in tasks)]
-    figure = Figure(figsize=(9.0, 0.8 * len(tasks) + 1.4), layout="constrained")
-    axis = figure.subplots()
-    middle = (len(names) - 1) / 2
-    for place, name in enumerate(names):
-        color, mark, _ = curve_look(place)
-        heights = [number + 0.8 / len(names) * (place - middle) for number in range(len(tasks))]
-        own = [means.get((task, name), np.nan) for task in tasks]
-        axis.plot(own, heights, mark, color=color, label=name)
-        kind = kinds[name]
-        if pd.notna(kind):
-            # Without an own number, there is nothing to compare.
-            same = [
-                known.get((task, kind), np.nan) if (task, name) in means else np.nan
-                for task in tasks
-            ]
-            label = f"published {kind}"
-            axis.plot(same, heights, mark, color=color, fillstyle="none", label=label)
-    axis.set_yticks(range(len(tasks)), tasks)
-    axis.set_ylim(len(tasks) - 0.5, -0.5)
-    for border in range(1, len(tasks)):
-        axis.axhline(border - 0.5, color=LIGHT_GREY, linewidth=0.6)
-    axis.set_xlim(0.48, 1.02)
-    axis.set_xlabel(f"C2ST at {int(budget):,} simulations, ideal 0.5")
-    axis.grid(axis="x", color=LIGHT_GREY, linewidth=0.6)
-    figure.legend(loc="outside right upper", fontsize=9)
+    rows = {}
+    for name, kind in kinds.items():
+        if name in means.index:
+            rows[str(name)] = means.loc[name]
+            if pd.notna(kind):
+                # Without an own number, there is nothing to compare.
+                rows[f"published {kind}"] = known.loc[kind].where(means.loc[name].notna())
+    table = pd.DataFrame(rows).T.reindex(columns=TASKS)
+    figure = Figure(figsize=(PAGE, 0.29 * len(table) + 1.6), layout="constrained")
+    ax = figure.subplots()
+    image = ax.imshow(table, cmap="Blues", vmin=0.5, vmax=1.0, aspect="auto")
+    best = table.min()
+    for (row, column), value in np.ndenumerate(table.to_numpy()):
+        if np.isfinite(value):
+            ax.text(
+                column,
+                row,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=SMALL,
+                color="white" if value > 0.78 else BLACK,
+                fontweight="bold" if value == best.iloc[column] else "normal",
+            )
+    names = [wrapped(task.replace("_", " "), 0.6, SMALL) for task in table.columns]
+    ax.set_xticks(range(len(names)), names, fontsize=SMALL)
+    ax.set_yticks(range(len(table)), table.index)
+    ax.tick_params(length=0, top=False, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(False)
+    label = f"C2ST at {int(budget):,} simulations, ideal 0.5; bold: the best of a task"
+    figure.colorbar(image, ax=ax, location="bottom", aspect=50, label=label)
     return figure

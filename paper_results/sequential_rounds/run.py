@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator
 
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import c2st
-from bayesinn.plots.style import CURVES, DASHED, styled
+from bayesinn.plots.panels import PAGE
+from bayesinn.plots.style import BLACK, CURVES, DASHED, styled
 from bayesinn.simulators.sir import sir
 from bayesinn.simulators.two_moons import two_moons
 
@@ -214,37 +214,33 @@ def summary(results: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def draw(results: pd.DataFrame) -> Figure:
-    """C2ST by number of simulations, a panel for each problem: points, and means as lines."""
+    """C2ST of each observation and seed, by method and number of simulations, and their mean.
+
+    A column a method, a panel a problem; too few are measured for a trend.
+    """
     problems = list(results["problem"].unique())
-    figure = Figure(figsize=(7.4, 3.4), layout="constrained")
-    looks = {"plain": ("once, from the prior", *CURVES[1]), "rounds": ("in rounds", *CURVES[0])}
-    for ax, problem in zip(
-        figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True
-    ):
-        for method, (label, colour, marker, line) in looks.items():
-            own = results[(results["problem"] == problem) & (results["method"] == method)]
-            if method == "plain":
-                # The first round is plain training.
-                first = results[(results["problem"] == problem) & (results["method"] == "rounds")]
-                own = pd.concat([first[first["simulations"] == first["simulations"].min()], own])
-            means = own.groupby("simulations")["c2st"].mean()
-            ax.plot(means.index, means, color=colour, linestyle=line, label=f"mean, {label}")
-            ax.plot(
-                own["simulations"],
-                own["c2st"],
-                marker,
-                color=colour,
-                markersize=4,
-                alpha=0.6,
-                label=f"one observation, {label}",
-            )
+    ways = results[["method", "simulations"]].drop_duplicates()
+    ways = ways.sort_values(["method", "simulations"], ascending=[False, True])
+    step = results["simulations"].min()
+    names = [
+        f"{'once' if method == 'plain' else f'round {size // step}'}\n{size:,}"
+        for method, size in ways.itertuples(index=False)
+    ]
+    figure = Figure(figsize=(PAGE, 3.4), layout="constrained")
+    grid = figure.subplots(1, len(problems), squeeze=False, sharey=True)[0]
+    for ax, problem in zip(grid, problems, strict=True):
+        own = results[results["problem"] == problem].set_index(["method", "simulations"])["c2st"]
+        for place, way in enumerate(ways.itertuples(index=False)):
+            values = own.loc[[tuple(way)]].to_numpy()
+            colour, marker, _ = CURVES[way.method == "plain"]
+            near = place + 0.12 * (np.arange(len(values)) - 0.5 * (len(values) - 1))
+            label = "an observation and seed, " + ("once" if way.method == "plain" else "in rounds")
+            ax.plot(near, values, marker, color=colour, markersize=4, label=label)
+            ax.hlines(values.mean(), place - 0.3, place + 0.3, color=BLACK, label="mean")
         ax.axhline(0.5, **DASHED, label="ideal")
-        ax.set(xscale="log", xlabel="simulations", title=TITLES.get(problem, problem))
-        sizes = sorted(set(results["simulations"]))
-        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        ax.minorticks_off()
-        ax.yaxis.set_major_locator(MultipleLocator(0.05))
-    figure.axes[0].set_ylabel("C2ST against exact draws")
+        ax.set(xlabel="simulations", title=TITLES.get(problem, problem))
+        ax.set_xticks(range(len(names)), names)
+    grid[0].set_ylabel("C2ST against exact draws")
     return plots.panels.legend_below(figure)
 
 

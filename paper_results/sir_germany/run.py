@@ -51,7 +51,7 @@ def main() -> None:
             draws=100_000 if quick else EXACT_PRIOR_DRAWS,
             seed=SEED,
         )
-        facts = {
+        facts: dict[str, object] = {
             "effective size of the exact answer": exact.effective_size,
             "log evidence": exact.log_evidence,
         }
@@ -87,7 +87,12 @@ def main() -> None:
                 )
                 print(diagnosis)
                 diagnosis.verdict.to_csv(target / "verdict.csv", float_format="%.4g")
-                facts["parameters inside the 99 % band of SBC"] = int(diagnosis["sbc"].inside.sum())
+                ranks = diagnosis["sbc"]
+                facts["parameters inside the 99 % band of SBC"] = int(ranks.inside.sum())
+                pairs = zip(ranks.columns, ranks.inside, strict=True)
+                facts["parameters outside of it"] = " ".join(
+                    name for name, inside in pairs if not inside
+                )
                 facts["p-value of SBC of the log likelihood"] = float(
                     diagnosis["fit_to_data"].family_p_value
                 )
@@ -96,7 +101,11 @@ def main() -> None:
                     target / "verdict.png",
                 )
                 plots.save(
-                    plots.ecdf(diagnosis["sbc"], labels=posterior.simulator.labels),
+                    plots.ecdf(
+                        diagnosis["sbc"],
+                        labels=posterior.simulator.labels,
+                        errors=diagnosis.errors.loc["SBC"].reset_index(),
+                    ),
                     target / "sbc.png",
                 )
                 for figure in ("marginals", "predictive_cases"):

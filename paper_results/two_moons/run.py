@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 import bayesinn as bi
 from bayesinn import bijections, flows, plots
 from bayesinn.diagnostics import c2st
+from bayesinn.plots.panels import PAGE
+from bayesinn.plots.style import BLUE, ORANGE, styled
 from bayesinn.simulators import two_moons
 
 SEED = 1
@@ -138,26 +140,27 @@ def reference_draws(folder: Path, number: int) -> np.ndarray:
     return pd.read_csv(folder / "reference_posterior_samples.csv.bz2").to_numpy()
 
 
+@styled
 def draw(ours: list[np.ndarray], exact: list[np.ndarray]) -> Figure:
-    """Draws by observation, in the whole prior and near a crescent: exact above, ours below."""
-    figure = Figure(figsize=(2.2 * len(ours), 4.7), layout="constrained")
-    grid = figure.subplots(2, len(ours), squeeze=False)
+    """Draws by observation, near a crescent and, inset, in the whole prior: exact above ours."""
+    figure = Figure(figsize=(PAGE, 3.6), layout="constrained")
+    grid = figure.subplots(2, len(ours), squeeze=False, sharex="col", sharey="col")
     for column, both in enumerate(zip(exact, ours, strict=True)):
         # The crescents lie on either side of the diagonal theta1 + theta2 = 0; the upper one fills
         # the window.
         upper = both[0][both[0].sum(axis=1) > 0.0]
         middle = (upper.max(axis=0) + upper.min(axis=0)) / 2.0
-        half = 0.7 * np.ptp(upper, axis=0).max()
-        for ax, points, kind in zip(grid[:, column], both, ("exact", "ours"), strict=True):
-            ax.plot(*points.T, ".", markersize=1.0, color="black", alpha=0.4)
-            ax.set_title(f"observation {column + 1}, {kind}", fontsize=9)
-            ax.set(
-                xlim=middle[0] + half * np.array([-1, 1]), ylim=middle[1] + half * np.array([-1, 1])
-            )
-            ax.set(aspect="equal", xticks=[], yticks=[])
+        half = 0.7 * np.ptp(upper, axis=0).max() * np.array([-1, 1])
+        for ax, points, colour in zip(grid[:, column], both, (ORANGE, BLUE), strict=True):
+            ax.plot(*points.T, ".", markersize=1.5, color=colour, alpha=0.4, markeredgewidth=0)
+            ax.set(xlim=middle[0] + half, ylim=middle[1] + half, aspect="equal")
             inset = ax.inset_axes((0.02, 0.02, 0.3, 0.3))
-            inset.plot(*points[:500].T, ".", markersize=0.5, color="black")
+            inset.plot(*points[:500].T, ".", markersize=1.0, color=colour, markeredgewidth=0)
             inset.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[], yticks=[])
+        grid[0, column].set_title(f"observation {column + 1}", fontsize=9)
+        grid[1, column].set_xlabel(r"$\theta_1$")
+    for ax, kind in zip(grid[:, 0], ("exact", "ours"), strict=True):
+        ax.set_ylabel(f"{kind}\n$\\theta_2$")
     return figure
 
 
