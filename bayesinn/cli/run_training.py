@@ -3,6 +3,7 @@
 import contextlib
 import math
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from bayesinn import plots
 from bayesinn.cli.array_files import HELD_OUT
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles
+from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError
 from bayesinn.core.storage import lock_folder
 from bayesinn.estimators.loading import load
@@ -32,8 +34,10 @@ from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimi
 
 _TRIAL_STEPS = 100
 _TRIAL_EPOCHS = 10
-# Share of the minutes that the trial may take, if that is two epochs of it.
+# Share of the minutes that the trial may take, if that is two epochs of it; and with tracing, if
+# there is to be another one of a compiled step.
 _TRIAL_SHARE = 0.1
+_MOST_TRACING = 0.2
 # Steps that are planned for each that the trial promised; minutes after the last one; the least
 # share of the minutes for training itself.
 _SPARE = 1.3
@@ -100,7 +104,9 @@ def train_into(
         if resume and steps is None and (data is None or start is not None):
             # Minutes were turned into steps.
             steps = state.get("steps")
-        options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate)
+        # As for the minutes that there were.
+        xla: XLA = state["xla"] if resume and "xla" in state else "auto"
+        options = Optimization(passes=passes, strategy=strategy, accumulate=accumulate, xla=xla)
         posterior = (wanted if start is None else wanted.like(start)).posterior(simulator)
         if minutes is not None:
             steps, batch_size, options = _plan(minutes, started, posterior, batch_size, options)
@@ -160,15 +166,13 @@ def _plan(
     passes = recommended.passes if options.passes is None else options.passes
     options = replace(options, passes=passes)
     print("timing some trial steps", flush=True)
-    about = steps_in(minutes, posterior, batch_size, options)
+    about, compiles = _try(minutes, posterior, batch_size, options)
+    options = options if compiles else replace(options, xla=False)
     steps = about
     if not passes:
         # The learning rate falls with the time that is left: of more steps, the last ones are done
         # if there is time for them. Of passes, they would have to be simulated first.
         steps = math.ceil(_SPARE * about)
-    if about < STEPS_WORTH_COMPILING:
-        # As the trial, they are not compiled.
-        steps = min(steps, STEPS_WORTH_COMPILING - 1)
     return steps, batch_size, replace(options, minutes=left())
 
 
@@ -182,25 +186,41 @@ def steps_in(
 
     The estimate holds for this machine.
     """
+    return _try(minutes, posterior, batch_size, options)[0]
+
+
+def _try(
+    minutes: float, posterior: TrainedPosterior, batch_size: int | None, options: Optimization
+) -> tuple[int, bool]:
+    """Return how many steps take this time, and whether they are worth compiling for XLA.
+
+    They are not if the plain graph alone takes much of the time to trace: XLA takes longer.
+    """
 
     def steps(options: Optimization) -> int:
         clock = StepClock(most_seconds=60.0 * _TRIAL_SHARE * minutes)
         options = replace(options, callbacks=[clock])
-        posterior.untrained().fit(
-            steps=_TRIAL_STEPS,
-            epochs=_TRIAL_EPOCHS,
-            batch_size=batch_size,
-            optimization=options,
-            progress=False,
-        )
+        with warnings.catch_warnings():
+            # That a trial is not finished is no news.
+            warnings.filterwarnings("ignore", "Training is not finished")
+            posterior.untrained().fit(
+                steps=_TRIAL_STEPS,
+                epochs=_TRIAL_EPOCHS,
+                batch_size=batch_size,
+                optimization=options,
+                progress=False,
+            )
         return max(1, round(60.0 * minutes / clock.seconds_per_step))
 
+    started = time.monotonic()
     found = steps(options)
-    if found >= STEPS_WORTH_COMPILING and options.xla == "auto":
-        # Such a run is compiled, where XLA can.
-        with contextlib.suppress(TrainingError):
-            return steps(replace(options, xla=True))
-    return found
+    short = time.monotonic() - started > 60.0 * _MOST_TRACING * minutes
+    if found < STEPS_WORTH_COMPILING or short or options.xla != "auto":
+        return found, False
+    # Such a run is compiled, where XLA can.
+    with contextlib.suppress(TrainingError):
+        return steps(replace(options, xla=True)), True
+    return found, True
 
 
 def _refuse_few_steps(minutes: float, posterior: TrainedPosterior) -> None:

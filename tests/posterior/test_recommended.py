@@ -11,6 +11,7 @@ import bayesinn as bi
 from bayesinn.cli import run_training
 from bayesinn.cli.run_training import steps_in, train_into
 from bayesinn.core.progress import Progress
+from bayesinn.core.warning import warn
 from bayesinn.posterior.draws import finite_predictions
 from bayesinn.training.progress import StepClock
 
@@ -76,7 +77,7 @@ def test_two_posteriors_do_not_share_weights(ruler):
     np.testing.assert_array_equal(one.sample({"x": np.zeros(9)}, draws=5, seed=1)["mean"], before)
 
 
-def test_minutes_become_steps(ruler, monkeypatch):
+def test_minutes_become_steps(ruler, monkeypatch, recwarn):
     # As though each tenth of the trial, 10 steps, took a fifth of a second.
     monkeypatch.setattr(StepClock, "seconds_per_epoch", 0.2)
     fit = bi.AmortizedPosterior.fit
@@ -85,14 +86,23 @@ def test_minutes_become_steps(ruler, monkeypatch):
         bi.AmortizedPosterior,
         "fit",
         lambda *args, **options: (
-            compiled.append(options["optimization"].xla) or fit(*args, **options)
+            compiled.append(options["optimization"].xla)
+            or warn("Training is not finished: a trial")
+            or fit(*args, **options)
         ),
     )
+    recwarn.clear()
     assert steps_in(0.0001, bi.AmortizedPosterior(ruler)) == 1
     assert compiled == ["auto"]
+    monkeypatch.setattr(run_training, "_MOST_TRACING", 1.0)
     # A run of so many steps is compiled: timed as it will be.
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True]
+    assert not recwarn.list
+    # Where even the plain graph takes much of the time, nothing is compiled.
+    monkeypatch.setattr(run_training, "_MOST_TRACING", 0.0)
+    assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
+    assert compiled == ["auto", "auto", True, "auto"]
 
 
 def test_what_comes_before_the_first_step_takes_its_share_of_the_minutes(ruler, monkeypatch):
@@ -110,7 +120,7 @@ def test_of_simulations_drawn_first_there_are_none_to_spare(
     def note(*_, steps, **__):
         raise InterruptedError(steps)
 
-    monkeypatch.setattr(run_training, "steps_in", lambda *_: 100)
+    monkeypatch.setattr(run_training, "_try", lambda *_: (100, False))
     monkeypatch.setattr(bi.AmortizedPosterior, "fit", note)
     with pytest.raises(InterruptedError, match=f"^{planned}$"):
         train_into(tmp_path / "run", ruler, seed=1, minutes=2.0, passes=passes)
