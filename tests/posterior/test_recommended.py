@@ -98,7 +98,7 @@ def test_minutes_become_steps(ruler, monkeypatch, recwarn):
     # A run of so many steps is compiled: timed as it will be.
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True]
-    assert not recwarn.list
+    assert not [warning for warning in recwarn if "not finished" in str(warning.message)]
     # Where even the plain graph takes much of the time, nothing is compiled.
     monkeypatch.setattr(run_training, "_MOST_TRACING", 0.0)
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
