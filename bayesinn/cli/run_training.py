@@ -130,7 +130,7 @@ def train_into(
             checkpoint=Checkpoint(checkpoint, resume),
         )
         if minutes is not None:
-            _refuse_few_steps(minutes, posterior)
+            _refuse_few_steps(minutes, posterior, known_run(checkpoint) is not None)
         with devices.chief_first():
             if devices.chief:
                 # The same again would be newer than its own diagnosis and answer.
@@ -223,16 +223,17 @@ def _try(
     return found, True
 
 
-def _refuse_few_steps(minutes: float, posterior: TrainedPosterior) -> None:
+def _refuse_few_steps(minutes: float, posterior: TrainedPosterior, resumes: bool) -> None:
     """Refuse a posterior that time ended before it has learned anything."""
     done = posterior.steps_done
+    do = "go on with --resume in place of --minutes, or " if resumes else ""
     if done < min(FEWEST_STEPS, posterior.training["settings"]["steps"]):
         raise TrainingError(
             f"Training for {minutes:g} minutes",
             expected=f"time for {FEWEST_STEPS} steps or more, with what comes before them",
             got=f"{done:,}" + " step" + "s" * (done != 1),
-            do="give more --minutes; a smaller --batch-size, --flow coupling:blocks=2 or a smaller "
-            "--summary makes steps shorter",
+            do=f"{do}give more --minutes; a smaller --batch-size, --flow coupling:blocks=2 or a "
+            "smaller --summary makes steps shorter",
         )
 
 

@@ -85,7 +85,7 @@ class CheckpointWriter(TrainingCallback):
             return
         settings = self.model.settings
         if self.model.steps_done < settings.steps_in(epoch + 1):
-            if not self._epochs:
+            if not self._epochs and not has_drawn(self.folder):
                 warn(
                     f"{self.folder} has nothing to resume: the run ended inside its first epoch, "
                     f"after {self.model.steps_done:,} of {settings.steps_per_epoch:,} steps. Ask "

@@ -60,7 +60,7 @@ def test_simulations_are_used_again_where_time_is_short(
 
 
 def test_it_says_so_and_a_run_that_is_resumed_does_as_before(
-    monkeypatch, capsys, tmp_path: Path
+    monkeypatch, capsys, tmp_path: Path, recwarn
 ) -> None:
     monkeypatch.setattr(training_data, "simulations_per_second", lambda *_: 1_000.0)
     cut = posterior().fit(
@@ -70,6 +70,8 @@ def test_it_says_so_and_a_run_that_is_resumed_does_as_before(
     assert "the simulator makes 1e+03 a second: each is used 10 times" in told
     assert "350 simulations, drawn first, 10 passes through them" in told
     assert cut.steps_done < 140
+    # There are the simulations.
+    assert not [warning for warning in recwarn if "nothing to resume" in str(warning.message)]
     # Without the time, or on a machine of another speed.
     monkeypatch.setattr(training_data, "simulations_per_second", lambda *_: 50.0)
     checkpoint = bi.Checkpoint(tmp_path / "run", resume=True)
