@@ -12,6 +12,7 @@ import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
+from bayesinn.core.labels import Labels
+from bayesinn.simulators.sir import LABELS, UNITS
 from docs.pages.links import ROOT
 
 _STUDIES = "paper_results"
@@ -84,6 +87,15 @@ def _coverage(posterior: str) -> Callable[[], Figure]:
 def _misspecification() -> Figure:
     curves = _table(f"{_POWER}/misspecification.csv")
     figure = plots.misspecification_power(curves, alternative="shift of the prior mean [prior sd]")
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _verdict() -> Figure:
+    table = _table(f"{_STUDIES}/sir_germany/verdict.csv", index_col="check")
+    table = table.fillna({"grade": "", "unit": ""})
+    judged = SimpleNamespace(verdict=table, decides="")
+    figure = plots.verdict(judged, labels=Labels(LABELS, UNITS))
     assert isinstance(figure, Figure)
     return figure
 
@@ -154,6 +166,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     f"{_REFINEMENT}/gain.png": _of(_REFINEMENT, "tables.draw_gain", _table, "runs.csv"),
     f"{_SBIBM}/estimators.svg": _of(_SBIBM, "figures.draw_kinds", _table),
     f"{_SBIBM}/figure.svg": _of(_SBIBM, "figures.draw", _table),
+    f"{_STUDIES}/sir_germany/verdict.png": _verdict,
     f"{_ROUNDS}/c2st.svg": _of(_ROUNDS, "run.draw", _table, "results.csv"),
 }
 

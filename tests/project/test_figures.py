@@ -37,7 +37,6 @@ FROM_DRAWS = {
     "paper_results/sir_germany/marginals.png",
     "paper_results/sir_germany/predictive_cases.png",
     "paper_results/sir_germany/sbc.png",
-    "paper_results/sir_germany/verdict.png",
     "paper_results/two_moons/draws.png",
 }
 #: Wider: drawn before their scripts kept to this, and to be drawn again with their next run.
