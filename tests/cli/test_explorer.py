@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
+import socket
+import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +22,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.cli.explorer import server as explorer
 from bayesinn.cli.explorer.answers import Answers
-from bayesinn.cli.explorer.server import ADDRESS, make_server
+from bayesinn.cli.explorer.server import ADDRESS, MOST_BYTES, MOST_CONNECTIONS, Server
 from bayesinn.core.errors import InputError
 from tests.helpers.models import small_flow
 
@@ -33,12 +38,25 @@ def answers(trained: Path) -> Answers:
 
 
 @pytest.fixture(scope="module")
-def port(answers: Answers) -> Iterator[int]:
-    server = make_server(answers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
+def server(answers: Answers) -> Iterator[Server]:
+    server = Server(answers)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def port(server: Server) -> int:
+    return int(server.server_address[1])
+
+
+@pytest.fixture(autouse=True)
+def terminal(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Whatever is asked, nothing is printed."""
+    yield
+    out, err = capsys.readouterr()
+    assert out + err == ""
 
 
 def post(
@@ -216,6 +234,9 @@ def test_a_simulation_that_failed_is_no_missing_data(of_series: Answers) -> None
         of_series.simulate(request)
 
 
+DIGITS = int("9" * 400)
+
+
 @pytest.mark.parametrize(
     ("action", "request_", "message"),
     [
@@ -224,26 +245,179 @@ def test_a_simulation_that_failed_is_no_missing_data(of_series: Answers) -> None
         ("infer", {"data": {"cases": [1, 2, 3]}, "context": {"days": 99.0}}, "support"),
         ("infer", {"data": {"cases": [[1, 2, 3]]}, "context": {"days": [2.0]}}, "one observation"),
         ("infer", {"data": {"cases": [1, 2, 3]}, "seed": -1}, "Seed"),
+        ("infer", {"data": {"cases": [1, 2, 3]}, "seed": "1"}, "an integer under 'seed'"),
+        ("infer", {"data": {"cases": [1, 2, 3]}, "seed": DIGITS}, "Seed"),
+        ("infer", {"data": []}, "an object under 'data'"),
+        ("infer", {"data": {"cases": [1, 2, DIGITS]}}, "numbers"),
+        ("infer", {"data": {"cases": [1, 2, 1e39]}}, "up to 3e38"),
+        ("infer", {"data": {"cases": [1, [2], 3]}}, "numbers"),
+        ("infer", {"data": {"cases": {"1": 2}}}, "numbers"),
+        ("infer", {}, "nothing"),
         ("simulate", {"parameters": {}}, "rate"),
+        ("simulate", {"parameters": {"rate": DIGITS}}, "numbers"),
+        ("simulate", {"parameters": {"rate": [1.0]}}, "a number for each"),
+        ("simulate", {"parameters": {"rate": None}}, "support"),
+        ("simulate", {"parameters": {"rate": -1.0}}, "support"),
+        ("simulate", {"parameters": {"rate": 1.0}, "context": {"days": 9.0}}, "support"),
+        ("recover", [], "a JSON object"),
+        ("recover", None, "a JSON object"),
         ("file", {"name": "x.xls", "content": ""}, "csv"),
         ("file", {"name": "x.csv", "content": "Zm9vCjEK"}, "cases"),
-        ("nothing", {}, "nothing"),
+        ("file", {"name": "x.csv", "content": "no base 64"}, "CSV"),
+        ("file", {"name": "x.npz", "content": "AAAA"}, "NPZ"),
+        ("file", {"name": "x." + "y" * 5_000, "content": ""}, "csv"),
+        ("file", {"name": "x.c\0sv", "content": ""}, "csv"),
         ("infer", b"no json", "JSON"),
+        ("infer", b"", "JSON"),
+        ("infer", b"[" * 100_000, "JSON"),
+        ("infer", b"\xff\xfe", "JSON"),
+        ("infer", b"9" * 5_000, "JSON"),
     ],
+    ids=range(32),
 )
 def test_what_is_wrong_is_said(port: int, action: str, request_: Any, message: str) -> None:
     status, answer = post(port, action, request_)
     assert status == 400
     assert message in answer["error"]
+    assert len(answer["error"]) <= 2_000
+
+
+def test_an_error_of_the_simulator_is_shown(
+    port: int, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError("no licence\nfor it")
+
+    monkeypatch.setattr(type(answers.simulator), "simulate", fail)
+    status, answer = post(port, "simulate", STATE)
+    assert (status, answer) == (500, {"error": "OSError: no licence\nfor it"})
+
+
+def test_parameters_beyond_the_prior_are_named(port: int) -> None:
+    notes = {
+        rate: post(port, "simulate", {**STATE, "parameters": {"rate": rate}})[1]["notes"]
+        for rate in (1.5, 50.0)
+    }
+    assert notes[1.5] == []
+    (note,) = notes[50.0]
+    assert note.startswith("rate = 50 lies beyond all of 2,000 draws from the prior")
+
+
+def send(port: int, text: str, patience: float = 20.0) -> tuple[int, dict[str, str], str]:
+    """Send bytes and nothing more; return the status, the head and the body of the answer."""
+    with socket.create_connection((ADDRESS, port), timeout=patience) as connection:
+        connection.sendall(text.encode("latin-1"))
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+    head, _, body = received.partition("\r\n\r\n")
+    first, *lines = head.splitlines()
+    return int(first.split()[1]), dict(line.split(": ", 1) for line in lines), body
+
+
+HOST = "Host: 127.0.0.1\r\n"
+JSON = HOST + "Content-Type: application/json\r\n"
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Host": "evil.example:80"}, {"Content-Type": "text/plain"}], ids=["host", "kind"]
+    ("text", "status"),
+    [
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: 2\r\n\r\n{{}}", 200),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: abc\r\n\r\n{{}}", 400),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: -1\r\n\r\n{{}}", 400),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: {'9' * 5_000}\r\n\r\n{{}}", 400),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}" + 2 * "Content-Length: 2\r\n" + "\r\n{}", 400),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: 3\r\n\r\n{{}}", 400),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}\r\n{{}}", 411),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}{CHUNKED}", 411),
+        (f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: {MOST_BYTES + 1}\r\n\r\n", 413),
+        (f"POST /api/model HTTP/1.1\r\n{HOST}Content-Length: 2\r\n\r\n{{}}", 415),
+        (f"POST /api/nothing HTTP/1.1\r\n{JSON}Content-Length: 2\r\n\r\n{{}}", 404),
+        (f"POST /page.js HTTP/1.1\r\n{JSON}Content-Length: 2\r\n\r\n{{}}", 404),
+        (f"GET /{'x' * 5_000} HTTP/1.1\r\n{HOST}\r\n", 404),
+        (f"GET /{'x' * 70_000} HTTP/1.1\r\n{HOST}\r\n", 414),
+        (f"GET / HTTP/1.1\r\n{HOST}X: {'x' * 70_000}\r\n\r\n", 431),
+        (f"DELETE / HTTP/1.1\r\n{HOST}\r\n", 501),
+        ("GET / HTTP/1.1\r\n\r\n", 403),
+        ("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{HOST}Origin: http://evil.example\r\n\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{HOST}Origin: http://127.0.0.1:9\r\n\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{HOST}Origin: null\r\n\r\n", 403),
+        (f"GET / HTTP/1.1\r\n{HOST}Origin: http://127.0.0.1\r\n\r\n", 200),
+        (f"GET / HTTP/1.1\r\n{HOST}\r\n", 200),
+        ("GET /\r\n", 403),
+        (f"POST / HTTP/0.9\r\n{HOST}\r\n", 415),
+        ("\x16\x03\x01\x02 no HTTP", 400),
+    ],
+    ids=range(26),
 )
-def test_pages_of_others_get_nothing(port: int, headers: dict[str, str]) -> None:
-    status, answer = post(port, "model", {}, headers)
-    assert status == 403
-    assert "own page" in answer
+def test_every_request_gets_a_status(port: int, text: str, status: int) -> None:
+    found, head, body = send(port, text)
+    assert found == status
+    assert "frame-ancestors 'none'" in head["Content-Security-Policy"]
+    if status != 200:
+        assert list(json.loads(body)) == ["error"]
+        assert body.count("\n") == 0
+
+
+def test_a_refused_body_is_taken_before_the_connection_ends(port: int) -> None:
+    """Else its sender sees a broken connection, and not the answer."""
+    assert post(port, "model", b" " * (MOST_BYTES + 1))[0] == 413
+
+
+def threads(server: Server) -> int:
+    return sum("process_request_thread" in one.name for one in threading.enumerate())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("never")
+
+
+def test_clients_that_keep_the_server_waiting_are_ended(
+    server: Server, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explorer, "PATIENCE", 0.3)
+    half = f"POST /api/model HTTP/1.1\r\n{JSON}Content-Length: 9\r\n\r\n{{"
+    connections = [socket.create_connection((ADDRESS, port), timeout=20) for _ in range(4)]
+    idle, head, body, dripping = connections
+    head.sendall(half[:30].encode())
+    body.sendall(half.encode())
+    with contextlib.suppress(OSError):
+        for letter in half * 20:
+            dripping.sendall(letter.encode())
+            time.sleep(0.01)
+    with contextlib.suppress(ConnectionResetError):
+        dripping.recv(1_000)
+    assert idle.recv(1_000) == b""
+    assert b" 408 " in head.recv(1_000)
+    assert b" 408 " in body.recv(1_000)
+    for connection in connections:
+        connection.close()
+    until(lambda: threads(server) == 0)
+
+
+def test_idle_connections_hold_few_threads_and_lock_nobody_out(server: Server, port: int) -> None:
+    connections = [socket.create_connection((ADDRESS, port), timeout=20) for _ in range(60)]
+    until(lambda: threads(server) <= MOST_CONNECTIONS)
+    assert post(port, "model", {})[0] == 200
+    for connection in connections:
+        connection.close()
+    until(lambda: threads(server) == 0)
+
+
+def test_clients_may_leave(server: Server, port: int) -> None:
+    for asked in ("GET /page.js", "POST /api/recover"):
+        with socket.create_connection((ADDRESS, port), timeout=20) as connection:
+            # A reset, in place of an orderly end.
+            linger = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            request = f"{asked} HTTP/1.1\r\n{JSON}Content-Length: 2\r\n\r\n{{}}"
+            connection.sendall(request.encode())
+    until(lambda: threads(server) == 0)
 
 
 def test_browsers_leave_out_port_80(port: int) -> None:
@@ -263,7 +437,7 @@ def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
         assert response.status == 200
         assert response.headers["Content-Type"].startswith(kind)
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
-        assert "http://" not in text
+        assert "http://" not in text.replace("http://www.w3.org/2000/svg", "a name")
         assert "https://" not in text
     connection.request("GET", "/../answers.py")
     assert connection.getresponse().status == 404
@@ -271,10 +445,10 @@ def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
 
 
 def test_the_address_is_this_machine_alone(answers: Answers) -> None:
-    server = make_server(answers)
+    server = Server(answers)
     assert server.server_address[0] == "127.0.0.1"
     with pytest.raises(InputError, match=r"(?s)Port.*--port"):
-        make_server(answers, server.server_address[1])
+        Server(answers, server.server_address[1])
     server.server_close()
 
 

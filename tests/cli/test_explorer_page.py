@@ -14,7 +14,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.explorer.answers import Answers
-from bayesinn.cli.explorer.server import ADDRESS, make_server
+from bayesinn.cli.explorer.server import ADDRESS, Server
 from tests.helpers.browser import open_browser, overlaps, sync_api
 from tests.helpers.models import small_flow
 
@@ -25,7 +25,7 @@ browser = pytest.fixture(scope="module")(open_browser)
 
 @contextmanager
 def serving(answers: Answers) -> Iterator[str]:
-    server = make_server(answers)
+    server = Server(answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://{ADDRESS}:{server.server_address[1]}/"
     server.shutdown()
@@ -39,20 +39,33 @@ def url(trained: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def of_gaps() -> Iterator[str]:
-    """The page of a model with missing values, of which its own observation has one."""
+def of_counts() -> Iterator[str]:
+    """The page of counts that grow exponentially, of which one may be missing."""
 
     @bi.simulator(
-        prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask", observed={"cases": [1.0, np.nan, 3.0]}
+        prior={"rate": tfd.Normal(0.0, 0.1), "size": tfd.Uniform(1.0, 2.0)},
+        labels={"rate": r"$\lambda$"},
+        missing="mask",
+        observed={"cases": [1.0, np.nan, 3000.0]},
     )
-    def gaps(parameters, seed):
-        mean = parameters["rate"][:, None]
+    def counts(parameters, seed):
+        mean = tf.exp(parameters["rate"][:, None] + [0.0, 4.0, 8.0])
         kept = tf.random.stateless_uniform((tf.shape(mean)[0], 3), seed) > 0.2
-        return {"cases": tf.where(kept, mean, np.nan)}
+        return {"cases": tf.where(kept, tf.floor(mean * parameters["size"][:, None]), np.nan)}
 
-    posterior = bi.AmortizedPosterior(gaps, flow=small_flow(blocks=1, hidden=(8,)))
+    posterior = bi.AmortizedPosterior(counts, flow=small_flow(blocks=1, hidden=(8,)))
     with serving(Answers(posterior.fit(steps=5, batch_size=32, seed=1, progress=False))) as address:
         yield address
+
+
+@pytest.fixture
+def counts(browser: sync_api.Browser, of_counts: str) -> Iterator[sync_api.Page]:
+    """The page of counts, with the answer to the observation that ships with them."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(of_counts)
+    wait(page, 1)
+    yield page
+    page.close()
 
 
 @pytest.fixture
@@ -162,18 +175,107 @@ def test_context_that_is_shown_is_that_of_the_answer(page: sync_api.Page, tmp_pa
     assert page.evaluate("explorer.state().context.days") == 2
 
 
-def test_missing_values_are_typed(browser: sync_api.Browser, of_gaps: str) -> None:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(of_gaps)
-    wait(page, 1)
-    field = page.get_by_label("Values of cases")
-    assert field.input_value() == "1, NaN, 3"
+def test_missing_values_are_typed(counts: sync_api.Page) -> None:
+    field = counts.get_by_label("Values of cases")
+    assert field.input_value() == "1, NaN, 3000"
     field.fill("2, nan, 3")
+    counts.keyboard.press("Tab")
+    wait(counts, 2)
+    assert counts.evaluate("explorer.state().data.cases") == [2, None, 3]
+    assert counts.get_by_role("alert").count() == 0
+
+
+def test_counts_that_grow_have_a_log_axis_and_stay_whole(counts: sync_api.Page) -> None:
+    assert counts.get_by_label("log axis").is_checked()
+    ticks = counts.evaluate("panels[0].axis.ticks(5)")
+    assert len(ticks) > 2
+    assert set(ticks) <= {0, 1, 10, 100, 1_000, 10_000, 100_000}
+    canvas = counts.locator("#observables canvas")
+    box = canvas.bounding_box()
+    assert box
+    # Nearly at the height of the last point; on a linear axis the first ones are one line.
+    place = "[panels[0].x(2), margin.top + panels[0].tall * (1 - panels[0].axis.share(2500.3))]"
+    across, down = counts.evaluate(place)
+    counts.mouse.move(box["x"] + across, box["y"] + down)
+    counts.mouse.down()
+    counts.mouse.up()
+    until(counts, "explorer.state().data.cases[2] != 3000")
+    dragged = counts.evaluate("explorer.state().data.cases[2]")
+    assert dragged == round(dragged)
+    assert dragged == pytest.approx(2500, rel=0.1)
+
+
+def test_data_are_black(counts: sync_api.Page) -> None:
+    """Red means a failure."""
+    ink = counts.evaluate(
+        "(() => { const { canvas, x, axis, tall } = panels[0], ratio = window.devicePixelRatio;"
+        "const y = margin.top + tall * (1 - axis.share(3000));"
+        "return [...canvas.getContext('2d').getImageData(x(2) * ratio, y * ratio, 1, 1).data]; })()"
+    )
+    assert ink == [34, 34, 34, 255]
+
+
+def test_the_truth_of_observed_data_is_not_known(counts: sync_api.Page) -> None:
+    number = counts.locator("#number-rate")
+    assert number.input_value() == ""
+    assert counts.evaluate("getComputedStyle(byId('slide-rate')).opacity") == "0.4"
+    number.fill("0.1")
+    counts.keyboard.press("Tab")
+    until(counts, "!document.querySelector('.stale')")
+    assert [counts.locator(f"#number-{name}").input_value() for name in ("rate", "size")] != [
+        "0.1",
+        "",
+    ]
+    assert counts.evaluate("getComputedStyle(byId('slide-rate')).opacity") == "1"
+
+
+def test_labels_are_drawn_and_pairs_stand_beside_marginals(counts: sync_api.Page) -> None:
+    assert counts.locator("#sliders svg, #marginals svg").count() == 2
+    for drawing in counts.locator("svg").all():
+        assert drawing.get_attribute("aria-label") == "rate"
+        box = drawing.bounding_box()
+        assert box
+        assert 5 < box["width"] < 12 < 3 * box["height"] < 50
+    marginals, pairs = (
+        counts.locator(f"#{name}").bounding_box() for name in ("posterior", "pairs")
+    )
+    assert marginals
+    assert pairs
+    assert pairs["x"] > marginals["x"] + marginals["width"]
+    assert pairs["y"] == marginals["y"]
+
+
+def test_pairs_show_the_posterior_and_the_truth(page: sync_api.Page) -> None:
+    draws = np.array(page.evaluate("explorer.answer().draws.rate"))
+    state = "(() => { state.parameters = { rate: %s }; return zoomed({ name: 'rate' }); })()"
+    inside, beyond = (page.evaluate(state % truth) for truth in (np.median(draws), 99.0))
+    low, high = np.quantile(draws, [0.005, 0.995])
+    assert inside == pytest.approx([low, high], abs=0.15 * (high - low))
+    assert beyond[1] > 99.0
+
+
+def test_ticks_are_round(page: sync_api.Page) -> None:
+    assert page.evaluate("rounds(143.7, 1253, 4)") == [500, 1000]
+    assert page.evaluate("rounds(-0.31, 0.24, 3)") == pytest.approx([-0.2, 0.0, 0.2])
+    assert page.evaluate("makeAxis(16, 2500, 1).ticks(5)") == [20, 50, 100, 200, 500, 1000, 2000]
+    assert page.evaluate("makeAxis(-3, 8, 0).value(makeAxis(-3, 8, 0).share(7))") == 7
+    back = "makeAxis(0, 500, 1).value(makeAxis(0, 500, 1).share(7))"
+    assert page.evaluate(back) == pytest.approx(7)
+    assert page.evaluate("[143.7, 1e8, -2e-7, 0].map(write)") == [
+        "143.7",
+        "10⁸",
+        "\N{MINUS SIGN}2·10⁻⁷",
+        "0",
+    ]
+    grows = "[[29, 66, 188, 281, 170, 1597, 3000], [85, 100, 115], [0, 1, 2, 3], [-1, 3000]]"
+    assert page.evaluate(f"{grows}.map((one) => grows(one, true))") == [True, False, False, False]
+
+
+def test_what_the_prior_never_draws_is_said(page: sync_api.Page) -> None:
+    number = page.locator("#number-rate")
+    number.fill("50")
     page.keyboard.press("Tab")
-    wait(page, 2)
-    assert page.evaluate("explorer.state().data.cases") == [2, None, 3]
-    assert page.get_by_role("alert").count() == 0
-    page.close()
+    until(page, "byId('notes').textContent.startsWith('rate = 50 lies beyond')")
 
 
 def test_a_panel_reaches_to_the_draws_of_the_answer(page: sync_api.Page) -> None:

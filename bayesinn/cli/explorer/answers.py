@@ -1,8 +1,8 @@
 """What the explorer's page asks a posterior, and the answers, as values that JSON can hold."""
 
 import base64
-import math
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
@@ -15,14 +15,16 @@ from bayesinn.cli.csv_table import read_table, widen
 from bayesinn.cli.data_files import read_data
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import columns
+from bayesinn.core.labels import columns, split_events
+from bayesinn.core.manifest import reraise_as
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.model import first_paragraph
+from bayesinn.diagnosis.report.mathtext import draw_label
 from bayesinn.posterior.inference_data import predict
 from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
-from bayesinn.simulation.checks import check_arrays
-from bayesinn.spaces.observations import check_observations, refuse_batch
+from bayesinn.simulation.checks import check_arrays, check_keys
+from bayesinn.spaces.observations import check_observations, outside_support, refuse_batch
 
 #: Quantiles of the predictive band, and of the prior that a slider reaches over.
 BAND = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -35,6 +37,19 @@ _SIMULATED = 64
 _MOST_DRAWS = 10_000
 #: Draws from which data are simulated: enough for the band, and few enough to follow a drag.
 _PREDICTED = 200
+
+#: Entries of requests, all of them optional but where an action needs them.
+_HOLDS = {
+    "parameters": dict,
+    "data": dict,
+    "context": dict,
+    "seed": int,
+    "predictive": bool,
+    "name": str,
+    "content": str,
+}
+_KINDS = {dict: "an object", int: "an integer", bool: "true or false", str: "a text"}
+_SUFFIXES = (".csv", ".json", ".npz")
 
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -55,15 +70,35 @@ class Answers:
         self.draws = check_integer("Option --draws", draws, least=50, most=_MOST_DRAWS)
 
     @property
-    def actions(self) -> dict[str, Callable[[Request], Answer]]:
-        """What the page can ask for, by name."""
+    def actions(self) -> dict[str, tuple[Callable[[Request], Answer], tuple[str, ...]]]:
+        """What the page can ask for, by name, and what such a request must hold."""
         return {
-            "model": self.model,
-            "simulate": self.simulate,
-            "infer": self.infer,
-            "recover": self.recover,
-            "file": self.file,
+            "model": (self.model, ()),
+            "simulate": (self.simulate, ("parameters",)),
+            "infer": (self.infer, ("data",)),
+            "recover": (self.recover, ()),
+            "file": (self.file, ("name", "content")),
         }
+
+    def answer(self, action: str, request: Any) -> Answer:
+        """Answer a request that may come from anybody: an object, of entries of their types."""
+        reply, needed = self.actions[action]
+        subject = f"Request {action!r}"
+        do = "ask as the explorer's page does"
+        if not isinstance(request, dict):
+            raise InputError(
+                subject, expected="a JSON object", got=f"a {type(request).__name__}", do=do
+            )
+        known = {name: request[name] for name in _HOLDS if request.get(name) is not None}
+        for name in (*needed, *known):
+            if not isinstance(known.get(name), _HOLDS[name]):
+                raise InputError(
+                    subject,
+                    expected=f"{_KINDS[_HOLDS[name]]} under {name!r}",
+                    got=f"a {type(known[name]).__name__}" if name in known else "nothing",
+                    do=do,
+                )
+        return reply(known)
 
     def model(self, request: Request) -> Answer:
         """Describe parameters, with the range of the prior, and data."""
@@ -71,9 +106,10 @@ class Answers:
         parameters = [
             {
                 "name": name,
+                "label": labels.label(name),
+                "drawing": draw_label(labels.label(name)),
                 "unit": labels.unit(name),
-                # TFP draws counts as floats.
-                "whole": bool(np.all(values == np.floor(values))),
+                "whole": _whole(values),
                 "low": float(np.quantile(values, _REACH[0])),
                 "high": float(np.quantile(values, _REACH[1])),
                 "median": float(np.median(values)),
@@ -84,6 +120,8 @@ class Answers:
         observables = [
             {
                 "name": name,
+                "label": labels.label(name),
+                "drawing": draw_label(labels.label(name)),
                 "shape": list(shape),
                 "unit": labels.unit(name),
                 "steps": self._steps(name),
@@ -105,7 +143,9 @@ class Answers:
 
     def simulate(self, request: Request) -> Answer:
         """Simulate data from ``parameters`` by column, and infer from them."""
-        return self._simulated(self._parameters(request["parameters"]), request)
+        parameters = self._parameters(request["parameters"])
+        answer = self._simulated(parameters, request)
+        return answer | {"notes": self._far_out(parameters)}
 
     def recover(self, request: Request) -> Answer:
         """Draw parameters from the prior, simulate, infer, and tell where the truth lies."""
@@ -124,8 +164,7 @@ class Answers:
         """Return draws, p-value and predictive band of ``data``, observables by name."""
         started = time.perf_counter()
         seed = _seed(request)
-        given = {name: _array(value) for name, value in request["data"].items()}
-        given |= {name: _array(value) for name, value in self._context_of(request).items()}
+        given = _arrays({**request["data"], **self._context_of(request)})
         observations = check_observations(self.simulator, given)
         do = "give one; 'bayesinn infer' answers them all"
         refuse_batch(observations, "Data of the explorer", do)
@@ -142,25 +181,37 @@ class Answers:
             few = {name: value[:, :_PREDICTED] for name, value in draws.items()}
             predicted = predict(self.simulator, observations, few, seed)
             answer["predictive"] = {name: _bands(value[0]) for name, value in predicted.items()}
+            answer["whole"] = {name: _whole(value[0]) for name, value in predicted.items()}
         return answer | {"milliseconds": round(1e3 * (time.perf_counter() - started), 1)}
 
     def file(self, request: Request) -> Answer:
         """Read a file that was dropped: its ``name``, and its ``content`` in base64."""
         notes: list[str] = []
-        suffix = Path(str(request["name"])).suffix.lower()
-        with tempfile.TemporaryDirectory() as folder:
+        name = textwrap.shorten(request["name"], 60)
+        suffix = Path(request["name"]).suffix.lower()
+        if suffix not in _SUFFIXES:
+            raise InputError(
+                f"File {name!r}",
+                expected=f"one that ends in {', '.join(_SUFFIXES)}",
+                got=repr(suffix[:20]),
+                do="convert the file",
+            )
+        damaged = reraise_as(
+            f"File {name!r}", f"a {suffix[1:].upper()} file", "correct it", error=InputError
+        )
+        with damaged, tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"data{suffix}")
             path.write_bytes(base64.b64decode(request["content"]))
             # Steps are counted anew, unless the file says how many there are.
             left_out = _names_in(path) | set(self.simulator.lengths.values())
             context = {
-                name: _array(value)
-                for name, value in self._context_of(request).items()
+                name: value
+                for name, value in _arrays(self._context_of(request)).items()
                 if name not in left_out
             }
             data = read_data(path, self.simulator, context=context, note=notes.append)
         arrays = check_observations(self.simulator, data)
-        refuse_batch(arrays, f"File {request['name']!r}", "drop a file with one of them")
+        refuse_batch(arrays, f"File {name!r}", "drop a file with one of them")
         known = {name: _list(value[0]) for name, value in arrays.arrays.items()}
         names = self.simulator.observable_shapes
         return {
@@ -205,18 +256,44 @@ class Answers:
             return []
         return [coordinate.step(index) for index in range(len(coordinate.values))]
 
-    def _parameters(self, given: Mapping[str, float]) -> dict[str, np.ndarray]:
-        """Return arrays (1, *event) from numbers by column."""
-        values = {}
-        for name, event in self.simulator.prior.event_shapes.items():
-            size = math.prod(event)
-            like = columns({name: np.empty((1, *event))}, batch_ndim=1)
-            row = [float(given[column]) for column in like]
-            values[name] = np.array(row).reshape(1, *event) if size else np.empty((1, *event))
-        return self.simulator.prior.cast(check_arrays(self.simulator.prior, values))
+    def _parameters(self, numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """Return arrays (1, *event) from numbers by column, which the prior must hold possible."""
+        prior = self.simulator.prior
+        shapes = prior.event_shapes
+        names = list(columns({name: np.empty((1, *shapes[name])) for name in shapes}, batch_ndim=1))
+        check_keys("Parameters", numbers, names, names)
+        given = _arrays(numbers)
+        if any(value.ndim for value in given.values()):
+            raise InputError(
+                "Parameters", expected="a number for each", got="lists", do="give numbers"
+            )
+        flat = np.array([given[name] for name in names])
+        values = check_arrays(prior, split_events(flat[None], shapes))
+        for name, (impossible, support) in outside_support(prior, values).items():
+            if impossible.any():
+                raise InputError(
+                    f"Parameter {name!r}",
+                    expected=f"a value inside the support of its prior: {support}",
+                    got=f"{values[name][0].tolist()}",
+                    do="choose one inside: nothing was learned out there",
+                )
+        return prior.cast(values)
+
+    def _far_out(self, parameters: Mapping[str, np.ndarray]) -> list[str]:
+        """Say which parameters (1, *event) lie beyond all draws of the prior."""
+        notes = []
+        prior = columns(self._prior, batch_ndim=1)
+        for name, (value,) in columns(parameters, batch_ndim=1).items():
+            low, high = prior[name].min(), prior[name].max()
+            if not low <= value <= high:
+                notes.append(
+                    f"{name} = {value:.4g} lies beyond all of {_PRIOR_DRAWS:,} draws from the "
+                    f"prior, {low:.3g} to {high:.3g}: the posterior is an extrapolation."
+                )
+        return notes
 
     def _simulated(self, parameters: Mapping[str, np.ndarray], request: Request) -> Answer:
-        context = {name: _array(v)[None] for name, v in self._context_of(request).items()}
+        context = {name: value[None] for name, value in _arrays(self._context_of(request)).items()}
         observables = self.simulator.simulate(parameters, _seed(request), context)
         for name, values in observables.items():
             # NaN may be a missing value.
@@ -268,5 +345,21 @@ def _list(value: np.ndarray) -> Any:
     return listed.tolist()
 
 
-def _array(value: Any) -> np.ndarray:
-    return np.array(value, dtype=float)
+def _arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return nested lists of JSON as arrays; None is NaN."""
+    arrays = {}
+    for name, value in values.items():
+        subject = f"Values of {textwrap.shorten(name, 60)!r}"
+        with reraise_as(subject, "numbers", "give numbers, in lists of one size", error=InputError):
+            arrays[name] = np.array(value, dtype=float)
+        # Networks compute in single precision, in which larger ones are infinite.
+        if np.any(np.abs(arrays[name]) > np.finfo(np.float32).max):
+            raise InputError(
+                subject, expected="numbers up to 3e38", got="a larger one", do="correct it"
+            )
+    return arrays
+
+
+def _whole(values: np.ndarray) -> bool:
+    """Return whether all are whole numbers, which TFP draws as floats; NaN is missing."""
+    return bool(np.all((values == np.floor(values)) | np.isnan(values)))

@@ -1,5 +1,7 @@
 """Draw LaTeX labels as SVG outlines, because HTML can't show LaTeX."""
 
+from typing import NamedTuple
+
 import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.path import Path
@@ -17,18 +19,24 @@ _COMMANDS = {
 }
 
 
-def write_label(label: str, name: str) -> Markup:
-    """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas in dollars.
+class Drawing(NamedTuple):
+    """A label as an SVG path, with the box around it, in hundredths of the font's size.
 
-    The drawing has size, baseline and colour of the text around it. It has no identifiers, so a
-    page can hold many. Screen readers read ``name`` aloud; it is also shown if the label can't be
-    drawn.
+    The path's vertical axis points upwards from the baseline, that of the box downwards.
     """
-    if "$" not in label:
-        return escape(label)
-    outline = _outline(label)
+
+    path: str
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def draw_label(label: str) -> Drawing | None:
+    """Draw a label that has formulas in dollars; None if it has none, or they can't be drawn."""
+    outline = _outline(label) if "$" in label else None
     if outline is None:
-        return escape(name)
+        return None
     left, low = outline.vertices.min(axis=0)
     right, high = outline.vertices.max(axis=0)
     # Leave a gap to the next letter; what is below zero hangs below the baseline.
@@ -41,13 +49,30 @@ def write_label(label: str, name: str) -> Markup:
         + ("" if code == Path.CLOSEPOLY else " ".join(f"{value:.4g}" for value in points))
         for points, code in outline.iter_segments(simplify=False)
     )
+    box = (round(float(value), 1) for value in (left, -high, right - left, high - low))
+    return Drawing(commands, *box)
+
+
+def write_label(label: str, name: str) -> Markup:
+    """Write a label in HTML: as escaped text, or as an SVG drawing if it has formulas in dollars.
+
+    The drawing has size, baseline and colour of the text around it. It has no identifiers, so a
+    page can hold many. Screen readers read ``name`` aloud; it is also shown if the label can't be
+    drawn.
+    """
+    if "$" not in label:
+        return escape(label)
+    drawing = draw_label(label)
+    if drawing is None:
+        return escape(name)
+    path, left, top, width, height = drawing
     return Markup(
-        '<svg class="formula" role="img" aria-label="{}" viewBox="{:.1f} {:.1f} {:.1f} {:.1f}" '
+        '<svg class="formula" role="img" aria-label="{}" viewBox="{} {} {} {}" '
         'style="width:{:.3f}em;height:{:.3f}em;vertical-align:{:.3f}em">'
         '<path fill="currentColor" transform="scale(1 -1)" d="{}"/></svg>'
     ).format(
-        name, left, -high, right - left, high - low,
-        (right - left) / _UNITS, (high - low) / _UNITS, low / _UNITS, commands,
+        name, left, top, width, height,
+        width / _UNITS, height / _UNITS, -(top + height) / _UNITS, path,
     )  # fmt: skip
 
 
