@@ -63,5 +63,10 @@ class Weights(NamedTuple):
 
     @property
     def reliable(self) -> bool:
-        """Whether means over weighted draws are close to exact."""
-        return self.trustworthy and self.effective_size >= FEWEST_DRAWS
+        """Whether means over weighted draws are close to exact.
+
+        A single draw in a mode that all others miss has a large weight, which smoothing cuts and
+        k-hat does not see. The error of the evidence does.
+        """
+        precise = FEWEST_DRAWS * self.log_evidence_error**2 <= 1.0
+        return self.trustworthy and precise and self.effective_size >= FEWEST_DRAWS

@@ -62,6 +62,24 @@ def test_nothing_is_higher(trained) -> None:
             assert (trained.log_prob(moved, data) < highest + 1e-4).all()
 
 
+def test_a_mode_is_that_of_the_parameter_and_not_of_its_vector() -> None:
+    """Whatever has been learned: on a grid of the parameter's own scale, nothing is higher."""
+
+    @bi.simulator(prior={"rate": tfd.LogNormal(0.0, 1.0)})
+    def rates(parameters, seed):
+        noise = tf.random.stateless_normal(tf.shape(parameters["rate"]), seed)
+        return {"y": tf.math.log(parameters["rate"]) + noise}
+
+    posterior = bi.AmortizedPosterior(rates, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+    posterior.fit(steps=2, batch_size=16, seed=1, progress=False)
+    data = {"y": 0.5}
+    grid = np.geomspace(1e-2, 1e2, 4_001).astype(np.float32)
+    density = posterior.log_prob({"rate": grid}, data)
+    found = posterior.map(data, draws=100, seed=1)
+    assert density.max() == pytest.approx(float(posterior.log_prob(found, data)), abs=1e-3)
+    assert float(found["rate"]) == pytest.approx(grid[np.argmax(density)], rel=0.02)
+
+
 def test_densities_without_gradients_are_refused() -> None:
     with pytest.raises(InputError, match=r"(?s)map of .*means or quantiles of draws"):
         bi.SampledPosterior(linear, lambda data, draws, seed: {}).map({"y": 1.0})
