@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import compiled
+from bayesinn.core.compilation import compiled, map_tensors
 from bayesinn.core.warning import warn
-from bayesinn.reference.importance import check_log_likelihood
+from bayesinn.reference.importance import call_likelihood, check_log_likelihood
 from bayesinn.reference.nuts import NUTS
 from bayesinn.reference.smc_target import Target, Tensors, Traced, in_graph, of_arrays, tensors_of
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -48,25 +48,38 @@ class ExactDensity:
         self.target = Target(self.space, self.of_tensors, nan=self._redraws)
         self.sampler = NUTS(self._of_chains)
 
-    def log_density(self, parameters: Arrays, data: Arrays, which: str) -> np.ndarray:
-        """Return log densities (n,) of parameters (n, *event), checked; ``which`` observation."""
+    def log_density(
+        self, parameters: Arrays, data: Arrays, which: str, *, far: bool = False
+    ) -> np.ndarray:
+        """Return log densities (n,) of parameters (n, *event), checked; ``which`` observation.
+
+        Where parameters are ``far`` from the data, what is undefined counts as zero, and is
+        counted.
+        """
         typed = self._typed(parameters)
         subject = f"Log likelihood of {which}"
         given = self.tensors(data)
-        if self.in_graph:
-            found = self._log_likelihood(typed, given)
-        else:
-            arrays = {name: value.numpy() for name, value in typed.items()}
-            known = {name: value.numpy() for name, value in given.items()}
-            found = self._log_likelihood(arrays, known)
+        arguments: Any = typed, given
+        if not self.in_graph:
+            arguments = map_tensors(lambda value: value.numpy().copy(), arguments)
+        found = call_likelihood(self._log_likelihood, *arguments)
+        if far:
+            undefined = np.isnan(found) | (found == np.inf)
+            wrong = undefined & ~(self._redraws & np.isnan(found))
+            self.target.undefined.assign_add(np.sum(wrong))
+            found = np.where(undefined, -np.inf, found)
         values = check_log_likelihood(found, typed, subject, nan=self._redraws)
         count = len(values)
-        if count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
+        if not far and count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
             warn(
                 f"{subject} is the same for all {count:,} draws: check that it uses parameters.",
             )
-        log_prior = self.space.prior_log_prob(typed).numpy()
+        log_prior = self.log_prior(parameters)
         return np.where(np.isfinite(log_prior), values + log_prior, -np.inf)
+
+    def log_prior(self, parameters: Arrays) -> np.ndarray:
+        """Return log prior densities (n,) of parameters (n, *event)."""
+        return self.space.prior_log_prob(self._typed(parameters)).numpy()
 
     def outdated(self, parameters: Arrays, data: Arrays) -> bool:
         """Return whether the likelihood of parameters (n, *event) has changed since it was traced.

@@ -3,8 +3,9 @@
 The effective sample size says how close the result is.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +80,7 @@ def importance(
             name: v.numpy() for name, v in sample(size, seeds.fold_in(prior_seed, number)).items()
         }
         log_weights = check_log_likelihood(
-            log_likelihood(copied(parameters), copied(observation)),
+            call_likelihood(log_likelihood, copied(parameters), copied(observation)),
             parameters,
             "Log likelihood",
             # Where simulations fail, so may the likelihood: the prior is truncated.
@@ -98,14 +99,51 @@ def importance(
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 
 
+def real_numbers(found: Any) -> np.ndarray:
+    """Return a copy in double precision; raise TypeError if it isn't one of real numbers."""
+    values = np.asarray(found)
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"returns a {type(found).__name__} of {values.dtype}, not real numbers")
+    return values.astype(np.float64)
+
+
+def call_likelihood(
+    log_likelihood: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    data: Mapping[str, Any],
+    convert: Callable[[Any], Any] = real_numbers,
+) -> Any:
+    """Return a likelihood's result, converted; an InputError tells what either of them raises."""
+    with likelihood_errors(Exception):
+        return convert(log_likelihood(parameters, data))
+
+
+@contextlib.contextmanager
+def likelihood_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Tell of errors of these kinds as errors of a likelihood."""
+    try:
+        yield
+    except InputError:
+        raise
+    except kinds as error:
+        told = str(error).strip().splitlines() or [""]
+        raise InputError(
+            "Log likelihood",
+            expected="a function of (parameters, data), two dicts by name, that returns log "
+            "densities (n,) as real numbers",
+            got=f"{type(error).__name__}: {told[0][:300]}",
+            do="call it with draws of the prior and one observation; the traceback shows where it "
+            "fails",
+        ) from error
+
+
 def check_log_likelihood(
-    found: Any, parameters: Mapping[str, Any], subject: str, *, nan: bool = False
+    values: np.ndarray, parameters: Mapping[str, Any], subject: str, *, nan: bool = False
 ) -> np.ndarray:
     """Return log likelihoods (n,) of parameters (n, *event) in double precision, checked.
 
     NaN is refused; if ``nan``, it means impossible, -inf.
     """
-    values = np.array(found, np.float64)
     count = count_rows(parameters)
     if values.shape != (count,):
         raise InputError(

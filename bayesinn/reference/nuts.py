@@ -85,10 +85,19 @@ class NUTS:
     def __init__(self, log_density: LogDensity) -> None:
         self._log_density = log_density
         self._block = tf.function(self._steps, jit_compile=True, autograph=False)
+        self._known: set[tuple[Any, ...]] = set()
+
+    def compiled(self, start: Any, data: Any) -> bool:
+        """Return whether :meth:`run` has compiled its program for arrays of these shapes."""
+        return self._shapes(start, data) in self._known
+
+    def _shapes(self, start: Any, data: Any) -> tuple[Any, ...]:
+        return tuple(np.shape(value) for value in tf.nest.flatten((start, data)))
 
     @full_precision()
     def run(self, start: tf.Tensor, data: Any, *, draws: int, seed: int) -> Chains:
         """Draw from each density after a warm-up; ``start`` is (n, chains, d)."""
+        self._known.add(self._shapes(start, data))
         position = tf.convert_to_tensor(start, tf.float32)
         data = map_tensors(tf.convert_to_tensor, data)
         spread = np.clip(np.std(position, axis=1), _SMALLEST_SD, 1.0)

@@ -55,17 +55,21 @@ def refine(
 
     Three methods are tried for each observation:
 
-    - "importance": amortized draws are weighted by prior, likelihood and their own density, and the
-      weights smoothed (Pareto-smoothed importance sampling). k-hat tells whether they can be
-      trusted. If they can, but are worth fewer than two draws for each that is asked for, more are
-      drawn. Flow matching and diffusion are left out: they draw by another solver than the one of
-      their density.
-    - "nuts": else, chains of NUTS start at amortized draws.
-    - "smc": if the chains disagree, two runs of :func:`bayesinn.reference.tempered_smc`.
+    - "importance": amortized draws, and a fifth of prior draws, are weighted by prior, likelihood
+      and the density of both, and the weights smoothed (Pareto-smoothed importance sampling). k-hat
+      tells whether they can be trusted. If they can, but are worth fewer than two draws for each
+      that is asked for, more are drawn. Flow matching and diffusion are left out: they draw by
+      another solver than the one of their density.
+    - "smc": else, a run of :func:`bayesinn.reference.tempered_smc` from amortized draws and one
+      from the prior. If they find the same draws and evidence, these are exact. If they differ, a
+      third one starts from what found more.
+    - "nuts": if no two runs agree, chains of NUTS start at their particles.
 
     If no method works, weights that can be trusted are used even if they are worth fewer than
-    ``draws``. Without such weights, draws stay amortized, with a warning. Weights don't find a part
-    of the posterior without amortized draws; k-hat can't tell.
+    ``draws``. Without such weights, draws stay amortized, with a warning. There is a warning, too,
+    if particles from the prior don't find what amortized draws lead to: they would then not find
+    what these miss, either. Weights are not compared with such a search: a narrow mode of many
+    parameters without amortized draws, or draws of the prior, stays unseen, and k-hat can't tell.
 
     Parameters
     ----------
@@ -80,7 +84,7 @@ def refine(
     proposals : int
         Number of amortized draws, ``draws`` or more. By default four times ``draws``, at least
         4,000, and up to 32 times as many if their weights are worth too few draws.
-    methods : sequence of "importance", "nuts", "smc"
+    methods : sequence of "importance", "smc", "nuts"
         Methods to try, in this order; by default all that the model allows. Integer parameters
         allow only importance sampling.
     seed : int
@@ -93,8 +97,8 @@ def refine(
         Groups of :meth:`bayesinn.Posterior.infer`, where ``lp`` is the log of prior times
         likelihood, and ``refinement`` with these variables for each observation:
 
-        - ``method``: "importance", "nuts", "smc" or "amortized"
-        - ``k_hat`` of the amortized draws; weights can be trusted up to 0.7
+        - ``method``: "importance", "smc", "nuts" or "amortized"
+        - ``k_hat`` of the weights; they can be trusted up to 0.7
         - ``effective_size``: that of weights or of chains
         - ``r_hat`` of chains
         - ``log_evidence``: log of the prior mean of the likelihood; NaN if unknown
@@ -154,6 +158,7 @@ def refine(
     while density.outdated(trial, first):
         _exact_density.cache_clear()
         density = _exact_density(simulator, function)
+    doubts = []
     found: list[Refined] = []
     searches: list[Refinement] = []
     seconds: list[float] = []
@@ -168,6 +173,8 @@ def refine(
         refined = refinement.run(start, log_amortized[row], chosen, count, own)
         if refined.method == AMORTIZED:
             notes.append(f"{which} ({'; '.join(refinement.failures)})")
+        elif refinement.doubts:
+            doubts.append(f"{which} ({'; '.join(refinement.doubts)})")
         found.append(refined)
         searches.append(refinement)
         seconds.append(shared + time.monotonic() - started)
@@ -175,6 +182,12 @@ def refine(
         warn(
             f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
             "more proposals.",
+        )
+    if doubts:
+        warn(
+            f"A part of the posterior may be missing for {', '.join(doubts)}: a search from the "
+            "prior does not find what amortized draws lead to, so that it could not find more, "
+            "either. Compare with bi.reference.tempered_smc and more particles.",
         )
     warn_of_undefined(
         simulator.name,
@@ -226,8 +239,9 @@ def check_methods(
         )
     if methods is None:
         return tuple(method for method in METHODS if not obstacles[method])
-    chosen = (methods,) if isinstance(methods, str) else tuple(methods)
-    if not chosen or not set(chosen) <= set(METHODS):
+    chosen = (methods,) if isinstance(methods, str) else methods
+    listed = isinstance(chosen, Sequence) and all(isinstance(name, str) for name in chosen)
+    if not listed or not chosen or not set(chosen) <= set(METHODS):
         raise InputError(
             "Argument 'methods'",
             expected=f"some of {list(METHODS)}",
@@ -242,7 +256,7 @@ def check_methods(
                 got=obstacles[method],
                 do="leave methods out, to try what is possible",
             )
-    return chosen
+    return tuple(chosen)
 
 
 @functools.lru_cache(maxsize=8)

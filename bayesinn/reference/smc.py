@@ -15,12 +15,11 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.core.warning import warn
-from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.reference.importance import likelihood_of
+from bayesinn.reference.importance import likelihood_errors, likelihood_of
 from bayesinn.reference.smc_moves import KINDS, Proposal, StudentT, move
-from bayesinn.reference.smc_start import bridge, start_from, unwhiten
+from bayesinn.reference.smc_start import bridge, start_from, unwhiten, whitening_model
 from bayesinn.reference.smc_target import (
     LogLikelihood,
     Population,
@@ -35,6 +34,7 @@ from bayesinn.reference.tempering import (
     MOST_ROUNDING,
     mean_correlation,
     next_temperature,
+    relative_variance,
     rounding,
     systematic,
 )
@@ -43,6 +43,8 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_one_observation
 
 _TARGET_ACCEPTANCE = 0.25
+# Forty parameters known to a millionth of their prior take fewer.
+_MOST_STAGES = 150
 _TRIAL_DRAWS = 64
 
 
@@ -56,6 +58,9 @@ class SMCPosterior:
     log_evidence : float
         Log of the prior mean of the likelihood. With ``on_nonfinite="redraw"``, the prior is
         truncated to finite log likelihoods.
+    log_evidence_error : float
+        Its standard error, from the number of first particles that the last ones descend from (Lee
+        and Whiteley 2018, Biometrika 105). One, or nearly, means that it is not known.
     finite_share : float, share of prior draws with a finite log likelihood
     temperatures : array (stages,), exponents of the likelihood, ending with one
     moves : array (stages,), number of moves of each particle
@@ -80,6 +85,7 @@ class SMCPosterior:
     evaluations: int
     undefined: int = 0
     rounding: float = 0.0
+    log_evidence_error: float = math.nan
 
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
@@ -92,7 +98,7 @@ class SMCPosterior:
     def __repr__(self) -> str:
         return (
             f"SMCPosterior of {count_rows(self.parameters):,} particles\n"
-            f"  log evidence: {self.log_evidence:.2f}\n"
+            f"  log evidence: {self.log_evidence:.2f} ± {self.log_evidence_error:.2f}\n"
             f"  stages:       {len(self.temperatures)}, {self.moves.sum():,} moves, "
             f"{self.evaluations:,} evaluations\n"
             f"  correlation:  {self.correlations[-1]:.2f} left in the last stage"
@@ -230,12 +236,16 @@ def sample_by_stages(
     Data are ``precise``, of double precision, for a likelihood of arrays. ``schedule`` says how
     long particles move, as in :func:`_rise`.
     """
-    with Progress("tempered SMC", shown=progress) as report:
+    # What a function of arrays raises inside of a graph.
+    raised = likelihood_errors(
+        tf.errors.InvalidArgumentError, tf.errors.UnknownError, tf.errors.UnimplementedError
+    )
+    with raised, Progress("tempered SMC", shown=progress) as report:
         report.stage("compiling")
         checked = check_one_observation(simulator, data)
         observation = checked.row()
         given: Any = tensors_of(simulator, observation)
-        model = start.model if isinstance(start, AmortizedPosterior) else None
+        model = whitening_model(start)
         prior_seed, move_seed = seeds.split(seeds.tensor_seed(seed, "reference"), 2)
         function = None if log_likelihood is None else likelihood_of(simulator, log_likelihood)
         options = (simulator, function, xla, start is not None, model)
@@ -249,8 +259,9 @@ def sample_by_stages(
         before = target.undefined.numpy()
         draw_first = functools.partial(first_population, simulator, particles, prior_seed)
         if start is None:
-            population, finite_share, evaluations = draw_first(target.draw_prior, evaluate, given)
+            population, finite_share, drawn = draw_first(target.draw_prior, evaluate, given)
             share = finite_share
+            evaluations = drawn
         else:
             # Few draws of the prior may be possible: a start is for that.
             of_prior = evaluate(target.draw_prior(particles, prior_seed), given)
@@ -264,7 +275,7 @@ def sample_by_stages(
             # The prior is that of parameters that don't fail.
             log_evidence -= math.log(finite_share) if finite_share else math.nan
         generator = seeds.generator(seed, "reference", 3)
-        population, log_evidence, stages = _rise(
+        population, log_evidence, roots, stages = _rise(
             population,
             functools.partial(move_all, data=given),
             move_seed,
@@ -294,6 +305,7 @@ def sample_by_stages(
         evaluations + int(counts.sum()) * particles,
         int(target.undefined.numpy() - before),
         rounding(np.asarray(population.log_likelihood)),
+        math.sqrt(relative_variance(roots) + (1.0 - share) / (share * drawn)),
     )
 
 
@@ -311,25 +323,38 @@ def _rise(
     most_final_moves: int,
     ess: float = 0.5,
     correlation: float = 0.1,
-) -> tuple[Population, float, list[tuple[float, int, float, np.ndarray]]]:
+) -> tuple[Population, float, np.ndarray, list[tuple[float, int, float, np.ndarray]]]:
     """Take particles from temperature zero to one.
 
-    Return them, the log evidence, given that of the first particles, and all stages:
-    temperature, moves of each particle, correlation left, and acceptance (kinds,).
+    Return them, the log evidence, given that of the first particles, the numbers of the first
+    particles that they descend from, and all stages: temperature, moves of each particle,
+    correlation left, and acceptance (kinds,).
     """
     temperature = 0.0
     scales = np.ones(len(KINDS))
     rounds = 0
     stages: list[tuple[float, int, float, np.ndarray]] = []
+    roots = np.arange(len(population.vector))
     # TFP's sample_sequential_monte_carlo moves until a fixed acceptance, not until particles are
     # uncorrelated with their start, and not at all after the last temperature. It has no halves of
     # the population that move in turn.
     while temperature < 1.0:
+        if len(stages) == _MOST_STAGES:
+            raise InputError(
+                "Log likelihood",
+                expected=f"one that at most {_MOST_STAGES} stages of tempering reach",
+                got=f"a temperature of {temperature:.2g} after these; log likelihoods of particles "
+                f"are {np.min(population.log_likelihood):.2g} to "
+                f"{np.max(population.log_likelihood):.2g}",
+                do="check its scale, such as a factor too many or a noise that is too small; pass "
+                "a start near the posterior",
+            )
         temperature, weights, log_mean = next_temperature(
             np.asarray(population.log_likelihood), temperature, ess
         )
         log_evidence += log_mean
         rows = generator.permutation(systematic(weights, generator.uniform()))
+        roots = roots[rows]
         population = resampled = Population(*(tf.gather(value, rows) for value in population))
         last = temperature == 1.0
         least, most = (final_moves, most_final_moves) if last else (moves, most_moves)
@@ -362,7 +387,7 @@ def _rise(
                 f"{speed:,.0f} likelihoods/s"
             )
         stages.append((temperature, done, left, accepted * moves / done))
-    return population, log_evidence, stages
+    return population, log_evidence, roots, stages
 
 
 class _Programs(NamedTuple):

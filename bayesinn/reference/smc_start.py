@@ -9,6 +9,7 @@ import tensorflow as tf
 from bayesinn.bijections.condition import FEATURES, Condition
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
+from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
@@ -38,11 +39,13 @@ def start_from(
         return Start(StudentT.fit(_vectors(start, space)), {FEATURES: tf.zeros((1, 0))})
     drawn = start.given(data).sample(max(count, 2 * space.dimension + 1), seed)
     vectors = _vectors({name: value[0] for name, value in drawn.items()}, space)
-    if not isinstance(start, AmortizedPosterior):
+    model = whitening_model(start)
+    if model is None:
         return Start(StudentT.fit(vectors), {FEATURES: tf.zeros((1, 0))})
+    assert isinstance(start, AmortizedPosterior)
     arrays = check_observations(start.simulator, data).arrays
     condition = map_tensors(tf.convert_to_tensor, start.evaluator.condition(arrays)[0])
-    whitened = np.asarray(start.model.network.flow.whiten(vectors, condition)[0])
+    whitened = np.asarray(model.network.flow.whiten(vectors, condition)[0])
     # Draws that overflow where they are whitened would spoil the fit.
     finite = whitened[np.isfinite(whitened).all(axis=1)]
     if len(finite) <= 2 * space.dimension:
@@ -54,6 +57,14 @@ def start_from(
             do="start from draws of it, or from the prior",
         )
     return Start(StudentT.fit(finite), condition)
+
+
+def whitening_model(start: object) -> PosteriorModel | None:
+    """Return the model whose flow whitens parameters; one program serves all other starts."""
+    if not isinstance(start, AmortizedPosterior):
+        return None
+    whitens = type(start.model.network.flow).whiten is not Flow.whiten
+    return start.model if whitens else None
 
 
 def unwhiten(

@@ -10,7 +10,7 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import XLA, Compiled, compiled
 from bayesinn.core.errors import InputError
 from bayesinn.core.warning import warn
-from bayesinn.reference.importance import likelihood_of
+from bayesinn.reference.importance import call_likelihood, likelihood_of, real_numbers
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
@@ -70,7 +70,7 @@ class Target:
         typed = {
             name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()
         }
-        log_likelihood = tf.cast(self._log_likelihood(typed, data), tf.float32)
+        log_likelihood = call_likelihood(self._log_likelihood, typed, data, _real_tensor)
         if not log_likelihood.shape.is_compatible_with(vector.shape[:1]):
             raise InputError(
                 "Log likelihood",
@@ -259,9 +259,8 @@ def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
         def call(*values: np.ndarray) -> np.ndarray:
             # TensorFlow shares its memory with the arrays in and out.
             given = [value.copy() for value in values]
-            return np.array(
-                function(*tf.nest.pack_sequence_as((parameters, data), given)), np.float32
-            )
+            found = function(*tf.nest.pack_sequence_as((parameters, data), given))
+            return real_numbers(found).astype(np.float32)
 
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)
 
@@ -276,6 +275,13 @@ def warn_of_undefined(name: str, undefined: int, evaluations: int) -> None:
             "evaluations, which count as zero likelihood. Return -inf where the data are "
             "impossible; check logarithms, divisions and overflow elsewhere.",
         )
+
+
+def _real_tensor(found: Any) -> tf.Tensor:
+    tensor = tf.convert_to_tensor(found)
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
+        raise TypeError(f"returns a tensor of {tensor.dtype.name}, not real numbers")
+    return tf.cast(tensor, tf.float32)
 
 
 def finite_or_never(log_density: tf.Tensor) -> tf.Tensor:
