@@ -11,3 +11,4 @@ from bayesinn.likelihood.estimator import LikelihoodEstimator as LikelihoodEstim
 from bayesinn.likelihood.posterior import LikelihoodPosterior as LikelihoodPosterior
 from bayesinn.likelihood.ratio import LikelihoodRatio as LikelihoodRatio
 from bayesinn.likelihood.ratio_flow import RatioFlow as RatioFlow
+from bayesinn.likelihood.trials import TrialErrors as TrialErrors

@@ -11,11 +11,12 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.core.warning import warn
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
 from bayesinn.likelihood.score import Score
+from bayesinn.likelihood.trials import TrialErrors
 from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.simulator import Simulator
@@ -41,6 +42,7 @@ class LikelihoodEstimator(Estimator):
     simulated = True
     simulator: Simulator
     _known: VectorDensity | None = None
+    _errors: TrialErrors | None = None
 
     @abstractmethod
     def score(self) -> Score:
@@ -100,7 +102,33 @@ class LikelihoodEstimator(Estimator):
             )
         derived = derived_simulator(simulator, trials, prior)
         density = self._density() if prior is None else VectorDensity(derived.prior, self.score())
-        return LikelihoodPosterior(derived, density, trials, observed, chains)
+        # Others may take hours for so many simulations.
+        cheap = simulator.simulates and simulator.in_graph
+        errors = self.trial_errors if cheap else None
+        return LikelihoodPosterior(derived, density, trials, observed, chains, errors)
+
+    def trial_errors(self) -> TrialErrors:
+        """Measure how far errors, which add up over trials, shift posteriors of several trials.
+
+        It takes 100,000 simulations, once for each training. Posteriors of several trials ask for
+        it before they are first sampled, if the simulator is one of TensorFlow or JAX.
+
+        Returns
+        -------
+        TrialErrors
+            With ``most_trials``, the number up to which the likelihood holds, and ``shift(trials)``
+        """
+        if not self.simulator.simulates:
+            raise InputError(
+                f"Errors of the likelihood of {self.simulator.name!r}",
+                expected="a simulator that can be run, to measure them",
+                got="stored simulations",
+                do="diagnose likelihood.posterior(trials=...) on data sets that were kept aside",
+            )
+        score = self.score()
+        if self._errors is None or self._errors.score is not score:
+            self._errors = TrialErrors(score, self.simulator)
+        return self._errors
 
     def _density(self) -> VectorDensity:
         """Return the density with the simulator's own prior, made once for each training."""
@@ -111,6 +139,8 @@ class LikelihoodEstimator(Estimator):
 
     def _count_trials(self, observed: Mapping[str, Any], trials: int | None) -> int | None:
         """Return the number of trials that were observed; None for data without such an axis."""
+        do = "pass observables and context by name"
+        check_type("Argument 'observed'", observed, Mapping, "a dict of name to array", do)
         counts = {}
         for name, shape in self.simulator.observable_shapes.items():
             more = axes(observed[name]) - len(shape) if name in observed else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +13,9 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.memory import check_draws
-from bayesinn.likelihood.score import Score
+from bayesinn.core.progress import Progress
+from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, padded
+from bayesinn.likelihood.trials import TrialErrors
 from bayesinn.posterior.inference_data import inference_data
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.convergence import Convergence
@@ -87,6 +89,7 @@ class LikelihoodPosterior(Posterior):
         trials: int | None,
         observed: Mapping[str, Any] | None,
         chains: int,
+        errors: Callable[[], TrialErrors] | None = None,
     ) -> None:
         self.simulator = simulator
         self.trials = trials
@@ -94,6 +97,7 @@ class LikelihoodPosterior(Posterior):
         self._density = density
         self._score = density.score
         self._space = density.space
+        self._errors = errors
         self.observed: dict[str, Any] | None = None
         if observed is not None:
             self._check(observed)
@@ -187,8 +191,9 @@ class LikelihoodPosterior(Posterior):
 
     def _run(self, observations: Observations, draws: int, seed: int) -> _Sampled:
         encoded = self._encode(observations)
-        first = tf.nest.flatten(encoded)[0]
-        rows = self.chains * first.shape[1] * self._score.points
+        if self._errors is not None and self.trials is not None and self.trials > 1:
+            self._errors().warn(self.trials)
+        rows = self.chains * TRIALS_AT_ONCE * self._score.points
         # In groups of equal size, so that one program serves all; the last is filled up.
         groups = -(-observations.count // max(1, _ROWS_AT_ONCE // rows))
         size = -(-observations.count // groups)
@@ -213,7 +218,11 @@ class LikelihoodPosterior(Posterior):
     def _run_group(self, encoded: Any, draws: int, seed: int) -> tuple[Any, ...]:
         steps = max(-(-draws // self.chains), _FEWEST_STEPS)
         start = self._starts(encoded, seed)
-        chains = self._density.sampler.run(start, encoded, draws=steps, seed=seed)
+        data = padded(encoded)
+        sampler = self._density.sampler
+        with Progress("NUTS", shown=not sampler.compiled(start, data)) as progress:
+            progress.stage("compiling the sampler, once for any number of trials")
+            chains = sampler.run(start, data, draws=steps, seed=seed)
         flat = self._space.from_vector(
             tf.constant(chains.vectors.reshape(-1, self._space.dimension))
         )

@@ -18,6 +18,11 @@ from bayesinn.spaces.parameters import ParameterSpace
 # Evaluations of the network in one call.
 _ROWS_PER_CALL = 100_000
 
+#: Trials whose likelihoods chains evaluate together.
+TRIALS_AT_ONCE = 8
+# Programs are compiled for up to so many trials, and for each power of it beyond.
+_TRIALS_A_PROGRAM = 128
+
 #: Nested tensors (n, ...) of one structure.
 Encoded = Any
 
@@ -35,6 +40,7 @@ class Score(ABC):
         self.parameters = parameters
         self._compiled = AnyRows(self.total, leading=(1, 2))
         self._terms = AnyRows(self.term, leading=(1, 1))
+        self._slopes = AnyRows(self._slopes_graph, leading=(1, 1))
 
     @abstractmethod
     def encode(self, data: Arrays) -> Encoded:
@@ -49,6 +55,10 @@ class Score(ABC):
 
         Vectors are (n k, d).
         """
+        return tf.reduce_sum(self._each(vector, encoded), axis=-1)
+
+    def _each(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n k, trials) of each trial."""
         first = tf.nest.flatten(encoded)[0]
         trials = _size(first, 1)
         each = _size(vector, 0) // _size(first, 0)
@@ -59,7 +69,7 @@ class Score(ABC):
 
         rows = map_tensors(spread, encoded)
         terms = self.term(tf.repeat(vector, trials, axis=0), rows)
-        return tf.reduce_sum(tf.reshape(terms, (-1, trials)), axis=-1)
+        return tf.reshape(terms, (-1, trials))
 
     @full_precision()
     def evaluate(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
@@ -106,12 +116,54 @@ class Score(ABC):
             parts.append(np.reshape(terms, (-1, draws)))
         return np.concatenate(parts)
 
-    def of_parameters(
-        self, parameters: Mapping[str, tf.Tensor], encoded: Mapping[str, tf.Tensor]
-    ) -> tf.Tensor:
-        """Return :meth:`total` of parameters (n k, *event)."""
-        vector = self.parameters.to_vector(parameters)[0]
-        return self.total(self.parameters.within_reach(vector), encoded)
+    def of_parameters(self, parameters: Mapping[str, tf.Tensor], data: Any) -> tf.Tensor:
+        """Return :meth:`total` of parameters (n k, *event) and the first trials of each data set.
+
+        ``data`` are all of :func:`padded`, and the number of trials. A loop over a few at a time
+        serves any number with one program. It sums gradients, too: no others can be taken.
+        """
+        encoded, count = data
+        vector = self.parameters.within_reach(self.parameters.to_vector(parameters)[0])
+        fixed = tf.stop_gradient(vector)
+
+        def add(start: tf.Tensor, value: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            places = start + tf.range(TRIALS_AT_ONCE)
+            some = map_tensors(lambda part: tf.gather(part, places, axis=1), encoded)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(fixed)
+                terms = self._each(fixed, some)
+                total = tf.reduce_sum(tf.where(places < count, terms, 0.0), axis=-1)
+            return start + TRIALS_AT_ONCE, value + total, slope + tape.gradient(total, fixed)
+
+        zero = tf.zeros_like(fixed)
+        _, value, slope = tf.while_loop(
+            lambda start, *_: start < count, add, (tf.constant(0), zero[:, 0], zero)
+        )
+        # Of this value and slope, as the tape sees neither.
+        value = tf.stop_gradient(value)
+        slope = tf.stop_gradient(tf.where(tf.math.is_finite(slope), slope, 0.0))
+        return value + tf.reduce_sum(slope * (vector - fixed), axis=-1)
+
+    @full_precision()
+    def slopes(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
+        """Return gradients (n, d) of log likelihoods of a trial each by vectors (n, d)."""
+        return self._slopes(np.asarray(vectors, np.float32), encoded).numpy()
+
+    def _slopes_graph(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(vector)
+            terms = self.term(vector, encoded)
+        return tape.gradient(terms, vector)
+
+
+def padded(encoded: Encoded) -> tuple[Encoded, np.ndarray]:
+    """Return encoded data (n, trials, ...) filled up to a size that one program serves; trials."""
+    trials = tf.nest.flatten(encoded)[0].shape[1]
+    size = _TRIALS_A_PROGRAM
+    while size < trials:
+        size *= _TRIALS_A_PROGRAM
+    places = np.minimum(np.arange(size), trials - 1)
+    return map_tensors(lambda value: value[:, places], encoded), np.asarray(trials, np.int32)
 
 
 def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:

@@ -315,17 +315,6 @@ def test_chains_that_disagree_are_warned_of() -> None:
         found.warn("'model'")
 
 
-def test_chains_that_stand_still_have_not_converged() -> None:
-    generator = np.random.default_rng(1)
-    moving = generator.normal(size=(2, 4, 250))
-    still = moving.copy()
-    still[1] = 3.0
-    found = Convergence.measure({"moving": moving, "still": still}, np.zeros((2, 4, 250), bool))
-    assert np.isnan(found.extreme()[0])
-    with pytest.warns(UserWarning, match=r"have not converged: R-hat of still nan"):
-        found.warn("'model'")
-
-
 def test_what_the_prior_fixes_has_converged() -> None:
     """The upper triangle of a triangular matrix, in all chains; a single chain may stand still."""
     draws = np.random.default_rng(1).normal(size=(1, 4, 250, 2, 2))
@@ -459,3 +448,8 @@ def test_what_becomes_of_arrays_later_was_not_observed() -> None:
     # Chains of equal length, which make ten draws or a few more.
     assert tree["posterior"]["rate"].shape == (3, 4)
     assert posterior.sample(draws=10)["rate"].shape == (10,)
+    # Of any number of trials, with one program.
+    single = ratio.posterior({"x": [7.0, 7.0], "count": 3, "noise": 0.5}, chains=3)
+    assert single.sample(draws=10)["rate"].shape == (10,)
+    block = single._density.sampler._block
+    assert block.experimental_get_tracing_count() == 1
