@@ -23,7 +23,7 @@ from bayesinn.diagnosis.sections import (
     verdict_picture,
 )
 from bayesinn.diagnosis.terminal import write_checks
-from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN
+from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNBOUNDED, UNDECIDED, WITHIN
 from bayesinn.diagnosis.verdict import Verdict, write_list
 from bayesinn.diagnostics.arrays import Arrays
 
@@ -140,7 +140,7 @@ class Diagnosis(Verdict):
             )
             parts.insert(0, section)
         # Faults come first, the rest is folded away.
-        order = (OUTSIDE, FLAGGED, UNDECIDED, "", WITHIN)
+        order = (OUTSIDE, FLAGGED, UNDECIDED, UNBOUNDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
             parts.append(finding.section(finding.check.heading, self.parameters))
         parts += sections

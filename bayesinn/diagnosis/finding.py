@@ -16,6 +16,7 @@ from bayesinn.diagnosis.tolerances import (
     FAMILY_ERROR,
     FLAGGED,
     OUTSIDE,
+    UNBOUNDED,
     UNDECIDED,
     WITHIN,
     Tolerances,
@@ -101,11 +102,13 @@ class Finding:
     def grade(self) -> str:
         """Grade: all errors ``within``, one ``outside``, one ``undecided``; empty if no test.
 
-        The errors are compared with the tolerance.
+        The errors are compared with the tolerance. With ``no upper bound`` an error may be larger
+        than what was found of it.
         """
         if len(self.errors):
             grades = set(self.errors["grade"])
-            return next((grade for grade in (OUTSIDE, UNDECIDED, WITHIN) if grade in grades), "")
+            worst_first = (OUTSIDE, UNDECIDED, UNBOUNDED, WITHIN)
+            return next(grade for grade in worst_first if grade in grades)
         grade = self.check.judge(self.result)
         if grade == OUTSIDE and self.p_value > self.error():
             return FLAGGED if self.check.sentence else UNDECIDED
@@ -164,11 +167,21 @@ class Finding:
         """What is allowed of each measure that :attr:`found` tells."""
         outside = self.graded(OUTSIDE)
         told = self.errors if outside.empty else outside.iloc[:_MOST_SAID]
-        if self.errors.empty or (outside.empty and self.grade not in (WITHIN, UNDECIDED)):
+        if self.errors.empty or (
+            outside.empty and self.grade not in (WITHIN, UNDECIDED, UNBOUNDED)
+        ):
             return ""
         order = "first" if len(outside) else "last"
         kinds = told.drop_duplicates("measure", keep=order)
         return "; ".join(f"{row.tolerance:g} {row.unit}".rstrip() for row in kinds.itertuples())
+
+    @property
+    def unbounded(self) -> str:
+        """What is known of an error without upper bound; empty if it has one."""
+        if self.grade != UNBOUNDED:
+            return ""
+        least = f"at least {digits(self.worst['lower'])} of {self.allowed}"
+        return f"{self.check.name} has no upper bound: {least}"
 
     @property
     def worst(self) -> pd.Series:

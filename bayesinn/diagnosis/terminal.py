@@ -6,13 +6,20 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN
+from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNBOUNDED, UNDECIDED, WITHIN
 from bayesinn.plots.verdict import shares
 
 # A letter stands for so many of the tolerance; the bar reaches twice as far as is allowed.
 _HALF = 10
 _PER_TOLERANCE = 5
-_STYLES = {WITHIN: "blue", UNDECIDED: "yellow", OUTSIDE: "bold red", FLAGGED: "bold red", "": "dim"}
+_STYLES = {
+    WITHIN: "blue",
+    UNDECIDED: "yellow",
+    UNBOUNDED: "yellow",
+    OUTSIDE: "bold red",
+    FLAGGED: "bold red",
+    "": "dim",
+}
 _MARKS = {WITHIN: "\N{BLACK CIRCLE}", OUTSIDE: "\N{HEAVY BALLOT X}"}
 
 
@@ -43,12 +50,13 @@ def bar(interval: np.ndarray, grade: str) -> str:
 def write_checks(verdict: pd.DataFrame) -> Sequence[Text]:
     """Write a line for each check: name, grade, bar, what was found and what is allowed."""
     width = max(map(len, verdict.index)) + 2
+    longest = max(9, *map(len, verdict["grade"])) + 2
     bars = shares(verdict)
     lines = []
     for interval, (name, row) in zip(bars, verdict.iterrows(), strict=True):
         style = _STYLES[row["grade"]]
         line = Text(f"  {name:<{width}}")
-        line.append(f"{row['grade']:<11}", style)
+        line.append(f"{row['grade']:<{longest}}", style)
         line.append(f"{bar(interval, row['grade'])}  ", style)
         line.append(str(row["found"]))
         line.append(f" (allowed: {row['allowed']})" if row["allowed"] else "", "dim")

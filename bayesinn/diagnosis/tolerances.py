@@ -11,6 +11,8 @@ from bayesinn.diagnostics.deviation import Deviation
 WITHIN = "within"
 OUTSIDE = "outside"
 UNDECIDED = "undecided"
+#: Nothing bounds the error from above, so that nothing can show that it is within tolerance.
+UNBOUNDED = "no upper bound"
 #: Probability that a diagnosis calls anything outside if all errors of a posterior are within
 #: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level.
 #: ``outside`` is a union over all checks, measures and columns, which share this probability by
@@ -76,7 +78,7 @@ class Tolerances:
         return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
 
     def grades(self, deviation: Deviation, error: float = FAMILY_ERROR) -> np.ndarray:
-        """Return the grade (k,) of each column; empty if nothing can show that it is within.
+        """Return the grade (k,) of each column.
 
         ``error`` is the probability that any column is graded outside although no error is larger
         than its tolerance.
@@ -89,5 +91,7 @@ class Tolerances:
             deviation.least > tolerance,
         ]
         return np.select(
-            cases, [WITHIN, OUTSIDE, UNDECIDED], "" if deviation.one_sided else UNDECIDED
+            cases,
+            [WITHIN, OUTSIDE, UNDECIDED],
+            UNBOUNDED if deviation.one_sided else UNDECIDED,
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from bayesinn.diagnosis.finding import Finding
 from bayesinn.diagnosis.gather import part_of
-from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNDECIDED, WITHIN, Tolerances
+from bayesinn.diagnosis.tolerances import FLAGGED, OUTSIDE, UNBOUNDED, UNDECIDED, WITHIN, Tolerances
 from bayesinn.diagnostics.deviation import CONFIDENCE
 
 # At least so many times the simulations are advised.
@@ -149,7 +149,13 @@ class Verdict:
     def doubtful(self) -> list[str]:
         """What can't be trusted."""
         entries = [f"{finding.check.name}: {finding.found}." for finding in self._wrong]
-        return _distinct([*entries, self._unlearnt, self.unfinished])
+        # Some error is there for sure, and it may be larger.
+        unbounded = [
+            f"{finding.unbounded}."
+            for finding in self.findings
+            if finding.grade == UNBOUNDED and finding.worst["lower"] > 0.0
+        ]
+        return _distinct([*entries, *unbounded, self._unlearnt, self.unfinished])
 
     @property
     def actions(self) -> list[str]:
@@ -175,7 +181,8 @@ class Verdict:
             if finding.check.sentence
         )
         undecided = self.decides if self.outside else ""
-        parts = [self._first.rstrip(), *sentences, undecided, self.unfinished]
+        unbounded = (f"{finding.unbounded}." for finding in self.findings if finding.unbounded)
+        parts = [self._first.rstrip(), *unbounded, *sentences, undecided, self.unfinished]
         return " ".join(filter(None, parts))
 
     @property
@@ -212,7 +219,7 @@ class Verdict:
             )
             return f"{told} {self._what_decides}"
         # An error without upper bound is compared with its tolerance from below alone.
-        unbounded = any(not finding.graded("").empty for finding in self.findings)
+        unbounded = any(not finding.graded(UNBOUNDED).empty for finding in self.findings)
         which = "each error that has an upper bound" if unbounded else "each error"
         return (
             f"The {100 * CONFIDENCE:g} % interval of {which} lies within its tolerance, "

@@ -11,7 +11,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, check_points
-from bayesinn.diagnostics.deviation import CONFIDENCE, Deviation
+from bayesinn.diagnostics.deviation import CONFIDENCE, Deviation, digits
 from bayesinn.diagnostics.local_classifier import LatentFeatures, LocalClassifier, probabilities
 from bayesinn.diagnostics.tested import Tested, check_repetitions, p_values
 
@@ -76,6 +76,11 @@ class LocalC2STResult(Tested):
         Each statistic is taken in units of its own median.
         """
         return _family_p_value(self.statistic, self.null)
+
+    @property
+    def summary(self) -> str:
+        least = digits(float(np.max(self.deviations[0].lower)))
+        return f"error of at least {least} percentage points; {super().summary}"
 
     @property
     def _heading(self) -> str:

@@ -28,6 +28,7 @@ pyplot, and no setting of matplotlib outlives a call.
 
 from bayesinn.plots.dependence import dependence as dependence
 from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
+from bayesinn.plots.fit_to_data import fit_to_data as fit_to_data
 from bayesinn.plots.forest import forest as forest, information as information
 from bayesinn.plots.heat_map import heat_map as heat_map
 from bayesinn.plots.image_grid import image_grid as image_grid

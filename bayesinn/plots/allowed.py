@@ -15,8 +15,15 @@ from scipy import special
 from bayesinn.plots.style import BLACK, GRADES
 
 #: The worst grade first.
-WORST_FIRST = ("outside", "flagged", "undecided", "within", "")
-SYMBOLS = {"within": "✓", "undecided": "?", "outside": "✗", "flagged": "?", "": ""}
+WORST_FIRST = ("outside", "flagged", "undecided", "no upper bound", "within", "")
+SYMBOLS = {
+    "within": "✓",
+    "undecided": "?",
+    "no upper bound": "?",
+    "outside": "✗",
+    "flagged": "?",
+    "": "",
+}
 POINTS = "percentage points"
 # Over a panel there is little room.
 _SHORT = {
@@ -48,8 +55,8 @@ def column_error(errors: pd.DataFrame | None, column: str) -> pd.Series | None:
 def grade_look(grade: str) -> dict[str, Any]:
     """Return colour, line and label of a curve by its grade."""
     colour, _, line = GRADES[grade]
-    names = {"undecided": "undecided", "": "not judged"}
-    name = names.get(grade, f"{grade} tolerance")
+    names = {"": "not judged", "within": "within tolerance", "outside": "outside tolerance"}
+    name = names.get(grade, grade)
     return {"color": colour, "linestyle": line, "label": name}
 
 
@@ -72,8 +79,8 @@ def write_error(error: pd.Series) -> str:
     name = _SHORT.get(error["measure"], error["measure"])
     size = f"{error['estimate']:.2g}".replace("-", "\N{MINUS SIGN}")
     unit = "points" if error["unit"] == POINTS else error["unit"]
-    text = f"{SYMBOLS[error['grade']]} {name} {size} of {error['tolerance']:g} {unit}"
-    return text.strip()
+    text = f"{SYMBOLS[error['grade']]} {name} {size} of {error['tolerance']:g} {unit}".strip()
+    return f"{text}, no upper bound" if error["grade"] == "no upper bound" else text
 
 
 def ecdf_limits(errors: pd.DataFrame | None, points: np.ndarray) -> list[Limits]:

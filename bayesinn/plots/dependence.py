@@ -18,7 +18,7 @@ from bayesinn.plots.text import inches, wrapped
 _MOST_PARAMETERS = 30  # names of more would not fit on a page
 _MOST_NUMBERS = 12  # numbers in the cells of more parameters would be too small to read
 # Frame of a pair, by the grade of its error.
-_FRAMES = {"outside": "-", "undecided": "--", "within": "", "": ""}
+_FRAMES = {"outside": "-", "undecided": "--", "no upper bound": "--", "within": "", "": ""}
 _OUTLINE: dict[str, Any] = {"fill": False, "edgecolor": BLACK, "linewidth": 1.6}
 _REACH = 5.0  # excess, in standard errors, beyond which colours no longer change
 

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import LocalC2STResult
+from bayesinn.plots.allowed import column_error, grade_look, write_error
 from bayesinn.plots.arrays import Draws, gather
 from bayesinn.plots.histograms import bars, equal_bins, outline
 from bayesinn.plots.panels import Panels, bare
-from bayesinn.plots.style import BARS, DASHED, PLAIN, Canvas, band_look, styled
+from bayesinn.plots.style import BARS, BLACK, DASHED, PLAIN, Canvas, band_look, styled
 
 # further below the largest value, differences mean nothing and only squeeze the rest
 _DECADES = 1e-7
@@ -19,15 +21,26 @@ _DECADES = 1e-7
 
 @styled
 def local_c2st(
-    result: LocalC2STResult, *, labels: Labels = PLAIN, figure: Canvas | None = None
+    result: LocalC2STResult,
+    *,
+    labels: Labels = PLAIN,
+    errors: pd.DataFrame | None = None,
+    figure: Canvas | None = None,
 ) -> Canvas:
     """Draw the statistic at each observation among those of correct posteriors.
 
     A line to the right of the grey bars: there, the classifier tells truths from posterior draws
-    better than chance.
+    better than chance. With ``errors``, see :mod:`bayesinn.plots.allowed`, a dotted line shows what
+    is allowed, and colours the grade. Without, a colour shows whether the test fails.
     """
     # The same scales for all panels, to compare observations.
-    top = 2.0 * max(float(np.max(result.statistic)), float(np.max(result.null)), 1e-12)
+    # Errors are distances in percentage points, beyond the one that chance makes.
+    allowed = np.zeros(0)
+    if errors is not None and len(errors):
+        points = float(errors["tolerance"].iloc[0])
+        allowed = np.median(result.null, axis=0) + (points / 100.0) ** 2
+    largest = (np.max(values, initial=1e-12) for values in (result.statistic, result.null, allowed))
+    top = 2.0 * float(max(largest))
     null = np.maximum(result.null, _DECADES * top)
     statistic = np.maximum(result.statistic, _DECADES * top)
     edges = np.geomspace(0.5 * min(float(np.min(null)), float(np.min(statistic))), top, 31)
@@ -40,16 +53,21 @@ def local_c2st(
             label=f"{100 * result.level:.4g} % of them",
             **DASHED,
         )
-        ax.axvline(
-            statistic[index],
-            linewidth=2.0,
-            **band_look(result.inside[index], "this posterior", ", failing"),
-        )
+        error = column_error(errors, result.columns[index])
+        note = f"p = {result.p_value[index]:.2g}"
+        look = band_look(result.inside[index], "this posterior", ", failing")
+        if error is not None:
+            look = grade_look(error["grade"])
+            look["label"] = f"this posterior, {look['label']}"
+            note = f"{write_error(error)}; {note}"
+        if len(allowed):
+            ax.axvline(allowed[index], color=BLACK, linestyle=":", label="allowed")
+        ax.axvline(statistic[index], linewidth=2.0, **look)
         ax.set(xscale="log", xlim=(edges[0], top), ylim=(0.0, 1.05 * np.max(heights)))
         ax.locator_params(axis="x", numticks=5)
         if not panels.stacked:
             ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        panels.title(index, f"p = {result.p_value[index]:.2g}")
+        panels.title(index, note)
     return panels.finish("mean (probability - 1/2)$^2$", "trials")
 
 

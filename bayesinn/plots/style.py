@@ -55,6 +55,7 @@ def curve_look(number: int) -> tuple[str, str, str]:
 GRADES = {
     "within": (BLUE, "o", "-"),
     "undecided": (ORANGE, "D", "--"),
+    "no upper bound": (ORANGE, "D", "--"),
     "outside": (RED, "X", "-"),
     "flagged": (RED, "X", "-"),
     "": (GREY, "|", "-"),

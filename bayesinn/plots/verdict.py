@@ -23,6 +23,7 @@ _MOST = 3.0
 # Inches of text beside the panel, and points of its second line.
 _BESIDE = 1.9
 _SMALL = 7.5
+_UNBOUNDED = "no upper bound"
 
 
 class Judged(Protocol):
@@ -43,8 +44,8 @@ def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None 
 
     A check is within tolerance if its interval lies between the lines at -1 and 1, outside if it
     certainly lies beyond, else undecided; colour, marker and the sign before its name show which.
-    Intervals that leave the panel end in arrows. The text below says what would decide the
-    undecided checks. A check without a size of error shows its result in words.
+    Intervals that leave the panel, or have no upper bound, end in arrows. The text below says what
+    would decide the undecided checks. A check without a size of error shows its result in words.
 
     Examples
     --------
@@ -73,7 +74,10 @@ def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None 
         if np.isfinite(interval[0]):
             _draw(ax, place, interval, row["grade"], reach)
             size = write_size(row)
-            what = _one_line(write_what(row, labels), _SMALL)
+            what = write_what(row, labels)
+            if row["grade"] == _UNBOUNDED:
+                what = f"{_UNBOUNDED}: {what}"
+            what = _one_line(what, _SMALL)
         else:
             size = _one_line(row["found"].partition(";")[0], 8.5)
             what = ""
@@ -84,7 +88,7 @@ def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None 
     ax.set_yticks(range(len(names)), names, fontsize=9.5)
     ax.set_xticks([-1.0, 0.0, 1.0])
     ax.set(xlim=(-reach, reach), ylim=(len(names) - 0.4, -0.6))
-    ax.set_xlabel("largest error / tolerance\n✓ within   ? undecided   ✗ outside", fontsize=9.0)
+    ax.set_xlabel("largest error / tolerance\n✓ within   ? can't be told   ✗ outside", fontsize=9.0)
     ax.tick_params(axis="y", length=0)
     if note:
         figure.supxlabel(note, fontsize=8.5)

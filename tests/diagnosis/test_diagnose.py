@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 
 import bayesinn as bi
 from bayesinn.core import errors
 from bayesinn.diagnosis import around
 from bayesinn.diagnosis.around import count_densities, most_densities
+from bayesinn.plots.allowed import SYMBOLS
+from bayesinn.plots.style import RED
 from tests.helpers.models import small_flow
 from tests.helpers.untrained import untrained
 
@@ -108,6 +112,34 @@ def test_everything_is_looked_at_and_no_error_is_found_in_a_correct_posterior(di
     # 1.05 and 1.41 for seeds 1, 2 and 3; the standard error is 0.06, and that of seed 2 is chance:
     # its truths vary too little.
     assert diagnosis["information"].joint_mean == pytest.approx(0.5 * np.log(14.0), abs=0.2)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_no_figure_contradicts_its_grade(diagnosis, wrong: bool) -> None:
+    """Words and colours of a figure are those of the row, whatever a p-value or a band says."""
+    found = diagnosis
+    if wrong:
+        found = bi.diagnose(Standard(), simulations=300, draws=50, seed=1, progress=False)
+        assert found.outside
+    for finding in found.findings:
+        grade = found.verdict.loc[finding.check.name, "grade"]
+        assert grade == finding.grade
+        judged = finding.check.tolerances_drawn
+        options = {"errors": finding.errors} if judged else {}
+        for name, draw in finding.check.figures.items():
+            figure = draw(finding.result, labels=finding.labels, **options)
+            titles = [axes.get_title() for axes in figure.axes]
+            names = [text for legend in figure.legends for text in legend.get_texts()]
+            said = " ".join([*titles, *(text.get_text() for text in names)])
+            bad = grade in ("outside", "flagged")
+            assert ("\N{BALLOT X}" in said) <= bad, name
+            assert any(word in said for word in ("outside", "failing", "flagged")) <= bad, name
+            lines = {to_hex(line.get_color()) for line in figure.findobj(Line2D)}
+            assert (RED.lower() in lines) <= bad, name
+            title = " ".join(titles[0].split())
+            if judged and title and len(finding.errors["column"].unique()) == 1:
+                assert f"{SYMBOLS[grade]} " in title, name
+                assert f" of {finding.worst['tolerance']:g}" in title, name
 
 
 def test_the_same_seed_gives_the_same_numbers(posterior, diagnosis) -> None:

@@ -251,7 +251,7 @@ def test_a_larger_fit_bounds_what_is_missing_from_below() -> None:
     assert "sharpness" in found.outside
     assert np.isinf(found.errors.query("check == 'sharpness'")["upper"]).all()
     # A bound from below says nothing of what else is missing.
-    assert compare(wrong.log_prob[0]).verdict.loc["sharpness", "grade"] == ""
+    assert compare(wrong.log_prob[0]).verdict.loc["sharpness", "grade"] == "no upper bound"
 
 
 def test_advice_knows_which_other_checks_failed() -> None:

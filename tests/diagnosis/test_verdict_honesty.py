@@ -180,7 +180,7 @@ def test_posterior_sbc_without_power_vouches_for_nothing() -> None:
     proposals = {"a": 10.0 + generator.normal(size=(5_000, 50))}
     blind = posterior_sbc(truth, proposals, np.zeros(5_000), np.full((5_000, 50), -60.0), seed=1)
     assert blind.passed
-    assert finding(blind, "posterior SBC").grade == ""
+    assert finding(blind, "posterior SBC").grade == "no upper bound"
     assert "weights leave 1 proposals" in blind.summary
 
 
@@ -195,7 +195,7 @@ def test_posterior_sbc_allows_its_tolerance_at_any_power(effective: float) -> No
     result = PosteriorSBCResult(*tested, effective=np.full(size, effective), impossible=impossible)
     found = dataclasses.replace(finding(result, "posterior SBC"), family=58.0)
     assert found.p_value < 1e-4
-    assert found.grade == ("within" if effective > 3.0 else "")
+    assert found.grade == ("within" if effective > 3.0 else "no upper bound")
     far = compare_with_uniform(("a",), even[:, None] ** 2, 0.99)
     wrong = PosteriorSBCResult(*far, effective=np.full(size, effective), impossible=impossible)
     outside = dataclasses.replace(finding(wrong, "posterior SBC"), family=58.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ from matplotlib.figure import Figure
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.diagnosis import Tolerances
+from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.register import registered_checks
+from bayesinn.diagnosis.verdict import Verdict
 from bayesinn.diagnostics.local import LocalC2STResult
+from bayesinn.plots.allowed import SYMBOLS
 from bayesinn.plots.local import local_c2st, local_c2st_marginals
-from bayesinn.plots.style import BLUE, RED
+from bayesinn.plots.style import BLUE, GRADES, RED
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
 
@@ -77,6 +83,28 @@ def test_a_failing_observation_is_drawn_in_red() -> None:
     assert [ax.lines[-1].get_color() for ax in axes] == [RED, BLUE]
     assert axes[0].get_title() == "observation[0]   p = 0.01"
     assert axes[0].lines[-1].get_xdata()[0] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(("share", "grade"), [(0.25, "no upper bound"), (2.0, "outside")])
+def test_a_judged_observation_has_the_colour_of_its_grade(share: float, grade: str) -> None:
+    found = result(1)
+    chance = np.median(found.null)
+    # An error of this share of the tolerance, of 5 points; p = 0.01 either way.
+    found = replace(found, statistic=np.array([chance + (share * 0.05) ** 2]))
+    check = next(check for check in registered_checks() if check.key == "local")
+    finding = Finding(check, found, Tolerances(), LABELS)
+    assert finding.grade == grade
+    line = local_c2st(found, errors=finding.errors).axes[0].lines[-1]
+    assert line.get_color() == GRADES[grade][0]
+    assert grade in str(line.get_label())
+    title = " ".join(local_c2st(found, errors=finding.errors).axes[0].get_title().split())
+    assert f"{SYMBOLS[grade]} classifier {5 * share:.2g} of 5 points" in title
+    told = Verdict(
+        findings=[finding], parameters=("a",), tolerances=Tolerances(), size=(1_000, 100)
+    )
+    unbounded = f"L-C2ST has no upper bound: at least {finding.worst['lower']:.2g} of 5 percentage"
+    assert (unbounded in told.text) == (grade == "no upper bound")
+    assert any(entry.startswith("L-C2ST") for entry in told.doubtful)
 
 
 def test_rows_of_many_observations_have_the_scale_that_the_heading_says() -> None:

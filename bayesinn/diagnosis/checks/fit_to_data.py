@@ -16,12 +16,12 @@ CHECK = Check(
     ),
     question="Do draws explain the data as well as the true parameters do? SBC of the log "
     "likelihood, which is sensitive to whatever the posterior forgets of the data.",
-    figures={"fit_to_data": plots.ecdf},
+    figures={"fit_to_data": plots.fit_to_data},
     tolerances_drawn=True,
     captions={
-        "fit_to_data": "Ranks of the truth's log likelihood among that of its draws. Below zero "
-        "throughout: truths explain the data better than draws do; above: draws fit the data too "
-        "closely. What is allowed is a number of nats, which stands over the panel."
+        "fit_to_data": "Log likelihood of each truth minus the median of its draws, in nats. Its "
+        "median, the point with its interval, should lie between the dotted lines. To the right: "
+        "truths explain the data better than draws do; to the left: draws fit the data too closely."
     },
     meaning="Draws explain the data as well as the true parameters do.",
     remedy="The posterior makes too little of the data, or its joint shape is wrong: train "

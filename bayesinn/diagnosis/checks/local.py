@@ -51,7 +51,7 @@ def _run(given: Evidence) -> LocalC2STResult:
     return replace(result, draws=at.from_latent(result.evaluation))
 
 
-def _marginals(result: LocalC2STResult, labels: Labels) -> plots.Canvas:
+def _marginals(result: LocalC2STResult, labels: Labels, **_: object) -> plots.Canvas:
     assert result.draws is not None
     weights = result.probability[0] / (1.0 - result.probability[0])
     # Of many parameters, those whose mean the weights move farthest, in standard deviations.
@@ -77,12 +77,14 @@ CHECK = Check(
     "the data. At the observation it should not be able to. Checks over the prior say how the "
     "posterior does on average; this one says how it does here.",
     figures={"local_c2st": plots.local_c2st, "local_c2st_marginals": _marginals},
+    tolerances_drawn=True,
     captions={
-        "local_c2st": "How well the classifier tells them apart at the observation. The line "
-        "should lie among the values that chance gives.",
+        "local_c2st": "How well the classifier tells them apart at the observation. The grey "
+        "bars are what chance gives; the dotted line is what is allowed. No upper bound: the "
+        "classifier may have missed an error.",
         "local_c2st_marginals": "Where the posterior of the observation is off, according to that "
-        "classifier: draws as they are, and weighted. Where the test passes, differences are "
-        "chance.",
+        "classifier: draws as they are, and weighted. Unless the error is outside tolerance, "
+        "differences may be chance.",
     },
     meaning="The posterior of this observation, as far as a classifier can tell.",
     weights={"classifier": _WEIGHT},

@@ -15,6 +15,7 @@ from bayesinn.diagnosis.report.mathtext import write_label
 GRADES = {
     "within": ("✓", "passed"),
     "undecided": ("?", "doubtful"),
+    "no upper bound": ("?", "doubtful"),
     "outside": ("✗", "failed"),
     "flagged": ("?", "doubtful"),
     "passed": ("✓", "passed"),
