@@ -61,14 +61,19 @@ bench: setup
 	benchmarks/peers/environments.sh
 	$(BIN)/python benchmarks/peers/run.py
 
+# Columns of code in pages: as many as the documentation shows on a laptop.
+PAGES := git ls-files -z '*.md' | xargs -0 $(BIN)/ruff format --line-length 88
+
 check: setup
 	$(BIN)/ruff format --check
+	$(PAGES) --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m docs.numbers --check
 
 format: setup
 	$(BIN)/ruff format
+	$(PAGES)
 	$(BIN)/ruff check --fix
 
 numbers: figures

@@ -1,5 +1,7 @@
 """How much better truths explain their data than draws do, in nats."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -41,7 +43,7 @@ def fit_to_data(
     counts = np.histogram(gap, edges)[0]
     ax.stairs(counts, edges, label="data sets", **BARS)
     ax.axvline(0.0, **DASHED | {"linestyle": "-", "linewidth": 0.8, "color": GREY})
-    look = {"color": BLUE, "linestyle": "-", "label": "median and interval"}
+    look: dict[str, Any] = {"color": BLUE, "linestyle": "-", "label": "median and interval"}
     if error is not None:
         look = grade_look(error["grade"])
         look["label"] = f"median and interval, {look['label']}"

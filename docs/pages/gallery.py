@@ -53,7 +53,12 @@ def pages(_: Callable[[str], None]) -> dict[str, str]:
 def _card(name: str, file: Path) -> str:
     """Return the card of a result: its title, and one figure if there is any."""
     text = file.read_text()
+    title = text.removeprefix("# ").partition("\n")[0]
     first = re.search(r"!\[[^\]]*\]\(([^)]+)\)", text)
     figure = _FIGURES.get(name) or (first[1] if first else "")
-    image = f":img-top: ../../{file.parent.relative_to(ROOT) / figure}\n" if figure else ""
-    return _CARD.format(title=text.removeprefix("# ").partition("\n")[0], name=name, image=image)
+    image = ""
+    if figure:
+        alternative = re.search(rf"!\[([^\]]+)\]\({re.escape(figure)}\)", text)
+        image = f":img-top: ../../{file.parent.relative_to(ROOT) / figure}\n"
+        image += f":img-alt: {' '.join(alternative[1].split()) if alternative else title}\n"
+    return _CARD.format(title=title, name=name, image=image)

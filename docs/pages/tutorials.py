@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from docs.pages.links import DOCS, FULL_WIDTH, ROOT, relinked
 
 TUTORIALS = ROOT / "tutorials"
 EXECUTED = DOCS / "executed"
+#: Columns of code and of what it prints: as many as a page shows on a laptop.
+WIDTH = 88
 _HEADER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _CELL = re.compile(
-    r"^```\{code-cell\}[^\n]*\n(?P<tags>:tags:[^\n]*\n\n?)?(?P<code>.*?)^```$",
+    r"^```\{code-cell\}[^\n]*\n(?P<options>(?::\w+:[^\n]*\n)*)\n?(?P<code>.*?)^```$",
     re.DOTALL | re.MULTILINE,
 )
 _INDEX = """# Tutorials
@@ -115,8 +119,12 @@ def pages(warn: Callable[[str], None]) -> dict[str, str]:
 def _card(file: Path) -> str:
     """Return the entry of a tutorial: picture, title, duration, sentence."""
     picture, minutes, sentence = _SENTENCES[file.stem]
-    image = f"[![](/executed/{file.stem}/{picture})](/tutorials/{file.name})"
-    heading = re.search(r"^# (.+)$", file.read_text(), re.MULTILINE)
+    text = file.read_text()
+    number = int(picture.removesuffix(".png"))
+    alternatives = [_option(cell, "alt") for cell in _CELL.finditer(text)]
+    alternative = [one for one in alternatives if one][number - 1 : number]
+    image = f"[![{''.join(alternative)}](/executed/{file.stem}/{picture})](/tutorials/{file.name})"
+    heading = re.search(r"^# (.+)$", text, re.MULTILINE)
     assert heading is not None
     return _CARD.format(
         # None before a new tutorial was executed, of which there is a warning.
@@ -134,8 +142,9 @@ def code_of(text: str) -> list[str]:
 
 
 def fingerprint(code: list[str]) -> str:
-    """Return a number that changes with the code."""
-    return hashlib.sha256("\0".join(code).encode()).hexdigest()[:16]
+    """Return a number that changes with what the code does, not with its lines and comments."""
+    meaning = (ast.unparse(ast.parse(cell)) for cell in code)
+    return hashlib.sha256("\0".join(meaning).encode()).hexdigest()[:16]
 
 
 def page(file: Path) -> tuple[str, str]:
@@ -148,8 +157,32 @@ def page(file: Path) -> tuple[str, str]:
         remedy = f"run python -m docs.pages.execute {file.stem[:2]}"
         wrong = f"tutorials/{file.name}: docs/executed has no outputs of its present code: {remedy}"
         outputs["cells"] = [{"text": "", "figures": []}] * len(code_of(text))
+    found = list(_CELL.finditer(text))
+    for cell, output in zip(found, outputs["cells"], strict=True):
+        if output["figures"] and not _option(cell, "alt"):
+            wrong = f"tutorials/{file.name}: a cell that draws needs a line ':alt: what is seen'"
     cells = iter(outputs["cells"])
     return _CELL.sub(lambda cell: _shown(cell, next(cells), f"/executed/{file.stem}"), text), wrong
+
+
+def _option(cell: re.Match[str], name: str) -> str:
+    """Return an option of a cell, such as ``:alt: text``; empty if it has none."""
+    line = re.search(rf"^:{name}: (.*)$", cell["options"], re.MULTILINE)
+    return line[1] if line else ""
+
+
+def _wrapped(line: str) -> str:
+    """Return a printed line as wide as the page, further indented where it goes on.
+
+    Rows of numbers stay as they are.
+    """
+    if len(line.rpartition("  ")[2]) < WIDTH // 4:
+        return line
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    lines = textwrap.wrap(
+        line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
 
 
 def _shown(cell: re.Match[str], output: dict, folder: str) -> str:
@@ -157,15 +190,17 @@ def _shown(cell: re.Match[str], output: dict, folder: str) -> str:
 
     Checks of what the text says (``remove-cell``) are not shown; answers (``hide-cell``) are folded.
     """
-    tags = cell["tags"] or ""
+    tags = _option(cell, "tags")
     if "remove-cell" in tags:
         return ""
     shown = f"```python\n{cell['code']}```\n"
     if output["text"]:
-        shown += f"\n```{{code-block}} text\n:class: output\n\n{output['text']}\n```\n"
+        text = "\n".join(map(_wrapped, output["text"].split("\n")))
+        shown += f"\n```{{code-block}} text\n:class: output\n\n{text}\n```\n"
     if output.get("table"):
         shown += f"\n```{{raw}} html\n{output['table']}\n```\n"
     shown += "".join(
-        f"\n```{{figure}} {folder}/{name}\n{FULL_WIDTH}\n```\n" for name in output["figures"]
+        f"\n```{{figure}} {folder}/{name}\n:alt: {_option(cell, 'alt')}\n{FULL_WIDTH}\n```\n"
+        for name in output["figures"]
     )
     return f"::::{{dropdown}} Answer\n{shown}::::\n" if "hide-cell" in tags else shown

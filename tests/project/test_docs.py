@@ -16,6 +16,20 @@ from docs.pages.links import ROOT, relinked
 from tests.diagnosis.test_browser import LAPTOP, PHONE, browser  # noqa: F401
 from tests.helpers.browser import overlaps
 
+_PLACES = (
+    "README.md",
+    "tutorials/[0-9]*.md",
+    "docs/*.md",
+    "docs/how_to/*.md",
+    "paper_results/**/README.md",
+    "benchmarks/**/README.md",
+)
+PAGES = sorted(file for place in _PLACES for file in ROOT.glob(place))
+_FENCED = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<kind>[^\n]*)\n(?P<code>.*?)^ *(?P=fence)[ \t]*$",
+    re.DOTALL | re.MULTILINE,
+)
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -71,6 +85,43 @@ def test_tutorials_have_their_figures(site: Path) -> None:
         figures = sum(len(cell["figures"]) for cell in saved["cells"])
         page = (site / "tutorials" / f"{file.stem}.html").read_text()
         assert page.count("<figure") == figures > 0
+
+
+def test_pictures_have_alternative_texts(site: Path) -> None:
+    """A path is none; pictures in formulas and symbols are no figures."""
+    lacking = [
+        (str(page.relative_to(site)), image)
+        for page in site.rglob("*.html")
+        for image in re.findall(r"<img[^>]*>", page.read_text())
+        if not re.search(r'alt="[^"]{15,}"', image) or re.search(r'alt="[^"]*\.(png|svg)"', image)
+    ]
+    assert lacking == []
+
+
+def test_code_is_as_wide_as_a_page_and_none_is_indented_text() -> None:
+    wrong = []
+    for file in PAGES:
+        text = file.read_text()
+        for block in _FENCED.finditer(text):
+            if "remove-cell" in block[0] or re.match(r"\{(figure|glossary)\}", block["kind"]):
+                continue
+            for line in block["code"].splitlines():
+                if len(line) - len(block["indent"]) > tutorials.WIDTH and ":alt:" not in line:
+                    wrong.append((file.name, line))
+        # Below a list, four blanks are no code: it was shown as running text.
+        indented = re.findall(r"^ {4}(?:python|bayesinn|make|pip) .*", _FENCED.sub("", text), re.M)
+        wrong.extend((file.name, line) for line in indented)
+    assert wrong == []
+
+
+def test_printed_lines_are_wrapped_and_rows_of_numbers_are_not() -> None:
+    row = "x" * 60 + "  " + 20 * "0.25  " + "1.0"
+    line = "  SBC" + "  within" + "  shift at most 0.056 sd (x2); error of spread at most 3.5 %" * 2
+    assert tutorials._wrapped(row) == row
+    first, *more = tutorials._wrapped(line).split("\n")
+    assert len(first) <= tutorials.WIDTH
+    assert all(len(one) <= tutorials.WIDTH and one.startswith("      ") for one in more)
+    assert " ".join([first, *more]).split() == line.split()
 
 
 def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) -> None:  # noqa: F811
