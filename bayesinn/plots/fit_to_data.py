@@ -12,8 +12,8 @@ from bayesinn.plots.histograms import bin_edges
 from bayesinn.plots.panels import Panels
 from bayesinn.plots.style import BARS, BLACK, BLUE, DASHED, GREY, PLAIN, Canvas, styled
 
-# Share of the data sets on either side that may lie beyond the panel.
-_BEYOND = 0.005
+# Share of the data sets on either side that lie beyond the panel: some are off by hundreds of nats.
+_BEYOND = 0.05
 
 
 @styled

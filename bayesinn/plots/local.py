@@ -59,7 +59,7 @@ def local_c2st(
         if error is not None:
             look = grade_look(error["grade"])
             look["label"] = f"this posterior, {look['label']}"
-            note = f"{write_error(error)}; {note}"
+            note = write_error(error)
         if len(allowed):
             ax.axvline(allowed[index], color=BLACK, linestyle=":", label="allowed")
         ax.axvline(statistic[index], linewidth=2.0, **look)

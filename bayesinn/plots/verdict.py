@@ -61,7 +61,8 @@ def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None 
     table = diagnosis.verdict
     table = table[table["grade"].ne("")]
     ends = shares(table)
-    reach = float(np.clip(1.1 * np.nanmax(np.abs(ends), initial=1.0), _LEAST, _MOST))
+    known = np.abs(ends[np.isfinite(ends)])
+    reach = float(np.clip(1.1 * np.max(known, initial=1.0), _LEAST, _MOST))
     note = wrapped(diagnosis.decides, _WIDTH - 0.2, 8.5)
     height = 1.0 + _ROW * len(table) + 0.14 * (1 + note.count("\n")) * bool(note)
     figure = canvas(figure, _WIDTH, height)
@@ -76,7 +77,7 @@ def verdict(diagnosis: Judged, *, labels: Labels = PLAIN, figure: Canvas | None 
             size = write_size(row)
             what = write_what(row, labels)
             if row["grade"] == _UNBOUNDED:
-                what = f"{_UNBOUNDED}: {what}"
+                what = f"{row['measure']}, {_UNBOUNDED}"
             what = _one_line(what, _SMALL)
         else:
             size = _one_line(row["found"].partition(";")[0], 8.5)
