@@ -14,7 +14,8 @@ of which they are cells::
     share_later := later / all | .0%
     -->
 
-Row, column and format; :mod:`docs.numbers.cells` has the language. Whole tables are made between
+Row, column and format; :mod:`docs.numbers.cells` has the language. Grades and comparisons, such as
+``within tolerance`` and ``behind``, are made from cells in the same way. Whole tables are made between
 two comments, from the columns of a file or by a function of a Python file; see
 :mod:`docs.numbers.tables`. Every other number that looks measured is an error, unless
 ``typed.toml`` says why it is typed; see :mod:`docs.numbers.typed`.

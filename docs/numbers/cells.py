@@ -10,7 +10,9 @@ anything. The file of what a tutorial printed (``docs/executed/*/outputs.json``)
 ``cell`` and ``text``.
 
 *Format*: that of Python (``.3f``, ``,d``, ``+.2f``, ``.1%``), or ``2s`` for two significant digits
-without an exponent; ``.1f x100`` multiplies before.
+without an exponent; ``.1f x100`` multiplies before. Words come from tables, too: ``grade`` writes
+the worst one of a column of grades, and ``behind / level with / ahead of 0.002`` what a positive
+number says, one of at most 0.002 either way, and a negative one.
 """
 
 from __future__ import annotations
@@ -36,6 +38,15 @@ _AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 }
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, ">": operator.gt}
 _CONDITION = re.compile(r"(?P<column>.+?)\s*(?P<sign>!=|[=<>])\s*(?P<value>.*)")
+#: How a table and a page write the grades of a verdict, the worst one first.
+GRADES = {
+    "outside": "outside tolerance",
+    "undecided": "undecided",
+    "within": "within tolerance",
+}
+#: What a difference may say.
+COMPARED = ("behind", "level with", "ahead of")
+_WORDS = re.compile(rf"{' / '.join(COMPARED)} (?P<level>[\d.]+)")
 _FORMAT = re.compile(r"(?P<digits>\d)s|(?P<spec>\S*)")
 
 
@@ -87,6 +98,15 @@ class Table:
             raise CellError(f"{len(texts)} rows {condition!r}")
         return number(texts[0], template)
 
+    def grade(self, condition: str, column: str) -> str:
+        """Return the worst grade of a column, in words; checks without one don't count."""
+        if column not in self.columns:
+            raise CellError(f"no column {column!r}")
+        found = {row[column] for row in self.select(condition)}
+        if not found & GRADES.keys():
+            raise CellError(f"no grade in {column!r}")
+        return next(words for grade, words in GRADES.items() if grade in found)
+
 
 def read(file: Path) -> Table:
     """Return the table of a CSV file, or what the cells of a tutorial printed."""
@@ -125,7 +145,10 @@ def number(text: str, template: str = "") -> float:
 
 
 def show(value: float, form: str) -> str:
-    """Return a number as the format says."""
+    """Return a number as the format says, or the word that its sign stands for."""
+    if words := _WORDS.fullmatch(form):
+        level = float(words["level"])
+        return COMPARED[0 if value > level else 2 if value < -level else 1]
     form, _, factor = form.partition(" x")
     value *= float(factor or 1)
     match = _FORMAT.fullmatch(form)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from docs.numbers import typed
-from docs.numbers.cells import NUMBER, CellError, read, show
+from docs.numbers.cells import COMPARED, GRADES, NUMBER, CellError, read, show
 from docs.numbers.tables import find, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,17 @@ PATTERNS = (
 # Folders of docs that are made when the documentation is built, from these pages and from tables.
 MADE = {"_build", "executed", "gallery", "generated", "reference", "tutorials"}
 
-MARK = re.compile(rf"(?P<number>(?<![\w.,]){NUMBER}(?:\s?%)?)?<!--=\s*(?P<name>\w+)\s*-->")
+# Words that are made as numbers are: grades and comparisons.
+_WORDS = "|".join(words.replace(" ", r"\s+") for words in (*GRADES.values(), *COMPARED))
+MARK = re.compile(
+    rf"(?P<number>(?<![\w.,])(?:{NUMBER}(?:\s?%)?|{_WORDS}))?<!--=\s*(?P<name>\w+)\s*-->"
+)
+# A sentence ends before a blank; numbers have points, too.
+_SENTENCE = re.compile(r"\S.*?(?:[.?!](?=\s)|\n\n|\n(?=[*|#] )|\Z)", re.DOTALL)
+_TYPED = re.compile(
+    rf"(?<![\w`*])(?:{'|'.join(GRADES.values())}|(?:behind|ahead of|level with) the default)"
+    r"(?![\w`*]|<!--)".replace(" ", r"\s+")
+)
 DECLARED = re.compile(r"<!-- numbers\n(?P<lines>.*?)-->", re.DOTALL)
 TABLE = re.compile(r"(?P<head><!--= table: (?P<spec>.*?)-->\n).*?(?P<end><!-- end -->)", re.DOTALL)
 _FUNCTIONS: dict[str, Callable[..., float]] = {"abs": abs, "min": min, "max": max}
@@ -61,7 +71,11 @@ class Numbers:
 
     def text(self, name: str) -> str:
         """Return a number as it is printed."""
-        form = self._find(name).said.split("|")[-1].strip()
+        declared = self._find(name)
+        *place, form = (part.strip() for part in declared.said.split("|"))
+        if form == "grade" and declared.file:
+            self.used.add(name)
+            return read(find(declared.file, self.folder, self.root)).grade(*place)
         return show(self.value(name), form)
 
     def value(self, name: str) -> float:
@@ -159,7 +173,21 @@ def problems(page: Path, root: Path = ROOT, text: str | None = None) -> list[str
         found += [
             f"{place}:{what}; run make numbers" for what in _stale(text, filled, page.parent, root)
         ]
-    return found + [f"{place}:{what}" for what in typed.problems(text, place)]
+    wrong = [*typed.problems(text, place), *_typed_words(text)]
+    return found + [f"{place}:{what}" for what in wrong]
+
+
+def _typed_words(text: str) -> Iterator[str]:
+    """Say which grades and comparisons are typed in a sentence that has numbers of cells."""
+    hidden = (DECLARED, TABLE, *typed.CODE)
+    for pattern in hidden:
+        text = pattern.sub(lambda found: re.sub(r"\S", " ", found[0]), text)
+    for sentence in _SENTENCE.finditer(text):
+        if not MARK.search(sentence[0]):
+            continue
+        for words in _TYPED.finditer(sentence[0]):
+            line = text.count("\n", 0, sentence.start() + words.start()) + 1
+            yield f"{line}: {words[0]!r} is typed: name its cell (docs/numbers)"
 
 
 def _stale(text: str, filled: str, folder: Path, root: Path) -> Iterator[str]:

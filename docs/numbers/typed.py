@@ -31,10 +31,14 @@ _IN_TABLE = re.compile(
 )
 _ROW = re.compile(r"^\|.*", re.MULTILINE)
 _NO_ROW = re.compile(r"^(?!\|).*", re.MULTILINE)
-_HIDDEN = (
+#: What begins a tutorial, and code.
+CODE = (
     re.compile(r"\A---\n.*?\n---\n", re.DOTALL),
     re.compile(r"^(```|~~~).*?^\1[ \t]*$", re.MULTILINE | re.DOTALL),
     re.compile(r"(?<=\n\n)(?: {4}[^\n]*\n)+"),
+)
+_HIDDEN = (
+    *CODE,
     re.compile(r"<!--= table: .*?<!-- end -->", re.DOTALL),
     re.compile(r"[-+]?\d[\d,.]*(?:e[-+]?\d+)?(?:\s?%)?<!--=.*?-->"),
     re.compile(r"<!--.*?-->", re.DOTALL),

@@ -166,6 +166,11 @@ PLANTED = [
     ("tutorials/04_choosing_a_network.md", rows("benchmarks/tables.py", digit)),
     ("tutorials/05_covid19_germany.md", mark("spike", "12,019")),
     (PEERS, mark("weights_sbi", "128,940")),
+    # Words.
+    ("README.md", typed("within tolerance<!--=grade-->", "undecided<!--=grade-->")),
+    ("docs/accuracy.md", typed("behind<!--=ratio_is-->", "ahead of<!--=ratio_is-->")),
+    ("docs/accuracy.md", typed("behind<!--=ratio_is--> the", "ahead of the")),
+    ("README.md", typed("within tolerance<!--=grade-->**. Av", "** undecided; av")),
     # Typed: in a text, in a table, and in place of what may be typed.
     ("README.md", typed("## Measured\n", "## Measured\n\nTraining takes 7 minutes.\n")),
     ("README.md", typed("MIT licence.", "It is 3.5 times as fast. MIT licence.")),
@@ -207,6 +212,30 @@ def test_a_stale_number_is_named_with_its_cell() -> None:
         r"paper_results/covid19_germany/likelihoods\.csv\); run make numbers",
         found,
     )
+
+
+@pytest.mark.parametrize(
+    ("grades", "said"),
+    [
+        (["within", ""], "within tolerance"),
+        (["within", "undecided", "no upper bound"], "undecided"),
+        (["undecided", "outside", "flagged"], "outside tolerance"),
+    ],
+)
+def test_the_worst_grade_is_said(tmp_path: Path, grades: list[str], said: str) -> None:
+    rows = "\n".join(f"check {place},{grade}" for place, grade in enumerate(grades))
+    (tmp_path / "verdict.csv").write_text(f"check,grade\n{rows}\n")
+    page = "It is within\ntolerance<!--=g-->.\n\n<!-- numbers\nverdict.csv\ng = * | grade | grade\n-->\n"
+    filled, wrong = fill(page, tmp_path / "page.md", tmp_path)
+    assert wrong == []
+    assert filled.startswith(f"It is {said}<!--=g-->.")
+
+
+@pytest.mark.parametrize(
+    ("value", "word"), [(0.01, "behind"), (-0.001, "level with"), (-0.01, "ahead of")]
+)
+def test_a_difference_is_said_in_words(value: float, word: str) -> None:
+    assert show(value, "behind / level with / ahead of 0.002") == word
 
 
 # The language, on a page of its own.

@@ -21,7 +21,7 @@ CHECK = Check(
     captions={
         "fit_to_data": "Log likelihood of each truth minus the median of its draws, in nats. Its "
         "median, the point with its interval, should lie between the dotted lines. To the right: "
-        "truths explain the data better than draws do; to the left: draws fit the data too closely. "
+        "truths explain the data better than draws do; to the left: draws fit too closely. "
         "A tenth of the data sets lies beyond the panel."
     },
     meaning="Draws explain the data as well as the true parameters do.",
