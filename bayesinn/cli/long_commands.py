@@ -24,6 +24,7 @@ from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import saved_posterior
 from bayesinn.cli.run_files import run_of
 from bayesinn.cli.run_training import train_into
+from bayesinn.core import interrupts
 from bayesinn.core.errors import BankError, TrainingError
 from bayesinn.diagnostics import Advice
 from bayesinn.estimators.loading import load
@@ -207,4 +208,4 @@ def _interrupted(keeps: str, again: list[str]) -> NoReturn:
     """Print what is saved and the command to go on; exit like a program ended by a signal."""
     typer.echo(f"\ninterrupted; {keeps}", err=True)
     typer.echo(f"to go on: {shlex.join(['bayesinn', *again])}", err=True)
-    raise typer.Exit(130)
+    raise typer.Exit(interrupts.status())

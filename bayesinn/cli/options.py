@@ -16,6 +16,7 @@ from bayesinn._version import __version__
 from bayesinn.cli.array_places import is_array_file, named_files
 from bayesinn.cli.glance import is_about_posterior
 from bayesinn.cli.run_files import run_of
+from bayesinn.core import interrupts
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
 
@@ -381,7 +382,7 @@ class Commands(TyperGroup):
             return super().invoke(context)
         except KeyboardInterrupt:
             typer.echo("\ninterrupted", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(interrupts.status()) from None
 
 
 def _print_version(wanted: bool) -> None:

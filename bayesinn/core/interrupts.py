@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
+
+#: Seconds after which a Ctrl-C is repeated that had no effect.
+_SOON = 0.05
 
 
 def owns_interrupts() -> bool:
@@ -15,14 +20,25 @@ def owns_interrupts() -> bool:
     return main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+_terminated = threading.Event()
+
+
+def status() -> int:
+    """Return the status of a program that was interrupted: 143 after SIGTERM, 130 after Ctrl-C."""
+    return 128 + (signal.SIGTERM if _terminated.is_set() else signal.SIGINT)
+
+
 def interrupt_on_termination() -> None:
     """Let SIGTERM, by which ``kill`` and schedulers end programs, do what Ctrl-C does.
+
+    A KeyboardInterrupt that Python could not raise, as it came in a destructor, comes again.
 
     Where Ctrl-C does nothing, as in the background of a shell's script, SIGTERM ends the process as
     ever.
     """
     if owns_interrupts() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
+        sys.unraisablehook = _interrupt_again
 
 
 def interrupts(number: int) -> bool:
@@ -31,7 +47,18 @@ def interrupts(number: int) -> bool:
 
 
 def _interrupt(*_: Any) -> None:
+    _terminated.set()
     signal.raise_signal(signal.SIGINT)
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Repeat a Ctrl-C that came where Python ignores exceptions; show all others."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(unraisable)
+        return
+    timer = threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 
 
 @contextlib.contextmanager

@@ -395,7 +395,7 @@ commands.main()
 
 @pytest.mark.parametrize(
     ("how", "status", "told"),
-    [("default_int_handler", 130, "\ninterrupted\n"), ("SIG_IGN", -signal.SIGTERM, "")],
+    [("default_int_handler", 143, "\ninterrupted\n"), ("SIG_IGN", -signal.SIGTERM, "")],
 )
 def test_termination_ends_a_command_like_ctrl_c(how: str, status: int, told: str) -> None:
     code = TERMINATED.replace("HOW", how)
@@ -407,6 +407,31 @@ def test_termination_ends_a_command_like_ctrl_c(how: str, status: int, told: str
     process.send_signal(signal.SIGTERM)
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (status, told)
+
+
+def test_ctrl_c_in_a_destructor_is_not_lost() -> None:
+    """Python ignores exceptions there, and once the command had ended, its status was 0."""
+    code = TERMINATED.replace("HOW", "default_int_handler")
+    code = code.replace("commands.descriptions", "commands.other").replace(
+        "commands.main()",
+        """
+class Dying:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+def die():
+    Dying()
+    time.sleep(60.0)
+
+commands.descriptions = die
+commands.main()
+""",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "\ninterrupted\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
