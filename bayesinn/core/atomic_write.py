@@ -73,7 +73,7 @@ def sync(folder: Path) -> None:
 @contextlib.contextmanager
 def _private_folder(parent: Path) -> Iterator[Path]:
     """Make a folder for one file inside another folder, and remove it with what is left in it."""
-    _remove_abandoned(parent)
+    remove_abandoned(parent)
     with contextlib.ExitStack() as stack:
         while True:
             folder = parent / f".bayesinn-{secrets.token_hex(16)}.unfinished"
@@ -98,7 +98,7 @@ def _lock(folder: Path, stack: contextlib.ExitStack) -> bool:
         return False
 
 
-def _remove_abandoned(parent: Path) -> None:
+def remove_abandoned(parent: Path) -> None:
     """Remove what killed processes have left in a folder: whatever lives is locked."""
     # What fails here is done by the next one.
     with contextlib.suppress(OSError), os.scandir(parent) as entries:

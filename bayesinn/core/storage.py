@@ -29,7 +29,7 @@ import h5py
 import numpy as np
 
 from bayesinn._version import __version__
-from bayesinn.core.atomic_write import opened_folder, replace_file, sync
+from bayesinn.core.atomic_write import opened_folder, remove_abandoned, replace_file, sync
 from bayesinn.core.errors import SavedPosteriorError
 from bayesinn.core.hdf5 import packed, read_array
 from bayesinn.core.manifest import ANEW, FORMAT, check_entry, check_head, read_manifest, reraise_as
@@ -340,6 +340,7 @@ def _remove_members(folder: Path) -> None:
     for member in folder.iterdir():
         if member.is_symlink() or not member.is_dir():
             continue
+        remove_abandoned(member)
         for file in member.iterdir():
             if _MEMBERS.fullmatch(file.name):
                 _remove_members(file)

@@ -168,6 +168,14 @@ def test_what_a_kill_left_is_removed_by_the_next_save(folder: Path) -> None:
     assert names(folder) == FILES
 
 
+def test_what_a_kill_left_in_members_is_removed_by_the_next_save(folder: Path) -> None:
+    member = folder / f"members-{'0' * 16}" / "1"
+    member.mkdir(parents=True)
+    abandoned(member)
+    write(folder, 2.0)
+    assert names(folder) == FILES
+
+
 def test_what_no_save_has_left_is_not_removed(folder: Path, tmp_path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
