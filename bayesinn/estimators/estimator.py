@@ -26,6 +26,7 @@ from bayesinn.estimators.facts import training_facts
 from bayesinn.estimators.fitting import (
     Plan,
     new_model,
+    opened_checkpoint,
     plan_fit,
     run_training,
     unchanged_on_error,
@@ -234,10 +235,14 @@ class Estimator(Registered, ABC):
                     optimization=optimization,
                     checkpoint=Checkpoint.from_argument(checkpoint),
                 )
-                with full_precision(), lock_folder(plan.folder, "Checkpoint folder"):
+                with (
+                    full_precision(),
+                    lock_folder(plan.folder, "Checkpoint folder"),
+                    opened_checkpoint(plan, self.simulator) as resumes,
+                ):
                     rows = plan.first_rows(self.simulator)
                     model = new_model(self, rows, plan.settings.seed)
-                    result = run_training(plan, self, model, rows, progress)
+                    result = run_training(plan, self, model, rows, resumes, progress)
                     # From here on Ctrl-C would cost what has been trained.
                     end.enter_context(interrupts_held())
                     self.adopt(model, rows, plan.settings.seed)

@@ -28,13 +28,20 @@ from bayesinn.estimators.training_data import (
     training_data,
 )
 from bayesinn.simulation import identity as simulator_identity
+from bayesinn.simulation.engines.kept import KeptBlocks
 from bayesinn.simulation.prior_agreement import warn_of_other_prior
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.arrays import ArraySource, fingerprint
-from bayesinn.training.checkpoint import check_scalings, has_ended, known_run, prepare_folder
+from bayesinn.training.checkpoint import (
+    check_record,
+    check_scalings,
+    has_ended,
+    known_run,
+    prepare_folder,
+)
 from bayesinn.training.devices import Devices
-from bayesinn.training.drawn_simulations import check_place, forget
+from bayesinn.training.drawn_simulations import blocks_of, check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
 from bayesinn.training.sources import Source
 from bayesinn.training.train import TrainingResult, train
@@ -233,8 +240,39 @@ def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
     return model
 
 
+@contextlib.contextmanager
+def opened_checkpoint(plan: Plan, simulator: Simulator | None) -> Iterator[bool]:
+    """Prepare the checkpoint's folder, and tell whether it has a state to continue from.
+
+    Costly simulations are kept there until training has ended, the first ones, too.
+    """
+    if plan.checkpoint is None:
+        yield False
+        return
+    resumes = prepare_folder(
+        plan.checkpoint,
+        plan.settings,
+        plan.identity,
+        write=plan.devices.chief,
+        simulator=simulator,
+    )
+    blocks = None if plan.folder is None else blocks_of(plan.folder)
+    if simulator is None or blocks is None:
+        yield resumes
+        return
+    kept = KeptBlocks(blocks)
+    if not resumes and plan.checkpoint.check_simulator and (told := kept.record()):
+        check_record(plan.checkpoint.folder, told, simulator)
+    kept.begin(plan.simulator_record)
+    simulator.engine.kept = kept
+    try:
+        yield resumes
+    finally:
+        simulator.engine.kept = None
+
+
 def run_training(
-    plan: Plan, estimator: Fittable, model: Trainable, rows: Arrays, progress: bool
+    plan: Plan, estimator: Fittable, model: Trainable, rows: Arrays, resumes: bool, progress: bool
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     settings = plan.settings
@@ -243,8 +281,8 @@ def run_training(
     _check_data(plan.data, estimator, model)
     if progress:
         _announce(settings, estimator.describe_training(model), plan.data.note)
-    # Before simulations are drawn, which may take minutes.
-    resumes = _open_checkpoint(plan, estimator.simulator, model)
+    if plan.checkpoint is not None and resumes:
+        check_scalings(plan.checkpoint.folder, model)
     # All have looked into the folder before simulations are written there.
     plan.devices.check_agreement([asdict(settings), plan.identity, resumes], np.empty(0))
     estimator.prepare(model, rows)
@@ -266,7 +304,7 @@ def run_training(
             ends_at=plan.ends_at,
         )
     all_done = result.record["steps_done"] >= settings.steps
-    if plan.folder is not None and settings.passes and result.error is None and all_done:
+    if plan.folder is not None and result.error is None and all_done:
         forget(plan.folder)
     return result
 
@@ -288,20 +326,6 @@ def _announce(settings: TrainingSettings, text: str, note: str) -> None:
     if note:
         text += f"\n  {note}"
     print(text, flush=True)
-
-
-def _open_checkpoint(plan: Plan, simulator: Simulator | None, model: Trainable) -> bool:
-    """Return whether training resumes from a state in the checkpoint's folder."""
-    resumes = plan.checkpoint is not None and prepare_folder(
-        plan.checkpoint,
-        plan.settings,
-        plan.identity,
-        write=plan.devices.chief,
-        simulator=simulator,
-    )
-    if plan.checkpoint is not None and resumes:
-        check_scalings(plan.checkpoint.folder, model)
-    return resumes
 
 
 def _open_source(

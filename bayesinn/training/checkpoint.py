@@ -98,6 +98,7 @@ class CheckpointWriter(TrainingCallback):
         try:
             self._write(epoch + 1)
             self._epochs = epoch + 1
+            self.model.source.saved(settings.steps_in(epoch + 1))
         except (OSError, RuntimeError) as error:
             # A full disk must not cost the run: the last state that was written is still there.
             warn(f"Checkpoint not written to {self.folder}: {error}. Training goes on.")
@@ -295,6 +296,11 @@ def _check_simulator(folder: Path, simulator: Simulator) -> None:
         if "simulator" not in file:
             return
         told = json.loads(read_array(file, "simulator", (None,), np.uint8).tobytes())
+    check_record(folder, told, simulator)
+
+
+def check_record(folder: Path, told: Mapping[str, Any], simulator: Simulator) -> None:
+    """Refuse a simulator that does something else than that of a run, as its record tells."""
     name = f"the checkpoint {str(folder)!r}"
     maker = "this training began with"
     do = "continue with the simulator as it was, or train anew in another folder; if it is the "

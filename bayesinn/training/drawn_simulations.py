@@ -13,6 +13,7 @@ from bayesinn.core.errors import BayesinnError, InputError
 from bayesinn.core.warning import warn
 from bayesinn.simulation.bank.removal import remove_bank
 from bayesinn.simulation.bank.store import open_group
+from bayesinn.simulation.engines.kept import has_blocks, remove_blocks
 
 #: Attribute of a bank that names the run which drew it.
 MARKER = "drawn_by_run"
@@ -34,8 +35,19 @@ def run_of(checkpoint: Path) -> str | None:
     return None
 
 
+def blocks_of(checkpoint: Path) -> Path | None:
+    """Return the folder of finished blocks of simulations, which has the name of the run."""
+    run = run_of(checkpoint)
+    return None if run is None else checkpoint / f"simulated-{run}"
+
+
 def has_drawn(checkpoint: Path) -> bool:
     """Tell whether the run of a checkpoint has left simulations there."""
+    blocks = blocks_of(checkpoint)
+    return (blocks is not None and has_blocks(blocks)) or _has_bank(checkpoint)
+
+
+def _has_bank(checkpoint: Path) -> bool:
     place = simulations_of(checkpoint)
     run = run_of(checkpoint)
     if run is None or place.is_symlink() or not (place / "zarr.json").is_file():
@@ -52,7 +64,7 @@ def check_place(checkpoint: Path, bank: str | None) -> None:
     The bank at ``bank``, which is trained from, may be there.
     """
     place = simulations_of(checkpoint)
-    if not os.path.lexists(place) or has_drawn(checkpoint):
+    if not os.path.lexists(place) or _has_bank(checkpoint):
         return
     local = bank is not None and "://" not in bank
     if local and Path(os.path.realpath(str(bank))).is_relative_to(os.path.realpath(place)):
@@ -73,7 +85,9 @@ def check_place(checkpoint: Path, bank: str | None) -> None:
 
 def forget(checkpoint: Path) -> None:
     """Remove the simulations that the run of a checkpoint has drawn, now that it has ended."""
-    if has_drawn(checkpoint) and (others := remove_bank(simulations_of(checkpoint))):
+    if (blocks := blocks_of(checkpoint)) is not None:
+        remove_blocks(blocks)
+    if _has_bank(checkpoint) and (others := remove_bank(simulations_of(checkpoint))):
         found = ", ".join(map(repr, others[:3]))
         place = str(simulations_of(checkpoint))
         warn(

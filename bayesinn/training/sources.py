@@ -79,6 +79,9 @@ class Source(ABC):
         """Let Ctrl-C end what is waited for in compiled code, inside of a ``with`` block."""
         return contextlib.nullcontext()
 
+    def saved(self, steps: int) -> None:  # noqa: B027
+        """Forget what was only kept for steps that are done, now that these are saved."""
+
     def release(self) -> None:  # noqa: B027
         """Give memory back, and wait for nothing, when training has ended; may be called again."""
 
@@ -165,6 +168,10 @@ class WorkerSource(OnlineSource):
     def interruptible(self) -> contextlib.AbstractContextManager[None]:
         return on_interrupt(end_workers)
 
+    def saved(self, steps: int) -> None:
+        if (kept := self._simulator.engine.kept) is not None:
+            kept.forget(seeds.entropy(self._settings.seed, "steps"), below=steps)
+
     def _generate(self, first_epoch: int) -> Iterator[tuple[int, dict[str, np.ndarray], int]]:
         numbers = self._settings.step_numbers(first_epoch).tolist()
         started = (self._submit(step) for step in numbers if step >= 0)
@@ -238,6 +245,10 @@ class Mixture(Source):
             for source in self._sources:
                 stack.enter_context(source.interruptible())
             yield
+
+    def saved(self, steps: int) -> None:
+        for source in self._sources:
+            source.saved(steps)
 
     def release(self) -> None:
         for source in self._sources:

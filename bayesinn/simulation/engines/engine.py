@@ -13,6 +13,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.engines.constants import Constants, constants_of
 from bayesinn.simulation.engines.failures import FailurePolicy
+from bayesinn.simulation.engines.kept import KeptBlocks
 from bayesinn.simulation.engines.model import Declaration
 from bayesinn.simulation.engines.outcome import Outcome
 from bayesinn.simulation.simulations import Arrays, Simulations
@@ -52,6 +53,8 @@ class Engine(ABC):
     kind = "python"
     workers = 0
     autograph = False
+    #: Finished blocks of costly simulations, while a run wants them kept.
+    kept: KeptBlocks | None = None
 
     def __init__(self, declared: Declaration) -> None:
         self.declared = declared
@@ -94,7 +97,9 @@ class Engine(ABC):
 
     def without_policy(self) -> Self:
         """Return an engine that leaves failed simulations in place, marked as such."""
-        return self.renew(self.declared._replace(on_nonfinite="keep", most_failures=None))
+        engine = self.renew(self.declared._replace(on_nonfinite="keep", most_failures=None))
+        engine.kept = None
+        return engine
 
     def on_cluster(self, client: Client) -> Self:
         """Return an engine whose workers are those of a Dask cluster; it gives the same results."""

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 # numbers.
 _BATCHED_BLOCK = 256
 _SECONDS_BEFORE_PROGRESS = 2.0
+# Of slow simulations a block has few: what is finished when a run is interrupted is kept.
+_SECONDS_OF_A_BLOCK = 2.0
 
 
 class PythonEngine(Engine):
@@ -58,6 +60,8 @@ class PythonEngine(Engine):
         self.workers = workers or os.cpu_count() or 1
         self._client: Client | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}
+        #: Seconds of a simulation, as far as known.
+        self._seconds = 0.0
         self._prepare()
 
     def _prepare(self) -> None:
@@ -140,13 +144,45 @@ class PythonEngine(Engine):
         return _Batch(parameters, context, self._submit(parameters, context, entropy))
 
     def _submit(self, parameters: Arrays, context: Arrays, entropy: list[int]) -> list[_Task]:
+        """Start simulations in blocks, but for those that are kept."""
         n = count_rows(parameters)
-        size = _BATCHED_BLOCK if self.batched else max(1, -(-n // (4 * self.workers)))
-        blocks = [slice(first, first + size) for first in range(0, n, size)]
-        return [
-            self._start(take(parameters, block), take(context, block), [*entropy, 1], block.start)
-            for block in blocks
-        ]
+        size = _BATCHED_BLOCK
+        if not self.batched:
+            soon = int(_SECONDS_OF_A_BLOCK / self._seconds) if self._seconds else n
+            size = max(1, min(-(-n // (4 * self.workers)), soon))
+        kept = {} if self.kept is None else self.kept.rows(entropy)
+        tasks = []
+        first = 0
+        while first < n:
+            end = min([first + size, n, *(place for place in kept if place > first)])
+            if first in kept and first + kept[first] <= n:
+                end = first + kept[first]
+            block = slice(first, end)
+            tasks.append(self._task(take(parameters, block), take(context, block), entropy, first))
+            first = end
+        return tasks
+
+    def _task(self, parameters: Arrays, context: Arrays, entropy: list[int], first: int) -> _Task:
+        """Return a block that is kept, or start it, to be kept when it is finished."""
+        kept = self.kept
+        inputs = parameters, context
+        given = *inputs, [*entropy, 1], first
+        if kept is None:
+            return self._start(*given)
+        if first in kept.rows(entropy) and (block := kept.read(entropy, first, *inputs)):
+            future: Future[Outcome] = Future()
+            future.set_result(block)
+            return _Task(future, *given)
+        task = self._start(*given)
+
+        def keep(done: Future[Outcome]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                block = done.result()
+                if not block.failed or self.policy.redraws:
+                    kept.keep(entropy, first, block, *inputs)
+
+        task.future.add_done_callback(keep)
+        return task
 
     def _start(self, *arguments: Any, alone: bool = False) -> _Task:
         limit = self.declared.time_limit
@@ -181,6 +217,7 @@ class PythonEngine(Engine):
         def call(part: int) -> str:
             return describe_call(*parts[part][1].at(0))
 
+        self._seconds = seconds / max(rows, 1)
         # Those of the first draws, in front, are what all others must have.
         observables = combine([part for part, _ in parts], np.concatenate, call, self._shapes)
         self._shapes = self._shapes or {
