@@ -516,3 +516,33 @@ def test_what_a_failed_program_leaves_is_ended(tmp_path) -> None:
         time.sleep(0.1)
     os.kill(child, signal.SIGKILL)
     pytest.fail("it still runs")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        """sleep 100 & echo '{"x": 1.0}'""",
+        """(sleep 0.3; echo '{"x": 1.0}') & true""",
+        """(sleep 0.3; echo '{"x": 1.0}'; sleep 100) & true""",
+    ],
+)
+def test_children_that_hold_the_standard_output_hide_no_answer(script: str) -> None:
+    begun = time.monotonic()
+    assert call(sh(script))["x"] == 1.0
+    assert time.monotonic() - begun < 10.0
+
+
+def test_a_program_that_ends_its_worker_leaves_no_folder(tmp_path: Path) -> None:
+    code = f"""
+import tempfile
+tempfile.tempdir = {str(tmp_path)!r}
+import bayesinn as bi
+import tensorflow_probability as tfp
+prior = {{"rate": tfp.distributions.Normal(0.0, 1.0)}}
+bi.command_simulator(["sh", "-c", "kill -9 $PPID; sleep 1"], prior=prior, workers=1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "a worker process that ended twice" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -772,3 +772,64 @@ def test_ctrl_c_reaches_a_training_that_waits_for_workers(number: int, tmp_path,
     assert not _pools
     assert 2 <= len(posterior.history) < 30
     assert posterior.sample({"x": 0.5}, draws=5, seed=1)["mean"].shape == (5,)
+
+
+def forks(parameters):
+    """End the worker, whose pipes a child keeps open for longer than a test may take."""
+    if os.fork():
+        os._exit(3)
+    time.sleep(100.0)
+
+
+def forks_and_returns(parameters):
+    os.fork()
+    return {"x": 0.0}
+
+
+def stops(parameters):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("fault", [forks, forks_and_returns, stops])
+def test_what_a_simulator_does_to_its_process_is_noticed(fault) -> None:
+    begun = time.monotonic()
+    drawn = python(fault, time_limit=1.0, on_nonfinite="redraw").draw(70, seed=1)
+    assert np.isfinite(drawn.observables["x"]).all()
+    assert (drawn.failed == 0) is (fault is forks_and_returns)
+    assert time.monotonic() - begun < 30.0
+
+
+def test_what_a_simulator_leaves_does_not_keep_python(tmp_path) -> None:
+    """Threads, and children with the pipes of their parent, also of workers that were alone."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+import os, subprocess, sys, threading, time
+import bayesinn as bi
+import tensorflow_probability as tfp
+
+@bi.simulator(prior={{"mean": tfp.distributions.Normal(0.0, 1.0)}}, engine="python", workers=1,
+              on_nonfinite="redraw", name="leaves")
+def leaves(parameters, generator):
+    threading.Thread(target=time.sleep, args=(100.0,)).start()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"], close_fds=False)
+    with open({str(tmp_path / "children")!r}, "a") as file:
+        print(child.pid, file=file)
+    if abs(parameters["mean"]) > 1.5 and not os.path.exists({str(tmp_path / "died")!r}):
+        open({str(tmp_path / "died")!r}, "w").close()
+        os._exit(1)
+    return {{"x": parameters["mean"]}}
+
+if __name__ == "__main__":
+    print(len(leaves.sample(20, seed=1)["x"]))
+"""
+    )
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, script], check=False, capture_output=True, text=True, timeout=90, cwd=ROOT
+    )
+    assert done.stdout == "20\n", done.stderr
+    assert time.monotonic() - begun < 60.0
+    for child in map(int, (tmp_path / "children").read_text().split()):
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)

@@ -19,7 +19,7 @@ import numpy as np
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import is_number, read_number
 from bayesinn.core.validation import distinct
-from bayesinn.simulation.engines.processes import run_program
+from bayesinn.simulation.engines.processes import place, run_program
 
 #: Placeholders that are no parameters.
 PLACES = ("seed", "input", "output")
@@ -85,7 +85,9 @@ class Program:
         known = _plain(context[0] if context else {})
         seed = int(generator.integers(2**31))
         given = json.dumps({"parameters": values, "context": known, "seed": seed})
-        with tempfile.TemporaryDirectory(prefix="bayesinn-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="bayesinn-", dir=place(), ignore_cleanup_errors=True
+        ) as folder:
             files = {name: os.path.join(folder, name) for name in ("input", "output")}
             if "input" in self.placeholders:
                 Path(files["input"]).write_text(given, encoding="utf-8")
@@ -94,7 +96,8 @@ class Program:
                 argument.format_map(filled) if number in self._templates else argument
                 for number, argument in enumerate(self.arguments)
             ]
-            done = run_program(arguments, given, folder)
+            file = files["output"] if "output" in self.placeholders else None
+            done = run_program(arguments, given, folder, file)
             try:
                 return self._observables(done, files["output"])
             except ValueError as error:

@@ -3,10 +3,12 @@
 Each of them imports this module, so it imports nothing heavy.
 """
 
+import contextlib
 import faulthandler
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -18,7 +20,7 @@ import numpy as np
 
 from bayesinn.core.errors import SimulatorError
 from bayesinn.simulation.engines.outcome import Failure, Outcome
-from bayesinn.simulation.engines.processes import end_programs
+from bayesinn.simulation.engines.processes import end_programs, set_place
 from bayesinn.simulation.simulations import Arrays, count_rows, take
 
 _payload: list[bytes] = []
@@ -34,16 +36,29 @@ class OutOfTime(BaseException):
     """A simulation took too long. No Exception: simulators catch those."""
 
 
-def install(payload: bytes, parent: int) -> None:
-    """Keep the pickled function, once in the life of a worker.
+def install(payload: bytes, parent: int, folder: str) -> None:
+    """Keep the pickled function, once in the life of a worker, and the folder for programs.
 
     An error in here could not be reported.
     """
     _payload.append(payload)
+    set_place(folder)
+    # What a simulator starts is then known as this worker's, also when the worker has ended.
+    with contextlib.suppress(OSError):
+        os.setsid()
+    # Before Python waits for threads that a simulator has left.
+    threading._register_atexit(_leave)  # type: ignore[attr-defined]
     # The parent alone decides what Ctrl-C ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _out_of_time)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
+
+
+def _leave() -> None:
+    """End this process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def run_block(
@@ -192,9 +207,11 @@ def _call(
     random = np.random.Generator(np.random.PCG64(generator))
     inputs = (parameters, context) if context else (parameters,)
     given = (*map(_copied, inputs), random)
+    process = os.getpid()
     try:
         observables = function(*given) if limit is None else _call_in_time(function, given, limit)
     except BaseException as error:
+        _end_copy(process)
         # It travels from each worker with every failure.
         text = "".join(traceback.format_exception_only(error)).strip()[:_MOST_CHARACTERS]
         call = describe_call(parameters, context, generator)
@@ -209,6 +226,7 @@ def _call(
                 "Simulation of a row", expected=expected, got=text, do=f"{do}. {call}"
             ) from None
         return Failure(text, call, isinstance(error, OutOfTime))
+    _end_copy(process)
     names = list(observables) if isinstance(observables, dict) else []
     if not names or not all(isinstance(name, str) for name in names):
         raise SimulatorError(
@@ -221,6 +239,12 @@ def _call(
         name: _numbers(name, value, lambda: describe_call(parameters, context, generator))
         for name, value in observables.items()
     }
+
+
+def _end_copy(process: int) -> None:
+    """End a process that a simulator has forked and that returns: it isn't the worker."""
+    if os.getpid() != process:
+        os._exit(0)
 
 
 def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:

@@ -9,7 +9,10 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 import threading
+import time
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -21,6 +24,7 @@ from bayesinn.core.errors import SimulatorError
 from bayesinn.core.interrupts import interrupts, owns_interrupts
 from bayesinn.simulation.engines.constants import innermost
 from bayesinn.simulation.engines.outcome import Outcome
+from bayesinn.simulation.engines.processes import end_group
 from bayesinn.simulation.engines.worker import install, run_block
 
 _IDLE_SECONDS = 300
@@ -31,6 +35,11 @@ _WARNINGS = "PYTHONWARNINGS"
 _locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 #: The thread of pools that all threads share.
 _SHARED = 0
+#: All pools that still do something, and the process that started them.
+_started: weakref.WeakKeyDictionary[Executor, int] = weakref.WeakKeyDictionary()
+#: Folders of programs, by process.
+_folders: dict[int, tempfile.TemporaryDirectory[str]] = {}
+_SECONDS_BETWEEN_LOOKS = 0.1
 #: By process, number of workers, function and thread, the last used last.
 _pools: dict[tuple[int, int, bytes, int], Executor] = {}
 
@@ -58,9 +67,14 @@ def start(workers: int, payload: bytes, *task: Any, alone: bool = False) -> Futu
                 future = pool.submit(run_block, *task)
         if pool is None or future is None:
             start_tracker()
-            given = {"initializer": install, "initargs": (payload, os.getpid())}
+            given = {"initializer": install, "initargs": (payload, os.getpid(), _folder())}
             pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **given)
             future = pool.submit(run_block, *task)
+            _started[pool] = os.getpid()
+            watch = threading.Thread(
+                target=_watch, args=(weakref.ref(pool), pool._processes), daemon=True
+            )
+            watch.start()
             # After loky's own for this pool, and therefore called before it: that one waits for
             # workers that are busy.
             threading._register_atexit(end_workers)  # type: ignore[attr-defined]
@@ -81,8 +95,37 @@ def ending_lone_workers() -> Iterator[None]:
         with _locks[os.getpid()]:
             pools = [_pools.pop(key) for key in list(_pools) if (key[0], key[3]) == own]
         for pool in pools:
-            # They are idle: nothing waits for them.
-            pool.shutdown(wait=False)
+            # They are idle: nothing waits for them, be it threads that a simulator has left.
+            pool.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
+
+
+def _folder() -> str:
+    """Return this process's folder for those of programs, which is removed when it ends."""
+    with contextlib.suppress(KeyError):
+        return _folders[os.getpid()].name
+    folder = tempfile.TemporaryDirectory(prefix="bayesinn-", ignore_cleanup_errors=True)
+    return _folders.setdefault(os.getpid(), folder).name
+
+
+def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
+    """End what workers leave that have ended, such as processes that a simulator has started.
+
+    These keep the pipe open by whose end loky knows that a worker has ended.
+    """
+    seen: set[int] = set()
+    while seen or pool() is not None:
+        now = set(processes.copy())
+        for worker in seen - now:
+            end_group(worker)
+        seen = now
+        for worker in seen:
+            # Until loky has asked, too, no other process has its number. One that was stopped
+            # would never go on.
+            kinds = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+            with contextlib.suppress(ChildProcessError):
+                if os.waitid(os.P_PID, worker, kinds) is not None:
+                    end_group(worker)
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def start_tracker() -> None:
@@ -130,9 +173,15 @@ def pickled_by_value(simulator: str, function: Any) -> bytes:
 def end_workers() -> None:
     """End all workers of this process at once, whatever they are busy with."""
     with _locks[os.getpid()]:
-        own = [_pools.pop(key) for key in list(_pools) if key[0] == os.getpid()]
+        for key in [key for key in _pools if key[0] == os.getpid()]:
+            del _pools[key]
+        # Also those that were dropped, and end their work.
+        own = [pool for pool, process in _started.items() if process == os.getpid()]
     for pool in own:
+        workers = list(pool._processes or ())  # type: ignore[attr-defined]
         pool.shutdown(kill_workers=True)  # type: ignore[call-arg]
+        for worker in workers:
+            end_group(worker)
 
 
 @contextlib.contextmanager
