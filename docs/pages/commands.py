@@ -24,7 +24,7 @@ bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --outp
 
 **The exit status** is 0 if all is well, 1 if `check` finds a problem or a posterior is outside tolerance, 2 for bad
 input or a training that had no time for 50 steps, 3 if `check` finds an output that depends on no parameter or a
-parameter on which no output depends, and 130 after Ctrl-C.
+parameter on which no output depends, 130 after Ctrl-C, and 143 after SIGTERM.
 
 | command | |
 |---|---|
