@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.stats
 
 from bayesinn.core.labels import columns
 
@@ -26,6 +25,8 @@ def has_order(
     of 1 % together. Ties are broken at random. None if this can't be told: too few simulations,
     very many channels, missing values, or equal ones.
     """
+    import scipy.stats
+
     values = values.reshape(*values.shape[:2], -1)
     values = values[: max(_MOST_NUMBERS // values[0].size, 1)]
     simulations, rows, channels = values.shape

@@ -190,7 +190,7 @@ def fitted() -> dict[str, Any]:
 
 def distances(posterior: bi.AmortizedPosterior, study: Study) -> dict[str, dict[str, float]]:
     """How far it is from the exact draws of each data set that were stored."""
-    data, truths = data_sets(NAME, study.size(20, 1))
+    data, truths = data_sets(study.size(20, 1))
     result = {}
     for key, observation in data.items():
         runs = stored_runs(HERE / "exact_draws", key, observation)

@@ -58,7 +58,7 @@ def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path):
 def test_figure_has_a_panel_for_each_kind_of_time():
     figure = report.draw(report.aggregate(RUNS))
     assert [ax.get_title(loc="left") for ax in figure.axes] == [
-        report.HEADINGS[task] for task in ("step", "short", "first", "accuracy")
+        report.HEADINGS[task] for task in ("step", "accuracy")
     ]
     points = {line.get_label(): list(line.get_xdata()) for line in figure.axes[0].lines}
     # Over 3 ms of bayesinn.

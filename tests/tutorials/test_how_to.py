@@ -280,7 +280,8 @@ def test_point_estimates(tmp_path, capsys):
 def test_refine(tmp_path, capsys):
     module = page("refine", tmp_path)
     found = module.result["refinement"]
-    assert (found["k_hat"] < 0.7).all()
+    # So short a training may leave weights that can't be trusted: then SMC is as exact.
+    assert ((found["k_hat"] < 0.7) | (found["method"] == "smc")).all()
     for row, counts in enumerate(((42, 8), (35, 20))):
         rate, background, evidence, share = counted(*counts)
         error = found["log_evidence_error"].values[row]

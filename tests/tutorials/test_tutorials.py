@@ -114,7 +114,8 @@ def test_no_output_is_committed(file):
         trace in text
         for trace in ("data:image", "base64", "<div", "<img", "```{output", "Traceback")
     )
-    assert not any(len(line) > 120 for line in text.splitlines())
+    # Alternative texts of figures stand on one line.
+    assert not any(len(line) > 120 for line in text.splitlines() if not line.startswith(":alt:"))
 
 
 def test_nothing_but_text_in_the_folder():

@@ -284,7 +284,8 @@ class Answers:
         notes = []
         prior = columns(self._prior, batch_ndim=1)
         for name, (value,) in columns(parameters, batch_ndim=1).items():
-            low, high = prior[name].min(), prior[name].max()
+            low = prior[name].min()
+            high = prior[name].max()
             if not low <= value <= high:
                 notes.append(
                     f"{name} = {value:.4g} lies beyond all of {_PRIOR_DRAWS:,} draws from the "

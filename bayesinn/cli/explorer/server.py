@@ -213,10 +213,12 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = self.server.answers.answer(name, _read_json(body))
             return 200, json.dumps(answer, allow_nan=False)
         except BayesinnError as error:
-            status, why = 400, str(error)
+            status = 400
+            why = str(error)
         # Simulators raise errors of many kinds: the page shows them, and goes on.
         except Exception as error:
-            status, why = 500, f"{type(error).__name__}: {error}"
+            status = 500
+            why = f"{type(error).__name__}: {error}"
         return status, json.dumps({"error": why[:_LONGEST_ERROR]})
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
