@@ -153,7 +153,8 @@ def check_prior(prior: Prior) -> None:
     for name in prior.names:
         distribution = prior.distribution(name, draws)
         try:
-            fault = _unreachable(distribution) or _unlikely(distribution, draws[name])
+            fault = _unreachable(distribution) or _infinite(draws[name].numpy())
+            fault = fault or _unlikely(distribution, draws[name])
             fault = fault or _one_way(support_of(name, distribution), draws[name].numpy())
         except SimulatorError:
             raise
@@ -183,6 +184,13 @@ def _unreachable(distribution: tfd.Distribution) -> tuple[str, str, str] | None:
         ),
         None,
     )
+
+
+def _infinite(draws: np.ndarray) -> tuple[str, str, str] | None:
+    """Return the fault of a prior whose draws are not finite."""
+    if np.isfinite(draws).all():
+        return None
+    return "finite draws", f"{draws.tolist()}", "check its parameters: do they overflow?"
 
 
 def _unlikely(distribution: tfd.Distribution, draws: tf.Tensor) -> tuple[str, str, str] | None:

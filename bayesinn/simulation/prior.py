@@ -8,7 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+from bayesinn.core.memory import check_memory
 
 tfd = tfp.distributions
 Entry = tfd.Distribution | Callable[..., tfd.Distribution]
@@ -67,18 +68,13 @@ class Prior:
                 )
             self.needs[name] = () if fixed else tuple(inspect.signature(entry).parameters)
         self.order = self._dependency_order()
+        self._check_sizes()
         try:
             # No vector has as many elements as both numbers of draws.
             trials = {n: self.sample(n, tf.constant([0, 0], tf.int32)) for n in (3, 2)}
-        except (
-            TypeError,
-            ValueError,
-            AttributeError,
-            NotImplementedError,
-            tf.errors.OpError,
-        ) as error:
-            if isinstance(error, SimulatorError):
-                raise
+        except BayesinnError:
+            raise
+        except Exception as error:  # whatever a distribution, or a function of the user, raises
             raise SimulatorError(
                 f"The {self.subject}",
                 expected="distributions that two and three draws can be taken from",
@@ -135,6 +131,20 @@ class Prior:
                     expected="integers, as the prior draws",
                     got=f"{values[name][fractions][0]}, and {np.sum(fractions)} fractions in all",
                     do="round them",
+                )
+
+    def _check_sizes(self) -> None:
+        """Refuse variables of which three draws don't fit into memory."""
+        for name, entry in self.entries.items():
+            if isinstance(entry, tfd.Distribution):
+                shape = entry.batch_shape.concatenate(entry.event_shape)
+                numbers = shape.num_elements() or 0
+                check_memory(
+                    f"Entry {name!r} of the {self.subject}",
+                    3 * numbers * entry.dtype.size,
+                    got=f"{numbers:,} numbers in each of three draws",
+                    do="declare fewer",
+                    error=SimulatorError,
                 )
 
     def _dependency_order(self) -> tuple[str, ...]:

@@ -227,11 +227,43 @@ def test_distributions_are_read_as_they_are_written(distribution) -> None:
         ("Normal(0", "was never closed"),
         ("Exp()", "expected: a distribution"),
         ("3", "expected: a distribution"),
+        ("Normal(loc=0, loc=5, scale=1)", "'loc' is there twice"),
+        (f"Normal(0, {'9' * 400})", "int too large"),
+        (f"Normal(0, {'9' * 5_000})", "4300 digits"),
+        ("MixtureSameFamily(1, 2)", "MixtureSameFamily"),
+        ("Independent(1)", "'float' object"),
+        ("TransformedDistribution(Normal(0, 1), Chain([1]))", "Chain"),
+        ("TransformedDistribution(Normal(0, 1), Normal(0, 1))", "'Normal' object has no"),
+        ("Sample(Normal(0, 1), [1000000, 1000000])", "must be integer"),
+        ("GaussianProcess('x')", "no distribution"),
+        ("Bates(100000000)", "no distribution"),
+        ("Normal(*[0, 1])", "Starred"),
+        ("Normal(" + "(" * 100_000, "brackets"),
+        ("Normal(" + "-" * 100_000 + "1, 1)", "nested|complex"),
+        ("TransformedDistribution(" * 8 + "Normal(0, 1)" + ", Exp())" * 8, "more than 6"),
+        ("Normal(0, 1)" + " " * 3_000_000, "characters"),
     ],
 )
 def test_other_texts_are_no_distributions(text: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as raised:
         read_distribution("Prior of 'rate'", text)
+    assert "Prior of 'rate'" in str(raised.value)
+    assert len(str(raised.value)) < 800
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "Sample(Normal(0, 1), sample_shape=[1000000, 1000000])",
+            "'a' of the prior.*1,000,000,000,000 numbers",
+        ),
+        ("LogNormal(500, 1)", "Prior of 'a'.*finite draws.*inf"),
+    ],
+)
+def test_priors_without_finite_draws_are_refused(text: str, message: str) -> None:
+    with pytest.raises(SimulatorError, match=f"(?s){message}"):
+        bi.from_arrays({"a": read_distribution("Prior of 'a'", text)}, {"y": (3,)})
 
 
 def test_a_bank_of_arrays_alone_is_refused_before_it_is_made(arrays, tmp_path) -> None:
