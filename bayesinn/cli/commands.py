@@ -367,11 +367,17 @@ def main() -> None:
     except BayesinnError as error:
         typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from error
+    except MemoryError as error:
+        typer.echo(f"error: not enough memory: {str(error) or 'ask for less'}", err=True)
+        raise SystemExit(2) from error
     except PermissionError as error:
         # Status 1 would mean that a diagnosis is outside tolerance.
         typer.echo(f"error: no permission to read or write: {error}", err=True)
         raise SystemExit(2) from error
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            typer.echo(f"error: {error.strerror}: {str(error.filename)[:60]!r}", err=True)
+            raise SystemExit(2) from error
         if error.errno != errno.ENOSPC:
             raise
         typer.echo(f"error: output can't be written: {error}", err=True)

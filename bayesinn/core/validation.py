@@ -13,6 +13,11 @@ from bayesinn.core.errors import BayesinnError, InputError
 
 # TensorFlow counts in 32 bits.
 _MOST = 2**31 - 1
+# Numbers beyond which no network fits into memory, or can be made within hours.
+_WIDEST = 2**16
+#: Largest number of equal parts of a network.
+MOST_REPEATED = 1_000
+_REPEATED = ("blocks", "heads", "levels", "reflections", "steps", "terms")
 #: Bytes in the name of a file, on nearly every disk.
 _LONGEST_NAME = 255
 
@@ -183,7 +188,10 @@ def check_arguments(
         least = 0 if default == 0 else 1
         match text.removesuffix(" | None").rpartition(".")[2]:
             case "int":
-                check_integer(subject, value, least)
+                number = check_integer(subject, value, least)
+                most = MOST_REPEATED if name in _REPEATED else _WIDEST
+                if number > most:
+                    check_integer(subject, value, least, most)
             case "float":
                 is_share = name == "dropout"
                 check_number(
@@ -204,7 +212,8 @@ def check_arguments(
                     subject, value, type(value) if several else tuple, "several integers", example
                 )
                 for number in value:
-                    check_integer(f"{subject}, each", number, do=example)
+                    if check_integer(f"{subject}, each", number, do=example) > _WIDEST:
+                        check_integer(f"{subject}, each", number, most=_WIDEST)
             case "str" if (
                 name == "activation" and _is_activation(default) and not _is_activation(value)
             ):

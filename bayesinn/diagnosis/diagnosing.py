@@ -10,6 +10,7 @@ from typing import Any
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_draws
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnosis.affordable import MOST, affordable
@@ -127,7 +128,8 @@ def diagnose(
     level = check_level(level)
     held_out = _held_out(posterior, data, simulations)
     simulations = _count_data_sets(held_out, simulations)
-    draws = check_integer("Argument 'draws'", draws, least=5)
+    shapes = posterior.simulator.prior.event_shapes
+    draws = check_draws(draws, shapes, simulations or MOST, least=5)
     check_flag("Argument 'progress'", progress)
     check_quantities(quantities, posterior.simulator.prior)
     _check_larger(larger, posterior.simulator)

@@ -24,7 +24,7 @@ from bayesinn.bijections import (
 from bayesinn.bijections.condition import FEATURES
 from bayesinn.bijections.mixing import MIXINGS
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_integer, check_number
+from bayesinn.core.validation import MOST_REPEATED, check_choice, check_integer, check_number
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents.latent import Latent
 
@@ -285,7 +285,11 @@ def _stack(
 
 
 def _blocks(block: _Maker, blocks: int, mixing: str | None, actnorm: bool) -> list[Bijection]:
-    check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
+    if (
+        check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
+        > MOST_REPEATED
+    ):
+        check_integer("Argument 'blocks' of a flow", blocks, most=MOST_REPEATED)
     parts: list[_Maker] = [ActNorm] if actnorm else []
     if mixing is not None:
         check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)

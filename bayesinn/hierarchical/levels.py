@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.simulator import Simulator
 
 _SUBJECT = "Argument 'group'"
 _DO = 'pass the parameters of a person by name, such as group={"person": ("speed", "threshold")}'
+#: Data sets that a step of training draws.
+BATCH = 64
 _AXES = ("chain", "draw", "observation")
 
 
@@ -105,7 +109,15 @@ def check_levels(
                 got=f"one given {sorted(above)}",
                 do=f"name it, too: group={{{axis!r}: {(*own, name)}}}",
             )
-    return Levels(axis, tuple(name for name in prior.names if name in own), shared, *_pair(sizes))
+    pair = _pair(sizes)
+    numbers = sum(math.prod(shape) for kind in simulator.shapes.values() for shape in kind.values())
+    check_memory(
+        "Argument 'sizes'",
+        BATCH * pair[1] * numbers * 4,
+        got=f"a batch of {BATCH} data sets of {pair[1]:,} persons with {numbers:,} numbers each",
+        do="train with fewer persons in a data set",
+    )
+    return Levels(axis, tuple(name for name in prior.names if name in own), shared, *pair)
 
 
 def _pair(sizes: Any) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask
-from bayesinn.hierarchical.levels import Levels
+from bayesinn.hierarchical.levels import BATCH, Levels
 from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.padding import without_padding_in_graph
 from bayesinn.simulation.prior import Prior, Values
@@ -19,8 +19,6 @@ from bayesinn.simulation.simulator import Simulator, simulator as declare
 
 tfd = tfp.distributions
 
-# A step of training draws this many data sets.
-_BATCH = 64
 # Persons who are simulated at once: pilot simulations are thousands of sets.
 _PERSONS_AT_ONCE = 8_192
 
@@ -55,7 +53,7 @@ def set_simulator(simulator: Simulator, levels: Levels) -> Simulator:
         units=labels.units,
         lengths=dict.fromkeys(simulator.observable_shapes, levels.count),
         missing=missing_option(simulator.missing),
-        recommended=Recommended(batch_size=_BATCH),
+        recommended=Recommended(batch_size=BATCH),
         **policy,
     )(_simulate_sets(simulator, levels))
 

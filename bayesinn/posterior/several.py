@@ -9,6 +9,9 @@ from bayesinn.estimators.estimator import Estimator
 from bayesinn.posterior.defaults import choose_count
 from bayesinn.summaries import Summary
 
+# Each is built and trained by itself: more would take hours before the first step.
+_MOST = 100
+
 
 class SeveralNetworks(Estimator):
     """An estimator that trains a number of networks, which the user may leave open.
@@ -25,7 +28,9 @@ class SeveralNetworks(Estimator):
         self._automatic = networks is None
         self.networks = 1
         if networks is not None:
-            self.networks = check_integer("Argument 'networks'", networks, do="pass networks=3")
+            self.networks = check_integer(
+                "Argument 'networks'", networks, most=_MOST, do="pass networks=3"
+            )
 
     def adapt(self, rows: int | None, start: Self | None = None) -> None:
         """Choose the number of networks, if the user left it out."""

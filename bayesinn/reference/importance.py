@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.memory import check_draws
 from bayesinn.core.warning import warn
 from bayesinn.simulation.simulations import copied, count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -53,6 +53,7 @@ class ImportancePosterior:
                 got="none",
                 do="check the data's units and the likelihood's constraints, or weigh more draws",
             )
+        check_draws(n, {name: value.shape[1:] for name, value in self.parameters.items()})
         rows = seeds.generator(seed, "reference", 1).choice(
             len(self.weights), size=n, p=self.weights
         )
@@ -66,7 +67,7 @@ def importance(
 
     A million prior draws are enough for few parameters: look at ``effective_size``.
     """
-    check_integer("Argument 'draws'", draws)
+    check_draws(draws, simulator.prior.event_shapes)
     log_likelihood = likelihood_of(simulator)
     observation = check_one_observation(simulator, data).row()
     prior_seed = seeds.tensor_seed(seed, "reference")

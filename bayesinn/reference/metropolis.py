@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_integer
 from bayesinn.reference.convergence import Convergence
 from bayesinn.reference.discrepancy import Discrepancy
@@ -44,8 +45,9 @@ class Metropolis:
     def run(self, chains: int, steps: int, seed: int) -> SimulatedPosterior:
         """Return the draws of all chains after a warm-up of half as many steps, and R-hat."""
         check_integer("Argument 'chains'", chains, 2)
-        check_integer("Argument 'steps'", steps, 20)
         discrepancy = self._discrepancy
+        shapes = discrepancy.simulator.prior.event_shapes
+        check_draws(steps, shapes, chains, least=20, subject="Argument 'steps'")
         generator = seeds.generator(seed, "metropolis")
         vectors = discrepancy.vectors(discrepancy.nearest(_STARTS_A_CHAIN * chains))
         root = _root(vectors)

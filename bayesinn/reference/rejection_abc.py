@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_integer
 from bayesinn.reference.discrepancy import PILOT, Discrepancy, Summaries
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
@@ -53,7 +54,7 @@ def rejection_abc(
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """
-    check_integer("Argument 'draws'", draws)
+    check_draws(draws, simulator.prior.event_shapes)
     check_integer("Argument 'simulations'", simulations, max(draws, PILOT))
     discrepancy = Discrepancy(simulator, data, summaries, seed, continuous=False)
     kept = discrepancy.nearest(draws)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.memory import check_draws
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays
 
@@ -40,6 +41,7 @@ class SimulatedPosterior:
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; none is repeated if there are enough."""
         count = count_rows(self.parameters)
+        check_draws(n, {name: value.shape[1:] for name, value in self.parameters.items()})
         rows = seeds.generator(seed, "simulated posterior").choice(count, n, replace=n > count)
         return take(self.parameters, rows)
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError
+from bayesinn.core.memory import check_draws
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.core.warning import warn
@@ -90,6 +91,7 @@ class SMCPosterior:
     def draws(self, n: int, seed: int) -> Arrays:
         """Return draws (n, *event), by resampling; no repetition if there are enough particles."""
         particles = count_rows(self.parameters)
+        check_draws(n, {name: value.shape[1:] for name, value in self.parameters.items()})
         rows = seeds.generator(seed, "reference", 2).choice(
             particles, size=n, replace=n > particles
         )
@@ -181,7 +183,8 @@ def tempered_smc(
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True
     """
-    if check_integer("Argument 'particles'", particles, 100, do="pass an even number") % 2:
+    shapes = simulator.prior.event_shapes
+    if check_draws(particles, shapes, least=100, subject="Argument 'particles'") % 2:
         raise InputError(
             "Argument 'particles'", expected="an even number", got=f"{particles}", do="add one"
         )

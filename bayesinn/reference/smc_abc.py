@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayesinn.core import seeds
+from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_integer, check_number
 from bayesinn.reference.discrepancy import PILOT, Discrepancy, Summaries
 from bayesinn.reference.simulated_posterior import SimulatedPosterior
@@ -72,7 +73,8 @@ def smc_abc(
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """
-    check_integer("Argument 'particles'", particles, 10)
+    shapes = simulator.prior.event_shapes
+    check_draws(particles, shapes, least=10, subject="Argument 'particles'")
     check_number("Argument 'quantile'", quantile, above=0, below=1)
     check_number("Argument 'least_acceptance'", least_acceptance, least=0, below=1)
     first = int(np.ceil(particles / quantile))

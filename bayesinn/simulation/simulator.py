@@ -15,7 +15,8 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.core.html import table_html
 from bayesinn.core.labels import Labels
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.memory import check_draws
+from bayesinn.core.validation import check_type
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.coordinates import check_coordinates
 from bayesinn.simulation.digits import observable_type
@@ -176,7 +177,9 @@ class Simulator:
 
         The draws are not checked for finite values.
         """
-        drawn = self.engine.sample(check_integer("Number of simulations", n), seed, stream)
+        shapes = {name: own for kind in self.shapes.values() for name, own in kind.items()}
+        count = check_draws(n, shapes, subject="Number of simulations")
+        drawn = self.engine.sample(count, seed, stream)
         self.check_failures(n, int(drawn.failed))
         return drawn
 

@@ -55,6 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
     ("command", "fragments"),
     [
         ("train", ["Missing argument"]),
+        (f"train linear --bank {'b' * 5_000}.npz", ["File name too long", "'bbb"]),
         ("train nobody", ["Simulator 'nobody'", "'linear'", "check the spelling"]),
         ("train sirr", ["did you mean 'sir'?"]),
         ("check lineer", ["did you mean 'linear'?"]),

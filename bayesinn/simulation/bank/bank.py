@@ -13,6 +13,7 @@ import numpy as np
 
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.core.html import facts_html
+from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_flag
 from bayesinn.simulation.bank.identity import check_proposal, check_simulator
 from bayesinn.simulation.bank.store import (
@@ -170,6 +171,12 @@ class Bank:
         places = list(_places(slice(None) if rows is None else rows, self.n, self.rows_per_chunk))
         self.check_finished([number for number, _, _ in places])
         count = sum(_length(at) for _, at, _ in places)
+        check_memory(
+            f"Bank {self._store.location!r}",
+            count * self._store.row_bytes,
+            got=f"{count:,} simulations",
+            do="read some rows: bank.read(slice(0, 1_000)); training reads a bank in parts",
+        )
         arrays = self._store.allocate(count)
         for number, at, within in places:
             for name, value in self.read_chunk(number).items():
