@@ -23,8 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from bayesinn._version import __version__
-from bayesinn.core.program_cache import keep_programs
-from bayesinn.core.startup import silence_tensorflow
+from bayesinn.core.startup import keep_programs, silence_tensorflow
 
 silence_tensorflow()
 keep_programs()
@@ -48,15 +47,13 @@ if TYPE_CHECKING:
     from bayesinn.cli.comparison import compare_runs
     from bayesinn.comparison.comparison import ModelComparison
     from bayesinn.core.labels import Labels
-    from bayesinn.diagnosis.check import Check
-    from bayesinn.diagnosis.diagnosing import diagnose, misspecification
+    from bayesinn.diagnosis.check import Check, Tolerances, register_check
+    from bayesinn.diagnosis.diagnosis import diagnose, misspecification
     from bayesinn.diagnosis.methods import methods_text
-    from bayesinn.diagnosis.register import register_check
-    from bayesinn.diagnosis.tolerances import Tolerances
     from bayesinn.diagnostics import compare
     from bayesinn.estimators.estimator import Estimator
+    from bayesinn.estimators.fitting_data import Stream
     from bayesinn.estimators.loading import load
-    from bayesinn.estimators.streaming import Stream
     from bayesinn.guidance.advise import advise
     from bayesinn.guidance.informative import informative
     from bayesinn.guidance.rounds import truncated_rounds
@@ -67,18 +64,17 @@ if TYPE_CHECKING:
     from bayesinn.points.estimator import PointEstimator
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
-    from bayesinn.posterior.posterior import Posterior
-    from bayesinn.posterior.sampled import SampledPosterior
+    from bayesinn.posterior.posterior import Posterior, SampledPosterior
     from bayesinn.posterior.unusual import explain_unusual
     from bayesinn.reference.refine import refine
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
+    from bayesinn.simulation.derived import Selection
     from bayesinn.simulation.from_arrays import from_arrays
+    from bayesinn.simulation.prior import Samples
     from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import available, get, register
-    from bayesinn.simulation.samples import Samples
-    from bayesinn.simulation.selection import Selection
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
     from bayesinn.training.trainable import Trainable
@@ -99,30 +95,30 @@ _NAMES = {
     "PointEstimator": "bayesinn.points.estimator",
     "Posterior": "bayesinn.posterior.posterior",
     "Recommended": "bayesinn.simulation.recommended",
-    "SampledPosterior": "bayesinn.posterior.sampled",
-    "Samples": "bayesinn.simulation.samples",
-    "Selection": "bayesinn.simulation.selection",
+    "SampledPosterior": "bayesinn.posterior.posterior",
+    "Samples": "bayesinn.simulation.prior",
+    "Selection": "bayesinn.simulation.derived",
     "Simulator": "bayesinn.simulation.simulator",
-    "Stream": "bayesinn.estimators.streaming",
-    "Tolerances": "bayesinn.diagnosis.tolerances",
+    "Stream": "bayesinn.estimators.fitting_data",
+    "Tolerances": "bayesinn.diagnosis.check",
     "Trainable": "bayesinn.training.trainable",
     "advise": "bayesinn.guidance.advise",
     "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
     "compare": "bayesinn.diagnostics",
     "compare_runs": "bayesinn.cli.comparison",
-    "diagnose": "bayesinn.diagnosis.diagnosing",
+    "diagnose": "bayesinn.diagnosis.diagnosis",
     "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
     "get": "bayesinn.simulation.registry",
     "informative": "bayesinn.guidance.informative",
     "load": "bayesinn.estimators.loading",
     "methods_text": "bayesinn.diagnosis.methods",
-    "misspecification": "bayesinn.diagnosis.diagnosing",
+    "misspecification": "bayesinn.diagnosis.diagnosis",
     "open_bank": "bayesinn.simulation.bank",
     "refine": "bayesinn.reference.refine",
     "register": "bayesinn.simulation.registry",
-    "register_check": "bayesinn.diagnosis.register",
+    "register_check": "bayesinn.diagnosis.check",
     "simulate": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.guidance.simulator_report",

@@ -29,9 +29,9 @@ import tensorflow_probability as tfp
 import zarr
 
 import bayesinn as bi
-from bayesinn.simulation.bank.arrays import choose_compressors
-from bayesinn.training.bank_source import BankSource
+from bayesinn.simulation.bank.store import choose_compressors
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import BankSource
 
 tfd = tfp.distributions
 BATCH = 256

@@ -31,7 +31,7 @@ import bayesinn as bi
 from bayesinn import bijections, flows
 from bayesinn.core.compilation import XLA
 from bayesinn.estimators.fitting import new_model
-from bayesinn.estimators.training_data import draw_pilot
+from bayesinn.estimators.fitting_data import draw_pilot
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import GraphSource

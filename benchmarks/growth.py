@@ -29,7 +29,7 @@ from training_step import full_steps, milliseconds, trainer
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.core.compilation import XLA
-from bayesinn.plots.style import BLACK, BLUE, styled
+from bayesinn.plots.panels import BLACK, BLUE, styled
 
 tfd = tfp.distributions
 

@@ -70,7 +70,7 @@ def measure(
     from bayesinn.bijections import Chain, Coupling
     from bayesinn.core.seeds import seeded_initial_weights
     from bayesinn.flows import InvertibleFlow
-    from bayesinn.training.flat_weights import FlatWeights
+    from bayesinn.training.step import FlatWeights
 
     activation = "silu" if len(kind.event) == 1 else "relu"
     with seeded_initial_weights(SEED):

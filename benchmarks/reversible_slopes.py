@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.style import BLUE, ORANGE, styled
+from bayesinn.plots.panels import BLUE, ORANGE, styled
 
 
 def slopes(table: pd.DataFrame) -> pd.DataFrame:

@@ -86,7 +86,7 @@ KNOWN = (
         "constant",
     ),
 )
-KNOWN_FILE = "bayesinn/diagnostics/sliced_wasserstein.py"
+KNOWN_FILE = "bayesinn/diagnostics/two_samples.py"
 Row = dict[str, Any]
 
 

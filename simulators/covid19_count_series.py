@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import with_features
-from bayesinn.summaries.summary import Summary
+from bayesinn.summaries.summary import Summary, with_features
 
 # From single cases to millions, asinh of a count is 1 to 15.
 _CENTRE = 5.0

@@ -6,8 +6,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.core.errors import InputError
-from bayesinn.summaries.elements import last_state, with_features
-from bayesinn.summaries.summary import Summary
+from bayesinn.summaries.summary import Summary, last_state, with_features
 
 
 class MultiKernelLSTM(Summary):

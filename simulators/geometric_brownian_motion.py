@@ -21,8 +21,7 @@ import tensorflow_probability as tfp
 from scipy import special
 
 import bayesinn as bi
-from bayesinn.core.errors import InputError
-from bayesinn.core.warning import warn
+from bayesinn.core.errors import InputError, warn
 
 tfd = tfp.distributions
 

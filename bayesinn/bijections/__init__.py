@@ -22,25 +22,31 @@ sampling and densities switch that off; in your own code, use
 :func:`bayesinn.core.precision.full_precision`.
 """
 
-import bayesinn.core.environment  # noqa: F401
-from bayesinn.bijections.actnorm import ActNorm as ActNorm
+import bayesinn.core.precision  # noqa: F401
 from bayesinn.bijections.autoregressive import Autoregressive as Autoregressive
 from bayesinn.bijections.bijection import Bijection as Bijection
 from bayesinn.bijections.chain import Chain as Chain
-from bayesinn.bijections.coupling import Coupling as Coupling
-from bayesinn.bijections.hierarchical import Hierarchical as Hierarchical
-from bayesinn.bijections.householder import Householder as Householder
-from bayesinn.bijections.image.convolutional import Convolutional as Convolutional
-from bayesinn.bijections.image.cosine import DCTPooling as DCTPooling
-from bayesinn.bijections.image.haar import Haar as Haar
-from bayesinn.bijections.image.multi_scale import MultiScale as MultiScale
-from bayesinn.bijections.image.reshape import Reshape as Reshape
-from bayesinn.bijections.image.space_to_depth import SpaceToDepth as SpaceToDepth
-from bayesinn.bijections.lu import LULinear as LULinear
-from bayesinn.bijections.orthogonal import Orthogonal as Orthogonal
-from bayesinn.bijections.permutation import Permutation as Permutation
-from bayesinn.bijections.residual.residual import Residual as Residual
-from bayesinn.bijections.subnet import Perceptron as Perceptron, Subnet as Subnet
+from bayesinn.bijections.coupling import Coupling as Coupling, Hierarchical as Hierarchical
+from bayesinn.bijections.image import (
+    DCTPooling as DCTPooling,
+    Haar as Haar,
+    MultiScale as MultiScale,
+    Reshape as Reshape,
+    SpaceToDepth as SpaceToDepth,
+)
+from bayesinn.bijections.mixing import (
+    ActNorm as ActNorm,
+    Householder as Householder,
+    LULinear as LULinear,
+    Orthogonal as Orthogonal,
+    Permutation as Permutation,
+)
+from bayesinn.bijections.residual import Residual as Residual
+from bayesinn.bijections.subnet import (
+    Convolutional as Convolutional,
+    Perceptron as Perceptron,
+    Subnet as Subnet,
+)
 from bayesinn.bijections.transforms import (
     Additive as Additive,
     Affine as Affine,

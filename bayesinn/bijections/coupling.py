@@ -1,17 +1,143 @@
-"""Coupling blocks: transform half of the channels with parameters computed from the other half."""
+"""Couplings: transform a part of the channels given the others, also in a hierarchy."""
 
-from collections.abc import Sequence
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import keras
+import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import constant_log_det
-from bayesinn.bijections.condition import FEATURES
-from bayesinn.bijections.conditional_transform import TransformBlock
-from bayesinn.bijections.image.convolutional import Convolutional
-from bayesinn.bijections.subnet import Perceptron, Subnet
-from bayesinn.bijections.transforms import Transform
+from bayesinn.bijections.bijection import (
+    FEATURES,
+    Bijection,
+    Mapped,
+    check_maps,
+    constant_log_det,
+    in_turn,
+)
+from bayesinn.bijections.subnet import (
+    Condition,
+    Convolutional,
+    DType,
+    Perceptron,
+    Perceptrons,
+    Subnet,
+)
+from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number, check_type
+
+
+class ConditionalTransform(keras.layers.Layer):
+    """Transform ``active`` channels given parameters computed from ``passive`` ones and condition.
+
+    A network computes the parameters for all pixels of an image of a ``size`` (height, width) at
+    once. The channels of a vector, which has no such axes, are its elements.
+
+    Without passive channels, the parameters follow from the condition alone. Without a condition
+    too, they are free weights, equal for all rows and pixels. All start at zero, so that a new
+    block is the identity.
+
+    ``groups`` pairs of passive and active elements, all of these lengths, are treated at once. Each
+    pair has a network of its own; all read the same condition.
+    """
+
+    def __init__(
+        self,
+        transform: Transform,
+        passive: int,
+        active: int,
+        condition_dimension: int,
+        subnet: Subnet,
+        dtype: DType = None,
+        groups: int = 1,
+        size: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(dtype=dtype)
+        self.transform = transform
+        self.subnet = subnet
+        self.network = None
+        self.size = size
+        self.raw_shape = active, transform.parameters_per_element
+        # To a transform, each group is a row.
+        self.elements = math.prod(size) * active
+        features = passive + condition_dimension
+        if features:
+            self.network = subnet.network(features, math.prod(self.raw_shape), dtype)
+            axes = (groups,) if groups > 1 else size
+            self.network.build((None, *axes, features))
+        else:
+            self.free = self.add_weight(
+                shape=(1, *self.raw_shape), initializer="zeros", autocast=False, name="free"
+            )
+        self.built = True
+
+    def forward(self, active: tf.Tensor, passive: tf.Tensor, condition: Condition) -> Mapped:
+        """Map active elements (n, ..., a) given passive (n, ..., p); ... are pixels or groups."""
+        return self._apply(self.transform.forward, active, passive, condition)
+
+    def inverse(self, active: tf.Tensor, passive: tf.Tensor, condition: Condition) -> Mapped:
+        return self._apply(self.transform.inverse, active, passive, condition)
+
+    def _apply(
+        self,
+        direction: Callable[..., Mapped],
+        active: tf.Tensor,
+        passive: tf.Tensor,
+        condition: Condition,
+    ) -> Mapped:
+        shape = (-1, self.elements, self.transform.parameters_per_element)
+        # The network may compute in half precision; the transform never does.
+        raw = tf.cast(tf.reshape(self._raw(passive, condition), shape), active.dtype)
+        rows, log_slope = direction(tf.reshape(active, (-1, self.elements)), raw)
+        image = tf.reshape(rows, (-1, *active.shape[1:]))
+        if self.transform.volume_preserving:
+            return image, constant_log_det(active)
+        log_slope = tf.reshape(log_slope, (-1, math.prod(active.shape[1:])))
+        return image, tf.reduce_sum(log_slope, axis=-1)
+
+    def _raw(self, passive: tf.Tensor, condition: Condition) -> tf.Tensor:
+        if self.network is not None:
+            return self.subnet.evaluate(self.network, passive, condition)
+        shape = (tf.shape(passive)[0], *self.size, *self.raw_shape)
+        return tf.broadcast_to(tf.convert_to_tensor(self.free), shape)
+
+
+class TransformBlock(Bijection):
+    """The base of blocks of conditional transforms; building sets :attr:`transform`."""
+
+    transform: Transform
+
+    def __init__(self, transform: Transform | None) -> None:
+        super().__init__()
+        check_type(
+            f"{type(self).__name__}, argument 'transform'",
+            transform,
+            (Transform, type(None)),
+            "a Transform",
+            "pass for example bi.bijections.Spline()",
+        )
+        self._given_transform = transform
+
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
+        super().build(event_shape, condition_shape)
+        check_maps(self, self.event_shape[:-1])
+        # Affine maps of a single element could only give a Gaussian.
+        default = Affine() if self.dimension > 1 else Composed([Affine(), Spline()])
+        self.transform = self._given_transform or default
+
+    def conditional_transform(
+        self, passive: int, active: int, subnet: Subnet, groups: int = 1
+    ) -> ConditionalTransform:
+        """Make a transform of ``active`` channels given ``passive`` ones."""
+        sizes = passive, active, self.condition_dimension
+        size = self.event_shape[:-1]
+        return ConditionalTransform(self.transform, *sizes, subnet, self.dtype_policy, groups, size)
 
 
 class Coupling(TransformBlock):
@@ -128,3 +254,136 @@ class Coupling(TransformBlock):
             first, log_det = self.first_from_second.inverse(first, second, condition)
         second, term = self.second_from_first.inverse(second, first, condition)
         return tf.concat([first, second], axis=-1), log_det + term
+
+
+# Fewest units: at inner levels, halved widths would be too few to read a condition.
+SMALLEST_WIDTH = 16
+
+
+class Hierarchical(TransformBlock):
+    """Split a vector into halves, recursively; transform each second half given the first.
+
+    Every element depends on all elements before it: the Jacobian is a dense lower triangular
+    matrix, where that of a one-sided :class:`Coupling` has only one block below its diagonal. One
+    affine block with linear networks already turns any Gaussian, given any linear condition, into
+    the standard normal. The elements before the first split point, usually one element, have none
+    before them: they depend on the condition alone, or on free weights without a condition. Splits
+    of one level are computed together, so that only about log2(d) networks run one after another.
+
+    A trained block also answers conditional questions: put the elements to be conditioned on first,
+    keep their latent values and draw the others. See Kruse, Detommaso, Köthe and Scheichl (2021),
+    HINT: hierarchical invertible neural transport for density estimation and Bayesian inference,
+    arXiv:1905.10687.
+
+    Parameters
+    ----------
+    transform, activation, dropout : as in :class:`Coupling`
+    hidden : sequence of int
+        Units of the hidden layers of the outermost split. Each inner level has half as many, but 16
+        or more.
+    levels : int, optional
+        Number of nested splits; by default down to single elements.
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> z, log_det = Hierarchical(hidden=(32,)).forward(
+    ...     tf.ones((10, 6)), condition=tf.ones((10, 5))
+    ... )
+    >>> z.shape, log_det.shape
+    (TensorShape([10, 6]), TensorShape([10]))
+    """
+
+    def __init__(
+        self,
+        transform: Transform | None = None,
+        hidden: Sequence[int] = (128, 128),
+        activation: str = "silu",
+        dropout: float = 0.0,
+        levels: int | None = None,
+    ) -> None:
+        super().__init__(transform)
+        self.perceptron = Perceptron(hidden, activation, dropout)
+        self.levels = levels
+
+    def build(
+        self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
+    ) -> None:
+        super().build(event_shape, condition_shape)
+        splits = sorted(_splits(0, self.dimension, self.levels), key=Split.order)
+        # Splits of one level and shape are computed at once: one or two rounds to a level.
+        self.rounds = tuple(tuple(alike) for _, alike in itertools.groupby(splits, Split.order))
+        self.steps = [self._step(alike[0], len(alike)) for alike in self.rounds]
+
+    def forward(
+        self, x: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rounds = zip(self.steps, self.rounds, strict=True)
+        maps = [partial(_apply, step.forward, alike, condition) for step, alike in rounds]
+        return in_turn(maps, x, constant_log_det(x))
+
+    def inverse(
+        self, z: tf.Tensor, condition: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        rounds = zip(reversed(self.steps), reversed(self.rounds), strict=True)
+        maps = [partial(_apply, step.inverse, alike, condition) for step, alike in rounds]
+        return in_turn(maps, z, constant_log_det(z))
+
+    def _step(self, split: "Split", groups: int) -> ConditionalTransform:
+        hidden = [
+            max(units >> split.level, min(units, SMALLEST_WIDTH))
+            for units in self.perceptron.hidden
+        ]
+        perceptrons = Perceptrons(
+            hidden, self.perceptron.activation, self.perceptron.dropout, groups
+        )
+        return self.conditional_transform(split.passive, split.active, perceptrons, groups)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A coupling: read ``passive`` elements from ``start`` on, transform the next ``active``."""
+
+    start: int
+    passive: int
+    active: int
+    level: int
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.passive + self.active
+
+    def order(self) -> tuple[bool, int, int, int]:
+        """Return the key that sorts and groups splits: a coupling reads transformed halves."""
+        return self.passive > 0, -self.level, self.passive, self.active
+
+
+def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[Split]:
+    """Return all splits of a range, from left to right at each level."""
+    if stop - start == 1 or level == levels:
+        # The first elements have nothing before them but the condition.
+        return [Split(0, passive=0, active=stop, level=0)] if start == 0 else []
+    middle = (start + stop) // 2
+    inside = _splits(start, middle, levels, level + 1) + _splits(middle, stop, levels, level + 1)
+    return [*inside, Split(start, middle - start, stop - middle, level)]
+
+
+def _apply(
+    direction: Callable[..., Mapped],
+    alike: Sequence[Split],
+    condition: tf.Tensor | None,
+    x: tf.Tensor,
+) -> Mapped:
+    edges = [
+        edge for split in alike for edge in (split.start, split.start + split.passive, split.stop)
+    ]
+    # Elements left alone, passive ones, active ones, and so on; at the end, those left alone.
+    pieces = tf.split(x, np.diff([0, *edges, x.shape[-1]]).tolist(), axis=-1)
+    passive = pieces[1::3]
+    active = pieces[2::3]
+    if len(alike) == 1:
+        pieces[2], log_det = direction(active[0], passive[0], condition)
+    else:
+        stacked, log_det = direction(tf.stack(active, axis=1), tf.stack(passive, axis=1), condition)
+        pieces[2::3] = tf.unstack(stacked, axis=1)
+    return tf.concat(pieces, axis=-1), log_det

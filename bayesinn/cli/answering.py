@@ -16,11 +16,11 @@ from bayesinn.cli.answers import (
     refinement_text,
     unusual_text,
 )
-from bayesinn.cli.group_files import read_members
+from bayesinn.cli.data_files import read_members
 from bayesinn.cli.opening import read_observation
 from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
-from bayesinn.diagnosis.posterior_table import posterior_table, posterior_tables
+from bayesinn.diagnosis.report.sections import posterior_table, posterior_tables
 from bayesinn.hierarchical import HierarchicalPosterior
 
 

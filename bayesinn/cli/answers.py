@@ -13,9 +13,11 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray
+from rich.console import Console
 
-from bayesinn.diagnosis.posterior_table import row_per_observation, write_posterior
-from bayesinn.posterior.inference_data import mask_padding
+from bayesinn.diagnosis.diagnosis import Diagnosis
+from bayesinn.diagnosis.report.sections import row_per_observation, write_posterior
+from bayesinn.posterior.answers import mask_padding
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.posterior.unusual import explain_unusual
@@ -158,3 +160,18 @@ def same_data(simulator: Simulator, seen: Mapping[str, np.ndarray], given: Array
         if not np.array_equal(value, other.astype(value.dtype), equal_nan=True):
             return False
     return True
+
+
+def print_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print the verdict with a bar for each check, in colour where the terminal has some."""
+    # A file gets whole lines.
+    Console(highlight=False).print(diagnosis, soft_wrap=True)
+
+
+def write_verdict(diagnosis: Diagnosis) -> str:
+    """Write grade, sentence and actions of a verdict, a line each.
+
+    What would decide the undecided checks is said once, in the sentence.
+    """
+    told = [action for action in diagnosis.actions if action not in diagnosis.text]
+    return "\n".join([f"{diagnosis.grade}: {diagnosis.text}", *(f"  to do: {do}" for do in told)])

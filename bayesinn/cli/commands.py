@@ -9,23 +9,27 @@ import errno
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayesinn.cli import options as cl
-from bayesinn.cli.group_options import Group, Sizes, check_group
 from bayesinn.cli.opening import (
     check_file,
     collect_options,
     find_simulator,
+    load_posterior,
     open_posterior,
     open_run,
     read_observation,
     start_tensorflow,
 )
-from bayesinn.core.errors import BayesinnError
-from bayesinn.core.interrupts import interrupt_on_termination
+from bayesinn.cli.options import Group, Sizes, check_group
+from bayesinn.cli.runs import find_runs, look_at, run_of, runs_text
+from bayesinn.core.errors import BayesinnError, InputError
+from bayesinn.core.files import read_manifest
+from bayesinn.core.process import interrupt_on_termination
 from bayesinn.core.startup import new_strategy
 from bayesinn.simulation.installed import check_name, descriptions, split_name
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.amortized import AmortizedPosterior
 
     Observation = dict[str, Any] | None
+
 
 # Posterior draws for each simulated data set, as in bi.diagnose.
 _DRAWS = 200
@@ -225,9 +230,9 @@ def _diagnosing(
     ) -> None:
         check_file(data)
         folder, posterior = open_posterior(run, output, simulator, trust)
-        from bayesinn.cli.array_files import held_out_rows
         from bayesinn.cli.long_commands import command_with
         from bayesinn.cli.run import check_observation
+        from bayesinn.cli.tables import held_out_rows
 
         observation = read_observation(data, posterior.simulator, context)
         check_observation(posterior.simulator, observation)
@@ -269,7 +274,7 @@ def diagnose(
     folder: Run, posterior: AmortizedPosterior, observation: Observation, result: Diagnosis
 ) -> None:
     """Find out how wrong a trained posterior is; the exit status is 1 outside tolerance."""
-    from bayesinn.cli.verdict_text import print_diagnosis
+    from bayesinn.cli.answers import print_diagnosis
 
     print_diagnosis(result)
     typer.echo(f"saved {folder.folder}/verdict.csv, diagnosis.csv and figures")
@@ -284,7 +289,7 @@ def report(
 
     The report shows all there is in the folder.
     """
-    from bayesinn.cli.verdict_text import write_verdict
+    from bayesinn.cli.answers import write_verdict
 
     path = folder.report(posterior, result, observation)
     typer.echo(write_verdict(result))
@@ -315,10 +320,10 @@ def run_all(
     cl.check_length(minutes, steps, passes, resume)
     check_file(data)
     simulator = find_simulator(name)
+    from bayesinn.cli.answers import print_diagnosis
     from bayesinn.cli.long_commands import command_with, keeping_posterior, train_or_say
     from bayesinn.cli.networks import named_model
     from bayesinn.cli.run import check_observation
-    from bayesinn.cli.verdict_text import print_diagnosis
 
     run = open_run(output, simulator)
     observation = read_observation(data, simulator, context)
@@ -383,3 +388,246 @@ def main() -> None:
         typer.echo(f"error: output can't be written: {error}", err=True)
         # Without another try to write what is left.
         os._exit(2)
+
+
+# The command that compares models.
+#
+# Heavy modules are imported inside.
+
+_Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME...",
+        help="Two or more registered simulators, or file.py:object.",
+        show_default="with --saved, those that it names",
+    ),
+]
+_Saved = Annotated[
+    Path | None,
+    typer.Option(
+        "--saved",
+        help="Folder of a comparison that --output wrote: it is asked, and nothing is trained.",
+        show_default=False,
+    ),
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", help="Folder to save the trained comparison in.")
+]
+_SIMULATIONS = 20_000
+_Simulations = Annotated[
+    int | None,
+    typer.Option(
+        "--simulations",
+        parser=cl.whole_number(100),
+        metavar="N",
+        help="Simulations of all models to train on.",
+        show_default=f"{_SIMULATIONS:,}",
+    ),
+]
+
+
+def _read_weights(text: str) -> list[float]:
+    """Return numbers that are separated by commas."""
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError as failed:
+        raise typer.BadParameter(f"{text!r} is not numbers such as 3,1") from failed
+
+
+_Weights = Annotated[
+    Any,
+    typer.Option(
+        "--weights",
+        parser=_read_weights,
+        metavar="NUMBER,NUMBER...",
+        help="Prior probabilities of the models, in their order, or numbers in their ratio.",
+        show_default="equal",
+    ),
+]
+_Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Observation: .csv, .json or .npz.", show_default="what ships with the first"
+    ),
+]
+
+
+@app.command()
+def models(
+    names: _Names = [],  # noqa: B006
+    data: _Data = None,
+    by: cl.By = None,
+    context: cl.Context = [],  # noqa: B006
+    output: _Output = None,
+    saved: _Saved = None,
+    trust: cl.Trust = False,
+    simulations: _Simulations = None,
+    steps: cl.Steps = None,
+    summary: cl.SummaryNetwork = [],  # noqa: B006
+    weights: _Weights = None,
+    seed: cl.Seed = 1,
+) -> None:
+    """Compare models by the probability of each, given an observation or several."""
+    check_file(data)
+    read = partial(read_observation, data, context=context, by=by)
+    if saved is not None:
+        _refuse_training(simulations, steps, summary, weights, output)
+        saved = saved.expanduser()
+        read_manifest(saved)  # before TensorFlow is imported
+    simulators = [find_simulator(name) for name in names]
+    start_tensorflow()
+    from bayesinn.cli.model_comparison import ask_saved, compare_models
+
+    if saved is not None:
+        typer.echo(ask_saved(saved, simulators, read, trust))
+        return
+    if not simulators:
+        raise typer.BadParameter("NAME: two or more simulators, or --saved FOLDER")
+    size = simulations or _SIMULATIONS
+    observed = read(simulators[0])
+    for told in compare_models(simulators, observed, summary, weights, size, steps, seed, output):
+        typer.echo(told)
+
+
+def _refuse_training(
+    simulations: int | None,
+    steps: int | None,
+    summary: list[str],
+    weights: list[float] | None,
+    output: Path | None,
+) -> None:
+    """Refuse options of training beside a comparison that is trained."""
+    given: dict[str, object] = {
+        "--simulations": simulations,
+        "--steps": steps,
+        "--output": output,
+        "--summary": summary or None,
+        "--weights": weights,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise typer.BadParameter(f"{name} is for training; --saved trains nothing")
+
+
+# Commands that look at runs: explore one, list and compare several, write of methods.
+#
+# Heavy modules are imported inside the commands.
+
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN RUN ...", help="Run folders, or saved posteriors.")
+]
+RunsFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds runs.")]
+Comparison = Annotated[
+    Path | None,
+    typer.Option("--output", help="HTML file, or folder of figures.", show_default=False),
+]
+ComparedSimulations = Annotated[
+    int | None,
+    typer.Option(
+        "--simulations",
+        help="Simulated data sets to compare densities on, by default 2,000.",
+        parser=cl.whole_number(2),
+        metavar="N",
+    ),
+]
+Sources = Annotated[
+    list[str],
+    typer.Option(
+        "--simulator",
+        help="FILE.py:NAME of the simulator, once for all runs, or once for each.",
+        show_default="installed ones",
+    ),
+]
+Port = Annotated[
+    int,
+    typer.Option(
+        help="Port of the page on 127.0.0.1.", min=0, max=65_535, show_default="any that is free"
+    ),
+]
+ExplorerDraws = Annotated[
+    int, typer.Option("--draws", help="Posterior draws of each answer.", min=50, max=10_000)
+]
+
+
+@app.command()
+def explore(
+    run: cl.RunFolder,
+    port: Port = 0,
+    draws: ExplorerDraws = 500,
+    simulator: cl.Source = None,
+    trust: cl.Trust = False,
+) -> None:
+    """Open a page on this machine to play with a trained posterior: drag, simulate, drop data."""
+    posterior = load_posterior(run, simulator, trust)
+    if not posterior.simulator.simulates:
+        raise InputError(
+            f"Run {str(run)!r}",
+            expected="the posterior of a simulator, which the page runs for each drag",
+            got="one of arrays alone",
+            do=f"bayesinn infer {run} --data FILE answers observations",
+        )
+    from bayesinn.cli.explorer.answers import Answers
+    from bayesinn.cli.explorer.server import serve
+
+    typer.echo("preparing the first answer")
+    serve(Answers(posterior, draws), port, lambda url: typer.echo(f"open {url} (Ctrl+C ends)"))
+
+
+@app.command()
+def runs(folder: RunsFolder = Path("runs")) -> None:
+    """List all runs in a folder at a glance: training, verdict, answer."""
+    folder = folder.expanduser()
+    typer.echo(runs_text(find_runs(folder), folder))
+
+
+@app.command()
+def compare(
+    run: RunFolders,
+    data: cl.Data = None,
+    context: cl.Context = [],  # noqa: B006
+    held_out: cl.HeldOut = None,
+    output: Comparison = None,
+    simulator: Sources = [],  # noqa: B006
+    trust: cl.Trust = False,
+    simulations: ComparedSimulations = None,
+    seed: cl.Seed = 4,
+) -> None:
+    """Compare runs: training, verdicts, held-out nats, posteriors of one observation.
+
+    They may differ in prior, networks, seed; observables are the same.
+    """
+    if data is None and context:
+        raise typer.BadParameter("--context needs data: --data FILE")
+    if held_out is not None and simulations is not None:
+        raise typer.BadParameter("--simulations and --held-out exclude each other")
+    for each in run:
+        look_at(run_of(each))  # before TensorFlow is imported
+    simulators = [find_simulator(name) for name in simulator]
+    start_tensorflow()
+    from bayesinn.cli.long_commands import compare_or_say
+
+    for told in compare_or_say(
+        run,
+        data,
+        context,
+        held_out,
+        output,
+        simulators,
+        trust,
+        simulations=simulations or 2_000,
+        seed=seed,
+    ):
+        typer.echo(told)
+
+
+@app.command()
+def methods(run: cl.RunFolder, simulator: cl.Source = None, trust: cl.Trust = False) -> None:
+    """Print a paragraph on methods for a paper: model, networks, training, versions, verdict."""
+    text = cl.methods_of(run)
+    if text is None:
+        posterior = load_posterior(run, simulator, trust)
+        from bayesinn.diagnosis.methods import methods_text
+
+        text = methods_text(posterior)
+        text += f"\n\n(not diagnosed yet: bayesinn diagnose {run} adds the verdict)"
+    typer.echo(text)

@@ -11,15 +11,13 @@ import numpy as np
 import pandas as pd
 
 from bayesinn import plots
-from bayesinn.cli.glance import RunGlance, look_at
-from bayesinn.cli.run_files import run_of
+from bayesinn.cli.runs import RunGlance, look_at, run_of
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnosis.around import check_unbatched
-from bayesinn.diagnosis.gather import held_out_rows, simulate
-from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
+from bayesinn.diagnosis.evidence import check_unbatched, held_out_rows, simulate
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
+from bayesinn.diagnosis.report.sections import posterior_table, write_posterior
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.simulations import Simulations, count_rows

@@ -9,16 +9,97 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.cli.csv_table import Table, read_table, widen
-from bayesinn.cli.named_arrays import read_json, read_npz
-from bayesinn.cli.steps_in_files import check_steps, count_steps, trim
+from bayesinn.cli.tables import Table, read_json, read_npz, read_table, widen
 from bayesinn.core.errors import InputError
-from bayesinn.core.manifest import reraise_as
+from bayesinn.core.files import reraise_as
+from bayesinn.core.labels import Coordinate
 from bayesinn.core.number_text import read_number
 from bayesinn.core.validation import check_path
-from bayesinn.simulation.checks import MISSING_VALUES, may_miss
+from bayesinn.simulation.checks import MISSING_VALUES, may_miss, numbers
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import axes, check_observations, data_shapes
+
+
+def trim(values: np.ndarray) -> np.ndarray:
+    """Return rows without the empty ones at the end."""
+    known = np.flatnonzero(~np.isnan(values.reshape(len(values), -1)).all(axis=1))
+    return values[: known[-1] + 1] if len(known) else values[:1]
+
+
+def count_steps(
+    simulator: Simulator, name: str, values: Mapping[str, np.ndarray], rows: list[int]
+) -> int:
+    """Return how many steps a series of varying length has, whose last values may be missing.
+
+    Its counter, and the other series that this counts, tell that no empty field is behind the end.
+    ``values`` (rows, columns) are those of the table.
+    """
+    counter = simulator.lengths[name]
+    steps = 0
+    for other, own_counter in simulator.lengths.items():
+        if own_counter == counter and other in values:
+            own = values[other][rows]
+            in_columns = own.shape[1] > 1 and len(simulator.observable_shapes[other]) == 1
+            steps = max(steps, len(trim(own.T if in_columns else own)))
+    if counter in values:
+        steps = max(steps, int(np.nan_to_num(values[counter][rows]).max()))
+    return steps
+
+
+def check_steps(
+    table: Table, column: str, coordinate: Coordinate, groups: Mapping[str, list[int]]
+) -> None:
+    """Refuse data of other times, dates or wavelengths in a column than the simulator's."""
+    place = table.names.index(column)
+    off = 0.0 if coordinate.dates else _rounding(np.asarray(coordinate.values, np.float64))
+    for rows in groups.values():
+        texts = [table.rows[row][place].strip() for row in rows]
+        for step, text in enumerate(texts[: len(coordinate.values)]):
+            if text and not _is_at(coordinate, text, step, off):
+                raise table.fault(
+                    table.lines[rows[step]],
+                    column,
+                    expected=f"{coordinate.step(step)}, as declared",
+                    got=repr(text),
+                    do=_how_to_agree(column, coordinate, texts, off),
+                )
+
+
+def _is_at(coordinate: Coordinate, text: str, step: int, off: float) -> bool:
+    """Tell whether a text is a step of the coordinate, but for how much numbers may be off."""
+    value = coordinate.values[step]
+    try:
+        if coordinate.dates:
+            return bool(np.datetime64(text) == value)
+        return bool(abs(float(text) - value) <= off)
+    except ValueError:
+        return False
+
+
+def _how_to_agree(column: str, coordinate: Coordinate, texts: list[str], off: float) -> str:
+    """Say to sort the rows of an observation where that would do."""
+    steps = range(min(len(texts), len(coordinate.values)))
+    if len(steps) < len(texts) or not all(
+        any(_is_at(coordinate, text, step, off) for text in texts) for step in steps
+    ):
+        return (
+            "declare the coordinates of the data, or rename the column, which is then ignored, if "
+            "it means something else"
+        )
+    falling = len(coordinate.values) > 1 and coordinate.values[0] > coordinate.values[1]
+    return f"sort the rows by {column!r}{', the largest first' if falling else ''}"
+
+
+def _rounding(values: np.ndarray) -> float:
+    """Return by how much coordinates (steps,) in a file may be off, as few digits are written.
+
+    It is far less than a step, however large or small the values are.
+    """
+    steps = np.abs(np.diff(values))
+    if steps.size and steps.min() > 0.0:
+        return 0.01 * float(steps.min())
+    return 1e-5 * float(np.abs(values).max())
+
 
 #: Columns that tell observations apart, if the simulator has none of these names.
 _IDS = ("id", "observation")
@@ -421,3 +502,100 @@ def _for_all(data: Mapping[str, Any], simulator: Simulator, value: Any) -> Any:
     first = data.get(name)
     several = axes(first) > len(shape)
     return np.stack([value] * len(first)) if first is not None and several else value
+
+
+def read_members(
+    path: Path, simulator: Simulator, axis: str, context: list[str], by: str | None = None
+) -> FileData:
+    """Return arrays (members, ...) by name, with the names of members where the file has them.
+
+    ``.csv``: all rows of a member have the same value in the column ``by``, or ``axis``. ``.npz``
+    and ``.json``: either arrays (members, ...), optionally with an array of that name that holds
+    the members' names; or arrays with the rows of all members, with an array of that name that
+    holds the member of each row.
+
+    ``context`` has values that hold for all members, as ``"dose=100"``.
+    """
+    column = by or axis
+    known = parse_context(context)
+    if path.suffix.lower() == ".csv":
+        return _from_table(path, simulator, axis, column, known)
+    data = read_data(path, simulator)
+    if column in data:
+        _name_members(path, simulator, axis, column, data)
+    elif by is not None:
+        raise InputError(
+            f"Data file {str(path)!r}",
+            expected=f"an array {by!r} that tells who each row is of",
+            got=f"{[*data]}",
+            do="check the name, or leave out --by for arrays with a row for each",
+        )
+    first = next(iter(simulator.observable_shapes))
+    for name, value in known.items():
+        if name in data:
+            raise InputError(
+                f"Context {name!r}",
+                expected="each context variable once",
+                got=f"a value, and one in {path.name}",
+                do="leave out one",
+            )
+        # What lacks observables is refused later.
+        if first in data:
+            data[name] = np.stack([value] * len(data[first]))
+    return data
+
+
+def _from_table(
+    path: Path, simulator: Simulator, axis: str, column: str, context: Mapping[str, Any]
+) -> FileData:
+    table = read_table(path)
+    if column not in table.names:
+        raise table.fault(
+            1,
+            None,
+            expected=f"a column {column!r}, which tells who of each {axis} a row is of",
+            got=f"columns {table.names}",
+            do=f"add it, or name the one that does: --by COLUMN; a single {axis} needs one, too",
+        )
+    data = read_data(path, simulator, context=context, by=column)
+    if data.names is None:
+        # A single one, without an axis.
+        place = table.names.index(column)
+        data.names = (next(row[place].strip() for row in table.rows if row[place].strip()),)
+        for name, value in data.items():
+            data[name] = [np.asarray(value).tolist()]
+    return data
+
+
+def _name_members(path: Path, simulator: Simulator, axis: str, column: str, data: FileData) -> None:
+    """Take who is who out of the data; bring together the rows of each."""
+    who = np.asarray(data.pop(column)).astype(str)
+    for name, value in data.items():
+        size = len(value) if axes(value) else 0
+        if who.ndim != 1 or size != len(who):
+            raise InputError(
+                f"Data file {str(path)!r}, {name!r}",
+                expected=f"a row for each entry of {column!r}, which is of shape {who.shape}",
+                got=f"{size} rows" if axes(value) else f"{value}",
+                do=f"give {column!r} an entry for each {axis}, or for each row of each {axis}",
+            )
+    data.names = tuple(dict.fromkeys(who.tolist()))
+    if len(data.names) == len(who):
+        return
+    shapes = data_shapes(simulator)
+    for name, value in data.items():
+        rows = numbers(f"Data file {str(path)!r}, {name!r}", value, missing=True)
+        parts = [rows[who == member] for member in data.names]
+        if rows.ndim == len(shapes.get(name, ())):
+            same = len({len(part) for part in parts}) == 1
+            data[name] = np.stack(parts) if same else [part.tolist() for part in parts]
+            continue
+        for member, part in zip(data.names, parts, strict=True):
+            if np.any(part != part[0]):
+                raise InputError(
+                    f"Data file {str(path)!r}, {name!r} of {axis} {member!r}",
+                    expected="one value",
+                    got=f"{np.unique(part).tolist()[:3]}",
+                    do="repeat it in all rows",
+                )
+        data[name] = np.stack([part[0] for part in parts])

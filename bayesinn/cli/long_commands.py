@@ -10,25 +10,24 @@ from typing import Any, NoReturn
 
 import typer
 
-from bayesinn.cli.array_files import (
+from bayesinn.cli.comparison import compare_runs
+from bayesinn.cli.data_files import parse_context, read_data
+from bayesinn.cli.networks import Wanted, named_flow, named_summary
+from bayesinn.cli.options import is_array_file, saved_posterior
+from bayesinn.cli.run import train_into
+from bayesinn.cli.runs import run_of
+from bayesinn.cli.tables import (
     arrays_model,
     few_held_out,
     held_out_rows,
     hold_out,
     read_arrays,
 )
-from bayesinn.cli.array_places import is_array_file
-from bayesinn.cli.comparison import compare_runs
-from bayesinn.cli.data_files import parse_context, read_data
-from bayesinn.cli.networks import Wanted, named_flow, named_summary
-from bayesinn.cli.options import saved_posterior
-from bayesinn.cli.run_files import run_of
-from bayesinn.cli.run_training import train_into
-from bayesinn.core import interrupts
+from bayesinn.core import process
 from bayesinn.core.errors import BankError, TrainingError
 from bayesinn.diagnostics import Advice
+from bayesinn.estimators.fitting_data import Stream
 from bayesinn.estimators.loading import load
-from bayesinn.estimators.streaming import Stream
 from bayesinn.guidance.advise import advise
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
@@ -37,7 +36,7 @@ from bayesinn.simulation.bank.simulate import simulate
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.checkpoint import describe_checkpoint, known_run
+from bayesinn.training.callbacks import describe_checkpoint, known_run
 
 # How often, and how many times, a bank is looked for that another program begins.
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -208,4 +207,4 @@ def _interrupted(keeps: str, again: list[str]) -> NoReturn:
     """Print what is saved and the command to go on; exit like a program ended by a signal."""
     typer.echo(f"\ninterrupted; {keeps}", err=True)
     typer.echo(f"to go on: {shlex.join(['bayesinn', *again])}", err=True)
-    raise typer.Exit(interrupts.status())
+    raise typer.Exit(process.status())

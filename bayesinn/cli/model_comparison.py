@@ -13,7 +13,7 @@ from bayesinn.cli.data_files import names_of
 from bayesinn.cli.networks import named_summary
 from bayesinn.comparison.comparison import ModelComparison
 from bayesinn.core.errors import InputError
-from bayesinn.core.storage import prepare_place
+from bayesinn.core.files import prepare_place
 from bayesinn.estimators.loading import load
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.simulation.simulator import Simulator

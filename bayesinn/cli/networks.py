@@ -13,12 +13,11 @@ from typing import Any, Self
 
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
-from bayesinn.cli.group_options import SIZES
+from bayesinn.cli.options import SIZES
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow
 from bayesinn.hierarchical import HierarchicalPosterior
-from bayesinn.posterior.amortized import AmortizedPosterior
-from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.posterior.amortized import AmortizedPosterior, TrainedPosterior
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.summaries import Summary
 

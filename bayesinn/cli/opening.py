@@ -10,7 +10,7 @@ import typer
 
 from bayesinn.cli import options as cl
 from bayesinn.core.errors import InputError
-from bayesinn.core.manifest import read_manifest
+from bayesinn.core.files import read_manifest
 from bayesinn.core.startup import import_tensorflow
 from bayesinn.simulation.installed import check_name
 
@@ -32,7 +32,7 @@ def start_tensorflow() -> None:
 def check_file(data: Path | None) -> None:
     """Refuse a file of data that can't be read, before anything heavy is imported."""
     if data is not None and data.suffix.lower() == ".csv" and data.expanduser().is_file():
-        from bayesinn.cli.csv_table import read_table
+        from bayesinn.cli.tables import read_table
 
         read_table(data.expanduser())
     elif data is not None and not data.expanduser().is_file():

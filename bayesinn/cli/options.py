@@ -13,12 +13,22 @@ import typer
 from typer.core import TyperGroup
 
 from bayesinn._version import __version__
-from bayesinn.cli.array_places import is_array_file, named_files
-from bayesinn.cli.glance import is_about_posterior
-from bayesinn.cli.run_files import run_of
-from bayesinn.core import interrupts
+from bayesinn.cli.runs import is_about_posterior, run_of
+from bayesinn.core import process
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
+
+
+def is_array_file(place: str | None) -> bool:
+    """Whether a bank is a file of arrays, or two: ``PARAMETERS.npy,DATA.npy``."""
+    return place is not None and place.lower().endswith((".npz", ".npy"))
+
+
+def named_files(place: str) -> list[Path]:
+    """Return the files that a text names: one, whose path may have commas, or two."""
+    whole = Path(place).expanduser()
+    return [whole] if whole.is_file() else [Path(part).expanduser() for part in place.split(",")]
+
 
 _FEWEST_MINUTES = 0.01
 _MOST_MINUTES = 525_600
@@ -382,7 +392,7 @@ class Commands(TyperGroup):
             return super().invoke(context)
         except KeyboardInterrupt:
             typer.echo("\ninterrupted", err=True)
-            raise typer.Exit(interrupts.status()) from None
+            raise typer.Exit(process.status()) from None
 
 
 def _print_version(wanted: bool) -> None:
@@ -422,3 +432,54 @@ def saved_posterior(run: Path) -> Path:
             ),
         )
     return run / "posterior"
+
+
+SIZES = (5, 50)
+_GROUP = re.compile(r"\s*([^\W\d]\w*)\s*=\s*([^\W\d]\w*(?:\s*,\s*[^\W\d]\w*)*)\s*")
+_SIZES = re.compile(r"\s*(\d+)\s*[,-]\s*(\d+)\s*", re.ASCII)
+
+Group = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="NAME=PARAMETER,...",
+        help="Train a hierarchical posterior: NAME is repeated, such as person, and has these "
+        "parameters; all others are those of the population.",
+        show_default="one level",
+    ),
+]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        "--sizes",
+        metavar="FEWEST,MOST",
+        help="Members of the group in a data set, at least and at most.",
+        show_default=f"{SIZES[0]},{SIZES[1]} with --group",
+    ),
+]
+
+
+def check_group(
+    group: str | None, sizes: str | None, bank: str | None, networks: int | None
+) -> dict[str, Any]:
+    """Return what hierarchical training takes; refuse what can't be before TensorFlow is there."""
+    if group is None:
+        if sizes is not None:
+            raise typer.BadParameter("--sizes needs a group: --group person=speed,threshold")
+        return {}
+    levels = _GROUP.fullmatch(group)
+    if levels is None:
+        raise typer.BadParameter(
+            f"--group {group!r}: write who is repeated, and the parameters of each, as in "
+            "person=speed,threshold"
+        )
+    if bank is not None or networks is not None:
+        raise typer.BadParameter(
+            "--group simulates its own sets, and trains one network: leave out --bank and "
+            "--networks"
+        )
+    pair = _SIZES.fullmatch(sizes or f"{SIZES[0]},{SIZES[1]}")
+    if pair is None:
+        raise typer.BadParameter(f"--sizes {sizes!r}: write two whole numbers, such as 10,30")
+    names = tuple(name.strip() for name in levels[2].split(","))
+    return {"group": {levels[1]: names}, "sizes": (int(pair[1]), int(pair[2]))}

@@ -2,43 +2,274 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import keras
 import numpy as np
 import tensorflow as tf
+from scipy import stats
 from scipy.special import log_softmax
 
-from bayesinn.bijections.condition import FEATURES
-from bayesinn.comparison.compatible import check_simulators, check_weights
-from bayesinn.comparison.model import MODEL, ComparisonModel, ModelFlow
-from bayesinn.comparison.rows import Rows
+from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
-from bayesinn.core.environment import check_precision
 from bayesinn.core.errors import InputError
-from bayesinn.core.precision import full_precision
-from bayesinn.core.storage import SavedModel
-from bayesinn.core.validation import check_integer
+from bayesinn.core.files import SavedModel
+from bayesinn.core.precision import check_precision, full_precision
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
-from bayesinn.estimators.facts import state_text
+from bayesinn.estimators.estimator import state_text
 from bayesinn.estimators.fitting import training_seed
+from bayesinn.estimators.fitting_data import (
+    InMemory,
+    TrainingData,
+    Validation,
+    pilot_rows,
+    training_data,
+)
 from bayesinn.estimators.loading import SIMULATOR
-from bayesinn.estimators.training_data import pilot_rows
-from bayesinn.posterior.building import measured_data, new_summaries
+from bayesinn.flows import Flow
+from bayesinn.posterior.amortized import Summarised
+from bayesinn.posterior.answers import Draws
 from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
-from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.network import PosteriorNetwork
+from bayesinn.posterior.measurement import measured_data, new_summaries
+from bayesinn.posterior.model import Inputs, PosteriorModel, PosteriorNetwork
 from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
-from bayesinn.posterior.summarised import Summarised
 from bayesinn.simulation import checks, identity
+from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
 from bayesinn.training.settings import Checkpoint, Optimization
-from bayesinn.training.trainable import count_weights
+from bayesinn.training.trainable import Batch, Trainable, count_weights
+
+#: Number of the model that simulated a row.
+MODEL = "model"
+
+
+class ModelFlow(Flow):
+    """The distribution of the number of a model, an event (1,), given features: a softmax.
+
+    Parameters
+    ----------
+    classes : int, number of models
+    hidden : sequence of int, units of hidden layers
+    activation : str, name of a Keras activation
+    """
+
+    draws = False
+
+    def __init__(
+        self, classes: int, hidden: Sequence[int] = (64, 64), activation: str = "silu"
+    ) -> None:
+        super().__init__()
+        self.classes = check_integer("ModelFlow, argument 'classes'", classes, least=2)
+        self.hidden = tuple(hidden)
+        self.activation = activation
+
+    def build(self, event_shape: Sequence[int], condition_shape: Any = None) -> None:
+        layers = [keras.layers.Dense(units, self.activation) for units in self.hidden]
+        self.network = keras.Sequential([*layers, keras.layers.Dense(self.classes)])
+        self.network.build((None, condition_shape[0]))
+        super().build(event_shape, condition_shape)
+
+    def log_probs(self, features: tf.Tensor) -> tf.Tensor:
+        """Return log probabilities (n, classes) given features (n, c)."""
+        return tf.nn.log_softmax(self.network(features))
+
+    def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
+        chosen = tf.cast(x[:, 0], tf.int32)
+        return tf.gather(self.log_probs(condition), chosen, batch_dims=1)
+
+
+class ComparisonModel(PosteriorModel):
+    """The parts of q(model | data); its loss is the log score, which is proper."""
+
+    def __init__(self, data: DataSpace, network: PosteriorNetwork) -> None:
+        self.data = data
+        self.network = network
+        self._members = (network,)
+
+    def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
+        """Return models (n, 1), inputs and masks of a raw batch, and zero (n,)."""
+        vector = tf.cast(batch[MODEL], tf.float32)[:, None]
+        return (vector, *self.data.to_network(batch)), tf.zeros_like(vector[:, 0])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return self.data.arrays()
+
+    def copy_weights(self, trained: Trainable) -> None:
+        assert isinstance(trained, ComparisonModel)
+        self.data.scalings = dict(trained.data.scalings)
+        Trainable.copy_weights(self, trained)
+
+
+# Smallest p-value, over all models, of frequencies that may still be those of the weights.
+_LEAST_LIKELY = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Arrays (n, ...) that a user gave: data as a simulator declares them, and which model's.
+
+    Models have the probabilities ``weights`` (models,).
+    """
+
+    arrays: Any
+    simulator: Simulator
+    weights: np.ndarray
+
+    def checked(self, subject: str) -> Arrays:
+        """Return them, or say what is wrong."""
+        arrays = check_simulations(self.simulator, self.arrays, subject, {MODEL: ()})
+        count = len(self.weights)
+        if not np.isin(arrays[MODEL], np.arange(count)).all():
+            raise InputError(
+                subject,
+                expected=f"numbers from 0 to {count - 1} as {MODEL!r}",
+                got=f"{arrays[MODEL].min()} to {arrays[MODEL].max()}",
+                do="pass what simulate(n, seed) returns",
+            )
+        self._check_frequencies(arrays[MODEL].astype(int).ravel(), f"{subject}, {MODEL!r}")
+        return arrays
+
+    def _check_frequencies(self, models: np.ndarray, subject: str) -> None:
+        """Refuse models (n,) that are not as frequent as their weights say.
+
+        The classifier would learn these frequencies, and Bayes factors divide by the weights.
+        """
+        counts = np.bincount(models, minlength=len(self.weights))
+        # Exact tests: those of expected counts below one have no chi-square distribution.
+        p_values = [
+            stats.binomtest(int(count), len(models), float(weight)).pvalue
+            for count, weight in zip(counts, self.weights, strict=True)
+        ]
+        if len(counts) * min(p_values) >= _LEAST_LIKELY:
+            return
+        raise InputError(
+            subject,
+            expected=f"models as often as their weights say: {_listed(self.weights)}",
+            got=f"shares {_listed(counts / len(models))} of {len(models):,} rows",
+            do="pass weights=[...] with the shares, or as many rows of each as weights say",
+        )
+
+
+def _listed(shares: np.ndarray) -> str:
+    return ", ".join(f"{share:.3g}" for share in shares)
+
+
+@training_data.register
+def _(data: Rows, simulator: None, validation: Validation, seed: int) -> TrainingData:
+    apart = isinstance(validation, Mapping)
+    given = InMemory(None, data.checked("Training data"), 0.0 if apart else validation, seed)
+    if apart:
+        given.held_out = replace(data, arrays=validation).checked("Validation data")
+    return given
+
+
+def check_weights(
+    weights: Sequence[float] | Mapping[str, float] | None, names: Sequence[str]
+) -> np.ndarray:
+    """Return prior probabilities of the models, in their order."""
+    if weights is None:
+        return np.full(len(names), 1.0 / len(names))
+    subject = "ModelComparison, argument 'weights'"
+    wrong = InputError(
+        subject,
+        expected=f"{len(names)} positive numbers, one for each of {', '.join(map(repr, names))}",
+        got=f"{weights}",
+        do="leave them out if all models are equally probable",
+    )
+    if isinstance(weights, Mapping):
+        if set(weights) != set(names):
+            raise wrong
+        weights = [weights[name] for name in names]
+    given = checks.numbers(subject, weights)
+    if given.shape != (len(names),) or not np.all(given > 0.0) or not np.isfinite(given).all():
+        raise wrong
+    return given / given.sum()
+
+
+def check_simulators(simulators: Any) -> tuple[Simulator, ...]:
+    """Return simulators that can be compared: of different names, with the same data."""
+    subject = "ModelComparison, argument 'simulators'"
+    do = "pass a list of two or more simulators, such as [bi.get('a'), bi.get('b')]"
+    check_type(subject, simulators, (list, tuple), "a list of simulators", do)
+    for simulator in simulators:
+        check_type(f"{subject}, each", simulator, Simulator, "a Simulator", do)
+    if len({simulator.name for simulator in simulators}) < max(2, len(simulators)):
+        raise InputError(
+            subject,
+            expected="two or more, of different names",
+            got=f"{[simulator.name for simulator in simulators]}",
+            do=do,
+        )
+    for first, other in itertools.combinations(simulators, 2):
+        _check_pair(subject, first, other)
+    if MODEL in simulators[0].observable_shapes or MODEL in simulators[0].context_names:
+        raise InputError(
+            subject,
+            expected=f"no variable of the name {MODEL!r}, which numbers the simulators",
+            got="one",
+            do="rename it",
+        )
+    return tuple(simulators)
+
+
+def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
+    """Refuse two models whose data differ in more than how they are made.
+
+    Units and coordinates that one model leaves out are taken from the other.
+    """
+    data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
+    measured = data & first.labels.units.keys() & other.labels.units.keys()
+    placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
+    expected = _declared(first, measured, placed)
+    got = _declared(other, measured, placed)
+    for kind, value in expected.items():
+        if got[kind] != value:
+            raise InputError(
+                subject,
+                expected=f"the same {kind} of all models: {value}",
+                got=f"{got[kind]} of {other.name!r}",
+                do="declare and return the same with each simulator",
+            )
+    # Otherwise context alone would favour a model.
+    contexts = [part.context for part in (first, other) if part.context]
+    if not same_laws(*contexts):
+        laws = [prior_text(context) for context in contexts]
+        raise InputError(
+            subject,
+            expected=f"the same distributions of context in all models: {laws[0]}",
+            got=f"{laws[1]} in {other.name!r}",
+            do="declare the same context={...} with each simulator",
+        )
+
+
+def _declared(
+    simulator: Simulator, measured: Collection[str], placed: Collection[str]
+) -> dict[str, Any]:
+    """Return what all models must declare alike, by kind.
+
+    Units and coordinates are those of the variables that both models declare them for.
+    """
+    labels = simulator.labels
+    return {
+        "observables": simulator.shapes["observables"],
+        "context": simulator.shapes["context"],
+        "lengths": simulator.lengths,
+        # The share of lost values alone would tell models apart.
+        "missing values": simulator.missing,
+        "units": {name: labels.units[name] for name in sorted(measured)},
+        "coordinates": {name: labels.coordinates[name].values.tolist() for name in sorted(placed)},
+    }
+
 
 # By default, to train on and to calibrate on.
 _TRAINING_ROWS = 20_000

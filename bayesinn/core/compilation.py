@@ -13,8 +13,8 @@ from tensorflow.python.framework import ops
 from tensorflow_probability.python.bijectors import bijector
 
 from bayesinn.core.errors import BayesinnError, InputError, TrainingError
-from bayesinn.core.process_setting import ProcessSetting
-from bayesinn.core.program_cache import clear_programs
+from bayesinn.core.process import ProcessSetting
+from bayesinn.core.startup import clear_programs
 from bayesinn.core.validation import check_choice
 
 

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
-from bayesinn.core.manifest import reraise_as
+from bayesinn.core.files import reraise_as
 from bayesinn.core.validation import check_arguments
 
 #: Ready models, beside the rooms of the library; some have classes of their own.

@@ -5,17 +5,20 @@ tables, figures and report are made from their declarations. Add your own check 
 :func:`register_check`.
 """
 
-from bayesinn.diagnosis.check import Check as Check
-from bayesinn.diagnosis.diagnosing import diagnose as diagnose, diagnose_arrays as diagnose_arrays
-from bayesinn.diagnosis.diagnosis import Diagnosis as Diagnosis
+from bayesinn.diagnosis.check import (
+    Check as Check,
+    Tolerances as Tolerances,
+    register_check as register_check,
+    registered_checks as registered_checks,
+)
+from bayesinn.diagnosis.diagnosis import (
+    Diagnosis as Diagnosis,
+    diagnose as diagnose,
+    diagnose_arrays as diagnose_arrays,
+)
 from bayesinn.diagnosis.evidence import (
     Evidence as Evidence,
     MissingEvidence as MissingEvidence,
     Observation as Observation,
     optional as optional,
 )
-from bayesinn.diagnosis.register import (
-    register_check as register_check,
-    registered_checks as registered_checks,
-)
-from bayesinn.diagnosis.tolerances import Tolerances as Tolerances

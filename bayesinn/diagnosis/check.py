@@ -1,18 +1,113 @@
-"""The declaration of a check. Verdict, tables, figures and report are made from it."""
+"""Checks of a posterior: their declaration, tolerances, register."""
 
+import importlib
 import math
+import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_number
+from bayesinn.diagnosis import checks
 from bayesinn.diagnosis.evidence import Evidence
-from bayesinn.diagnosis.tolerances import OUTSIDE
-from bayesinn.diagnostics.deviation import Deviation
-from bayesinn.diagnostics.tested import Tested
-from bayesinn.plots.style import Canvas
+from bayesinn.diagnostics.deviation import Deviation, Tested
+from bayesinn.plots.panels import Canvas
+
+#: The whole interval of an error is inside the tolerance, or outside, or neither.
+WITHIN = "within"
+OUTSIDE = "outside"
+UNDECIDED = "undecided"
+#: Nothing bounds the error from above, so that nothing can show that it is within tolerance.
+UNBOUNDED = "no upper bound"
+#: Probability that a diagnosis calls anything outside if all errors of a posterior are within
+#: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level.
+#: ``outside`` is a union over all checks, measures and columns, which share this probability by
+#: weight (Bonferroni).
+FAMILY_ERROR = 0.01
+#: A remark that does not count: the model, not the posterior, differs from the data.
+FLAGGED = "flagged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tolerances:
+    """Largest accepted errors of a posterior.
+
+    The defaults are a choice: take narrower ones if your conclusions depend on less. With a shift
+    of 0.07 posterior sd, a tail of 2.5 % holds 2.9 %. With an error of the spread of 5 %, a 95 %
+    interval holds 94 or 96 % of the truths. With 5 points of coverage, a 90 % interval holds 85 %.
+    Narrower tolerances need more simulations: their number grows as one over the square.
+
+    Parameters
+    ----------
+    shift : float, error of the posterior's location in standard deviations of the posterior
+    spread : float, error of the posterior's standard deviation in %
+    coverage : float
+        In percentage points; for intervals, joint regions, and distributions of ranks.
+    correlation : float, error of a correlation between two parameters
+    nats : float
+        In nats for each parameter: missing sharpness, and how much better truths explain the data
+        than draws do. A tenth of a nat is the loss of a normal posterior that is shifted by 0.45
+        sd, or 40 % too wide.
+    classifier : float, in percentage points
+        Distance of a local classifier's probabilities from one half, beyond that by chance.
+    information : float
+        Nats gained from the data below which a posterior counts as knowing nothing about a
+        parameter. With 0.05 nats, a posterior is 5 % narrower than the prior. About a rare event
+        it counts as knowing nothing only if it gains less than a quarter of all there is to know.
+
+    Examples
+    --------
+    >>> Tolerances(shift=0.2).spread
+    5.0
+    """
+
+    shift: float = 0.07
+    spread: float = 5.0
+    coverage: float = 5.0
+    correlation: float = 0.1
+    nats: float = 0.1
+    classifier: float = 5.0
+    information: float = 0.05
+
+    def __post_init__(self) -> None:
+        for tolerance in fields(self):
+            check_number(
+                f"Tolerance {tolerance.name!r}",
+                getattr(self, tolerance.name),
+                above=0,
+                do="pass a positive number",
+            )
+
+    def of(self, deviation: Deviation) -> float:
+        """Return the tolerance of a deviation, in its unit."""
+        name = deviation.tolerance
+        return deviation.scale * float(getattr(self, name) if isinstance(name, str) else name)
+
+    def grades(self, deviation: Deviation, error: float = FAMILY_ERROR) -> np.ndarray:
+        """Return the grade (k,) of each column.
+
+        ``error`` is the probability that any column is graded outside although no error is larger
+        than its tolerance.
+        """
+        tolerance = self.of(deviation)
+        surely = len(deviation.columns) * deviation.p_values(tolerance) <= error
+        cases = [
+            deviation.most <= tolerance,
+            (deviation.least > tolerance) & surely,
+            deviation.least > tolerance,
+        ]
+        return np.select(
+            cases,
+            [WITHIN, OUTSIDE, UNDECIDED],
+            UNBOUNDED if deviation.one_sided else UNDECIDED,
+        )
+
 
 #: Largest number of panels of a figure: more are slow to draw, and nobody reads them.
 MOST_PANELS = 12
@@ -60,7 +155,7 @@ class Check:
         make; otherwise the check is undecided, or flagged if there is a ``sentence``.
     weights : mapping of the name of a measure to its share of these errors
         Relative to other measures; by default 1. The name is empty for a result without deviations.
-        See :data:`bayesinn.diagnosis.tolerances.FAMILY_ERROR`. No p-value of a permutation test is
+        See :data:`bayesinn.diagnosis.check.FAMILY_ERROR`. No p-value of a permutation test is
         below one over the number of repetitions: to be able to fail, it needs about
         family / (0.01 * weight) of them, where family is the sum of the weights of all measures of
         the diagnosis, about 65 for the library's own.
@@ -73,7 +168,7 @@ class Check:
         the worst.
     tolerances_drawn : bool
         Whether the functions of ``figures`` also take ``errors``, see
-        :mod:`bayesinn.plots.allowed`, and draw what is allowed.
+        :mod:`bayesinn.plots.calibration`, and draw what is allowed.
     captions : mapping of name to str: what a figure shows, and how to tell good from bad
     meaning : str
         What can be trusted within tolerance; ``{columns}`` stands for the names of the tested
@@ -139,3 +234,63 @@ class Check:
         """Heading in the report: group and name; the group alone if it ends with the name."""
         text = self.group if self.group.endswith(self.name) else f"{self.group}: {self.name}"
         return f"{text[0].upper()}{text[1:]}"
+
+
+_registered: dict[str, Check] = {}
+
+
+def register_check(check: Check) -> Check:
+    """Add a check to every diagnosis of this session.
+
+    It appears in the verdict, the tables, the figures folder and the report like the library's own.
+    It replaces your own check of the same name. Another check with the same name, key or name of a
+    figure raises an InputError.
+
+    Examples
+    --------
+    >>> from bayesinn.diagnosis import Check
+    >>> register_check(Check(name="SBC", group="sharpness", run=print))
+    Traceback (most recent call last):
+    bayesinn.core.errors.InputError: Check 'SBC'
+      expected: a name, a key and figures that no other check has
+      got:      SBC, sbc
+      do this:  rename what is taken
+    """
+    others = (*_own(), *(other for other in _registered.values() if other.name != check.name))
+    taken = {name for other in others for name in (other.name, other.key, *other.figures)}
+    if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
+        raise InputError(
+            f"Check {check.name!r}",
+            expected="a name, a key and figures that no other check has",
+            got=", ".join(clash),
+            do="rename what is taken",
+        )
+    _registered[check.name] = check
+    return check
+
+
+def registered_checks() -> list[Check]:
+    """Return all checks, group by group, in the order of their places."""
+    every = sorted((*_own(), *_registered.values()), key=lambda check: check.place)
+    groups = list(dict.fromkeys(check.group for check in every))
+    return sorted(every, key=lambda check: groups.index(check.group))
+
+
+def users_checks() -> tuple[Check, ...]:
+    """Return the checks that users have registered."""
+    return tuple(_registered.values())
+
+
+@cache
+def _own() -> tuple[Check, ...]:
+    """Return the check of each file in the folder of checks."""
+    names = [file.name for file in pkgutil.iter_modules(checks.__path__, f"{checks.__name__}.")]
+    return tuple(importlib.import_module(name).CHECK for name in names)
+
+
+TRAIN = (
+    "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
+)
+SUMMARY = (
+    "look at the summary network (does its output vary with the data? is its vector long enough?)"
+)

@@ -8,11 +8,11 @@ from typing import Any
 
 from bayesinn._version import __version__
 from bayesinn.core.validation import check_type
-from bayesinn.diagnosis.model import shorten_numbers
-from bayesinn.diagnosis.tolerances import OUTSIDE, WITHIN
+from bayesinn.diagnosis.check import OUTSIDE, WITHIN
+from bayesinn.diagnosis.report.sections import shorten_numbers
 from bayesinn.diagnosis.verdict import Verdict, write_list
+from bayesinn.posterior.amortized import TrainedPosterior
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Simulator
 

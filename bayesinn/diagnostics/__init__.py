@@ -48,21 +48,33 @@ from bayesinn.diagnostics.bands import (
     band_p_values as band_p_values,
     simultaneous_band as simultaneous_band,
 )
-from bayesinn.diagnostics.c2st import c2st as c2st
-from bayesinn.diagnostics.comparison import Comparison as Comparison, compare as compare
+from bayesinn.diagnostics.calibration import (
+    DependenceResult as DependenceResult,
+    PosteriorSBCResult as PosteriorSBCResult,
+    SBCResult as SBCResult,
+    UniformityResult as UniformityResult,
+    dependence as dependence,
+    latent_codes as latent_codes,
+    posterior_sbc as posterior_sbc,
+    ranks as ranks,
+    sbc as sbc,
+    uniform_ranks as uniform_ranks,
+    uniformity as uniformity,
+)
 from bayesinn.diagnostics.coverage import (
     NOMINAL as NOMINAL,
     CoverageResult as CoverageResult,
     coverage as coverage,
     joint_coverage as joint_coverage,
+    reference_points as reference_points,
+    tarp as tarp,
 )
+from bayesinn.diagnostics.deviation import Tested as Tested
 from bayesinn.diagnostics.information import (
-    InformationResult as InformationResult,
-    information as information,
-)
-from bayesinn.diagnostics.learning_curve import (
     Advice as Advice,
     Gain as Gain,
+    InformationResult as InformationResult,
+    information as information,
     learning_curve as learning_curve,
 )
 from bayesinn.diagnostics.local import LocalC2STResult as LocalC2STResult, local_c2st as local_c2st
@@ -71,33 +83,20 @@ from bayesinn.diagnostics.misspecification import (
     misspecification as misspecification,
     misspecification_power as misspecification_power,
 )
-from bayesinn.diagnostics.mmd import MMDResult as MMDResult, mmd as mmd
 from bayesinn.diagnostics.model_calibration import (
     ModelCalibration as ModelCalibration,
     model_calibration as model_calibration,
-)
-from bayesinn.diagnostics.posterior_sbc import (
-    PosteriorSBCResult as PosteriorSBCResult,
-    posterior_sbc as posterior_sbc,
 )
 from bayesinn.diagnostics.predictive import (
     PredictiveResult as PredictiveResult,
     predictive_checks as predictive_checks,
 )
 from bayesinn.diagnostics.recovery import RecoveryResult as RecoveryResult, recovery as recovery
-from bayesinn.diagnostics.sbc import (
-    DependenceResult as DependenceResult,
-    SBCResult as SBCResult,
-    dependence as dependence,
-    latent_codes as latent_codes,
-    sbc as sbc,
-)
-from bayesinn.diagnostics.sliced_wasserstein import sliced_wasserstein as sliced_wasserstein
-from bayesinn.diagnostics.tarp import reference_points as reference_points, tarp as tarp
-from bayesinn.diagnostics.tested import Tested as Tested
-from bayesinn.diagnostics.uniformity import (
-    UniformityResult as UniformityResult,
-    ranks as ranks,
-    uniform_ranks as uniform_ranks,
-    uniformity as uniformity,
+from bayesinn.diagnostics.two_samples import (
+    Comparison as Comparison,
+    MMDResult as MMDResult,
+    c2st as c2st,
+    compare as compare,
+    mmd as mmd,
+    sliced_wasserstein as sliced_wasserstein,
 )

@@ -14,10 +14,8 @@ from scipy import special
 
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import paired
-from bayesinn.diagnostics.deviation import Deviation, Interval, interval_of_mean, of_median
-from bayesinn.diagnostics.sbc import SBCResult, compare_ranks
-from bayesinn.diagnostics.tested import Result
-from bayesinn.diagnostics.uniformity import ranks
+from bayesinn.diagnostics.calibration import SBCResult, compare_ranks, ranks
+from bayesinn.diagnostics.deviation import Deviation, Interval, Result, interval_of_mean, of_median
 
 Pair = tuple[np.ndarray, np.ndarray]
 

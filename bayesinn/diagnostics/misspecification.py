@@ -10,8 +10,8 @@ from scipy.spatial import distance
 from bayesinn.core import seeds
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import check_points, subset
-from bayesinn.diagnostics.mmd import ROUNDING, KernelTest, kernel_matrix, ladder
-from bayesinn.diagnostics.tested import check_repetitions, fewest_repetitions, p_values
+from bayesinn.diagnostics.deviation import check_repetitions, fewest_repetitions, p_values
+from bayesinn.diagnostics.two_samples import ROUNDING, KernelTest, kernel_matrix, ladder
 
 #: largest numbers of simulated and observed summaries: time and memory grow with their square
 MOST_SIMULATED = 2000

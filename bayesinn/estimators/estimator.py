@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
+import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, Self
 
 import numpy as np
 
-from bayesinn.core.configuration import Registered, describe
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.configuration import Registered, describe, public_name
+from bayesinn.core.errors import InputError, SavedPosteriorError, warn
+from bayesinn.core.files import ANEW, SavedModel, lock_folder, write_members, write_model
 from bayesinn.core.html import facts_html
-from bayesinn.core.interrupts import interrupts_held
-from bayesinn.core.manifest import ANEW
 from bayesinn.core.memory import check_memory
 from bayesinn.core.precision import full_precision
-from bayesinn.core.storage import SavedModel, lock_folder, write_model
+from bayesinn.core.process import interrupts_held
 from bayesinn.core.validation import check_flag, check_type
-from bayesinn.core.warning import warn
-from bayesinn.estimators.facts import training_facts
 from bayesinn.estimators.fitting import (
     Plan,
     new_model,
@@ -31,18 +30,129 @@ from bayesinn.estimators.fitting import (
     run_training,
     unchanged_on_error,
 )
-from bayesinn.estimators.saving import manifest_entries
-from bayesinn.estimators.starting import check_start
-from bayesinn.estimators.streaming import Stream
-from bayesinn.estimators.training_data import Length
+from bayesinn.estimators.fitting_data import Length, Stream
+from bayesinn.simulation import identity
 from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.from_arrays import written_declaration
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Checkpoint, Optimization
+from bayesinn.training.sources import fingerprint
 from bayesinn.training.train import TrainingResult
 from bayesinn.training.trainable import Trainable, count_weights
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Startable(Protocol):
+    """What is compared of two estimators."""
+
+    @property
+    def model(self) -> Any: ...
+
+    def network_configuration(self) -> dict[str, Any]: ...
+
+    def declared_shapes(self) -> dict[str, Mapping[str, Any]]: ...
+
+
+def check_start(estimator: Startable, other: Any) -> None:
+    """Refuse any start but a trained one of the same class, networks and data."""
+    subject = "Argument 'start_from'"
+    expected = f"a trained {type(estimator).__name__}"
+    do = "load a saved one with bi.load(folder)"
+    check_type(subject, other, type(estimator), expected, do)
+    ours = {**estimator.network_configuration(), **estimator.declared_shapes()}
+    theirs = {**other.network_configuration(), **other.declared_shapes()}
+    for name in ours | theirs:
+        # As text: the order of names is that of the network's inputs and outputs.
+        if repr(ours.get(name)) != repr(theirs.get(name)):
+            own = _describe(estimator, name, ours)
+            raise InputError(
+                subject,
+                expected=f"one with the same {name}, in this order: {own}",
+                got=_describe(other, name, theirs),
+                do="start from one of the same networks, parameters and data, or from new weights",
+            )
+    # It raises if there is none.
+    _ = other.model
+
+
+def _describe(estimator: Any, name: str, entries: dict[str, Any]) -> str:
+    """Write what differs: the object itself, which is shorter than its configuration."""
+    return str(getattr(estimator, name, entries.get(name)))
+
+
+class Savable(Protocol):
+    """The part of an estimator that a manifest tells of."""
+
+    simulator: Simulator | None
+    identity: dict[str, Any] | None
+    training: dict[str, Any]
+    history: pd.DataFrame
+
+    def entries(self) -> dict[str, Any]: ...
+
+
+def manifest_entries(estimator: Savable) -> dict[str, Any]:
+    """Return all entries of a manifest, in plain values: class, simulator, networks, training."""
+    simulator = estimator.simulator
+    return {
+        "class": public_name(type(estimator)),
+        **({} if simulator is None else _simulator_entries(simulator, estimator.identity)),
+        **estimator.entries(),
+        "training": estimator.training,
+        "history": estimator.history.to_dict(orient="list"),
+    }
+
+
+def _simulator_entries(simulator: Simulator, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return where a simulator is found, and what it did at training, if that is ``known``."""
+    place = simulator.reference()
+    if (declaration := written_declaration(simulator)) is not None:
+        place["declaration"] = declaration
+    return {"simulator": place, **(known or identity.entries(simulator))}
+
+
+class Trainee(Protocol):
+    """The part of an estimator that these texts need."""
+
+    history: pd.DataFrame
+    training: dict[str, Any]
+
+    @property
+    def trained(self) -> bool: ...
+
+    @property
+    def steps_done(self) -> int: ...
+
+    def configuration(self) -> dict[str, Any]: ...
+
+
+def state_text(estimator: Trainee) -> str:
+    """Write whether an estimator is trained, and for how many steps."""
+    return f"trained for {estimator.steps_done:,} steps" if estimator.trained else "not trained"
+
+
+def training_facts(estimator: Trainee) -> dict[str, str]:
+    """Return training, networks and losses as texts by heading, for a table in a notebook."""
+    networks: dict[str, Any] = {}
+    for name, value in estimator.configuration().items():
+        networks |= value if isinstance(value, dict) else {name: value}
+    facts = {"training": "not trained", **{name: repr(value) for name, value in networks.items()}}
+    if not estimator.trained:
+        return facts
+    batch_size = estimator.training.get("settings", {}).get("batch_size", 0)
+    facts["training"] = f"{estimator.steps_done:,} steps of {batch_size:,}"
+    history = estimator.history
+    if "loss" in history:
+        facts["loss"] = f"{history['loss'].iloc[-1]:.3f}"
+    # The best weights are kept.
+    if "val_loss" in history:
+        facts["val_loss"] = f"{history['val_loss'].min():.3f}"
+    return facts
+
 
 _GO_ON = (
     "Train for more steps or minutes, or on from these weights: fit(..., start_from=posterior); "
@@ -439,3 +549,65 @@ class Estimator(Registered, ABC):
     def _subject(self) -> str:
         of = "" if self.simulator is None else f" of {self.simulator.name!r}"
         return f"{type(self).__name__}{of}"
+
+
+class Joined(Registered, ABC):
+    """Combination of several estimators, such as an ensemble; it is not trained itself.
+
+    An author writes :attr:`members`, :meth:`entries`, :attr:`schema` and :meth:`from_members`.
+    """
+
+    #: Kind of model in a manifest, whose entry "class" names the class.
+    kind: ClassVar[str] = "Ensemble"
+    #: Types of what :meth:`entries` returns.
+    schema: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    @abstractmethod
+    def members(self) -> Sequence[Any]:
+        """The combined estimators, or combinations of them."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from others: its members, and how they are combined."""
+        parts = [self.entries(), *(member.fingerprint for member in self.members)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def unfinished(self) -> str:
+        """What the training of a member lacks, in a sentence; empty if none lacks anything."""
+        return next(
+            filter(None, (getattr(member, "unfinished", "") for member in self.members)), ""
+        )
+
+    def entries(self) -> dict[str, Any]:
+        """Return the entries of a manifest beside the members, in plain values."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def from_members(cls, members: Sequence[Any], entries: Mapping[str, Any]) -> Self:
+        """Return the combination that a manifest describes, with its loaded members."""
+
+    def fit(self, *arguments: Any, **options: Any) -> Never:
+        """Refuse: members are fitted before they are joined."""
+        name = type(self).__name__
+        raise InputError(
+            f"fit of {name}",
+            expected="an estimator with networks of its own",
+            got=f"{len(self.members)} that are joined, each with its own",
+            do=f"fit each of them, then join them: bi.{name}([...])",
+        )
+
+    @remembering()
+    def save(self, folder: str | Path) -> Path:
+        """Write all members into a folder for :func:`bayesinn.load`, and return the folder.
+
+        The files are ``manifest.json`` and a subfolder with a folder for each member.
+        """
+        do = "join posteriors that are trained and saved, such as bi.AmortizedPosterior"
+        for number, member in enumerate(self.members, 1):
+            subject = f"Member {number} of the {type(self).__name__}"
+            check_type(subject, member, (Estimator, Joined), "what can be saved", do)
+        entries = {"class": public_name(type(self)), **self.entries()}
+        return write_members(folder, self.kind, entries, [member.save for member in self.members])

@@ -16,9 +16,9 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import released_graphs
 from bayesinn.core.configuration import building
+from bayesinn.core.errors import warn
 from bayesinn.core.validation import check_type
-from bayesinn.core.warning import warn
-from bayesinn.estimators.training_data import (
+from bayesinn.estimators.fitting_data import (
     PILOT_SIMULATIONS,
     Length,
     TrainingData,
@@ -29,21 +29,22 @@ from bayesinn.estimators.training_data import (
 )
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.engines.kept import KeptBlocks
-from bayesinn.simulation.prior_agreement import warn_of_other_prior
+from bayesinn.simulation.from_arrays import warn_of_other_prior
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.training.arrays import ArraySource, fingerprint
-from bayesinn.training.checkpoint import (
+from bayesinn.training.callbacks import (
+    blocks_of,
+    check_place,
     check_record,
     check_scalings,
+    forget,
     has_ended,
     known_run,
     prepare_folder,
 )
-from bayesinn.training.devices import Devices
-from bayesinn.training.drawn_simulations import blocks_of, check_place, forget
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
-from bayesinn.training.sources import Source
+from bayesinn.training.sources import ArraySource, Source, fingerprint
+from bayesinn.training.step import Devices
 from bayesinn.training.train import TrainingResult, train
 from bayesinn.training.trainable import Trainable
 

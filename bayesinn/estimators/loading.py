@@ -13,11 +13,18 @@ from bayesinn.core.configuration import (
     registered_class,
 )
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.manifest import check_entry, check_head, read_manifest, reraise_as
-from bayesinn.core.storage import MEMBERS, SavedModel, member_folders, read_model
+from bayesinn.core.files import (
+    MEMBERS,
+    SavedModel,
+    check_entry,
+    check_head,
+    member_folders,
+    read_manifest,
+    read_model,
+    reraise_as,
+)
 from bayesinn.core.validation import check_flag, check_path, check_type
-from bayesinn.estimators.estimator import Estimator
-from bayesinn.estimators.joined import Joined
+from bayesinn.estimators.estimator import Estimator, Joined
 from bayesinn.simulation import identity
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import find

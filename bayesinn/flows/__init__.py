@@ -38,10 +38,9 @@ and a latent distribution, :class:`Normal`, :class:`StudentT` or :class:`Gaussia
 and :class:`Latent`.
 """
 
-import bayesinn.core.environment  # noqa: F401
+import bayesinn.core.precision  # noqa: F401
 from bayesinn.flows.flow import Flow as Flow
-from bayesinn.flows.framed import Framed as Framed
-from bayesinn.flows.invertible import InvertibleFlow as InvertibleFlow
+from bayesinn.flows.invertible import Framed as Framed, InvertibleFlow as InvertibleFlow
 from bayesinn.flows.latents import (
     GaussianMixture as GaussianMixture,
     Latent as Latent,

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
-from bayesinn.bijections.condition import (
+from bayesinn.bijections.bijection import (
     FEATURES,
     entries_of,
     entry,
@@ -19,7 +19,7 @@ from bayesinn.bijections.condition import (
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_returned
-from bayesinn.flows.latents.latent import Seed
+from bayesinn.flows.latents import Seed
 from bayesinn.spaces.parameters import ParameterSpace
 
 _READERS = {
@@ -55,7 +55,7 @@ class Flow(Configured, keras.layers.Layer):
 
     reads: str | None = FEATURES
     """Entry of the condition that the flow reads; None for none. A flow that hands all entries on
-    to a bijection reads :data:`~bayesinn.bijections.condition.EVERY`, a mapping."""
+    to a bijection reads :data:`~bayesinn.bijections.bijection.EVERY`, a mapping."""
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
     rowwise: bool = True

@@ -11,12 +11,14 @@ import tensorflow_probability as tfp
 from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core import seeds
 from bayesinn.flows.flow import Flow
-from bayesinn.flows.latents.gaussian_mixture import (
+from bayesinn.flows.latents import (
     NARROWEST_LOG_SCALE,
+    Normal,
+    Seed,
+    check_seed,
     choose_component,
     floored,
 )
-from bayesinn.flows.latents.latent import Normal, Seed, check_seed
 
 # Of standardised parameters. For data far out, networks return any number, and the reciprocal of a
 # huge scale would be zero.

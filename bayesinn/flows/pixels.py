@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
-from bayesinn.flows.latents.latent import Seed, check_seed
+from bayesinn.flows.latents import Seed, check_seed
 
 # The largest number of single precision below one.
 _BELOW_ONE = 1.0 - 2.0**-24

@@ -21,12 +21,12 @@ from bayesinn.bijections import (
     Subnet,
     Transform,
 )
-from bayesinn.bijections.condition import FEATURES
+from bayesinn.bijections.bijection import FEATURES
 from bayesinn.bijections.mixing import MIXINGS
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import MOST_REPEATED, check_choice, check_integer, check_number
 from bayesinn.flows.invertible import InvertibleFlow
-from bayesinn.flows.latents.latent import Latent
+from bayesinn.flows.latents import Latent
 
 _Maker = Callable[[], Bijection]
 

@@ -1,7 +1,7 @@
 """Advice on more simulations: fit to parts of the present ones, and see what a doubling gains."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
@@ -9,11 +9,50 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
 from bayesinn.core.progress import Progress
 from bayesinn.core.validation import check_flag, check_integer, check_type
-from bayesinn.diagnostics.learning_curve import Advice, learning_curve
-from bayesinn.guidance.fitted import FittedPosterior, check_fitted
+from bayesinn.diagnostics.information import Advice, learning_curve
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.training.settings import Optimization
+
+
+@runtime_checkable
+class FittedPosterior(Posterior, Protocol):
+    """A posterior that is an :class:`bayesinn.Estimator`, too: a trained one, or one of a user."""
+
+    identity: dict[str, Any] | None
+
+    def untrained(self) -> Self:
+        """Return a posterior of the same simulator and configuration that was never trained."""
+
+    @property
+    def fit(self) -> Callable[..., Self]:
+        """Train on simulations, with the arguments of :meth:`bayesinn.Estimator.fit`."""
+
+    def save(self, folder: Any) -> Any:
+        """Write the posterior into a folder."""
+
+    def network_configuration(self) -> dict[str, Any]:
+        """Return the configuration in plain values."""
+
+
+def check_fitted(posterior: Any, purpose: str, density: tuple[str, ...]) -> None:
+    """Refuse what can't be fitted anew, or has a density of another kind than these."""
+    subject = "Argument 'posterior'"
+    do = "pass bi.AmortizedPosterior(simulator)"
+    check_type(subject, posterior, Posterior, "a posterior", do)
+    if not isinstance(posterior, FittedPosterior):
+        expected = f"a posterior that can be fitted anew, for {purpose}"
+        do += ", or a class of yours from bi.Estimator and bi.Posterior; of an ensemble, a member"
+        raise InputError(subject, expected=expected, got=repr(posterior), do=do)
+    if posterior.density not in density:
+        raise InputError(
+            subject,
+            expected=f"a posterior with a density that is {' or '.join(density)}, for {purpose}",
+            got=f"one {posterior.density or 'without'}, {posterior!r}",
+            do="use another flow, and a prior with at most three integers",
+        )
+
 
 _HELD_OUT = 0.1
 _FEWEST_HELD_OUT = 500

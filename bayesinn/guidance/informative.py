@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
-from bayesinn.simulation.selection import Selection, vectors
+from bayesinn.simulation.derived import Selection, vectors
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 
 # More rows would find dependences that are worth less than a hundredth of a nat for ten elements.

@@ -1,32 +1,249 @@
 """Truncated rounds: few simulations for the posterior of one observation, in place of all."""
 
 import copy
+import json
+import os
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 import xarray
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import InputError
+from bayesinn.core.files import lock_folder, replace_file, reraise_as
 from bayesinn.core.progress import Progress
-from bayesinn.core.storage import lock_folder
 from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
-from bayesinn.estimators.training_data import refuse_ignored
-from bayesinn.guidance.fitted import FittedPosterior, check_fitted
-from bayesinn.guidance.round_files import RoundFiles
-from bayesinn.guidance.truncation import Truncation
+from bayesinn.estimators.fitting_data import refuse_ignored
+from bayesinn.estimators.loading import load
+from bayesinn.guidance.advise import FittedPosterior, check_fitted
+from bayesinn.posterior.posterior import Posterior
+from bayesinn.simulation import identity
+from bayesinn.simulation.from_arrays import PriorWarning
 from bayesinn.simulation.identity_rows import remembering
-from bayesinn.simulation.prior_agreement import PriorWarning
-from bayesinn.simulation.proposals import draw_proposed
-from bayesinn.simulation.simulations import count_rows, join, take
-from bayesinn.simulation.simulator import Arrays
+from bayesinn.simulation.proposals import draw_proposed, read_proposed, write_proposed
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
+from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations, refuse_batch
-from bayesinn.training.arrays import fingerprint
 from bayesinn.training.settings import Optimization
+from bayesinn.training.sources import fingerprint
+
+# Posterior draws that measure where a posterior has its mass; draws that are proposed at once, and
+# how often for each thousand that are wanted, at most.
+_DRAWS = 50_000
+_BATCH = 100_000
+_MOST_BATCHES = 200
+# Below this share of the prior, proposals from the posterior are accepted more often than those
+# from the prior.
+_LEAST_SHARE = 1e-3
+
+
+class _Part(NamedTuple):
+    """Region in which the log density of a posterior exceeds a threshold."""
+
+    posterior: Posterior
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Truncation:
+    """A simulator's prior, truncated to highest-density regions of posteriors at one observation.
+
+    It is the intersection of the regions, so that each truncation lies inside of those before:
+    draws of an earlier one that lie inside are then draws of this one. ``share`` is the prior's
+    mass inside. ``bound`` is the largest log ratio of prior to posterior inside.
+    """
+
+    simulator: Simulator
+    observation: Mapping[str, Any]
+    parts: tuple[_Part, ...] = ()
+    share: float = 1.0
+    bound: float = 0.0
+
+    def narrowed(self, posterior: Posterior, mass: float, seed: int, number: int) -> "Truncation":
+        """Return the truncation to the region that also holds a posterior, all but a ``mass``.
+
+        The posterior is that given the observation.
+        """
+        draws = posterior.sample(
+            self.observation, draws=_DRAWS, seed=seeds.integer_seed(seed, "rounds", 2, number)
+        )
+        density = np.asarray(posterior.log_prob(draws, self.observation), np.float64)
+        threshold = float(np.quantile(density, mass))
+        inside = Truncation(
+            self.simulator, self.observation, (*self.parts, _Part(posterior, threshold))
+        )
+        log_prior = np.asarray(self._prior_log_prob(posterior, draws), np.float64)
+        within = inside.contains(draws)
+        if not within.any():
+            raise InputError(
+                "Proposal of truncated rounds",
+                expected="a posterior with mass where those of the rounds before had",
+                got=f"none of {_DRAWS:,} posterior draws there",
+                do="simulate more in each round, or pass other networks",
+            )
+        prior_draws = self._prior(seeds.generator(seed, "rounds", 3, number))
+        share = float(np.mean(inside.contains(prior_draws)))
+        if share < _LEAST_SHARE:
+            # Too few prior draws to count: the mean of the ratio over the posterior's own draws.
+            share = float(np.mean(np.where(within, np.exp(log_prior - density), 0.0)))
+        bound = float(np.max(log_prior[within])) - threshold
+        return Truncation(self.simulator, self.observation, inside.parts, share, bound)
+
+    def contains(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Tell which parameters (n, *event) lie inside, (n,)."""
+        rows = np.arange(count_rows(parameters))
+        inside = np.zeros(len(rows), bool)
+        for part in self.parts:
+            if len(rows):
+                given = take(parameters, rows)
+                rows = rows[part.posterior.log_prob(given, self.observation) >= part.threshold]
+        inside[rows] = True
+        return inside
+
+    def sample(self, n: int, seed: int, number: int, attempt: int) -> Arrays:
+        """Draw parameters (n, *event) from the truncated prior by rejection.
+
+        The result is a pure function of the arguments.
+
+        Proposals are prior draws or, where few of them lie inside, draws of the last posterior,
+        accepted with a probability proportional to the ratio of the prior to it.
+        """
+        generator = seeds.generator(seed, "rounds", 1, number, attempt)
+        kept: list[Arrays] = []
+        found = 0
+        most = _MOST_BATCHES * -(-n // 1_000)
+        for _ in range(most):
+            if self.share < _LEAST_SHARE:
+                proposed = self._thinned(generator)
+            else:
+                proposed = self._prior(generator, _BATCH if self.parts else n)
+            inside = self.contains(proposed)
+            kept.append(take(proposed, inside))
+            found += int(inside.sum())
+            if found >= n:
+                return take(join(kept), slice(n))
+        raise InputError(
+            "Proposal of truncated rounds",
+            expected=f"{n:,} parameters inside the truncated prior",
+            got=f"{found:,} inside, of {most * _BATCH:,} that were proposed",
+            do="pass fewer rounds: the last of them had narrowed the prior enough",
+        )
+
+    def _prior_log_prob(self, posterior: Posterior, draws: Mapping[str, np.ndarray]) -> np.ndarray:
+        return posterior.given(self.observation).prior_log_prob(draws)
+
+    def _prior(self, generator: np.random.Generator, n: int = _BATCH) -> Arrays:
+        seed = tf.constant(generator.integers(2**31, size=2), tf.int32)
+        return {name: value.numpy() for name, value in self.simulator.prior.sample(n, seed).items()}
+
+    def _thinned(self, generator: np.random.Generator) -> Arrays:
+        """Return those of a batch of posterior draws that make up the prior, where inside."""
+        posterior = self.parts[-1].posterior
+        draws = posterior.sample(
+            self.observation, draws=_BATCH, seed=int(generator.integers(2**31))
+        )
+        density = posterior.log_prob(draws, self.observation)
+        log_ratio = self._prior_log_prob(posterior, draws) - density - self.bound
+        accepted = np.log(generator.uniform(size=_BATCH)) < log_ratio
+        # Outside the region the ratio may exceed the bound; ``sample`` drops these draws anyway.
+        return take(draws, accepted)
+
+
+# The folder of truncated rounds: what decides them, and their banks and posteriors.
+#
+# The bank of a round is a simulation bank.
+
+_SETTINGS = "rounds.json"
+_ROUND = re.compile(r"round_[0-9]+")
+
+
+@dataclass(frozen=True)
+class RoundFiles:
+    """Finished rounds in a folder; none if ``folder`` is None.
+
+    Unless ``compared``, the simulator of the rounds is known by names and shapes alone.
+    """
+
+    folder: Path | None
+    compared: bool = True
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Write what decides the rounds; refuse a folder with rounds decided by anything else."""
+        if self.folder is None:
+            return
+        file = self.folder / _SETTINGS
+        subject = f"Folder {str(self.folder)!r}"
+        do = "choose another folder, or move what is there away"
+        with reraise_as(subject, "rounds that this version has written there", do):
+            kept = dict(json.loads(file.read_text())) if os.path.lexists(file) else None
+            rounds = sorted(
+                path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name)
+            )
+            if kept is None and not rounds:
+                replace_file(file, json.dumps(settings, indent=2).encode())
+                return
+        if kept is None:
+            raise InputError(
+                subject,
+                expected="a folder of its own for rounds",
+                got=f"{', '.join(rounds[:3])} of something else",
+                do=do,
+            )
+        for name, value in json.loads(json.dumps(settings)).items():
+            if kept.get(name) != value:
+                raise InputError(
+                    subject,
+                    expected=f"{name} {kept.get(name)!r}",
+                    got=f"{value!r}",
+                    do="pass what the rounds there were made with, or another folder",
+                )
+
+    def simulations(
+        self, number: int, simulator: Simulator, seed: int
+    ) -> tuple[Arrays, int] | None:
+        """Return the simulations of a round and the number of failures; None if not there yet."""
+        folder = self._path(number, "simulations")
+        return None if folder is None else read_proposed(simulator, folder, seed, self.compared)
+
+    def keep_simulations(
+        self,
+        number: int,
+        simulator: Simulator,
+        drawn: Simulations,
+        seed: int,
+        proposal: Mapping[str, Any],
+    ) -> None:
+        """Write the simulations of a round, and what they were proposed from."""
+        folder = self._path(number, "simulations")
+        if folder is not None:
+            folder.parent.mkdir(exist_ok=True)
+            write_proposed(simulator, drawn, folder, seed, proposal, self.compared)
+
+    def posterior(self, number: int, simulator: Simulator) -> FittedPosterior | None:
+        """Return the posterior of a round, or None where it is not there yet."""
+        folder = self._path(number, "posterior")
+        if folder is None or not (folder / "manifest.json").exists():
+            return None
+        return load(folder, simulator, check_simulator=self.compared)
+
+    def keep_posterior(self, number: int, posterior: FittedPosterior) -> None:
+        """Save the posterior of a round."""
+        folder = self._path(number, "posterior")
+        if folder is not None:
+            if not self.compared:
+                posterior.identity = identity.entries(posterior.simulator, simulated=False)
+            posterior.save(folder)
+
+    def _path(self, number: int, name: str) -> Path | None:
+        return None if self.folder is None else self.folder / f"round_{number + 1}" / name
+
 
 #: What of an optimization decides the weights, in plain values.
 _DECIDING = (

@@ -2,19 +2,325 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.condition import FEATURES, Condition
+from bayesinn.bijections import Bijection
+from bayesinn.bijections.bijection import EVERY, FEATURES, Condition
+from bayesinn.core import seeds
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.hierarchical.flow import EXTREMES, PERSON, TwoStages
-from bayesinn.hierarchical.space import flatten, unflatten
-from bayesinn.posterior.network import PosteriorNetwork, Tensors
+from bayesinn.core.files import SavedModel
+from bayesinn.core.memory import check_memory
+from bayesinn.core.validation import check_integer, check_type
+from bayesinn.flows import Flow
+from bayesinn.posterior.measurement import measured_data
+from bayesinn.posterior.model import PosteriorNetwork, Tensors
+from bayesinn.posterior.saved import saved_data, saved_scaling
+from bayesinn.simulation.declaration import check_known
+from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import observables_of
+from bayesinn.summaries.summary import observables_of
+
+#: Entry of the condition: the summary of the person whose parameters are in the event.
+PERSON = "person"
+#: Entry of a condition that says how far apart the persons are; no flow reads it.
+EXTREMES = "extremes"
+
+
+class TwoStages(Flow):
+    """The distribution of the population's parameters, then one person's.
+
+    The first stage sees the summary of the set; the second the person's summary, and what the first
+    one drew. Given that, all persons are independent.
+
+    Parameters
+    ----------
+    flow : Flow of vectors, copied for the second stage
+    shared : sequence of str, names of the parameters of the population
+    """
+
+    reads = EVERY
+
+    def __init__(self, flow: Flow, shared: Sequence[str]) -> None:
+        super().__init__()
+        self.shared = tuple(shared)
+        self.first = flow
+        self.second = clone(flow)
+        self.declare_like(flow)
+
+    def bind(self, parameters: ParameterSpace) -> None:
+        chosen = parameters.elements_of(self.shared) == 1.0
+        # Past Keras' attribute tracking.
+        self.__dict__["_places"] = (np.flatnonzero(chosen), np.flatnonzero(~chosen))
+
+    def build(self, event_shape: Sequence[int], condition_shapes: Any = None) -> None:
+        super().build(event_shape, condition_shapes)
+        shared, own = self._places
+        self.first.build((len(shared),), condition_shapes[FEATURES])
+        self.second.build((len(own),), (condition_shapes[PERSON][0] + len(shared),))
+
+    def loss(
+        self,
+        x: tf.Tensor,
+        condition: Any = None,
+        *,
+        seed: tf.Tensor | None = None,
+        progress: tf.Tensor | float = 1.0,
+        training: bool = False,
+    ) -> tf.Tensor:
+        (shared, features), (own, both) = self._parts(x, condition)
+        options: dict[str, Any] = {"progress": progress, "training": training}
+        other = None if seed is None else seeds.fold_in(seed, 1)
+        loss = self.first(shared, features, seed=seed, **options)
+        return loss + self.second(own, both, seed=other, **options)
+
+    def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
+        (shared, features), (own, both) = self._parts(x, condition)
+        return self.first.log_prob(shared, features) + self.second.log_prob(own, both)
+
+    def sample(self, n: int | tf.Tensor, condition: Any = None, *, seed: Any) -> tf.Tensor:
+        seed = tf.convert_to_tensor(seed, tf.int32)
+        shared = self.first.sample(n, condition[FEATURES], seed=seed)
+        return self.complete(shared, condition[PERSON], seeds.fold_in(seed, 1))
+
+    def complete(self, shared: tf.Tensor, persons: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draw the rest of events (m, n, d) given draws (m, n, k) and summaries (m, c).
+
+        Each of m persons has draws of the population's parameters of its own, or the same.
+        """
+        count = tf.shape(shared)[1]
+        given = tf.reshape(shared, (-1, shared.shape[-1]))
+        both = tf.concat([tf.repeat(persons, count, axis=0), given], axis=-1)
+        own = self.second.sample(1, both, seed=seed)[:, 0]
+        joined = tf.concat([given, own], axis=-1)
+        vector = tf.gather(joined, np.argsort(np.concatenate(self._places)), axis=-1)
+        return tf.reshape(vector, (-1, count, vector.shape[-1]))
+
+    def initialize(self, x: tf.Tensor, condition: Any = None) -> None:
+        self.build_for(x, condition)
+        for flow, part in zip((self.first, self.second), self._parts(x, condition), strict=True):
+            flow.initialize(*part)
+
+    @property
+    def watched(self) -> list[Bijection]:
+        return [*self.first.watched, *self.second.watched]
+
+    def watched_inputs(
+        self, x: tf.Tensor, condition: Any = None
+    ) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
+        shared, own = self._parts(x, condition)
+        return [*self.first.watched_inputs(*shared), *self.second.watched_inputs(*own)]
+
+    def _parts(self, x: tf.Tensor, condition: Condition) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Return what each stage sees: events (n, d), and their condition (n, c)."""
+        shared, own = (tf.gather(x, places, axis=-1) for places in self._places)
+        both = tf.concat([condition[PERSON], shared], axis=-1)
+        return [(shared, condition[FEATURES]), (own, both)]
+
+
+_SUBJECT = "Argument 'group'"
+_DO = 'pass the parameters of a person by name, such as group={"person": ("speed", "threshold")}'
+#: Data sets that a step of training draws.
+BATCH = 64
+_AXES = ("chain", "draw", "observation")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Who the members of a group are (``axis``, such as "person"), and which parameters they have.
+
+    All other parameters are ``shared``: hyperparameters, and what all persons have in common. A
+    data set has ``fewest`` to ``most`` persons.
+    """
+
+    axis: str
+    own: tuple[str, ...]
+    shared: tuple[str, ...]
+    fewest: int
+    most: int
+
+    @property
+    def count(self) -> str:
+        """Name of the number of persons in a data set."""
+        return count_name(self.axis)
+
+
+def count_name(axis: str) -> str:
+    """Return the name of the number of members along an axis."""
+    return f"{axis}_count"
+
+
+def check_levels(
+    simulator: Simulator, group: Mapping[str, str | Sequence[str]], sizes: Sequence[int]
+) -> Levels:
+    """Check what a user declares of a simulator of one person."""
+    check_type(
+        "Argument 'simulator'",
+        simulator,
+        Simulator,
+        "a Simulator of one person",
+        "decorate the function with @bi.simulator",
+    )
+    subject = f"Simulator {simulator.name!r} of one person"
+    if not simulator.in_graph:
+        raise InputError(
+            subject,
+            expected="a function of TensorFlow operations, called with all persons of a batch at "
+            "once",
+            got=f"{simulator.engine.kind}",
+            do="write it with TensorFlow",
+        )
+    context = simulator.context
+    if context is not None and any(context.needs.values()):
+        raise InputError(
+            subject,
+            expected="context whose distributions depend on nothing",
+            got=f"{context.needs}",
+            do="replace the functions by distributions",
+        )
+    prior = simulator.prior
+    check_type(_SUBJECT, group, Mapping, "a dict of one entry", _DO)
+    if len(group) != 1:
+        raise InputError(_SUBJECT, expected="one level", got=f"{sorted(group)}", do=_DO)
+    axis, names = next(iter(group.items()))
+    check_type(_SUBJECT, names, (str, list, tuple), "names of parameters", _DO)
+    own = (names,) if isinstance(names, str) else tuple(names)
+    check_known(_SUBJECT, own, prior.names)
+    variables = (name for kind in simulator.shapes.values() for name in kind)
+    axes = (axis for own in simulator.dimensions.values() for axis in own)
+    taken = {*_AXES, *variables, *axes}
+    if not isinstance(axis, str) or {axis, count_name(axis)} & taken:
+        raise InputError(
+            _SUBJECT,
+            expected="a name for the axis of persons; it and NAME_count must be other than "
+            f"{sorted(taken)}",
+            got=f"{axis!r}",
+            do=_DO,
+        )
+    shared = tuple(name for name in prior.names if name not in own)
+    if not own or not shared:
+        raise InputError(
+            _SUBJECT,
+            expected="some of the parameters; the others are those of the population",
+            got=f"{own} of {prior.names}",
+            do=_DO,
+        )
+    for name in shared:
+        above = set(prior.needs[name]) & set(own)
+        if above:
+            raise InputError(
+                _SUBJECT,
+                expected=f"a prior of {name!r} that depends on no person, as it is not in {axis!r}",
+                got=f"one given {sorted(above)}",
+                do=f"name it, too: group={{{axis!r}: {(*own, name)}}}",
+            )
+    pair = _pair(sizes)
+    numbers = sum(math.prod(shape) for kind in simulator.shapes.values() for shape in kind.values())
+    check_memory(
+        "Argument 'sizes'",
+        BATCH * pair[1] * numbers * 4,
+        got=f"a batch of {BATCH} data sets of {pair[1]:,} persons with {numbers:,} numbers each",
+        do="train with fewer persons in a data set",
+    )
+    return Levels(axis, tuple(name for name in prior.names if name in own), shared, *pair)
+
+
+def _pair(sizes: Any) -> tuple[int, int]:
+    subject = "Argument 'sizes'"
+    do = "pass the fewest and the most persons in a data set, such as sizes=(5, 50)"
+    check_type(subject, sizes, (list, tuple), "two integers", do)
+    if len(sizes) != 2:
+        raise InputError(subject, expected="two integers", got=f"{sizes}", do=do)
+    fewest = check_integer(subject, sizes[0], do=do)
+    return fewest, check_integer(subject, sizes[1], least=fewest, do=do)
+
+
+# Enough to measure scalings of persons on.
+_SETS = 1_024
+
+
+@dataclass
+class SetSpace(DataSpace):
+    """The scalings of a person's data, applied to sets (n, persons, ...).
+
+    ``count`` names the number of persons, which scales by itself.
+    """
+
+    count: str = ""
+
+    @classmethod
+    def of_sets(
+        cls,
+        rows: Arrays,
+        simulator: Simulator,
+        levels: Levels,
+        summaries: Mapping[str, Summary],
+    ) -> SetSpace:
+        """Measure on the persons of simulated sets (n, persons, ...), without padding."""
+        rows = {name: value[:_SETS] for name, value in rows.items()}
+        counts = rows[levels.count]
+        there = np.arange(levels.most) < counts[:, None]
+        names = tuple(simulator.observable_shapes), simulator.context_names
+        persons = {name: rows[name][there] for part in names for name in part}
+        own = measured_data(simulator, summaries, persons)
+        return cls._joined(own, levels.count, Scaling.fit(counts, levels.count))
+
+    @classmethod
+    def saved(
+        cls,
+        saved: SavedModel,
+        simulator: Simulator,
+        levels: Levels,
+        summaries: Mapping[str, Summary],
+    ) -> SetSpace:
+        """Return the space of a saved folder."""
+        count = levels.count
+        scaling = saved_scaling(saved, "data", count, ())
+        return cls._joined(saved_data(saved, simulator, summaries), count, scaling)
+
+    @classmethod
+    def _joined(cls, persons: DataSpace, count: str, scaling: Scaling) -> SetSpace:
+        fields = {**vars(persons), "scalings": {**persons.scalings, count: scaling}}
+        return cls(**fields, count=count)
+
+    def to_network(
+        self, data: Mapping[str, tf.Tensor]
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """Scale sets (n, persons, ...), zero where there is no person; also masks.
+
+        The masks are (n, persons, steps) of valid steps, and under the name of the count (n,
+        persons) of persons.
+        """
+        names = (*self.observables, *self.context)
+        most = data[names[0]].shape[1]
+        inputs, masks = super().to_network({name: flatten(data[name]) for name in names})
+        there = tf.sequence_mask(tf.cast(data[self.count], tf.int32), most)
+        nested = {}
+        for name, value in inputs.items():
+            sets = unflatten(value, most)
+            axes = [1] * (sets.shape.rank - 2)
+            nested[name] = tf.where(tf.reshape(there, (-1, most, *axes)), sets, 0.0)
+        nested[self.count] = self.scalings[self.count].apply(data[self.count])[:, None]
+        known = {name: unflatten(mask, most) for name, mask in masks.items()}
+        return nested, {**known, self.count: there}
+
+
+def flatten(sets: tf.Tensor) -> tf.Tensor:
+    """Return persons (n persons, ...) of sets (n, persons, ...)."""
+    return tf.reshape(sets, (-1, *sets.shape[2:]))
+
+
+def unflatten(persons: tf.Tensor, most: int) -> tf.Tensor:
+    """Return sets (n, persons, ...) of persons (n persons, ...)."""
+    return tf.reshape(persons, (-1, most, *persons.shape[1:]))
 
 
 class SetNetwork(PosteriorNetwork):

@@ -8,45 +8,87 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.condition import FEATURES
+from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
-from bayesinn.core.environment import check_precision
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, warn
+from bayesinn.core.files import SavedModel
 from bayesinn.core.masks import without_padding
 from bayesinn.core.memory import check_draws
-from bayesinn.core.precision import full_precision
-from bayesinn.core.storage import SavedModel
+from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.core.validation import check_type
-from bayesinn.core.warning import warn
-from bayesinn.estimators.training_data import require_simulator
+from bayesinn.estimators.fitting_data import require_simulator
 from bayesinn.flows import Flow
-from bayesinn.hierarchical.answers import compared_sets, person_tree
-from bayesinn.hierarchical.flow import TwoStages
-from bayesinn.hierarchical.levels import check_levels
-from bayesinn.hierarchical.network import SetNetwork
+from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
 from bayesinn.hierarchical.simulation import set_simulator
-from bayesinn.hierarchical.space import SetSpace
-from bayesinn.posterior.building import new_summaries
+from bayesinn.posterior.amortized import TrainedPosterior
+from bayesinn.posterior.answers import Draws, Evaluator, inference_data, require_draws
 from bayesinn.posterior.defaults import choose_flow, recommended_summaries, refuse_trained_first
-from bayesinn.posterior.draws import Draws
-from bayesinn.posterior.evaluator import Evaluator
-from bayesinn.posterior.given import require_draws
-from bayesinn.posterior.measuring import Compared, describe_model
+from bayesinn.posterior.measurement import Compared, describe_model, new_summaries
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.saved import SCHEMA, restore_parameters, two_data_sets
-from bayesinn.posterior.trained import TrainedPosterior
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.missing import warn_of_missing
-from bayesinn.spaces.observations import Observations, axes, check_observations
+from bayesinn.spaces.observations import Observations, axes, check_observations, warn_of_missing
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
 from bayesinn.summaries import DeepSet, Summary
 
 if TYPE_CHECKING:
     import xarray
+
+
+# Sets are large.
+_COMPARED_SETS = 2_048
+
+
+def compared_sets(model: PosteriorModel, rows: Arrays) -> Compared:
+    """Return what new data sets are compared with; persons enter by their mean and sd."""
+    space = model.data
+    names = (*space.observables, *space.context)
+    data = {name: rows[name][:_COMPARED_SETS] for name in space.scalings}
+    counts = {name: name for name in (*space.lengths.values(), *(set(data) - set(names)))}
+    return Compared(data, pooled=names, series=(), counts=counts)
+
+
+def person_tree(
+    person: Simulator,
+    levels: Levels,
+    persons: Observations,
+    values: Draws,
+    ids: np.ndarray,
+    seed: int,
+    predictive: bool,
+    progress: bool,
+) -> xarray.DataTree:
+    """Return the tree of the persons' data (persons, ...), with their ids as coordinates.
+
+    Draws are (draws, *event) of the population, (persons, draws, *event) of persons.
+    """
+    import xarray
+
+    everyone = {
+        name: np.broadcast_to(value, (persons.count, *value.shape))
+        if name in levels.shared
+        else value
+        for name, value in values.items()
+    }
+    tree = inference_data(person, persons, everyone, None, None, seed, predictive, progress)
+    groups = {}
+    for name, group in tree.children.items():
+        data = group.to_dataset()
+        if "observation" in data.dims:
+            population = [key for key in levels.shared if key in data]
+            alike = {key: data[key].isel(observation=0, drop=True) for key in population}
+            data = data.drop_vars(population).rename(observation=levels.axis)
+            data = data.assign_coords({levels.axis: ids}).assign(alike)
+        groups[name] = data
+    groups["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(float(values.p_value))
+    found = xarray.DataTree.from_dict(groups)
+    found.attrs.update(tree.attrs)
+    return found
+
 
 # Number of rows of persons and draws in one call.
 _ROWS_PER_CALL = 200_000

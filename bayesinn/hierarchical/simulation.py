@@ -10,9 +10,9 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.masks import broadcast_mask
-from bayesinn.hierarchical.levels import BATCH, Levels
+from bayesinn.hierarchical.network import BATCH, Levels
+from bayesinn.simulation.checks import without_padding_in_graph
 from bayesinn.simulation.missing import missing_option
-from bayesinn.simulation.padding import without_padding_in_graph
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulator import Simulator, simulator as declare

@@ -9,11 +9,10 @@
   :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
-import bayesinn.core.environment  # noqa: F401
+import bayesinn.core.precision  # noqa: F401
 from bayesinn.flows.split_latent import SplitLosses as SplitLosses
-from bayesinn.inverse.bottleneck import Bottleneck as Bottleneck
-from bayesinn.inverse.class_normal import ClassNormal as ClassNormal
 from bayesinn.inverse.latent_mixture import LatentMixture as LatentMixture
+from bayesinn.inverse.mixture_network import Bottleneck as Bottleneck, ClassNormal as ClassNormal
 from bayesinn.inverse.nonlinear_ica import (
     SourceMatch as SourceMatch,
     Spectrum as Spectrum,

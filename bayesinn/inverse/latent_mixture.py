@@ -15,21 +15,55 @@ from bayesinn.bijections import ActNorm, Bijection, Chain
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
+from bayesinn.core.files import SavedModel
 from bayesinn.core.memory import check_draws
-from bayesinn.core.storage import SavedModel
+from bayesinn.core.precision import full_precision
 from bayesinn.core.validation import check_number, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling
-from bayesinn.inverse.bottleneck import Bottleneck
-from bayesinn.inverse.class_normal import ClassNormal
-from bayesinn.inverse.heat_maps import gap_maps
-from bayesinn.inverse.labelled_data import Label, class_indices, split_labelled
-from bayesinn.inverse.mixture_network import LatentMixtureNetwork, MixtureModel, standardisation
+from bayesinn.inverse.mixture_network import (
+    Bottleneck,
+    ClassNormal,
+    Label,
+    LatentMixtureNetwork,
+    MixtureModel,
+    class_indices,
+    split_labelled,
+    standardisation,
+)
 from bayesinn.simulation.simulator import Arrays
 from bayesinn.spaces.data import Scaling
 from bayesinn.training.settings import Checkpoint, Optimization
 from bayesinn.training.trainable import count_weights
+
+
+@full_precision()
+def gap_maps(model: MixtureModel, codes: np.ndarray, first: int, second: int) -> np.ndarray:
+    """Return what each place adds to the log odds of two classes, by number, (n, height, width).
+
+    With unit scales the log odds are linear in codes (n, d). The chain ends with a rotation of an
+    image, whose places therefore share them without remainder.
+    """
+    chain = model.network.chain
+    latent = model.network.latent
+    pooling = chain.final_rotation
+    if pooling is None or latent.scales != "unit":
+        raise InputError(
+            "Heat maps of a LatentMixture",
+            expected="a chain that ends with DCTPooling, and ClassNormal('unit'): log odds are "
+            "then sums over places",
+            got=f"{chain!r} and {latent!r}",
+            do="train a LatentMixture of this kind",
+        )
+    means = latent.means.numpy()
+    log_weights = latent.log_weights.numpy()
+    direction, _ = pooling.inverse(means[[first]] - means[[second]])
+    places, _ = pooling.inverse(codes - 0.5 * (means[first] + means[second]))
+    maps = np.sum(places.numpy() * direction.numpy(), axis=-1, dtype=np.float64)
+    # The frequencies of the classes belong to no place: all have an equal part.
+    return maps + (log_weights[first] - log_weights[second]) / pooling.pixels
+
 
 _EPOCHS = 30
 _LEARNING_RATE = 2e-3
@@ -263,7 +297,7 @@ class LatentMixture(Estimator):
 
         The result is (n, height, width); its sum over all places is log p(label | x) - log p(other
         | x). Places are those of the image before the end of the chain, which must be
-        :class:`DCTPooling`. The class Gaussians need unit scales. :func:`bayesinn.plots.heat_map`
+        :class:`DCTPooling`. The class Gaussians need unit scales. :func:`bayesinn.plots.images`
         draws the result.
 
         References

@@ -13,7 +13,7 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
-from bayesinn.estimators.training_data import require_simulator
+from bayesinn.estimators.fitting_data import require_simulator
 from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks

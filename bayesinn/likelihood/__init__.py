@@ -5,10 +5,9 @@ classifier of matching pairs of data and parameters. Independent trials can be c
 prior may differ from that of the training.
 """
 
-import bayesinn.core.environment  # noqa: F401
+import bayesinn.core.precision  # noqa: F401
 from bayesinn.likelihood.amortized import AmortizedLikelihood as AmortizedLikelihood
 from bayesinn.likelihood.estimator import LikelihoodEstimator as LikelihoodEstimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior as LikelihoodPosterior
-from bayesinn.likelihood.ratio import LikelihoodRatio as LikelihoodRatio
-from bayesinn.likelihood.ratio_flow import RatioFlow as RatioFlow
-from bayesinn.likelihood.trials import TrialErrors as TrialErrors
+from bayesinn.likelihood.ratio import LikelihoodRatio as LikelihoodRatio, RatioFlow as RatioFlow
+from bayesinn.likelihood.score import TrialErrors as TrialErrors

@@ -10,17 +10,14 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, warn
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.core.warning import warn
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
-from bayesinn.likelihood.score import Score
-from bayesinn.likelihood.trials import TrialErrors
+from bayesinn.likelihood.score import Score, TrialErrors
 from bayesinn.simulation.derived import derived_simulator
-from bayesinn.simulation.prior import Entry, Prior
+from bayesinn.simulation.prior import Entry, Prior, support_of
 from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.support import support_of
 from bayesinn.spaces.observations import axes
 from bayesinn.spaces.parameters import ParameterSpace
 

@@ -14,19 +14,16 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.memory import check_draws
 from bayesinn.core.progress import Progress
-from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, padded
-from bayesinn.likelihood.trials import TrialErrors
-from bayesinn.posterior.inference_data import inference_data
+from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, TrialErrors, padded
+from bayesinn.posterior.answers import inference_data
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.reference.convergence import Convergence
-from bayesinn.reference.nuts import NUTS
+from bayesinn.reference.nuts import NUTS, Convergence
+from bayesinn.reference.smc_moves import next_temperature
 from bayesinn.reference.smc_target import Target
-from bayesinn.reference.tempering import next_temperature
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.missing import warn_of_missing
-from bayesinn.spaces.observations import Observations, check_observations
+from bayesinn.spaces.observations import Observations, check_observations, warn_of_missing
 from bayesinn.spaces.parameters import ParameterSpace
 
 if TYPE_CHECKING:

@@ -26,34 +26,48 @@ pyplot, and no setting of matplotlib outlives a call.
 1
 """
 
-from bayesinn.plots.dependence import dependence as dependence
-from bayesinn.plots.ecdf import comparison as comparison, coverage as coverage, ecdf as ecdf
-from bayesinn.plots.fit_to_data import fit_to_data as fit_to_data
-from bayesinn.plots.forest import forest as forest, information as information
-from bayesinn.plots.heat_map import heat_map as heat_map
-from bayesinn.plots.image_grid import image_grid as image_grid
-from bayesinn.plots.latent_walk import latent_walk as latent_walk
-from bayesinn.plots.learning_curve import learning_curve as learning_curve
-from bayesinn.plots.local import (
+from bayesinn.plots.calibration import (
+    comparison as comparison,
+    coverage as coverage,
+    dependence as dependence,
+    ecdf as ecdf,
     local_c2st as local_c2st,
     local_c2st_marginals as local_c2st_marginals,
+    sbc_histogram as sbc_histogram,
 )
-from bayesinn.plots.loss import loss as loss
-from bayesinn.plots.marginals import marginals as marginals
+from bayesinn.plots.images import (
+    heat_map as heat_map,
+    image_grid as image_grid,
+    latent_walk as latent_walk,
+    spectrum as spectrum,
+)
 from bayesinn.plots.misspecification import (
     misspecification as misspecification,
     misspecification_power as misspecification_power,
 )
 from bayesinn.plots.model_calibration import model_calibration as model_calibration
-from bayesinn.plots.observations import observations as observations
-from bayesinn.plots.pairs import pairs as pairs
-from bayesinn.plots.posterior_predictive import posterior_predictive as posterior_predictive
-from bayesinn.plots.predictive_checks import predictive_checks as predictive_checks
-from bayesinn.plots.prior_predictive import prior_predictive as prior_predictive
-from bayesinn.plots.recovery import contraction as contraction, recovery as recovery
-from bayesinn.plots.runs import losses as losses, overlay as overlay
-from bayesinn.plots.save import png as png, save as save
-from bayesinn.plots.sbc_histogram import sbc_histogram as sbc_histogram
-from bayesinn.plots.spectrum import spectrum as spectrum
-from bayesinn.plots.style import CURVES as CURVES, Canvas as Canvas
+from bayesinn.plots.panels import CURVES as CURVES, Canvas as Canvas, png as png, save as save
+from bayesinn.plots.posteriors import (
+    marginals as marginals,
+    observations as observations,
+    pairs as pairs,
+)
+from bayesinn.plots.predictive import (
+    posterior_predictive as posterior_predictive,
+    predictive_checks as predictive_checks,
+    prior_predictive as prior_predictive,
+)
+from bayesinn.plots.recovery import (
+    contraction as contraction,
+    fit_to_data as fit_to_data,
+    forest as forest,
+    information as information,
+    recovery as recovery,
+)
+from bayesinn.plots.training import (
+    learning_curve as learning_curve,
+    loss as loss,
+    losses as losses,
+    overlay as overlay,
+)
 from bayesinn.plots.verdict import Judged as Judged, verdict as verdict

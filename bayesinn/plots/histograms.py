@@ -4,8 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bayesinn.plots.arrays import Given
-from bayesinn.plots.panels import bare
-from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, tint
+from bayesinn.plots.panels import BARS, BLUE, DASHED, GREY, ORANGE, bare, tint
 
 _MOST_BARS = 60
 

@@ -8,8 +8,19 @@ from matplotlib.ticker import PercentFormatter
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import MisspecificationResult
-from bayesinn.plots.panels import PAGE, Panels, canvas, legend_below
-from bayesinn.plots.style import BARS, BLUE, DASHED, RED, Canvas, curve_look, styled
+from bayesinn.plots.panels import (
+    BARS,
+    BLUE,
+    DASHED,
+    PAGE,
+    RED,
+    Canvas,
+    Panels,
+    canvas,
+    curve_look,
+    legend_below,
+    styled,
+)
 
 
 @styled

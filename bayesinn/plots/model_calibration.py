@@ -3,9 +3,16 @@
 import numpy as np
 
 from bayesinn.diagnostics import ModelCalibration
-from bayesinn.plots.panels import PAGE, canvas, legend_below
-from bayesinn.plots.style import DASHED, Canvas, curve_look, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import (
+    DASHED,
+    PAGE,
+    Canvas,
+    canvas,
+    curve_look,
+    legend_below,
+    styled,
+    wrapped,
+)
 
 # Room for names of models below and beside the confusion, in inches, and points of their letters.
 _ACROSS = 1.7

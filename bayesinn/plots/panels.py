@@ -1,25 +1,269 @@
-"""The grid of panels that most figures are: their layout, titles, shared labels and common legend.
+"""Panels of figures: their layout, style, texts and files.
 
 Figures are at most as wide as a printed page, so that their letters are printed in the size given
 here.
 """
 
+import contextlib
+import io
 import math
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.cbook import is_math_text
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
+from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from bayesinn.core.errors import InputError
+from bayesinn.core.files import atomic_write
 from bayesinn.core.labels import Labels
+from bayesinn.core.validation import check_path
 from bayesinn.plots.arrays import choose
-from bayesinn.plots.save import png
-from bayesinn.plots.style import PLAIN, Canvas
-from bayesinn.plots.text import inches, wrapped
+
+Canvas = Figure | SubFigure  #: what a figure function draws into
+PLAIN = Labels()  #: no labels: names stand as they are
+
+#: Colours that stay apart for colour-blind readers and in grey: Okabe & Ito 2008, "Color universal
+#: design". The red is darker than theirs, which in grey is as light as the blue.
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+RED = "#8C2D04"
+BLACK = "#222222"
+GREY = "#8A8A8A"
+LIGHT_GREY = "#D9D9D9"
+
+#: Colour, marker and line of several curves in one panel: they differ in grey as well.
+CURVES = (
+    (BLUE, "o", "-"),
+    (ORANGE, "s", "--"),
+    (RED, "^", "-."),
+    (BLACK, "D", ":"),
+    (GREY, "v", "-"),
+)
+
+_LINES = ("-", "--", "-.", ":")
+
+
+def curve_look(number: int) -> tuple[str, str, str]:
+    """Return colour, marker and line of a curve: those of ``CURVES``, and of further curves.
+
+    Where a colour comes again, marker and line are others: 25 curves differ.
+
+    >>> curve_look(0), curve_look(5)
+    (('#0072B2', 'o', '-'), ('#0072B2', 's', '-.'))
+    """
+    again, place = divmod(number, len(CURVES))
+    colour, marker, line = CURVES[place]
+    if again:
+        marker = CURVES[(place + again) % len(CURVES)][1]
+        line = _LINES[(number + again) % len(_LINES)]
+    return colour, marker, line
+
+
+#: Colour, marker and line of each grade of an error; an empty grade is none.
+GRADES = {
+    "within": (BLUE, "o", "-"),
+    "undecided": (ORANGE, "D", "--"),
+    "no upper bound": (ORANGE, "D", "--"),
+    "outside": (RED, "X", "-"),
+    "flagged": (RED, "X", "-"),
+    "": (GREY, "|", "-"),
+}
+
+DASHED: dict[str, Any] = {"color": BLACK, "linewidth": 1.0, "linestyle": "--"}
+BAND: dict[str, Any] = {"color": LIGHT_GREY, "linewidth": 0}
+BARS: dict[str, Any] = {"fill": True, "facecolor": LIGHT_GREY, "edgecolor": GREY, "linewidth": 0.8}
+POINTS: dict[str, Any] = {"linestyle": "none", "marker": "o", "markeredgewidth": 0}
+
+STYLE = Path(__file__).with_name("bayesinn.mplstyle")  #: settings of every figure, also for scripts
+_SETTINGS = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+
+
+def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Run a figure function under the house settings; those of the caller come back afterwards."""
+
+    @wraps(draw)
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def band_look(inside: bool, name: str, failing: str = ", outside the band") -> dict[str, Any]:
+    """Return colour and label of a curve: red, with a note, where it fails."""
+    return {"color": BLUE, "label": name} if inside else {"color": RED, "label": name + failing}
+
+
+def tint(colour: str, strength: float) -> str:
+    """Return an opaque colour: a share of ``colour`` on white; overlaid areas don't mix."""
+    return to_hex([1.0 - strength * (1.0 - part) for part in to_rgb(colour)])
+
+
+def inches(text: str, points: float) -> float:
+    """Return the width of the longest line of a text, in inches, in letters of this size."""
+    font = FontProperties(size=points)
+
+    def one(line: str) -> float:
+        try:
+            return text_to_path.get_text_width_height_descent(
+                line, font, ismath=is_math_text(line)
+            )[0]
+        except ValueError:  # no proper formula: drawn as it stands
+            return text_to_path.get_text_width_height_descent(line, font, ismath=False)[0]
+
+    return max(map(one, text.split("\n"))) / 72.0
+
+
+def wrapped(text: str, room: float, points: float) -> str:
+    r"""Break a text into lines of at most ``room`` inches: at spaces or within long words.
+
+    A line never ends within a formula.
+
+    >>> wrapped("growth of the second wave", 1.2, 10.0)
+    'growth of the\nsecond wave'
+    >>> wrapped("growth_of_the_second_wave", 1.2, 10.0)
+    'growth_of_the_\nsecond_wave'
+    """
+    return "\n".join(line for given in text.split("\n") for line in _lines(given, room, points))
+
+
+def shortened(text: str, room: float, points: float) -> str:
+    """Cut a text that is wider than ``room`` inches in its middle: names often differ in the end.
+
+    >>> shortened("patient 17 of the hospital, visit 3", 1.4, 10.0)
+    'patient 17\N{HORIZONTAL ELLIPSIS}l, visit 3'
+    """
+    for cut in range(len(text)):
+        kept = len(text) - cut
+        end = kept // 2
+        middle = "\N{HORIZONTAL ELLIPSIS}" if cut else ""
+        short = f"{text[: kept - end]}{middle}{text[len(text) - end :]}"
+        if inches(short, points) <= room:
+            return short
+    return text[:1]
+
+
+def _lines(text: str, room: float, points: float) -> list[str]:
+    lines = [""]
+    for word in re.findall(r"(?:\$[^$]*\$|\S)+", text):
+        for gap, part in _parts(word, room, points):
+            longer = f"{lines[-1]}{gap if lines[-1] else ''}{part}"
+            if not lines[-1] or inches(longer, points) <= room:
+                lines[-1] = longer
+            else:
+                lines.append(part)
+    return lines
+
+
+def _parts(word: str, room: float, points: float) -> Iterator[tuple[str, str]]:
+    """Yield a word, or the parts of one too long, each with its separator from the last."""
+    if "$" in word or inches(word, points) <= room:
+        yield " ", word
+        return
+    gap = " "
+    for part in re.split(r"(?<=[_\-./:])|(?=\[)", word):
+        while inches(part, points) > room and len(part) > 1:
+            # As many letters as fit, at least one.
+            count = next(
+                (n for n in range(len(part) - 1, 1, -1) if inches(part[:n], points) <= room), 1
+            )
+            yield gap, part[:count]
+            gap = ""
+            part = part[count:]
+        yield gap, part
+        gap = ""
+
+
+RESOLUTION = 150  #: dots per inch of every picture that bayesinn writes
+WRITER = "bayesinn"  #: in every picture, as the software that made it
+_FORMATS = {".png": "Software", ".pdf": "Creator", ".svg": "Creator"}
+# The same picture gives the same file.
+_NO_DATE: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+
+
+def save(figure: Canvas, path: str | Path, *, metadata: Mapping[str, str] | None = None) -> Path:
+    """Save a figure at 150 dots per inch and return its path.
+
+    The ending decides the format (png, pdf, svg).
+
+    ``metadata`` is written into the file. PNG takes any key; PDF and SVG only those of their
+    standards ("Title", ...).
+    """
+    path = check_path("Argument 'path' of a figure", path, "recovery.png")
+    if path.suffix not in _FORMATS:
+        raise InputError(
+            f"figure file {path.name!r}",
+            expected=f"a name that ends in one of {', '.join(_FORMATS)}",
+            got=repr(path.suffix),
+            do="name the file for example 'recovery.png'",
+        )
+    with atomic_write(path) as file:
+        known = {_FORMATS[path.suffix]: WRITER, **_NO_DATE.get(path.suffix, {})}
+        _write(figure, file, known | dict(metadata or {}))
+    return path
+
+
+def png(figure: Canvas) -> bytes:
+    """Return the figure as a PNG at 150 dots per inch, of 256 colours: a third of the size."""
+    buffer = io.BytesIO()
+    small = io.BytesIO()
+    text = PngInfo()
+    _write(figure, buffer, {})
+    text.add_text(_FORMATS[".png"], WRITER)
+    with Image.open(buffer) as picture:
+        colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    colours.save(small, "PNG", dpi=(RESOLUTION, RESOLUTION), optimize=True, pnginfo=text)
+    return small.getvalue()
+
+
+def check_own(path: Path) -> None:
+    """Raise unless there is no file yet, or it is a PNG picture that bayesinn wrote."""
+    if not os.path.lexists(path):
+        return
+    # Pillow raises errors of many kinds where there is no picture.
+    with contextlib.suppress(Exception), Image.open(path) as picture:
+        if picture.info.get(_FORMATS[".png"]) == WRITER and not path.is_symlink():
+            return
+    raise InputError(
+        f"Figure {str(path)!r}",
+        expected="no such file, or a figure that bayesinn wrote",
+        got="a file of something else",
+        do="choose another folder, or move it away",
+    )
+
+
+def _write(figure: Canvas, target: Path | io.BytesIO, metadata: Mapping[str, str | None]) -> None:
+    # Only whole figures can be written.
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    # Labels that are not valid formulas appear as written, so that no typo costs a report.
+    parser = MathTextParser("path")
+    for text in figure.findobj(Text):
+        try:
+            for line in text.get_text().splitlines():
+                if "$" in line:
+                    parser.parse(line)
+        except ValueError:
+            text.set_parse_math(False)
+    with rc_context({"svg.hashsalt": WRITER}):
+        figure.savefig(target, dpi=RESOLUTION, facecolor="auto", metadata=metadata)
+
 
 PAGE = 7.4  #: width of a printed page in inches
 MANY = 12  #: from so many columns on, panels with a common axis become rows of one stacked figure

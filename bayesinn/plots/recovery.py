@@ -1,18 +1,160 @@
-"""Recovery: posteriors against the truth, how much they learn, and how far off they are."""
+"""Figures of recovery: posteriors against the truth, and intervals of many parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics import RecoveryResult
-from bayesinn.plots.arrays import choose, spans_decades
-from bayesinn.plots.forest import rows
-from bayesinn.plots.panels import MANY, Panels, legend_below
-from bayesinn.plots.series import decades
-from bayesinn.plots.style import BLUE, DASHED, GREY, PLAIN, POINTS, RED, Canvas, styled, tint
+from bayesinn.diagnostics import InformationResult, RecoveryResult
+from bayesinn.diagnostics.likelihood import FitResult
+from bayesinn.plots.arrays import Draws, choose, gather, spans_decades
+from bayesinn.plots.calibration import column_error, grade_look, write_error
+from bayesinn.plots.histograms import bin_edges
+from bayesinn.plots.panels import (
+    BARS,
+    BLACK,
+    BLUE,
+    DASHED,
+    GREY,
+    MANY,
+    ORANGE,
+    PAGE,
+    PLAIN,
+    POINTS,
+    RED,
+    Canvas,
+    Panels,
+    canvas,
+    legend_below,
+    styled,
+    tint,
+    wrapped,
+)
+from bayesinn.plots.predictive import decades
+
+# Intervals of many parameters, one below the other.
+#
+# They are not drawn by ArviZ: ``arviz_plots.plot_forest`` cuts long labels off, and shifts a
+# second set of draws only in figures that it opens itself.
+
+#: label, values (n, rows), medians (rows,) and colour of one set
+Intervals = tuple[str, np.ndarray, np.ndarray, str]
+# inches of names, and points of their letters
+_NAMES = 2.0
+_POINTS = 9.0
+_MOST_ROWS = 300
+
+
+@styled
+def forest(
+    draws: Draws,
+    *,
+    prior: Draws | None = None,
+    reference: Draws | None = None,
+    truth: Mapping[str, np.ndarray] | None = None,
+    labels: Labels = PLAIN,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the median and the central 50 and 90 % of each parameter, given one observation.
+
+    With prior draws, values are in prior standard deviations from the prior mean: one axis for
+    parameters of any unit. Parameters whose prior ranges over decades are then drawn as logarithms.
+    """
+    given = gather(draws, prior, reference, truth)
+    if len(given.posterior) > _MOST_ROWS:
+        expected = f"at most {_MOST_ROWS} parameters, of one observation"
+        got = f"{len(given.posterior):,}"
+        do = "pass some of them; draws (n_obs, draws, *event) of several observations are drawn by "
+        do += "bi.plots.observations"
+        raise InputError("draws", expected=expected, got=got, do=do)
+    logs = [name for name in given.posterior if given.prior and given.spans_decades(name)]
+    posterior, before, exact, true = given.logarithms(logs)
+    shift = np.array([np.mean(before[name]) if before else 0.0 for name in posterior])
+    scale = np.array([np.std(before[name]) or 1.0 if before else 1.0 for name in posterior])
+    names = [labels.label(name) if before else labels.axis(name) for name in posterior]
+    names = [
+        f"log {text}" if name in logs else text for name, text in zip(posterior, names, strict=True)
+    ]
+    sets = []
+    for name, values, colour in (("posterior", posterior, BLUE), ("reference", exact, ORANGE)):
+        if values:
+            stacked = (np.stack([values[column] for column in posterior], axis=-1) - shift) / scale
+            sets.append(
+                (f"{name}: median, 50 and 90 %", stacked, np.median(stacked, axis=0), colour)
+            )
+    figure, (ax,) = rows(figure, names, [sets])
+    if true:
+        truths = np.array([true.get(name, np.nan) for name in posterior], float)
+        places = (truths - shift) / scale
+        ax.plot(
+            places,
+            range(len(places)),
+            "|",
+            color=BLACK,
+            markersize=12,
+            markeredgewidth=1.8,
+            label="truth",
+        )
+    if before:
+        ax.axvline(0.0, label="prior mean", **DASHED)
+    ax.set_xlabel("prior standard deviations from the prior mean" if before else "value")
+    return legend_below(figure)
+
+
+@styled
+def information(
+    result: InformationResult,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the information gain of each parameter: mean, and the central 50 and 90 % of data sets.
+
+    At zero, the data contain no information about a parameter. Each nat makes the posterior e times
+    narrower than the prior.
+    """
+    chosen = choose(result.columns, shown)
+    names = [labels.label(result.columns[index]) for index in chosen]
+    gain = result.gain[:, chosen]
+    mean = result.mean[chosen]
+    figure, (ax,) = rows(figure, names, [[("mean, 50 and 90 % of data sets", gain, mean, BLUE)]])
+    ax.axvline(0.0, **DASHED)
+    ax.set_xlabel("information gain [nats]")
+    return legend_below(figure)
+
+
+def rows(
+    figure: Canvas | None, names: Sequence[str], panels: Sequence[Sequence[Intervals]]
+) -> tuple[Canvas, list[Axes]]:
+    """Draw a row for each name, in one or more panels, each of one or more sets of intervals.
+
+    The names are the same for all panels.
+    """
+    written = [wrapped(name, _NAMES, _POINTS) for name in names]
+    count = len(names)
+    sets = max(map(len, panels))
+    # As high as the names, or as all sets need.
+    room = 0.12 + 0.07 * sets if count >= MANY else 0.18 + 0.1 * sets
+    each = max(0.16 * (1 + max(name.count("\n") for name in written)), room)
+    figure = canvas(figure, 6.4 if len(panels) == 1 else PAGE, 0.9 + max(each * count, 0.6))
+    axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
+    for ax, chosen in zip(axes, panels, strict=True):
+        for index, (label, values, middles, colour) in enumerate(chosen):
+            places = np.arange(count) + 0.36 * (index - 0.5 * (len(chosen) - 1))
+            low, lower, upper, high = np.quantile(values, [0.05, 0.25, 0.75, 0.95], axis=0)
+            ax.hlines(places, low, high, color=colour, linewidth=1.2)
+            ax.hlines(places, lower, upper, color=tint(colour, 0.55), linewidth=4.5)
+            ax.plot(middles, places, color=colour, markersize=4.5, label=label, **POINTS)
+    axes[0].set_yticks(range(count), written, fontsize=_POINTS)
+    axes[0].set_ylim(count - 0.5, -0.5)
+    return figure, axes
+
 
 #: z-scores beyond are drawn at the edge, so that a few do not squeeze the others flat
 MOST_DEVIATIONS = 5.0
@@ -200,3 +342,56 @@ def _draw_points(ax: Axes, across: np.ndarray, upwards: np.ndarray, start: float
         if (chosen := chosen & known).any():
             look = POINTS | {"marker": marker, "markersize": size, "color": colour, "alpha": alpha}
             ax.plot(x[chosen], y[chosen], label=name, rasterized=True, **look)
+
+
+# Share of the data sets on either side that lie beyond the panel: some are off by hundreds of nats.
+_BEYOND = 0.05
+
+
+@styled
+def fit_to_data(
+    result: FitResult,
+    *,
+    labels: Labels = PLAIN,
+    errors: pd.DataFrame | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw the log likelihood of truths minus the median of their draws, and its own median.
+
+    The median, with its interval, is zero if the posterior is correct. With ``errors``, see
+    :mod:`bayesinn.plots.calibration`, dotted lines show what is allowed, and a colour the grade.
+    """
+    deviation = result.deviations[0]
+    error = column_error(errors, result.columns[0])
+    panels = Panels(figure, result.columns, labels, width=4.6, height=2.3)
+    ax = panels.axes[0]
+    gap = result.gap[np.isfinite(result.gap)]
+    ends = (deviation.lower[0], deviation.estimate[0], deviation.upper[0])
+    limit = 0.0 if error is None else float(error["tolerance"])
+    low, high = np.quantile(gap, [_BEYOND, 1.0 - _BEYOND])
+    low = min(low, -1.3 * limit, *ends)
+    high = max(high, 1.3 * limit, *ends)
+    edges = bin_edges(gap, low, high)
+    counts = np.histogram(gap, edges)[0]
+    ax.stairs(counts, edges, label="data sets", **BARS)
+    ax.axvline(0.0, **DASHED | {"linestyle": "-", "linewidth": 0.8, "color": GREY})
+    look: dict[str, Any] = {"color": BLUE, "linestyle": "-", "label": "median and interval"}
+    if error is not None:
+        look = grade_look(error["grade"])
+        look["label"] = f"median and interval, {look['label']}"
+        for end in (-limit, limit):
+            ax.axvline(end, color=BLACK, linestyle=":", label="allowed")
+    top = float(np.max(counts))
+    ax.errorbar(
+        [ends[1]],
+        [1.12 * top],
+        xerr=[[ends[1] - ends[0]], [ends[2] - ends[1]]],
+        marker="o",
+        capsize=4.0,
+        linewidth=2.0,
+        **look,
+    )
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(0.0, 1.25 * top))
+    note = f"p = {result.p_value[0]:.2g}" if error is None else write_error(error)
+    panels.title(0, note)
+    return panels.finish("truth minus draws [nats]", "data sets")

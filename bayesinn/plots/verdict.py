@@ -9,10 +9,19 @@ from matplotlib.axes import Axes
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.deviation import TOGETHER
-from bayesinn.plots.allowed import POINTS, SYMBOLS
-from bayesinn.plots.panels import canvas
-from bayesinn.plots.style import BAND, BLACK, DASHED, GRADES, GREY, PLAIN, Canvas, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.calibration import POINTS, SYMBOLS
+from bayesinn.plots.panels import (
+    BAND,
+    BLACK,
+    DASHED,
+    GRADES,
+    GREY,
+    PLAIN,
+    Canvas,
+    canvas,
+    styled,
+    wrapped,
+)
 
 #: inches, narrow enough for a phone
 _WIDTH = 4.8

@@ -5,12 +5,11 @@
 whose expectation is smallest where the estimate is exact.
 """
 
-import bayesinn.core.environment  # noqa: F401
+import bayesinn.core.precision  # noqa: F401
 from bayesinn.points.estimates import (
     Estimate as Estimate,
     Mean as Mean,
     Moments as Moments,
     Quantiles as Quantiles,
 )
-from bayesinn.points.estimator import PointEstimator as PointEstimator
-from bayesinn.points.model import PointFlow as PointFlow
+from bayesinn.points.estimator import PointEstimator as PointEstimator, PointFlow as PointFlow

@@ -12,15 +12,14 @@ import numpy as np
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, warn
 from bayesinn.core.validation import check_type
-from bayesinn.core.warning import warn
 from bayesinn.flows import Flow
 from bayesinn.simulation.order import advice_on_order, has_order
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.parameters import Layout
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import disagreement, joint_name, observables_of
+from bayesinn.summaries.summary import disagreement, joint_name, observables_of
 
 #: So many unrelated numbers need no compression before the flow; then, so many of a series.
 FEW_NUMBERS = 20

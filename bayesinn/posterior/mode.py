@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.bijections.condition import Condition
+from bayesinn.bijections.bijection import Condition
 from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
 from bayesinn.core.precision import full_precision
 from bayesinn.posterior.model import PosteriorModel

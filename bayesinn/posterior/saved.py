@@ -5,10 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.hdf5 import FLOATS
-from bayesinn.core.storage import SavedModel
+from bayesinn.core.files import FLOATS, SavedModel
 from bayesinn.flows import Flow
-from bayesinn.posterior.building import build_model, left_out
+from bayesinn.posterior.measurement import build_model, left_out
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation.simulator import Simulator
@@ -16,7 +15,7 @@ from bayesinn.spaces.data import DataSpace, Scaling
 from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
-from bayesinn.summaries.joint import scaled_alike, seen_raw
+from bayesinn.summaries.summary import scaled_alike, seen_raw
 
 #: Entries of a posterior's manifest beside those that all estimators have.
 SCHEMA = {

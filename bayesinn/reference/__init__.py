@@ -13,16 +13,20 @@ Vectors (n, d) are unconstrained parameters, as
 :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
+from bayesinn.reference.abc import (
+    SimulatedPosterior as SimulatedPosterior,
+    rejection_abc as rejection_abc,
+    smc_abc as smc_abc,
+)
+from bayesinn.reference.estimated_likelihood import (
+    kde_mcmc as kde_mcmc,
+    synthetic_likelihood as synthetic_likelihood,
+)
 from bayesinn.reference.importance import (
     ImportancePosterior as ImportancePosterior,
     exact_draws as exact_draws,
     importance as importance,
 )
-from bayesinn.reference.kde_mcmc import kde_mcmc as kde_mcmc
 from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
 from bayesinn.reference.refine import refine as refine
-from bayesinn.reference.rejection_abc import rejection_abc as rejection_abc
-from bayesinn.reference.simulated_posterior import SimulatedPosterior as SimulatedPosterior
 from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc
-from bayesinn.reference.smc_abc import smc_abc as smc_abc
-from bayesinn.reference.synthetic_likelihood import synthetic_likelihood as synthetic_likelihood

@@ -2,28 +2,407 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
-from bayesinn.core.warning import warn
-from bayesinn.posterior.inference_data import inference_data
+from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
-from bayesinn.reference.exact_density import ExactDensity
-from bayesinn.reference.importance import likelihood_of
-from bayesinn.reference.refinement import AMORTIZED, METHODS, Refined, Refinement
-from bayesinn.reference.smc_target import warn_of_undefined
-from bayesinn.simulation.simulator import Simulator
+from bayesinn.reference.importance import Weights, likelihood_of
+from bayesinn.reference.nuts import FEWEST_DRAWS, MOST_R_HAT, Convergence
+from bayesinn.reference.smc import SMCPosterior, sample_by_stages
+from bayesinn.reference.smc_moves import MOST_ROUNDING, StudentT, rounding, systematic
+from bayesinn.reference.smc_target import ExactDensity, warn_of_undefined
+from bayesinn.simulation.simulations import count_rows, join, take
+from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
 
 if TYPE_CHECKING:
     import xarray
+
+
+#: Where nothing worked.
+AMORTIZED = "amortized"
+
+_CHAINS = 8
+# Effective size of weights for each draw that is asked for: repeated draws are then few.
+_SIZE_A_DRAW = 2.0
+# Share of prior draws among those that are weighted: they may see what amortized draws miss.
+_PRIOR_SHARE = 0.2
+# Of each chain, whatever is asked for: R-hat of fewer draws says little.
+_FEWEST_STEPS = 250
+_MOST_DIVERGED = 0.02
+_EVIDENCE_DRAWS = 4_000
+# Of each of two runs, which must agree.
+_PARTICLES = 2_000
+# Particles forget where they started after thousands of moves, if ridges are curved.
+_MOVES = {"moves": 20, "most_moves": 240, "final_moves": 200, "most_final_moves": 4_800}
+# The first run starts near amortized draws, the second from the prior: what it does not find there,
+# it would not find elsewhere either. If they differ, the third starts near the one of the two that
+# found more.
+_NEAR, _FROM_PRIOR, _AGAIN = range(3)
+# Particles at temperature one are draws before they move, and errors of resampling differ between
+# two runs, so that R-hat sees them. Particles that remember more than this were hardly moved.
+_MOST_CORRELATION = 0.5
+# Standard errors by which two evidences may differ, and nats, as these errors are estimates.
+_MOST_ERRORS = 3.0
+_SLACK = 0.05
+
+
+class Refined(NamedTuple):
+    """Draws (draws, *event) of one observation, their log densities (draws,), and numbers.
+
+    Densities are unnormalised.
+    """
+
+    parameters: Arrays
+    log_density: np.ndarray
+    method: str
+    effective_size: float
+    r_hat: float = np.nan
+    log_evidence: float = np.nan
+    log_evidence_error: float = np.nan
+
+
+class Refinement:
+    """The search for exact draws of one observation.
+
+    Amortized draws come in rounds of equal size, at most ``most_rounds``; the first is given.
+
+    Attributes
+    ----------
+    evaluations : int, of the likelihood, so far
+    undefined : int, those of them that gave NaN or inf and should not; their likelihood is zero
+    failures : list of str, why methods were given up
+    doubts : list of str
+        What keeps a search that starts from the prior from finding the draws that are returned:
+        it may then miss others as well.
+    """
+
+    def __init__(
+        self,
+        posterior: Posterior,
+        density: ExactDensity,
+        data: Arrays,
+        which: str,
+        progress: bool,
+        most_rounds: int,
+    ) -> None:
+        self.which = which
+        self.evaluations = 0
+        self.undefined = 0
+        self.failures: list[str] = []
+        self.doubts: list[str] = []
+        self._runs: dict[int, SMCPosterior | None] = {}
+        self._posterior = posterior
+        self._density = density
+        self._data = data
+        self._progress = progress
+        self._most_rounds = most_rounds
+
+    def run(
+        self,
+        amortized: Arrays,
+        log_amortized: np.ndarray,
+        methods: Sequence[str],
+        draws: int,
+        seed: int,
+    ) -> Refined:
+        """Try methods in turn; return what the first gives that works, else amortized draws.
+
+        Amortized draws are (n, *event), their log densities (n,), n at least ``draws``.
+        """
+        self._size = len(log_amortized)
+        self._draws = draws
+        self._seed = seed
+        self._generator = seeds.generator(seed, "refine")
+        self._prior_share = _PRIOR_SHARE if "importance" in methods else 0.0
+        self._drawn, self._log_density, ratios = self._compare(amortized, log_amortized, 0)
+        if not np.isfinite(ratios).any():
+            raise InputError(
+                f"Log likelihood of {self.which}",
+                expected="a finite number for some amortized draws, or draws of the prior",
+                got=f"-inf for all {len(ratios):,}",
+                do="check the units of the data, and that the likelihood is that of the "
+                "simulator; if both are right, train longer",
+            )
+        self._ratios = ratios
+        self.weights = Weights.smooth(ratios)
+        for method in methods:
+            found = METHODS[method](self)
+            if found is not None and self._is_precise(found):
+                return found
+        if "importance" in methods and self.weights.reliable:
+            return self._weighted()
+        rows = np.arange(draws)
+        values = take(self._drawn, rows)
+        return Refined(values, self._log_density[rows], AMORTIZED, self.weights.effective_size)
+
+    def _evaluate(self, parameters: Arrays, *, far: bool = False) -> np.ndarray:
+        with self._counted():
+            values = self._density.log_density(parameters, self._data, self.which, far=far)
+        self.evaluations += len(values)
+        return values
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count undefined likelihoods of the density."""
+        count = self._density.target.undefined
+        before = int(count.numpy())
+        yield
+        self.undefined += int(count.numpy()) - before
+
+    def _compare(
+        self, amortized: Arrays, log_amortized: np.ndarray, number: int
+    ) -> tuple[Arrays, np.ndarray, np.ndarray]:
+        """Return amortized draws and then prior draws, their log densities (n,), and log ratios.
+
+        Ratios (n,) are those to the density of the mixture that all are drawn from. ``number`` is
+        that of the round.
+        """
+        density = self._density
+        share = self._prior_share
+        drawn = amortized
+        log_density = self._evaluate(amortized)
+        if share:
+            count = round(share / (1.0 - share) * len(log_amortized))
+            seed = seeds.tensor_seed(self._seed, "prior", number)
+            known = density.simulator.prior.sample(count, seed)
+            more = {name: np.asarray(known[name], v.dtype) for name, v in amortized.items()}
+            log_density = np.concatenate([log_density, self._evaluate(more, far=True)])
+            log_more = self._given().log_prob({name: v[None] for name, v in more.items()})[0]
+            log_amortized = np.nan_to_num(np.concatenate([log_amortized, log_more]), nan=-np.inf)
+            drawn = join([amortized, more])
+            log_amortized = np.logaddexp(
+                np.log1p(-share) + log_amortized, np.log(share) + density.log_prior(drawn)
+            )
+        with np.errstate(invalid="ignore"):
+            ratios = log_density - log_amortized
+        return drawn, log_density, np.where(np.isfinite(ratios), ratios, -np.inf)
+
+    def _given(self) -> Given:
+        """Return the amortized posterior of the observation."""
+        return self._posterior.given(check_observations(self._density.simulator, self._data))
+
+    def _importance(self) -> Refined | None:
+        """Return weighted draws, if the weights can be trusted and are worth enough draws."""
+        enough = max(_SIZE_A_DRAW * self._draws, FEWEST_DRAWS)
+        for number in range(1, self._most_rounds):
+            if not self.weights.trustworthy or self.weights.effective_size >= enough:
+                break
+            self._enlarge(number)
+        weights = self.weights
+        # Of few amortized draws, as the user may ask for, half are enough: some are repeated.
+        enough = min(self._draws, len(self._ratios) / 2)
+        if not weights.reliable or weights.effective_size < enough:
+            found = weights.effective_size
+            self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {found:.0f}")
+            return None
+        return self._weighted()
+
+    def _enlarge(self, number: int) -> None:
+        """Weight another round of draws."""
+        given = self._given()
+        drawn = given.sample(self._size, self._seed, f"refine {number}")
+        more, log_density, ratios = self._compare(
+            {name: value[0] for name, value in drawn.items()}, given.log_prob(drawn)[0], number
+        )
+        self._drawn = join([self._drawn, more])
+        self._log_density = np.concatenate([self._log_density, log_density])
+        self._ratios = np.concatenate([self._ratios, ratios])
+        self.weights = Weights.smooth(self._ratios)
+
+    def _weighted(self) -> Refined:
+        """Return draws by their weights."""
+        weights = self.weights
+        rows = systematic(weights.weights, self._generator.uniform(), self._draws)
+        rows = self._generator.permutation(rows)
+        return Refined(
+            take(self._drawn, rows),
+            self._log_density[rows],
+            "importance",
+            weights.effective_size,
+            log_evidence=weights.log_evidence,
+            log_evidence_error=weights.log_evidence_error,
+        )
+
+    def _nuts(self) -> Refined | None:
+        """Return draws of chains that start at particles of SMC, if they agree."""
+        density = self._density
+        if density.obstacle:
+            self.failures.append(f"NUTS: {density.obstacle}")
+            return None
+        searches = self._run(_NEAR), self._run_from_prior()
+        runs = [run for run in searches if run is not None]
+        if not runs:
+            return None
+        parts = [run.draws(_CHAINS // len(runs), self._seed) for run in runs]
+        steps = max(-(-self._draws // _CHAINS), _FEWEST_STEPS)
+        start = density.vectors(join(parts))
+        data = {name: value[None] for name, value in density.tensors(self._data).items()}
+        with self._counted():
+            chains = density.sampler.run(start[None], data, draws=steps, seed=self._seed)
+        self.evaluations += int(chains.evaluations.sum())
+        vectors = chains.vectors.reshape(-1, chains.vectors.shape[-1])
+        values = density.parameters(vectors)
+        size, r_hat = self._agreement("NUTS", values, _CHAINS)
+        diverged = float(chains.diverged.mean())
+        if diverged > _MOST_DIVERGED:
+            self.failures.append(f"NUTS: {100 * diverged:.0f} % of steps diverged")
+            return None
+        if not size:
+            return None
+        searched = self._run_from_prior()
+        if searched is not None:
+            rows = self._generator.choice(count_rows(searched.parameters), len(vectors))
+            both = join([values, take(searched.parameters, rows)])
+            if not self._agreement("NUTS and particles from the prior", both, 2 * _CHAINS)[0]:
+                self.doubts.append(self.failures[-1])
+        else:
+            self.doubts.append(self.failures[-1])
+        kept = take(values, self._generator.permutation(len(vectors))[: self._draws])
+        evidence, error = self._evidence(vectors)
+        return Refined(kept, self._evaluate(kept), "nuts", size, r_hat, evidence, error)
+
+    def _smc(self) -> Refined | None:
+        """Return draws of two runs that agree; say if the prior alone does not lead there."""
+        near = self._run(_NEAR)
+        if near is None:
+            return None
+        searched = self._run_from_prior()
+        if searched is not None:
+            found = self._joined([near, searched])
+            if found is not None:
+                return found
+            if searched.log_evidence > near.log_evidence:
+                # Amortized draws miss a part. The start that both runs make covers it.
+                again = self._run(_AGAIN, join([near.parameters, searched.parameters]))
+                return None if again is None else self._joined([again, searched])
+        told = self.failures[-1]
+        again = self._run(_AGAIN)
+        found = None if again is None else self._joined([near, again])
+        if found is not None:
+            self.doubts.append(told)
+        return found
+
+    def _run(self, number: int, start: Arrays | None = None) -> SMCPosterior | None:
+        """Return a run of SMC, made once; None if it can't be made."""
+        if number not in self._runs:
+            density = self._density
+            self._runs[number] = None
+            try:
+                run = sample_by_stages(
+                    density.simulator,
+                    self._data,
+                    start or self._posterior,
+                    seeds.integer_seed(self._seed, "refine", number),
+                    density.of_tensors,
+                    "auto" if density.in_graph else False,
+                    self._progress,
+                    particles=max(_PARTICLES, 2 * -(-self._draws // 4)),
+                    precise=not density.in_graph,
+                    **_MOVES,
+                )
+            except InputError as refusal:
+                self.failures.append(f"SMC: {refusal}")
+                return None
+            self.evaluations += run.evaluations
+            self.undefined += run.undefined
+            self._runs[number] = run
+        return self._runs[number]
+
+    def _run_from_prior(self) -> SMCPosterior | None:
+        """Return a run that starts wherever the prior has mass."""
+        density = self._density
+        drawn = density.simulator.prior.sample(_PARTICLES, seeds.tensor_seed(self._seed, "prior"))
+        values = {name: np.asarray(value) for name, value in drawn.items()}
+        # At the ends of a support, rounded draws may be infinite as vectors.
+        usable = np.isfinite(density.vectors(values)).all(axis=1)
+        return self._run(_FROM_PRIOR, take(values, usable))
+
+    def _joined(self, runs: Sequence[SMCPosterior]) -> Refined | None:
+        """Return draws of two runs of SMC, if they agree."""
+        density = self._density
+        values = join([run.parameters for run in runs])
+        size, r_hat = self._agreement("SMC", values, len(runs))
+        left = max(run.correlations[-1] for run in runs)
+        if left > _MOST_CORRELATION:
+            self.failures.append(f"SMC: particles are correlated with their start, {left:.2f}")
+            return None
+        if not size:
+            return None
+        evidences = np.array([run.log_evidence for run in runs])
+        if density.simulator.on_nonfinite == "redraw":
+            # Of the prior as it is declared, as weights give it.
+            evidences += np.log([run.finite_share for run in runs])
+        error = float(np.linalg.norm([run.log_evidence_error for run in runs]))
+        apart = float(np.ptp(evidences))
+        if apart > _MOST_ERRORS * error + _SLACK:
+            self.failures.append(f"SMC: log evidences of {evidences[0]:.2f}, {evidences[1]:.2f}")
+            return None
+        kept = take(values, self._generator.permutation(count_rows(values))[: self._draws])
+        evidence = float(logsumexp(evidences) - np.log(len(runs)))
+        log_density = self._evaluate(kept)
+        return Refined(kept, log_density, "smc", size, r_hat, evidence, max(error, apart) / 2.0)
+
+    def _is_precise(self, found: Refined) -> bool:
+        """Return whether the single precision of chains and particles suffices; say if not."""
+        step = rounding(found.log_density)
+        if step <= MOST_ROUNDING or found.method == "importance":
+            return True
+        self.failures.append(
+            f"{found.method}: log densities of {found.log_density.max():.1e} are rounded to "
+            f"{step:.2g} in single precision; leave constants out of the likelihood"
+        )
+        return False
+
+    def _agreement(self, name: str, values: Arrays, chains: int) -> tuple[float, float]:
+        """Return the effective size and R-hat of so many chains, one after another (n, *event).
+
+        The size is zero if they don't agree.
+        """
+        by_chain = {
+            name: value.reshape(1, chains, -1, *value.shape[1:]) for name, value in values.items()
+        }
+        diverged = np.zeros(next(iter(by_chain.values())).shape[:3], bool)
+        r_hat, size = Convergence.measure(by_chain, diverged).extreme()
+        if r_hat <= MOST_R_HAT and size >= FEWEST_DRAWS:
+            return size, r_hat
+        self.failures.append(f"{name}: R-hat {r_hat:.3g}, {size:.0f} independent draws")
+        return 0.0, r_hat
+
+    def _evidence(self, vectors: np.ndarray) -> tuple[float, float]:
+        """Return the log evidence and its error, by importance sampling from a Student t.
+
+        It has the moments of exact draws (n, d). Both results are NaN if it is too far from the
+        posterior.
+        """
+        density = self._density
+        law = StudentT.fit(vectors)
+        drawn = law.sample(_EVIDENCE_DRAWS, seeds.tensor_seed(self._seed, "evidence"))
+        with self._counted():
+            target = np.asarray(density.of_vectors(drawn, density.tensors(self._data)), np.float64)
+        self.evaluations += _EVIDENCE_DRAWS
+        weights = Weights.smooth(target - law.log_prob(drawn).numpy())
+        if not weights.reliable:
+            return np.nan, np.nan
+        return weights.log_evidence, weights.log_evidence_error
+
+
+METHODS: dict[str, Callable[[Refinement], Refined | None]] = {
+    "importance": Refinement._importance,
+    "smc": Refinement._smc,
+    "nuts": Refinement._nuts,
+}
+
 
 _FEWEST_PROPOSALS = 4_000
 _PROPOSALS_A_DRAW = 4

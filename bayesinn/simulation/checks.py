@@ -1,5 +1,7 @@
 """Checks of arrays against what a simulator declares, in the user's own names."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import statistics
@@ -7,11 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
+import tensorflow as tf
 
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.core.labels import Labels
+from bayesinn.core.masks import broadcast_mask
 from bayesinn.simulation.finite import finite, finite_rows
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 
 
@@ -292,3 +296,13 @@ def _rows(
                 do=do,
             )
     return arrays
+
+
+def without_padding_in_graph(lengths: Mapping[str, str], data: Values, context: Values) -> Values:
+    """Do to tensors what :func:`bayesinn.core.masks.without_padding` does to arrays."""
+    blank = dict(data)
+    for name, counter in lengths.items():
+        value = data[name]
+        valid = tf.sequence_mask(tf.cast(context[counter], tf.int32), value.shape[1])
+        blank[name] = tf.where(broadcast_mask(valid, value), value, tf.zeros_like(value))
+    return blank

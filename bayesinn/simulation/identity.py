@@ -23,9 +23,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import BayesinnError
-from bayesinn.core.manifest import check_entry, reraise_as
-from bayesinn.core.warning import warn
+from bayesinn.core.errors import BayesinnError, warn
+from bayesinn.core.files import check_entry, reraise_as
 from bayesinn.simulation import identity_rows
 from bayesinn.simulation.engines.program import Program
 from bayesinn.simulation.identity_rows import Rows, plain, remember, remembering, unplain

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.core.masks import fill_padding
-from bayesinn.simulation.engines.outcome import Outcome
+from bayesinn.simulation.engines.worker import Outcome
 from bayesinn.simulation.simulations import Arrays, take
 from bayesinn.simulation.simulator import Simulator
 

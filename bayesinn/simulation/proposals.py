@@ -9,11 +9,15 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.errors import BankError
 from bayesinn.simulation import checks
-from bayesinn.simulation.bank.bank import Bank
-from bayesinn.simulation.bank.identity import bank_attributes, check_settings, check_simulator
-from bayesinn.simulation.bank.store import BankStore, open_group, refuse_foreign_files
-from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
-from bayesinn.simulation.engines.outcome import Outcome
+from bayesinn.simulation.bank.bank import Bank, bank_attributes, check_settings, check_simulator
+from bayesinn.simulation.bank.store import (
+    BankStore,
+    bank_coordinates,
+    bank_variables,
+    open_group,
+    refuse_foreign_files,
+)
+from bayesinn.simulation.engines.worker import Outcome
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator

@@ -18,10 +18,10 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_type
 from bayesinn.simulation import checks, declaration
-from bayesinn.simulation.coordinates import check_coordinates
+from bayesinn.simulation.declaration import check_coordinates
 from bayesinn.simulation.digits import observable_type
-from bayesinn.simulation.engines.engine import Engine
-from bayesinn.simulation.engines.model import Declaration
+from bayesinn.simulation.engines.constants import find_source
+from bayesinn.simulation.engines.engine import Declaration, Engine
 from bayesinn.simulation.engines.python_engine import PythonEngine
 from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
 from bayesinn.simulation.missing import check_missing
@@ -29,7 +29,6 @@ from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.prior_text import entry_texts
 from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
-from bayesinn.simulation.source import find_source
 
 tfd = tfp.distributions
 Arrays = dict[str, np.ndarray]

@@ -3,14 +3,18 @@
 Observations are checked here and nowhere else. Context must lie inside its support.
 """
 
+from __future__ import annotations
+
 import statistics
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, warn
+from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.checks import (
     MISSING_VALUES,
     check_inputs,
@@ -19,10 +23,9 @@ from bayesinn.simulation.checks import (
     numbers,
 )
 from bayesinn.simulation.finite import finite
-from bayesinn.simulation.prior import Prior
+from bayesinn.simulation.prior import Prior, outside
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.simulation.support import outside
 from bayesinn.spaces.parameters import ParameterSpace
 
 
@@ -375,3 +378,43 @@ def check_parameters(
 def _shape(*sizes: int | str) -> str:
     """Write a shape as Python does, with names of sizes that are free."""
     return f"({', '.join(map(str, sizes))}{',' if len(sizes) == 1 else ''})"
+
+
+# Probability with which simulations lose as many values as an observation that is warned of, or
+# more; for several observations, that any does.
+_RARE = 1e-3
+# Shares that are averaged over.
+_SHARES = 200
+
+
+def warn_of_missing(simulator: Simulator, observations: Observations) -> None:
+    """Warn of observations that lack more values than simulations with ``missing=share`` do.
+
+    Where the simulator itself decides what is missing, nothing is known.
+    """
+    if not simulator.missing:
+        return
+    lost = np.zeros(observations.count, int)
+    size = np.zeros(observations.count, int)
+    for name in simulator.observable_shapes:
+        value = observations.arrays[name]
+        there = np.ones(value.shape, bool)
+        if name in simulator.lengths:
+            beyond = padding(value, observations.arrays[simulator.lengths[name]])
+            there &= ~broadcast_mask(beyond, value)
+        axes = tuple(range(1, value.ndim))
+        lost += np.sum(there & np.isnan(value), axis=axes)
+        size += np.sum(there, axis=axes)
+    # The share of a simulation is uniform up to the declared one.
+    shares = simulator.missing * (np.arange(_SHARES) + 0.5) / _SHARES
+    more = special.bdtrc(lost[:, None] - 1, size[:, None], shares).mean(axis=1)
+    rare = np.flatnonzero(more < _RARE / observations.count)
+    if len(rare):
+        worst = rare[np.argmin(more[rare])]
+        which = f" of observation {worst}" if observations.batched else ""
+        others = f", and too many of {len(rare) - 1} others" if len(rare) > 1 else ""
+        warn(
+            f"{lost[worst]} of {size[worst]} values{which} are missing{others}, where simulations "
+            f"lose up to {simulator.missing:.0%} of theirs: the posterior is an extrapolation. "
+            "Declare a larger share, missing=..., and train with it."
+        )

@@ -24,15 +24,10 @@ Data ``x`` are (n, steps) or (n, elements), or have a third axis of channels or 
 ``mask`` (n, steps) is True for data and False for padding. Series are padded on the right.
 """
 
-import bayesinn.core.environment  # noqa: F401
-from bayesinn.core.dropout import Dropout as Dropout
-from bayesinn.summaries.conv_image import ConvImage as ConvImage
-from bayesinn.summaries.conv_lstm import ConvLSTM as ConvLSTM
-from bayesinn.summaries.deep_set import DeepSet as DeepSet
-from bayesinn.summaries.identity import Identity as Identity
-from bayesinn.summaries.mlp import MLP as MLP
-from bayesinn.summaries.noisy import Noisy as Noisy
-from bayesinn.summaries.power_spectrum import PowerSpectrum as PowerSpectrum
-from bayesinn.summaries.set_transformer import SetTransformer as SetTransformer
+import bayesinn.core.precision  # noqa: F401
+from bayesinn.core.precision import Dropout as Dropout
+from bayesinn.summaries.images import ConvImage as ConvImage, PowerSpectrum as PowerSpectrum
+from bayesinn.summaries.series import ConvLSTM as ConvLSTM, Transformer as Transformer
+from bayesinn.summaries.sets import DeepSet as DeepSet, SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary
-from bayesinn.summaries.transformer import Transformer as Transformer
+from bayesinn.summaries.vectors import MLP as MLP, Identity as Identity, Noisy as Noisy

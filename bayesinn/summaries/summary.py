@@ -7,12 +7,80 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.condition import FEATURES
+from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
+from bayesinn.core.masks import broadcast_mask
 from bayesinn.core.validation import check_returned
 from bayesinn.spaces.parameters import ParameterSpace
-from bayesinn.summaries.elements import blank
+
+# Elements of sets and steps of series, (n, elements, features), with a padding mask.
+#
+# The mask (n, elements) is False for padding.
+
+POOLINGS = ("mean", "sum", "max", "mean+max")
+
+
+def with_features(x: tf.Tensor) -> tf.Tensor:
+    """Return data as (n, elements, features); a missing last axis is one feature."""
+    return x[..., None] if x.shape.rank == 2 else x
+
+
+def blank(h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return elements (n, elements, ...) with zeros as padding."""
+    if mask is None:
+        return h
+    return tf.where(broadcast_mask(mask, h), h, tf.zeros_like(h))
+
+
+def counts(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return the number of elements of each row, at least one, (n, 1)."""
+    if mask is None:
+        return tf.fill((tf.shape(x)[0], 1), tf.cast(tf.shape(x)[1], x.dtype))
+    # An empty set has no mean and no log size; counting it as one keeps the gradients of the others
+    # finite.
+    return tf.maximum(tf.reduce_sum(tf.cast(mask, x.dtype), axis=1, keepdims=True), 1.0)
+
+
+def pool(h: tf.Tensor, mask: tf.Tensor | None, pooling: str) -> tf.Tensor:
+    """Return elements pooled by one of :data:`POOLINGS`, (n, features) or twice the features.
+
+    Padding is left out.
+    """
+    if pooling == "mean+max":
+        return tf.concat([pool(h, mask, "mean"), pool(h, mask, "max")], axis=-1)
+    if pooling == "max":
+        largest = tf.reduce_max(
+            h if mask is None else tf.where(mask[..., None], h, h.dtype.min), axis=1
+        )
+        # An empty set has no maximum; the smallest number would overflow in the next layer.
+        return (
+            largest
+            if mask is None
+            else tf.where(tf.reduce_any(mask, axis=1, keepdims=True), largest, 0.0)
+        )
+    total = tf.reduce_sum(blank(h, mask), axis=1)
+    return total / counts(h, mask) if pooling == "mean" else total
+
+
+def with_size(pooled: tf.Tensor, x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Append log n and 1 / sqrt(n), which a mean hides though posterior widths depend on them."""
+    size = counts(x, mask)
+    return tf.concat([pooled, tf.math.log(size), tf.math.rsqrt(size)], axis=-1)
+
+
+def last_state(recurrent: keras.layers.RNN, h: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Return the last state of a recurrent network, zero for a series without steps.
+
+    On a GPU, cuDNN refuses a mask with an empty row. Such a row gets one step of zeros, whose
+    result isn't used.
+    """
+    if mask is None:
+        return recurrent(h)
+    empty = tf.logical_not(tf.reduce_any(mask, axis=1, keepdims=True))
+    first = tf.range(tf.shape(mask)[1]) == 0
+    state = recurrent(tf.where(empty[..., None], tf.zeros_like(h), h), mask=mask | (empty & first))
+    return tf.where(empty, tf.zeros_like(state), state)
 
 
 class Summary(Configured, keras.layers.Layer):
@@ -203,3 +271,72 @@ class Summary(Configured, keras.layers.Layer):
 
         By default, Keras would pass the mask on to the next layer.
         """
+
+
+def joint_name(observables: Sequence[str]) -> str:
+    """Return the key of a network for these observables: their names, with commas between them."""
+    return ", ".join(observables)
+
+
+def observables_of(name: str) -> list[str]:
+    """Return the observables that a network with this key sees."""
+    return [part.strip() for part in name.split(",")]
+
+
+def seen_raw(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return the observables that networks need as the simulator gave them, not standardised."""
+    return [
+        name
+        for key, summary in summaries.items()
+        if not summary.standardised
+        for name in observables_of(key)
+    ]
+
+
+def scaled_alike(summaries: Mapping[str, Summary]) -> list[str]:
+    """Return what has one mean and scale for all steps, as networks ask: observables and times."""
+    names = []
+    for key, summary in summaries.items():
+        if summary.alike:
+            names += [*observables_of(key), str(summary.times)]
+    return names
+
+
+def masked_gaps(summaries: Mapping[str, Summary], at_random: bool) -> dict[str, list[str]]:
+    """Return, by observable, those that have no value at a step which its network leaves out.
+
+    ``at_random`` says that values are missing by chance alone. If not, the time of a step without
+    values tells something, where each step has its own.
+    """
+    found: dict[str, list[str]] = {}
+    for key, summary in summaries.items():
+        if summary.gaps and (at_random or summary.times is None):
+            seen = [name for name in observables_of(key) if name != summary.times]
+            found |= dict.fromkeys(observables_of(key), seen)
+    return found
+
+
+def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return observables with equal steps as channels of one, (n, steps, channels).
+
+    A single one is unchanged.
+    """
+    return (
+        values[0]
+        if len(values) == 1
+        else tf.concat([with_features(value) for value in values], axis=-1)
+    )
+
+
+def disagreement(
+    observables: Sequence[str], shapes: Mapping[str, tuple[int, ...]], lengths: Mapping[str, str]
+) -> str | None:
+    """Return why observables can't be channels of one, or None if they can."""
+    of_these = {name: shapes[name] for name in observables}
+    if any(len(shape) not in (1, 2) for shape in of_these.values()):
+        return f"shapes {of_these}, not all (steps,) or (steps, channels)"
+    if len({shape[0] for shape in of_these.values()}) > 1:
+        return f"shapes {of_these}, of different numbers of steps"
+    if len({lengths.get(name) for name in observables}) > 1:
+        return f"steps counted by { {name: lengths.get(name) for name in observables} }"
+    return None

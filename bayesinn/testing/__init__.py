@@ -4,7 +4,9 @@ Each raises an ``AssertionError`` that names the broken requirement, the deviati
 case. :class:`Conjugate`, with exact posteriors, correct or deliberately broken, tests diagnostics.
 """
 
-from bayesinn.testing.bijections import check_bijection as check_bijection
 from bayesinn.testing.conjugate import FAULTS as FAULTS, Conjugate as Conjugate
-from bayesinn.testing.simulators import check_simulator as check_simulator
-from bayesinn.testing.summaries import check_summary as check_summary
+from bayesinn.testing.contracts import (
+    check_bijection as check_bijection,
+    check_simulator as check_simulator,
+    check_summary as check_summary,
+)

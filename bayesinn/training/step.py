@@ -3,12 +3,19 @@
 The vector holds all trainable weights. Bad numbers are losses or gradients that are not finite.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import layers
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import (
@@ -19,13 +26,246 @@ from bayesinn.core.compilation import (
     is_for_xla,
     tracing_for_xla,
 )
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.core.precision import is_product
 from bayesinn.core.validation import check_returned
-from bayesinn.training.devices import Devices
-from bayesinn.training.flat_weights import FlatWeights, refuse_added_losses
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable
+
+
+class FlatWeights:
+    """All trainable weights of networks as one vector, and what is not trained, ``state``.
+
+    The networks have weights of equal shapes, and follow each other in the vector and in the state.
+    A Keras model that holds this object doesn't see the weights in it: it trains the vector, not
+    each of them.
+
+    An optimiser's step over one vector costs a fraction of that over 72 separate weights, and
+    traces in a fraction of the time; clipping by global norm, averaging and checkpoints become one
+    operation each.
+    """
+
+    def __init__(self, networks: Sequence[keras.layers.Layer]) -> None:
+        self.networks = networks
+        self.members = len(networks)
+        self.variables = [part for network in networks for part in network.trainable_variables]
+        if not self.variables:
+            raise InputError(
+                "Network",
+                expected="weights to train, made when it is initialised",
+                got="none",
+                do="call or build each layer in initialize",
+            )
+        self.state = [part for network in networks for part in network.non_trainable_variables]
+        #: Those of the first network, which :meth:`unpack` is for.
+        self.first = self.variables[: len(self.variables) // self.members]
+        self.first_state = self.state[: len(self.state) // self.members]
+        self._shapes = [tuple(variable.shape) for variable in self.first]
+        self._sizes = [int(np.prod(shape, dtype=int)) for shape in self._shapes]
+        #: Whether any weight has a constraint of Keras.
+        self.constrained = any(part.constraint is not None for part in self.first)
+
+    def refuse_late_weights(self) -> None:
+        """Refuse weights made after the others: training leaves them out, and no file has them."""
+        late = self.networks[0].variables[len(self.first) + len(self.first_state) :]
+        if late:
+            raise InputError(
+                "Weights of a network",
+                expected="all of them, when the network is initialised",
+                got=f"{len(late)} more, made when the loss was first computed",
+                do="call each layer in initialize, too, or build it there",
+            )
+
+    def pack(self) -> np.ndarray:
+        """Return the networks' current weights."""
+        return np.concatenate([np.ravel(variable.numpy()) for variable in self.variables])
+
+    def split(self, vector: tf.Tensor) -> list[tf.Tensor]:
+        """Return the part of the vector of each network."""
+        return tf.split(vector, self.members)
+
+    def split_state(self, state: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the part of the state of each network."""
+        size = len(self.first_state)
+        return [state[start * size : (start + 1) * size] for start in range(self.members)]
+
+    def unpack(self, vector: tf.Tensor) -> list[tf.Tensor]:
+        """Split the vector of one network into a tensor for each weight."""
+        parts = tf.split(vector, self._sizes)
+        return [tf.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def penalty(self, weights: Sequence[tf.Tensor]) -> Any:
+        """Return zero, with the gradient of Keras' regularisers of the weights of one network.
+
+        Losses thus stay in nats.
+        """
+        each = [
+            variable.regularizer(weight)
+            for variable, weight in zip(self.first, weights, strict=True)
+            if variable.regularizer is not None
+        ]
+        return sum(value - tf.stop_gradient(value) for value in each)
+
+    def constrain(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return the weights of all networks as Keras' constraints of each weight change them."""
+        values = [
+            weight if variable.constraint is None else variable.constraint(weight)
+            for part in self.split(vector)
+            for variable, weight in zip(self.first, self.unpack(part), strict=True)
+        ]
+        return tf.concat([tf.reshape(value, [-1]) for value in values], 0)
+
+    def assign(self, vector: Any) -> None:
+        """Write a vector into the networks."""
+        values = [
+            value
+            for part in self.split(tf.convert_to_tensor(vector))
+            for value in self.unpack(part)
+        ]
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
+
+def refuse_added_losses(losses: Sequence[Any]) -> None:
+    """Refuse losses that a layer added by itself while it was called."""
+    if losses:
+        raise InputError(
+            "Losses of a layer",
+            expected="no add_loss and no activity_regularizer, which training leaves out",
+            got=f"{len(losses)} of them",
+            do="regularise weights: kernel_regularizer, or bi.Optimization(weight_decay=...)",
+        )
+
+
+Part = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+# TensorFlow's own keys of groups count from 1.
+_GROUP = 0x62690000
+
+
+class Devices:
+    """Devices of this process, and its number among processes that train together.
+
+    A ``tf.distribute`` strategy says which they are, and has started the servers through which
+    processes talk. Its own loop is not used: weights are one vector, and a step needs one sum of
+    gradients, inside of calls of many steps.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
+        #: An empty name lets TensorFlow choose the device.
+        self.names: Sequence[str] = ("",) if strategy is None else strategy.extended.worker_devices
+        self.processes = 1 if strategy is None else strategy.num_replicas_in_sync // len(self.names)
+        self.process = 0
+        if strategy is not None and self.processes > 1:
+            resolver = strategy.cluster_resolver
+            # A chief, if there is one, comes before the workers.
+            behind = resolver.task_type != "chief" and "chief" in resolver.cluster_spec().jobs
+            self.process = int(resolver.task_id) + behind
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process writes what all would write alike."""
+        return self.process == 0
+
+    @contextlib.contextmanager
+    def chief_first(self) -> Iterator[None]:
+        """Let other processes run a ``with`` block after the chief.
+
+        They then find what it wrote, and no longer what it removed.
+        """
+        if not self.chief:
+            self.check_agreement("chief first", np.empty(0))
+        yield
+        if self.chief:
+            self.check_agreement("chief first", np.empty(0))
+
+    def sums(self, part: Part, parts: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return sums of ``part(number)``, a number and vector (size,), over all parts of a batch.
+
+        Devices work beside each other; each has its parts one after another, so that it needs the
+        memory of one.
+        """
+        each = parts // (self.processes * len(self.names))
+        start = self.process * each * len(self.names)
+        results = []
+        for place, name in enumerate(self.names):
+            with tf.device(name):
+                results.append(_in_turn(part, start + place * each, each, size))
+        total, vector = (tf.add_n(terms) for terms in zip(*results, strict=True))
+        if self.processes == 1:
+            return total, vector
+        both = self._sum_over_processes(tf.concat([total[None], vector], 0))
+        return both[0], both[1:]
+
+    def check_agreement(self, run: Any, weights: np.ndarray) -> None:
+        """Refuse to train if ``run``, in plain values, or ``weights`` differ between processes."""
+        if self.processes == 1:
+            return
+        digest = hashlib.sha256(json.dumps(run).encode() + weights.tobytes()).digest()
+        values = np.frombuffer(digest, np.uint8).astype(np.float32)
+        try:
+            sums = self._sum_over_processes(
+                tf.constant(np.concatenate([values, values**2]))
+            ).numpy()
+        except tf.errors.OpError as error:
+            raise self.restate(error) from None
+        # Of integers, so that sums are exact; all are equal if their variance is zero.
+        total, squares = np.split(sums.astype(float), 2)
+        if np.any(self.processes * squares != total**2):
+            raise InputError(
+                f"Training in {self.processes} processes",
+                expected="the same data, networks, settings, seed and checkpoint in each of them",
+                got="runs that differ",
+                do="start the same script everywhere, on the same versions of all packages, and "
+                "let a checkpoint that is resumed be in a folder that all can read",
+            )
+
+    def restate(self, error: Exception) -> Exception:
+        """Return a clear error where another process is gone, else the error itself."""
+        gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError
+        if self.processes == 1 or not isinstance(error, gone):
+            return error
+        names = re.findall(r"/job:\w+/(?:replica:\d+/)?task:\d+", str(error))
+        return TrainingError(
+            f"Training in {self.processes} processes",
+            expected="all of them until the end",
+            got=f"{names[0] if names else 'one'} that no longer answers",
+            do="look at the output of the one that ended, and start all again, with a checkpoint "
+            "to go on from",
+        )
+
+    def _sum_over_processes(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return the sum of a vector over processes, the same bits in each.
+
+        TensorFlow's own all-reduce of a strategy can't be part of a loop over steps.
+        """
+        return tf.raw_ops.CollectiveReduceV2(
+            input=vector,
+            group_size=self.processes,
+            group_key=_GROUP,
+            # One for each shape. A counter would leave processes waiting forever once they differ
+            # in what they call.
+            instance_key=_GROUP + vector.shape[0],
+            ordering_token=[],
+            merge_op="Add",
+            final_op="Id",
+        )
+
+
+def _in_turn(part: Part, start: int, count: int, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the sums over ``count`` parts from number ``start`` on, one after another."""
+    if count == 1:
+        return part(tf.constant(start))
+
+    def add(number: tf.Tensor, *sums: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return number + 1, *(old + new for old, new in zip(sums, part(number), strict=True))
+
+    nothing = tf.constant(start), tf.zeros(()), tf.zeros((size,))
+    return tf.while_loop(
+        lambda number, *_: number < start + count, add, nothing, parallel_iterations=1
+    )[1:]
+
 
 # Smallest batch that is split.
 _FEWEST_ROWS = 64
@@ -403,3 +643,48 @@ def _is_random_state(variable: keras.Variable) -> bool:
 
 def _zeros(spec: tf.TensorSpec) -> tf.Tensor:
     return tf.zeros(spec.shape, spec.dtype)
+
+
+# Mixed precision: dense layers and convolutions train in bfloat16, all else as ever.
+#
+# These layers compute in bfloat16 while a network is trained, and only then.
+
+
+@contextlib.contextmanager
+def mixed_precision(trainable: Trainable, wanted: bool) -> Iterator[None]:
+    """Compute products with weights in bfloat16 inside of a ``with`` block, if that is ``wanted``.
+
+    Weights stay in single precision, and so does what lies between two such layers, activations
+    included: the code of summaries and bijections sees no other dtype. The block is around all of
+    training, not only the trace of the loss: reversible chains evaluate their networks again for
+    the gradient, and must see the same values. What is trained first, alone, stays in single
+    precision, too.
+    """
+    kept = [
+        (layer, layer.dtype_policy, layer.activation)
+        for layer in (_layers(trainable) if wanted else ())
+    ]
+    try:
+        for layer, _, activation in kept:
+            layer.dtype_policy = "mixed_bfloat16"
+            layer.activation = _of_single(activation)
+        yield
+    finally:
+        for layer, policy, activation in kept:
+            layer.dtype_policy = policy
+            layer.activation = activation
+
+
+def _layers(trainable: Trainable) -> list[layers.Layer]:
+    first = trainable.pretraining()
+    exact = set() if first is None else {id(layer) for layer in first.network._flatten_layers()}
+    every = trainable.network._flatten_layers()
+    return [layer for layer in every if is_product(layer) and id(layer) not in exact]
+
+
+def _of_single(activation: Callable[[tf.Tensor], tf.Tensor]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return an activation that is computed in single precision.
+
+    Layers without one have the identity.
+    """
+    return lambda x: activation(tf.cast(x, tf.float32))

@@ -177,7 +177,7 @@ def draw(results: pd.DataFrame) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    from bayesinn.plots.style import styled
+    from bayesinn.plots.panels import styled
 
     @styled
     def drawn() -> Figure:
@@ -200,7 +200,7 @@ def _panel(ax: Axes, task: str, rows: list[tuple[str, pd.DataFrame]]) -> None:
     """Draw the rows of a task: as ratios to bayesinn, or in seconds."""
     from matplotlib.ticker import NullFormatter
 
-    from bayesinn.plots.style import CURVES, GREY
+    from bayesinn.plots.panels import CURVES, GREY
 
     relative = task in RELATIVE
     labels = []

@@ -14,7 +14,7 @@ from bayesinn.diagnosis import (
     Tolerances,
     registered_checks,
 )
-from bayesinn.diagnosis.tolerances import FAMILY_ERROR
+from bayesinn.diagnosis.check import FAMILY_ERROR
 from docs.numbers.tables import table
 from docs.pages.links import ROOT
 

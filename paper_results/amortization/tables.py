@@ -15,8 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.style import BLACK, CURVES, styled
+from bayesinn.plots.panels import BLACK, CURVES, PAGE, legend_below, styled
 
 #: A method is as accurate as the network if its C2ST is at most so much larger: two standard errors
 #: of a mean over three data sets of 1,000 points.

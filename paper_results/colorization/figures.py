@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE, SMALL, legend_below
-from bayesinn.plots.style import BLACK, BLUE, styled
+from bayesinn.plots.panels import BLACK, BLUE, PAGE, SMALL, legend_below, styled
 
 #: Factors of latent codes along a walk.
 TIMES = np.linspace(0.0, 1.5, 7)

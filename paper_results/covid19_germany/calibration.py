@@ -11,7 +11,7 @@ import bayesinn as bi
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import NOMINAL, CoverageResult, SBCResult, coverage, sbc
-from bayesinn.diagnostics.uniformity import compare_with_uniform
+from bayesinn.diagnostics.calibration import compare_with_uniform
 from bayesinn.simulators.covid19_prior import LABELS as PARAMETERS, UNITS
 
 DATA_SETS = 5_000

@@ -29,7 +29,7 @@ from train import FOLDERS, HERE, options_of
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.plots.style import BLACK, BLUE, GREY, ORANGE, styled
+from bayesinn.plots.panels import BLACK, BLUE, GREY, ORANGE, styled
 from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_prior import covid19_prior
 

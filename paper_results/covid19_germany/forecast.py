@@ -15,7 +15,7 @@ from shared import LABELS, SEED, Arrays, Study
 from train import options_of
 
 from bayesinn import plots
-from bayesinn.plots.series import quantiles
+from bayesinn.plots.predictive import quantiles
 from bayesinn.simulators.covid19 import germany
 from bayesinn.simulators.covid19_options import FIT_DAYS, Covid19Options
 from bayesinn.simulators.covid19_reporting import simulate_counts

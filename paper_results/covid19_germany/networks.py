@@ -31,7 +31,7 @@ from bayesinn.simulators.covid19_count_series import CountSeries
 from bayesinn.simulators.covid19_networks import lean_networks, published_networks
 from bayesinn.simulators.covid19_options import Covid19Options
 from bayesinn.summaries import MLP, ConvLSTM, Summary
-from bayesinn.training.progress import StepClock
+from bayesinn.training.train import StepClock
 
 NAME = "covid19_regular"
 TOGETHER = "confirmed, recovered, deaths"

@@ -9,10 +9,8 @@ from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.series import intervals
-from bayesinn.plots.style import BLACK, BLUE, DASHED, GREY, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import BLACK, BLUE, DASHED, GREY, PAGE, legend_below, styled, wrapped
+from bayesinn.plots.predictive import intervals
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 
 BANDS = (0.95, 0.90, 0.50)

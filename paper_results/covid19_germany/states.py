@@ -16,9 +16,7 @@ from train import options_of
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels
-from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import BLUE, ORANGE, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import BLUE, ORANGE, legend_below, styled, wrapped
 from bayesinn.simulators.case_counts import read_case_counts
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 from bayesinn.simulators.covid19_prior import LABELS, UNITS

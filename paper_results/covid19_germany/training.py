@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 from shared import LABELS, Study
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.panels import CURVES, PAGE, legend_below, styled
 
 # Posteriors of one problem share a panel: densities of other parameters can't be compared.
 PANELS = {"Germany": ("covid19", "covid19_regular"), "federal states": ("covid19_states",)}

@@ -12,9 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from bayesinn.plots.panels import PAGE, SMALL
-from bayesinn.plots.style import BLACK, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import BLACK, PAGE, SMALL, styled, wrapped
 
 #: inches of the names of networks, and of a row of panels
 _NAMES = 1.0

@@ -31,9 +31,9 @@ from bayesinn import diagnostics, plots
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
 from bayesinn.diagnosis.checks import local
 from bayesinn.diagnosis.evidence import Observation
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.deviation import Tested
 from bayesinn.flows import coupling
-from bayesinn.plots.style import styled
+from bayesinn.plots.panels import styled
 from bayesinn.posterior.typicality import Reference
 from bayesinn.summaries import MLP
 from bayesinn.testing.conjugate import FAULTS, Conjugate

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.plots.panels import legend_below
-from bayesinn.plots.style import BLACK, CURVES, styled
+from bayesinn.plots.panels import BLACK, CURVES, legend_below, styled
 from bayesinn.simulators import gaussian_field as module
 from bayesinn.simulators.gaussian_field import gaussian_field
 

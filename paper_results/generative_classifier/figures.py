@@ -20,8 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE
-from bayesinn.plots.style import BLUE, CURVES, GREY, LIGHT_GREY, styled
+from bayesinn.plots.panels import BLUE, CURVES, GREY, LIGHT_GREY, PAGE, styled
 
 HERE = Path(__file__).parent
 #: Pairs of digits that look alike: the class of the image, and the one it is held against.

@@ -7,9 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.style import CURVES, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import CURVES, PAGE, legend_below, styled, wrapped
 
 
 @styled

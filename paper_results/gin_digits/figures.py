@@ -7,8 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.panels import CURVES, PAGE, legend_below, styled
 
 #: Ranks of the elements whose walks are kept, and of those that are drawn.
 WALKS = (1, 2, 3, 4, 6, 8, 12, 22, 50, 200)

@@ -12,8 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE, SMALL, legend_below
-from bayesinn.plots.style import CURVES, styled
+from bayesinn.plots.panels import CURVES, PAGE, SMALL, legend_below, styled
 
 HERE = Path(__file__).parent
 _TITLES = {"digits": "digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}

@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from tasks import TASKS, Draws
 
 from bayesinn import plots
-from bayesinn.plots import style
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.text import wrapped
+from bayesinn.plots import panels
+from bayesinn.plots.panels import PAGE, legend_below, wrapped
 from bayesinn.simulators import inverse_ballistics as ballistics, inverse_kinematics as kinematics
 
 HERE = Path(__file__).parent
@@ -34,7 +33,7 @@ ARMS = 100
 THROWS = 60
 
 
-@style.styled
+@panels.styled
 def solutions(arrays: dict[str, np.ndarray]) -> Figure:
     """Draw arms above and throws below, one column for each network that has answered both."""
     rows = {"kinematics": draw_arms, "ballistics": draw_throws}
@@ -59,9 +58,9 @@ def parameters(task: str, values: np.ndarray) -> Draws:
 def draw_arms(ax: Axes, draws: Draws) -> None:
     """Draw each arm from base to hand, and where the hand is given."""
     positions = kinematics.joints(draws)[:ARMS]
-    ax.plot(*positions.transpose(2, 1, 0), color=style.BLUE, alpha=0.15, linewidth=0.7)
-    ax.plot(*positions[:, 0].T, ".", color=style.BLACK, markersize=2, label="start of a draw")
-    ax.plot(*positions[:, -1].T, ".", color=style.BLUE, markersize=3, label="hand of a draw")
+    ax.plot(*positions.transpose(2, 1, 0), color=panels.BLUE, alpha=0.15, linewidth=0.7)
+    ax.plot(*positions[:, 0].T, ".", color=panels.BLACK, markersize=2, label="start of a draw")
+    ax.plot(*positions[:, -1].T, ".", color=panels.BLUE, markersize=3, label="hand of a draw")
     mark(ax, *kinematics.inverse_kinematics.observed["hand"])
     ax.set(xlim=(-0.2, 1.9), ylim=(-1.2, 1.2), aspect="equal", adjustable="box")
 
@@ -71,9 +70,9 @@ def draw_throws(ax: Axes, draws: Draws) -> None:
     given = {name: tf.constant(value[:THROWS]) for name, value in draws.items()}
     seconds = np.linspace(0.0, 1.0, 60)[:, None] * ballistics.flight(given).numpy()
     across, up = ballistics.position(given, tf.constant(seconds))
-    ax.axhline(0.0, color=style.GREY, linewidth=0.8)
-    ax.plot(across, up, color=style.BLUE, alpha=0.25, linewidth=0.7)
-    ax.plot(across[0], up[0], ".", color=style.BLACK, markersize=1.5)
+    ax.axhline(0.0, color=panels.GREY, linewidth=0.8)
+    ax.plot(across, up, color=panels.BLUE, alpha=0.25, linewidth=0.7)
+    ax.plot(across[0], up[0], ".", color=panels.BLACK, markersize=1.5)
     mark(ax, float(ballistics.inverse_ballistics.observed["landing"]), 0.0)
     ax.set(xlim=(-1.8, 6.2), ylim=(-0.8, 9.0))
 
@@ -85,7 +84,7 @@ def mark(ax: Axes, across: float, up: float) -> None:
         across,
         up,
         "x",
-        color=style.ORANGE,
+        color=panels.ORANGE,
         markersize=8.0,
         markeredgewidth=2.0,
         zorder=5,

@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayesinn import plots
-from bayesinn.plots.panels import PAGE
-from bayesinn.plots.style import BARS, BLUE, DASHED, GREY, ORANGE, RED, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import BARS, BLUE, DASHED, GREY, ORANGE, PAGE, RED, styled, wrapped
 
 _OXYGENATION = "oxygenation $s_{O_2}$"
 

@@ -18,8 +18,18 @@ from matplotlib.figure import Figure
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels
-from bayesinn.plots.panels import PAGE, legend_below
-from bayesinn.plots.style import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, RED, styled, tint
+from bayesinn.plots.panels import (
+    BLACK,
+    BLUE,
+    GREY,
+    LIGHT_GREY,
+    ORANGE,
+    PAGE,
+    RED,
+    legend_below,
+    styled,
+    tint,
+)
 from bayesinn.simulators.covid19_options import FIRST_DAY, FIT_DAYS
 from bayesinn.simulators.covid19_prior import LABELS, UNITS
 

@@ -12,9 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tables import TASKS, first_seed, results
 
-from bayesinn.plots.panels import PAGE, SMALL
-from bayesinn.plots.style import BLACK, CURVES, LIGHT_GREY, styled
-from bayesinn.plots.text import wrapped
+from bayesinn.plots.panels import BLACK, CURVES, LIGHT_GREY, PAGE, SMALL, styled, wrapped
 
 HERE = Path(__file__).parent
 METHODS = {"default": "bayesinn, defaults", "NPE": "NPE, published", "best": "best published"}

@@ -34,7 +34,7 @@ from scipy.spatial import distance
 from tasks import OBSERVATIONS, TASKS, Arrays, Case, Package, Task
 
 import bayesinn as bi
-from bayesinn.diagnostics.mmd import kernel_matrix
+from bayesinn.diagnostics.two_samples import kernel_matrix
 
 HERE = Path(__file__).resolve().parent
 BUDGETS = ("1000", "10000", "100000", "online")

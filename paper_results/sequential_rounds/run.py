@@ -27,8 +27,7 @@ from matplotlib.figure import Figure
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.diagnostics import c2st
-from bayesinn.plots.panels import PAGE
-from bayesinn.plots.style import BLACK, CURVES, DASHED, styled
+from bayesinn.plots.panels import BLACK, CURVES, DASHED, PAGE, styled
 from bayesinn.simulators.sir import sir
 from bayesinn.simulators.two_moons import two_moons
 

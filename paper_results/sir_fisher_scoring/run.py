@@ -28,7 +28,7 @@ from bayesinn.flows import Flow, coupling
 from bayesinn.simulators.fisher_scoring import FisherScoring, Straightened, WorkingModel
 from bayesinn.simulators.sir import expected_cases, sir
 from bayesinn.summaries import MLP, ConvLSTM, Summary
-from bayesinn.training.progress import StepClock
+from bayesinn.training.train import StepClock
 
 SEEDS = (1, 2, 3)
 PROCESSOR_SECONDS = 90.0

@@ -24,8 +24,7 @@ from matplotlib.figure import Figure
 import bayesinn as bi
 from bayesinn import bijections, flows, plots
 from bayesinn.diagnostics import c2st
-from bayesinn.plots.panels import PAGE
-from bayesinn.plots.style import BLUE, ORANGE, styled
+from bayesinn.plots.panels import BLUE, ORANGE, PAGE, styled
 from bayesinn.simulators import two_moons
 
 SEED = 1

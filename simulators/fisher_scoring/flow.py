@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from bayesinn.bijections.condition import Condition
+from bayesinn.bijections.bijection import Condition
 from bayesinn.flows import Flow, Framed
 from bayesinn.spaces.parameters import ParameterSpace
 

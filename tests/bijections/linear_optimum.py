@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection
-from bayesinn.bijections.conditional_transform import ConditionalTransform
+from bayesinn.bijections.coupling import ConditionalTransform
 
 
 def correlation(dimension: int, seed: int) -> np.ndarray:

@@ -21,14 +21,13 @@ from bayesinn.bijections import (
     Transform,
     VolumePreserving,
 )
-from bayesinn.bijections.autoregressive import Autoregressive
-from bayesinn.bijections.masked import MaskedDense, MaskedNetwork
+from bayesinn.bijections.autoregressive import Autoregressive, MaskedDense, MaskedNetwork
 from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow, Normal
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 
 Seed = tf.Tensor | tuple[int, int]
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from bayesinn.bijections import Affine, Chain, Coupling, Hierarchical, Orthogonal
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow
-from bayesinn.testing.measures import default_dtype
+from bayesinn.testing.contracts import default_dtype
 from tests.bijections.linear_optimum import (
     correlation,
     divergence,

@@ -16,14 +16,13 @@ from bayesinn.bijections import (
     Coupling,
     Hierarchical,
 )
-from bayesinn.bijections.bijection import constant_log_det
-from bayesinn.bijections.condition import SharedCondition
+from bayesinn.bijections.bijection import SharedCondition, constant_log_det
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import GaussianMixture, InvertibleFlow, StudentT
 from bayesinn.flows.latents import Latent
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 
 IMAGE = (3, 2, 2)
 

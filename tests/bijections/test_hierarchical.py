@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.bijections import Affine, Coupling, Hierarchical
-from bayesinn.bijections.conditional_transform import ConditionalTransform
+from bayesinn.bijections.coupling import ConditionalTransform
 from bayesinn.bijections.subnet import Perceptrons
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 from tests.bijections.linear_optimum import (
     conditional_covariance,
     correlation,

@@ -37,7 +37,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import image
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 
 SHAPES = ((8, 8, 1), (8, 6, 3), (4, 4, 4))
 IDS = ("8x8x1", "8x6x3", "4x4x4")

@@ -13,7 +13,7 @@ from bayesinn.bijections import ActNorm, Bijection, Chain, Coupling, Orthogonal,
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 
 
 def data(rows: int = 512) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections.residual.lipschitz import (
+from bayesinn.bijections.residual import (
     ACTIVATIONS,
     LipschitzNetwork,
     convolution_bound,
@@ -15,7 +15,7 @@ from bayesinn.bijections.residual.lipschitz import (
     lipswish,
     spectral_bound,
 )
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 
 
 def matrix(shape: tuple[int, int], kind: str, seed: int = 1) -> np.ndarray:

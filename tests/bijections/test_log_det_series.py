@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections.residual import linearization
-from bayesinn.bijections.residual.linearization import Linearization
-from bayesinn.bijections.residual.log_det_series import (
+from bayesinn.bijections import residual
+from bayesinn.bijections.residual import (
     Geometric,
     Law,
+    Linearization,
     Poisson,
     SeriesNoise,
     roulette_weights,
@@ -78,7 +78,7 @@ def test_many_rows_are_taken_in_pieces(rows: int, monkeypatch: pytest.MonkeyPatc
     linear = network(rows)
     whole = linear.log_det()
     # Two rows of three elements and eight units.
-    monkeypatch.setattr(linearization, "_NUMBERS_AT_ONCE", 48)
+    monkeypatch.setattr(residual, "_NUMBERS_AT_ONCE", 48)
     np.testing.assert_allclose(linear.log_det(), whole, atol=1e-14)
 
     @tf.function(input_signature=[[tf.TensorSpec((None, 8), tf.float64)] * 2])

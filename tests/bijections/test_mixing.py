@@ -12,7 +12,7 @@ import tensorflow as tf
 from bayesinn.bijections import ActNorm, Bijection, Chain, Householder, LULinear, Orthogonal
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 from tests.bijections.linear_optimum import correlation, divergence, matrix
 
 

@@ -26,9 +26,9 @@ from bayesinn.bijections import (
     Residual,
     Spline,
 )
-from bayesinn.bijections.repeated import equal_groups
+from bayesinn.bijections.chain import equal_groups
 from bayesinn.core.compilation import compiled_by_xla, tracing_for_xla
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 
 LINKS: dict[str, Callable[[], list[Bijection]]] = {
     "blocks": lambda: [ActNorm(), Orthogonal(), Coupling(hidden=(8,))],

@@ -33,7 +33,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 
 tfd = tfp.distributions
 

@@ -20,7 +20,7 @@ from bayesinn.bijections import (
 )
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.testing.measures import default_dtype, perturb
+from bayesinn.testing.contracts import default_dtype, perturb
 from tests.bijections.linear_optimum import correlation
 
 

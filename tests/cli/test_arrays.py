@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import bayesinn as bi
-from bayesinn.cli.array_files import hold_out
+from bayesinn.cli.tables import hold_out
 
 PRIORS = ("--prior", "mean=Normal(0, 1)", "--prior", "sd=LogNormal(-0.5, 0.3)")
 
@@ -56,7 +56,7 @@ def test_train_report_and_infer(bayesinn, arrays, tmp_path, monkeypatch) -> None
 
     with monkeypatch.context() as patch:
         patch.setattr("bayesinn.cli.run.Run.diagnose", diagnosed)
-        patch.setattr("bayesinn.cli.verdict_text.print_diagnosis", lambda result: None)
+        patch.setattr("bayesinn.cli.answers.print_diagnosis", lambda result: None)
         bayesinn("diagnose", run)
     # The folder's own rows are found there.
     told = f"bayesinn diagnose {run} --seed 3"

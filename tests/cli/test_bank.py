@@ -41,7 +41,7 @@ def test_a_longer_training_from_a_bank_is_resumed_without_its_steps(
     train = ["train", model, "--bank", bank, "--batch-size", 32, "--output", tmp_path / "run"]
     assert bayesinn(*train, "--steps", 4).status == 0
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.training.progress.ProgressReport.on_epoch_end", interrupted)
+        patch.setattr("bayesinn.training.train.ProgressReport.on_epoch_end", interrupted)
         assert bayesinn(*train, "--steps", 100).status == 130
     resumed = bayesinn(*train, "--resume")
     assert resumed.status == 0, resumed.err

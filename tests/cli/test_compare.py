@@ -15,16 +15,15 @@ import pandas as pd
 import pytest
 
 import bayesinn as bi
-from bayesinn.cli.glance import RunGlance, look_at
 from bayesinn.cli.options import methods_of
 from bayesinn.cli.run import Run
+from bayesinn.cli.runs import RunGlance, look_at
 from bayesinn.core.errors import InputError
+from bayesinn.core.files import write_members, write_model
 from bayesinn.core.labels import Labels
-from bayesinn.core.storage import write_members, write_model
-from bayesinn.diagnosis.diagnosing import diagnose_arrays
+from bayesinn.diagnosis.diagnosis import diagnose_arrays
 from bayesinn.diagnosis.evidence import Evidence
-from bayesinn.diagnosis.model import shorten_numbers
-from bayesinn.diagnosis.posterior_table import posterior_table
+from bayesinn.diagnosis.report.sections import posterior_table, shorten_numbers
 from bayesinn.simulation.prior_text import prior_text
 from tests.helpers.diagnosis import stub_diagnosis
 

@@ -13,7 +13,7 @@ import pytest
 import bayesinn as bi
 from bayesinn.cli.answering import Question, answer
 from bayesinn.cli.answers import open_answer
-from bayesinn.cli.group_files import read_members
+from bayesinn.cli.data_files import read_members
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError

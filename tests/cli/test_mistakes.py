@@ -243,8 +243,8 @@ def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeyp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
-        patch.setattr("bayesinn.training.progress.ProgressReport.on_epoch_end", interrupted)
+        patch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
+        patch.setattr("bayesinn.training.train.ProgressReport.on_epoch_end", interrupted)
         options = ["--minutes", 0.5, "--batch-size", 32, "--output", "timed"]
         answer = bayesinn("train", "linear", *options)
     told = "bayesinn train linear --batch-size 32 --output timed --resume"
@@ -265,7 +265,7 @@ def test_a_run_that_was_interrupted_after_drawing_goes_on_as_it_is_told(
     # The second time, the posterior of the first is trained longer.
     for steps_before in (0, 20):
         with monkeypatch.context() as patch:
-            patch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
+            patch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
             patch.setattr("bayesinn.estimators.fitting.train", interrupted)
             answer = bayesinn("train", "linear", *options)
         assert f"to go on: {told}\n" in answer.err
@@ -279,15 +279,15 @@ def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) ->
     def stop(self, batch, logs=None):
         self.model.stop_training = self.model.steps_done >= 10
 
-    monkeypatch.setattr("bayesinn.cli.run_training._plan", planned_for_20_steps)
-    monkeypatch.setattr("bayesinn.training.deadline.Deadline.on_train_batch_end", stop)
+    monkeypatch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
+    monkeypatch.setattr("bayesinn.training.callbacks.Deadline.on_train_batch_end", stop)
     options = ["--batch-size", 32, "--output", "few"]
     few = bayesinn("train", "linear", "--minutes", 0.5, *options)
     assert few.status == 2
     assert "Training for 0.5 minutes" in few.err
     assert "got:      10 steps" in few.err
     assert not (here / "few" / "posterior").exists()
-    monkeypatch.setattr("bayesinn.cli.run_training.FEWEST_STEPS", 5)
+    monkeypatch.setattr("bayesinn.cli.run.FEWEST_STEPS", 5)
     options = ["--batch-size", 32, "--output", "timed"]
     assert bayesinn("train", "linear", "--minutes", 0.5, *options).status == 0
     before = bi.load(here / "timed" / "posterior")
@@ -302,7 +302,7 @@ def test_ctrl_c_at_the_start_of_a_longer_training_repeats_the_command(
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayesinn.cli.run_training._load_own", interrupted)
+    monkeypatch.setattr("bayesinn.cli.run._load_own", interrupted)
     # The checkpoint is that of the run which has ended: to resume it would train nothing.
     options = ["train", model, "--output", trained, "--minutes", 60]
     told = f"to go on: bayesinn {' '.join(map(str, options))}\n"

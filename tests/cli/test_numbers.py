@@ -15,8 +15,7 @@ from bayesinn.cli.run import Run
 from bayesinn.core.labels import Labels
 from bayesinn.core.number_text import decimals_for, write_number
 from bayesinn.diagnosis.evidence import Observation
-from bayesinn.diagnosis.observed import observed_section
-from bayesinn.diagnosis.posterior_table import posterior_table, write_posterior
+from bayesinn.diagnosis.report.sections import observed_section, posterior_table, write_posterior
 
 
 @pytest.mark.parametrize(

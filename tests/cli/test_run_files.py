@@ -21,18 +21,16 @@ from PIL import Image
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.cli import run_files
+from bayesinn.cli import runs
 from bayesinn.cli.answers import open_answer, same_data
-from bayesinn.cli.glance import look_at
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.run import Run
-from bayesinn.cli.run_files import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles, run_of
-from bayesinn.cli.run_training import train_into
+from bayesinn.cli.run import Run, train_into
+from bayesinn.cli.runs import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles, look_at, run_of
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis.posterior_table import posterior_table
-from bayesinn.diagnosis.report.section import Figure as Picture, save_all
-from bayesinn.training.checkpoint import saved_identity
+from bayesinn.diagnosis.report.page import Figure as Picture, save_all
+from bayesinn.diagnosis.report.sections import posterior_table
+from bayesinn.training.callbacks import saved_identity
 from tests.helpers.diagnosis import stub_diagnosis
 from tests.helpers.models import small_flow
 
@@ -207,7 +205,7 @@ def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before:
     "content", ["", "[]", "{}", '{"files": []}', '{"files": {"a": 1}}', '{"name": "web"}', "\xff"]
 )
 def test_a_list_of_something_else_is_refused(tmp_path, content: str) -> None:
-    (tmp_path / run_files._LIST).write_text(content, "latin-1")
+    (tmp_path / runs._LIST).write_text(content, "latin-1")
     with pytest.raises(InputError, match=r"run\.json of something else"):
         RunFiles(tmp_path).check("history.csv")
     with (
@@ -321,7 +319,7 @@ def test_a_figure_or_report_that_can_not_be_written_leaves_the_old_one(
 
 
 def test_figures_and_reports_do_not_write_through_links(tmp_path) -> None:
-    from bayesinn.diagnosis.report.render import render
+    from bayesinn.diagnosis.report.page import render
 
     (tmp_path / "mine").write_text("mine")
     for name in ("loss.png", "report.html"):

@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.cli import run_training
+from bayesinn.cli import run
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.linear import linear
-from bayesinn.training.devices import Devices
+from bayesinn.training.step import Devices
 from tests.conftest import ROOT
 from tests.helpers.fitting import weights
 from tests.training.test_devices import free_ports
@@ -72,9 +72,9 @@ def test_two_processes_share_a_run_folder(bayesinn, tmp_path: Path) -> None:
 
 def test_devices_of_this_machine(bayesinn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    devices = run_training.Devices
+    devices = run.Devices
     monkeypatch.setattr(
-        run_training, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1]
+        run, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1]
     )
     options = ["--strategy", "mirrored", "--accumulate", 2, "--steps", 4, "--output", tmp_path]
     answer = bayesinn(*OPTIONS, *options)
@@ -114,6 +114,6 @@ def test_minutes_are_for_one_process(tmp_path, monkeypatch) -> None:
             super().__init__(strategy)
             self.processes = 2
 
-    monkeypatch.setattr(run_training, "Devices", Two)
+    monkeypatch.setattr(run, "Devices", Two)
     with pytest.raises(InputError, match="give --steps in place of --minutes"):
-        run_training.train_into(tmp_path, linear, seed=1, minutes=1.0)
+        run.train_into(tmp_path, linear, seed=1, minutes=1.0)

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.comparison.rows import Rows
+from bayesinn.comparison.comparison import Rows
 from bayesinn.core.errors import InputError, SavedPosteriorError
 
 tfd = tfp.distributions

@@ -17,10 +17,10 @@ from tensorflow.python.framework.func_graph import FuncGraph
 import bayesinn as bi
 from bayesinn.core import compilation
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
-from bayesinn.core.process_setting import ProcessSetting
+from bayesinn.core.process import ProcessSetting
 from bayesinn.estimators.fitting import new_model
-from bayesinn.estimators.training_data import draw_pilot
-from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.estimators.fitting_data import draw_pilot
+from bayesinn.posterior.answers import Evaluator
 from bayesinn.simulators.linear import linear
 from tests.helpers.models import small_flow
 

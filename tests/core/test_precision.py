@@ -12,7 +12,7 @@ import tensorflow as tf
 from bayesinn.bijections import Bijection, Coupling, Orthogonal, Spline
 from bayesinn.core.precision import full_precision
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 from tests.helpers.tensor_float import emulate_tensor_float, rounded
 
 enabled = tf.config.experimental.tensor_float_32_execution_enabled

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bayesinn.core import program_cache
+from bayesinn.core import startup
 
 FIT = """
 from tests.helpers.fitting import fit
@@ -23,10 +23,10 @@ def flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Return what XLA is told where TensorFlow is not imported yet, given the settings."""
 
     def told(cache: str, before: str = "") -> str:
-        monkeypatch.setattr(program_cache, "sys", SimpleNamespace(modules={}))
+        monkeypatch.setattr(startup, "sys", SimpleNamespace(modules={}))
         monkeypatch.setenv("BAYESINN_CACHE", cache)
         monkeypatch.setenv("TF_XLA_FLAGS", before)
-        program_cache.keep_programs()
+        startup.keep_programs()
         return os.environ["TF_XLA_FLAGS"]
 
     return told
@@ -94,7 +94,7 @@ def test_flags_of_the_user_come_first(flags, tmp_path: Path) -> None:
 def test_nothing_is_kept_on_a_full_disk(
     flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program_cache, "_LEAST_FREE", 10**18)
+    monkeypatch.setattr(startup, "_LEAST_FREE", 10**18)
     assert flags(str(tmp_path)) == ""
 
 
@@ -114,7 +114,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def test_oldest_programs_go_first(flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program_cache, "_MOST_BYTES", 250)
+    monkeypatch.setattr(startup, "_MOST_BYTES", 250)
     names = write_programs(tmp_path / "0123456789abcdef", [1, 2, 3, 4])
     # The user may name a folder that has other things in it.
     other = write_programs(tmp_path / "my_model", [5])
@@ -128,9 +128,9 @@ def test_damaged_programs_are_removed_and_nothing_else(
 ) -> None:
     names = write_programs(tmp_path / "mine", [1, 2])
     monkeypatch.setenv("TF_XLA_FLAGS", f"{FLAG}{tmp_path / 'mine'}")
-    assert program_cache.clear_programs()
+    assert startup.clear_programs()
     assert names_in(tmp_path / "mine") == sorted(names[:2])
-    assert not program_cache.clear_programs()
+    assert not startup.clear_programs()
 
 
 @pytest.mark.parametrize("error", [PermissionError("home"), RuntimeError("no home")])
@@ -140,5 +140,5 @@ def test_a_home_that_may_not_be_read_stops_nothing(
     def refuse() -> Path:
         raise error
 
-    monkeypatch.setattr(program_cache, "_folder", refuse)
+    monkeypatch.setattr(startup, "_folder", refuse)
     assert flags(str(tmp_path), before="--other=1") == "--other=1"

@@ -15,10 +15,9 @@ import h5py
 import numpy as np
 import pytest
 
-from bayesinn.core import atomic_write as atomic_write_module, hdf5
-from bayesinn.core.atomic_write import atomic_write, replace_file
+from bayesinn.core import files, files as atomic_write_module
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.core.storage import lock_folder, read_model, write_model
+from bayesinn.core.files import atomic_write, lock_folder, read_model, replace_file, write_model
 from tests.conftest import ROOT
 
 SCHEMA = {"settings": {"steps": int}, "history": {str: [(float, type(None))]}}
@@ -271,7 +270,7 @@ def test_permissions_are_those_of_any_new_file(tmp_path) -> None:
 TOGETHER = """
 import sys
 from pathlib import Path
-from bayesinn.core.atomic_write import atomic_write, replace_file
+from bayesinn.core.files import atomic_write, replace_file
 
 folder, letter = Path(sys.argv[1]), sys.argv[2]
 for number in range(60):
@@ -383,7 +382,7 @@ def test_errors_of_hdf5_are_explained(folder: Path, monkeypatch: pytest.MonkeyPa
     def broken(*arguments) -> None:
         raise RuntimeError("Unable to synchronously flush file")
 
-    monkeypatch.setattr(hdf5.h5py, "File", broken)
+    monkeypatch.setattr(files.h5py, "File", broken)
     with pytest.raises(
         SavedPosteriorError, match=r"(?s)Folder.*room and permission.*RuntimeError: Unable to"
     ):
@@ -463,7 +462,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch: pytest.Mo
 KILLED_FILE = """
 import os, signal, sys
 from pathlib import Path
-from bayesinn.core.atomic_write import atomic_write
+from bayesinn.core.files import atomic_write
 
 file, line, kills, seen = Path(sys.argv[1]) / "report.html", 0, 0, set()
 file.write_text("0" * 10_000)
@@ -514,7 +513,7 @@ DISKS = """
 import os, resource, signal, sys
 from pathlib import Path
 from bayesinn.core.errors import SavedPosteriorError
-from bayesinn.core.atomic_write import atomic_write
+from bayesinn.core.files import atomic_write
 from tests.core.test_storage import names, read, write, FILES
 
 folder, file = Path(sys.argv[1]) / "model", Path(sys.argv[1]) / "report.html"
@@ -558,7 +557,7 @@ def test_on_disks_of_any_size_the_old_files_or_the_new_ones_are_there(
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from bayesinn.core.storage import lock_folder
+from bayesinn.core.files import lock_folder
 
 with lock_folder(Path(sys.argv[1]), "Run folder"):
     print("holds", flush=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import bayesinn
-from bayesinn.core.warning import warn
+from bayesinn.core.errors import warn
 
 LIBRARY = Path(bayesinn.__file__).parent
 DEEP = """

@@ -14,8 +14,7 @@ from matplotlib.image import imread
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Evidence, diagnose_arrays
-from bayesinn.diagnosis.report.render import render
-from bayesinn.diagnosis.report.section import Figure, Section
+from bayesinn.diagnosis.report.page import Figure, Section, render
 from bayesinn.diagnostics.recovery import recovery
 from tests.diagnostics.conjugate import normal
 from tests.helpers.browser import open_browser, overlaps, sync_api

@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 
 import bayesinn as bi
 from bayesinn.core import errors
-from bayesinn.diagnosis import around
-from bayesinn.diagnosis.around import count_densities, most_densities
-from bayesinn.plots.allowed import SYMBOLS
-from bayesinn.plots.style import RED
+from bayesinn.diagnosis import evidence
+from bayesinn.diagnosis.evidence import count_densities, most_densities
+from bayesinn.plots.calibration import SYMBOLS
+from bayesinn.plots.panels import RED
 from tests.helpers.models import small_flow
 from tests.helpers.untrained import untrained
 
@@ -199,7 +199,7 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
 def test_mistakes_are_found_before_anything_is_simulated(
     posterior, monkeypatch, given: dict, message: str
 ) -> None:
-    monkeypatch.setattr("bayesinn.diagnosis.gather.simulate", lambda *_: pytest.fail("simulated"))
+    monkeypatch.setattr("bayesinn.diagnosis.evidence.simulate", lambda *_: pytest.fail("simulated"))
     with pytest.raises(errors.InputError, match=message):
         bi.diagnose(posterior, simulations=50, draws=20, progress=False, **given)
 
@@ -231,7 +231,7 @@ def test_many_observations_at_any_level(posterior, monkeypatch) -> None:
     assert len(result.null) == 2_000
     assert result.simulated == 2_000
     monkeypatch.setattr(
-        "bayesinn.diagnosis.diagnosing.simulate", lambda *_: pytest.fail("simulated")
+        "bayesinn.diagnosis.diagnosis.simulate", lambda *_: pytest.fail("simulated")
     )
     with pytest.raises(errors.InputError, match="'level'"):
         bi.misspecification(posterior, {"x": own}, level=1.0)
@@ -288,7 +288,7 @@ def test_densities_that_are_integrals_are_evaluated_for_the_first_data_sets(
     posterior = bi.AmortizedPosterior(noisy_count, flow=small_flow(), networks=1)
     posterior.fit(steps=500, seed=1, progress=False)
     # 32 evaluations for each of 10 draws; around the observation, for each of 50.
-    monkeypatch.setattr(around, "_MOST_EVALUATIONS", 32 * 10 * 40)
+    monkeypatch.setattr(evidence, "_MOST_EVALUATIONS", 32 * 10 * 40)
     found = bi.diagnose(posterior, simulations=100, draws=60, seed=1)
     told = capsys.readouterr().out
     assert "evaluating densities of draws: 0 of 40 data sets" in told

@@ -15,9 +15,9 @@ import bayesinn as bi
 from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays, register
+from bayesinn.diagnosis import Diagnosis, Evidence, check, diagnose_arrays
+from bayesinn.diagnosis.check import FAMILY_ERROR
 from bayesinn.diagnosis.checks import local
-from bayesinn.diagnosis.tolerances import FAMILY_ERROR
 from bayesinn.diagnostics.deviation import Deviation
 from tests.diagnostics.conjugate import normal
 
@@ -84,7 +84,7 @@ HALVES = bi.Check(
 def registered() -> Iterator[None]:
     bi.register_check(HALVES)
     yield
-    register._registered.clear()
+    check._registered.clear()
 
 
 def diagnosis(shift: float) -> Diagnosis:
@@ -172,7 +172,7 @@ def test_l_c2st_can_fail_however_many_checks_are_registered(registered) -> None:
         # Each of them, and the one of the fixture, has one measure.
         share = FAMILY_ERROR * local.CHECK.weights["classifier"] / (library + count + 1.0)
         assert 1.0 / (1.0 + most) < share
-    register._registered.clear()
+    check._registered.clear()
     assert local._most_trials() == 1_000
 
 
@@ -194,10 +194,10 @@ def test_a_group_and_a_place_of_its_own(tmp_path: Path) -> None:
         bi.Check(name="first", group="calibration", run=halves, place=5),
         bi.Check(name="alone", group="my own", run=halves),
     ]
-    for check in own:
-        bi.register_check(check)
+    for one in own:
+        bi.register_check(one)
     found = diagnosis(0.0)
-    register._registered.clear()
+    check._registered.clear()
     names = list(found.verdict.index)
     assert names[:2] == ["first", "SBC"]
     assert names[-1] == "alone"

@@ -17,10 +17,9 @@ from matplotlib.text import Text
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Evidence, diagnose_arrays
-from bayesinn.diagnosis.observed import predictive_figures
-from bayesinn.diagnosis.report.render import render
-from bayesinn.diagnosis.report.section import Figure, Section
-from bayesinn.plots.style import BLUE
+from bayesinn.diagnosis.report.page import Figure, Section, render
+from bayesinn.diagnosis.report.sections import predictive_figures
+from bayesinn.plots.panels import BLUE
 from tests.diagnostics.conjugate import normal
 
 

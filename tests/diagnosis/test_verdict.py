@@ -11,10 +11,9 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Diagnosis, Evidence, diagnose_arrays
-from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.gather import part_of
+from bayesinn.diagnosis.evidence import part_of
 from bayesinn.diagnosis.methods import _describe_verdict
-from bayesinn.diagnosis.verdict import Verdict
+from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
 from bayesinn.testing.conjugate import Fault

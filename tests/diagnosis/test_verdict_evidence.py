@@ -15,12 +15,10 @@ from bayesinn.cli.long_commands import command_with
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.core.progress import Progress
-from bayesinn.diagnosis import Check, Evidence, affordable, diagnose_arrays
-from bayesinn.diagnosis.diagnosing import _call
-from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.register import registered_checks
-from bayesinn.diagnosis.tolerances import FAMILY_ERROR
-from bayesinn.diagnosis.verdict import Verdict
+from bayesinn.diagnosis import Check, Evidence, diagnose_arrays, evidence as gathering
+from bayesinn.diagnosis.check import FAMILY_ERROR, registered_checks
+from bayesinn.diagnosis.diagnosis import _call
+from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.speed import simulations_per_second
@@ -152,16 +150,16 @@ def test_fewer_simulations_than_checks_can_take_are_refused(simulations: int) ->
 def test_the_default_follows_the_speed_of_the_simulator(
     monkeypatch, capsys, speed, observed, expected
 ) -> None:
-    monkeypatch.setattr(affordable, "simulations_per_second", lambda *_: speed)
+    monkeypatch.setattr(gathering, "simulations_per_second", lambda *_: speed)
 
     @bi.simulator(prior={"a": tfd.Normal(0.0, 1.0)}, engine="python", workers=1)
     def slow(parameters, generator):
         return {"y": parameters["a"] + generator.normal(size=2)}
 
     with Progress("diagnosing") as progress:
-        assert affordable.affordable(slow, 0, observed, progress) == expected
+        assert gathering.affordable(slow, 0, observed, progress) == expected
     assert f"{expected:,} simulated data sets" in capsys.readouterr().out
-    assert affordable.affordable(bi.get("linear"), 0, observed, Progress("", shown=False)) == 10_000
+    assert gathering.affordable(bi.get("linear"), 0, observed, Progress("", shown=False)) == 10_000
 
 
 def test_the_speed_is_that_of_batches_that_take_long_enough(monkeypatch) -> None:

@@ -13,17 +13,19 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Check, Evidence, diagnose_arrays
-from bayesinn.diagnosis.finding import Finding
+from bayesinn.diagnosis.check import registered_checks
 from bayesinn.diagnosis.methods import _describe_verdict
-from bayesinn.diagnosis.register import registered_checks
-from bayesinn.diagnosis.verdict import Verdict
+from bayesinn.diagnosis.verdict import Finding, Verdict
+from bayesinn.diagnostics.calibration import (
+    PosteriorSBCResult,
+    compare_with_uniform,
+    dependence,
+    posterior_sbc,
+)
 from bayesinn.diagnostics.coverage import joint_coverage
 from bayesinn.diagnostics.deviation import Deviation, shift_and_spread
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
-from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.predictive import predictive_checks
-from bayesinn.diagnostics.sbc import dependence
-from bayesinn.diagnostics.uniformity import compare_with_uniform
 from bayesinn.posterior.typicality import Typicality
 from tests.diagnostics.faults import case
 

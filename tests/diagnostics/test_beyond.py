@@ -9,8 +9,8 @@ import pytest
 from scipy import special
 
 from bayesinn.diagnostics import band_p_values, beyond, local_c2st
+from bayesinn.diagnostics.calibration import dependence
 from bayesinn.diagnostics.deviation import Deviation
-from bayesinn.diagnostics.sbc import dependence
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.c2st import c2st
+from bayesinn.diagnostics.two_samples import c2st
 
 
 def normals(*, size: int = 500, columns: int = 1, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

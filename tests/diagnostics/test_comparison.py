@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.c2st import c2st
-from bayesinn.diagnostics.comparison import Comparison, compare
+from bayesinn.diagnostics.two_samples import Comparison, c2st, compare
 
 Draws = dict[str, np.ndarray]
 

@@ -17,7 +17,7 @@ from bayesinn.diagnostics import (
     sbc,
     tarp,
 )
-from bayesinn.diagnostics.tested import Tested
+from bayesinn.diagnostics.deviation import Tested
 from tests.diagnostics.faults import Case, case
 
 

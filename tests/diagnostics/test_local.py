@@ -9,8 +9,7 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
-from bayesinn.diagnostics.local_classifier import LatentFeatures
+from bayesinn.diagnostics.local import LatentFeatures, LocalC2STResult, local_c2st
 
 #: Large first datum, small one, and one far beyond all simulations.
 OBSERVED = np.array([[2.0, 0.5, -0.3], [-2.0, 0.5, -0.3], [9.0, 0.5, -0.3]])

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.spatial import distance
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.mmd import LADDER, kernel_matrix, ladder, mmd
+from bayesinn.diagnostics.two_samples import LADDER, kernel_matrix, ladder, mmd
 from tests.helpers.mmd import squared_mmd
 
 
@@ -134,7 +134,7 @@ def test_equal_points_are_ties_and_pass() -> None:
 
 
 def test_of_large_sets_a_random_part_is_used_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("bayesinn.diagnostics.mmd"), "MOST_POINTS", 100)
+    monkeypatch.setattr(import_module("bayesinn.diagnostics.two_samples"), "MOST_POINTS", 100)
     # Sorted, so that the first hundred would not do.
     first, second = (np.sort(points, axis=0) for points in normals(size=300))
     result = mmd(first, second[:80], seed=1)

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.sliced_wasserstein import same_law_distance, sliced_wasserstein
+from bayesinn.diagnostics.two_samples import same_law_distance, sliced_wasserstein
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 10])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.tested import Tested, check_repetitions, fewest_repetitions, p_values
+from bayesinn.diagnostics.deviation import Tested, check_repetitions, fewest_repetitions, p_values
 
 
 class Fixed(Tested):

@@ -15,7 +15,7 @@ from bayesinn.core.configuration import clone, describe
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow, StudentT, coupling
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 
 Seed = tf.Tensor | tuple[int, int]
 Draw = Callable[[Seed], tuple[tf.Tensor, tf.Tensor | None]]

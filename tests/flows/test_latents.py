@@ -11,8 +11,7 @@ import tensorflow as tf
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT
-from bayesinn.flows.latents.gaussian_mixture import floored, unfloored
+from bayesinn.flows.latents import GaussianMixture, Latent, Normal, StudentT, floored, unfloored
 
 
 def test_student_t_against_scipy() -> None:

@@ -6,8 +6,8 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.guidance import truncation
-from bayesinn.guidance.truncation import Truncation
+from bayesinn.guidance import rounds
+from bayesinn.guidance.rounds import Truncation
 from bayesinn.simulators import linear
 
 DATA = {"y": np.array(1.5)}
@@ -71,7 +71,7 @@ def test_mass_is_that_of_the_prior():
 @pytest.mark.parametrize("least", [0.0, 1.0], ids=["from the prior", "from the posterior"])
 def test_draws_are_prior_draws_inside(least, monkeypatch):
     """From either proposal: the same law as of many prior draws of which those inside are kept."""
-    monkeypatch.setattr(truncation, "_LEAST_SHARE", least)
+    monkeypatch.setattr(rounds, "_LEAST_SHARE", least)
     region = narrowed(Exact(shift=0.3, width=0.7))
     values = prior.rvs(400_000, random_state=3)
     kept = values[region.contains({"x1": values[:, 0], "x2": values[:, 1]})]
@@ -110,8 +110,8 @@ def test_draws_are_a_function_of_seed_round_and_attempt():
 def test_regions_that_nothing_reaches_are_refused(monkeypatch):
     with pytest.raises(InputError, match="none of 50,000 posterior draws"):
         narrowed(Exact(), Exact(shift=50.0))
-    monkeypatch.setattr(truncation, "_MOST_BATCHES", 1)
-    monkeypatch.setattr(truncation, "_BATCH", 1_000)
+    monkeypatch.setattr(rounds, "_MOST_BATCHES", 1)
+    monkeypatch.setattr(rounds, "_BATCH", 1_000)
     # More for more parameters.
     with pytest.raises(InputError, match="of 5,000 that were proposed"):
         narrowed(Exact()).sample(5_000, 1, 0, 0)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import distance
 
-from bayesinn.diagnostics.mmd import kernel_matrix
+from bayesinn.diagnostics.two_samples import kernel_matrix
 
 
 def squared_mmd(first: np.ndarray, second: np.ndarray, bandwidths: Sequence[float]) -> float:

@@ -66,14 +66,14 @@ def main(folder: Path) -> None:
     devices = strategy()
     from bayesinn.core.errors import InputError, TrainingError
     from bayesinn.simulators.linear import linear
-    from bayesinn.training import checkpoint
+    from bayesinn.training import callbacks
 
     several = "TF_CONFIG" in os.environ
     process = json.loads(os.environ["TF_CONFIG"])["task"]["index"] if several else 0
-    checkpoint._SECONDS_BETWEEN_WRITES = 0.0
+    callbacks._SECONDS_BETWEEN_WRITES = 0.0
     writes = []
-    write = checkpoint.replace_file
-    checkpoint.replace_file = lambda *arguments: (
+    write = callbacks.replace_file
+    callbacks.replace_file = lambda *arguments: (
         writes.append(arguments[0].name),
         write(*arguments),
     )

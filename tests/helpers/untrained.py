@@ -7,10 +7,10 @@ import tensorflow as tf
 
 import bayesinn as bi
 from bayesinn.estimators.fitting import new_model
-from bayesinn.estimators.training_data import draw_pilot
-from bayesinn.posterior.evaluator import Evaluator
+from bayesinn.estimators.fitting_data import draw_pilot
+from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.typicality import Reference
-from bayesinn.testing.measures import perturb
+from bayesinn.testing.contracts import perturb
 from tests.helpers.families import FAMILIES
 from tests.helpers.models import small_flow
 

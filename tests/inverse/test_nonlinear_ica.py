@@ -19,10 +19,10 @@ from bayesinn.inverse import (
     latent_effects,
     match_sources,
 )
-from bayesinn.plots.spectrum import spectrum
+from bayesinn.plots.images import spectrum
 from bayesinn.simulators.mixed_sources import MixedSources, mixed_sources
 from bayesinn.testing import check_bijection
-from bayesinn.testing.measures import default_dtype
+from bayesinn.testing.contracts import default_dtype
 
 
 def random_network(dimension: int, seed: int = 1):

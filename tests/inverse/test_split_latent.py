@@ -13,9 +13,7 @@ from bayesinn.bijections import ActNorm, Chain, Coupling, Orthogonal
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.flows import coupling
-from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout
-from bayesinn.flows.split_latent.losses import SplitLosses
-from bayesinn.flows.split_latent.mmd import mmd_loss
+from bayesinn.flows.split_latent import SplitLatentFlow, SplitLayout, SplitLosses, mmd_loss
 from bayesinn.inverse.split_latent import SplitLatent, default_chain
 from bayesinn.simulators import inverse_kinematics as kinematics
 from bayesinn.simulators.inverse_kinematics import inverse_kinematics

@@ -14,8 +14,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError
-from bayesinn.likelihood.vector import DataVector
-from bayesinn.reference.convergence import Convergence
+from bayesinn.likelihood.amortized import DataVector
+from bayesinn.reference.nuts import Convergence
 from bayesinn.simulation.checks import check_inputs
 from bayesinn.spaces.observations import check_observations
 

@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.mixture import own_entries
+from bayesinn.posterior.model import own_entries
 
 tfd = tfp.distributions
 FIT = {"epochs": 6, "batch_size": 16, "seed": 1, "progress": False}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from bayesinn.plots import style
+from bayesinn.plots import panels
 
 #: Linear RGB as seen without one kind of cones: Machado, Oliveira & Fernandes 2009, "A
 #: physiologically-based model for simulation of color vision deficiency", severity 1.
@@ -52,8 +52,8 @@ def pairs(colours: Sequence[str]) -> list[tuple[str, str]]:
     return list(itertools.combinations(dict.fromkeys(colours), 2))
 
 
-CURVES = [colour for colour, *_ in style.CURVES]
-GRADES = [colour for colour, *_ in style.GRADES.values()]
+CURVES = [colour for colour, *_ in panels.CURVES]
+GRADES = [colour for colour, *_ in panels.GRADES.values()]
 
 
 @pytest.mark.parametrize("seen", SEEN)
@@ -83,6 +83,6 @@ def test_the_simulation_sees_what_colour_blind_readers_do_not() -> None:
 
 
 def test_grades_differ_without_colour_too() -> None:
-    judged = [style.GRADES[grade][1] for grade in ("within", "undecided", "outside")]
+    judged = [panels.GRADES[grade][1] for grade in ("within", "undecided", "outside")]
     assert len(set(judged)) == 3
-    assert len({(marker, line) for _, marker, line in style.CURVES}) == len(style.CURVES)
+    assert len({(marker, line) for _, marker, line in panels.CURVES}) == len(panels.CURVES)

@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.comparison import compare
-from bayesinn.plots.ecdf import comparison
-from bayesinn.plots.style import BLUE, RED
+from bayesinn.diagnostics.two_samples import compare
+from bayesinn.plots.calibration import comparison
+from bayesinn.plots.panels import BLUE, RED
 from tests.plots.legible import heading
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bayesinn import plots
 from bayesinn.core.errors import InputError
-from bayesinn.plots.style import BLUE
+from bayesinn.plots.panels import BLUE
 
 GREY = np.random.default_rng(1).uniform(0.2, 0.9, (2, 3, 8, 6))
 COLOUR = np.random.default_rng(2).uniform(0.0, 1.0, (2, 3, 8, 6, 3))

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from bayesinn import diagnostics, plots
 from bayesinn.core.labels import Coordinate, Labels
-from bayesinn.diagnostics.comparison import compare
 from bayesinn.diagnostics.predictive import predictive_checks
+from bayesinn.diagnostics.two_samples import compare
 from tests.plots.legible import overlaps, shortest_axis, smallest
 
 PAGE = 7.5  # inches

@@ -13,13 +13,11 @@ from matplotlib.figure import Figure
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Tolerances
-from bayesinn.diagnosis.finding import Finding
-from bayesinn.diagnosis.register import registered_checks
-from bayesinn.diagnosis.verdict import Verdict
+from bayesinn.diagnosis.check import registered_checks
+from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.local import LocalC2STResult
-from bayesinn.plots.allowed import SYMBOLS
-from bayesinn.plots.local import local_c2st, local_c2st_marginals
-from bayesinn.plots.style import BLUE, GRADES, RED
+from bayesinn.plots.calibration import SYMBOLS, local_c2st, local_c2st_marginals
+from bayesinn.plots.panels import BLUE, GRADES, RED
 
 LABELS = Labels({"mean": r"$\mu$"}, {"mean": "mm"})
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics.misspecification import MisspecificationResult
 from bayesinn.plots.misspecification import misspecification, misspecification_power
-from bayesinn.plots.style import BLUE, RED
+from bayesinn.plots.panels import BLUE, RED
 
 
 def result(p_value: float) -> MisspecificationResult:

@@ -7,8 +7,8 @@ import xarray
 from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.comparison import compare
-from bayesinn.posterior.draws import Draws
+from bayesinn.diagnostics.two_samples import compare
+from bayesinn.posterior.answers import Draws
 from tests.plots.legible import overlaps
 
 

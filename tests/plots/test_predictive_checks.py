@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.predictive import PredictiveResult, predictive_checks
-from bayesinn.plots.predictive_checks import predictive_checks as draw
+from bayesinn.plots.predictive import predictive_checks as draw
 
 LABELS = Labels({"cases": r"$\mu$"}, {"cases": "1/day"})
 

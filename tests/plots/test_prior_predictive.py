@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.plots.prior_predictive import prior_predictive
+from bayesinn.plots.predictive import prior_predictive
 
 LABELS = Labels({"cases": r"$\mu$"}, {"cases": "mm"})
 GENERATOR = np.random.default_rng(1)

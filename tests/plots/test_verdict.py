@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
-from bayesinn.diagnosis.terminal import bar
-from bayesinn.plots.allowed import ecdf_limits, histogram_limits
-from bayesinn.plots.style import GRADES
+from bayesinn.diagnosis.verdict import bar
+from bayesinn.plots.calibration import ecdf_limits, histogram_limits
+from bayesinn.plots.panels import GRADES
 from tests.diagnostics.conjugate import normal
 from tests.plots.legible import overlaps, shortest_axis
 

@@ -15,9 +15,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.points import Estimate, Mean, Moments, Quantiles
-from bayesinn.points.estimates import Result
-from bayesinn.points.results import calibration_table
-from bayesinn.points.vector import ParameterVector
+from bayesinn.points.estimates import ParameterVector, Result, calibration_table
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulators.linear import posterior_moments
 

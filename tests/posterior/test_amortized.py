@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior import evaluator
+from bayesinn.posterior import answers
 from tests.helpers.fitting import fit
 from tests.helpers.models import survey
 from tests.helpers.untrained import of_family, typical, untrained
@@ -192,8 +192,8 @@ def test_draws_are_a_pure_function_of_the_seed(posterior, data) -> None:
 def test_chunks_do_not_show(posterior, data, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = posterior.sample(data, draws=50, seed=1)
     density = posterior.log_prob(draws, data)
-    monkeypatch.setattr("bayesinn.posterior.evaluator._ROWS_PER_CALL", 100)
-    monkeypatch.setattr("bayesinn.posterior.evaluator._OBSERVATIONS_PER_CALL", 2)
+    monkeypatch.setattr("bayesinn.posterior.answers._ROWS_PER_CALL", 100)
+    monkeypatch.setattr("bayesinn.posterior.answers._OBSERVATIONS_PER_CALL", 2)
     np.testing.assert_allclose(posterior.log_prob(draws, data), density, atol=1e-4)
     chunked = posterior.sample(data, draws=50, seed=1)
     assert chunked["mean"].shape == (5, 50)
@@ -305,11 +305,11 @@ def test_many_integers_are_inferred_without_a_density() -> None:
 def test_many_draws_are_made_and_judged_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     posterior = fit()
     data = {"y": np.array([0.5, 1.0])}
-    monkeypatch.setattr(evaluator, "_ROWS_PER_CALL", 50)
+    monkeypatch.setattr(answers, "_ROWS_PER_CALL", 50)
     draws = posterior.sample(data, draws=120, seed=1)
     assert draws["x1"].shape == (2, 120)
     # No part repeats another.
     assert len(np.unique(draws["x1"])) == 240
     in_parts = posterior.log_prob(draws, data)
-    monkeypatch.setattr(evaluator, "_ROWS_PER_CALL", 200_000)
+    monkeypatch.setattr(answers, "_ROWS_PER_CALL", 200_000)
     np.testing.assert_allclose(in_parts, posterior.log_prob(draws, data), atol=1e-5)

@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.core.errors import InputError
-from bayesinn.plots.prior_predictive import prior_predictive
+from bayesinn.plots.predictive import prior_predictive
 from tests.helpers.untrained import untrained
 
 HOURS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])

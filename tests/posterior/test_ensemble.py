@@ -15,8 +15,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.disagreement import share_between
-from bayesinn.posterior.given import Given
+from bayesinn.posterior.answers import Given, share_between
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.spaces.observations import check_observations
 

@@ -47,7 +47,7 @@ def test_large_events_are_evaluated_in_small_parts(
 
     monkeypatch.setattr(posterior.evaluator, "_log_prob", record)
     # Twelve pictures of 64 pixels each; vectors of few elements would be evaluated at once.
-    monkeypatch.setattr("bayesinn.posterior.evaluator._ROWS_PER_CALL", 3 * 4 * 8)
+    monkeypatch.setattr("bayesinn.posterior.answers._ROWS_PER_CALL", 3 * 4 * 8)
     parts = posterior.log_prob({"picture": pictures}, {"class": np.eye(3)})
     assert rows == [1] * 12
     np.testing.assert_allclose(parts, whole, rtol=1e-5)

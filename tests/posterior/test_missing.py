@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
-from bayesinn.posterior.inference_data import predict
+from bayesinn.posterior.answers import predict
 from bayesinn.simulators.covid19_count_series import CountSeries
 from bayesinn.simulators.covid19_multi_kernel_lstm import MultiKernelLSTM
 from bayesinn.spaces.data import DataSpace

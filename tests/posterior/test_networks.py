@@ -10,8 +10,8 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, coupling
-from bayesinn.posterior import evaluator
-from bayesinn.posterior.mixture import MixtureFlow, own_entries
+from bayesinn.posterior import answers
+from bayesinn.posterior.model import MixtureFlow, own_entries
 from bayesinn.spaces.observations import check_observations
 from bayesinn.summaries import MLP
 
@@ -191,7 +191,7 @@ def test_an_untrained_copy_leaves_the_number_open_where_it_was() -> None:
 def test_disagreement_is_that_of_the_networks(
     three: bi.AmortizedPosterior, rows_per_call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluator, "_ROWS_PER_CALL", rows_per_call)
+    monkeypatch.setattr(answers, "_ROWS_PER_CALL", rows_per_call)
     data = {"y": np.array([0.3, 2.0], np.float32)}
     given = three.given(check_observations(three.simulator, data))
     shares = given.disagreement(4_000, seed=1)

@@ -7,8 +7,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.diagnosis.around import check_unbatched, observe
-from bayesinn.diagnosis.observed import observed_section
+from bayesinn.diagnosis.evidence import check_unbatched, observe
+from bayesinn.diagnosis.report.sections import observed_section
 from bayesinn.posterior.unusual import _list_units
 
 tfd = tfp.distributions

@@ -11,8 +11,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior import summarised
-from bayesinn.posterior.measuring import detect_damage
+from bayesinn.posterior import amortized
+from bayesinn.posterior.measurement import detect_damage
 
 tfd = tfp.distributions
 
@@ -72,7 +72,7 @@ def test_damage_is_detected_in_the_scalings_that_were_started_from(
         means.append(np.array(space.scalings["data"].mean))
         return detect_damage(space, compared)
 
-    monkeypatch.setattr(summarised, "detect_damage", note)
+    monkeypatch.setattr(amortized, "detect_damage", note)
     untrained(measurement(1.0)).fit(start_from=trained, steps=1, seed=7, progress=False)
     np.testing.assert_array_equal(means[0], trained.model.data.scalings["data"].mean)
 
@@ -174,7 +174,7 @@ def test_detectors_that_fail_do_not_cost_the_training(monkeypatch: pytest.Monkey
     def fail(space: object, compared: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(summarised, "detect_damage", fail)
+    monkeypatch.setattr(amortized, "detect_damage", fail)
     posterior = untrained(measurement(0.0))
     with pytest.warns(UserWarning, match="harder to detect.*no room"):
         posterior.fit(steps=2, batch_size=32, seed=1, progress=False)

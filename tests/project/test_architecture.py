@@ -138,9 +138,9 @@ def test_warnings_point_at_the_line_of_the_user():
         for file in FILES
         for node in ast.walk(tree(file))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "warnings.warn"
-        if module_name(file) != "bayesinn.core.warning"
+        if module_name(file) != "bayesinn.core.errors"
     ]
-    assert not counted, "call bayesinn.core.warning.warn"
+    assert not counted, "call bayesinn.core.errors.warn"
 
 
 def is_parallel(node):

@@ -485,7 +485,7 @@ def test_resumed(tmp_path: Path) -> None:
 
 
 def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("bayesinn.diagnosis.register._registered", {})
+    monkeypatch.setattr("bayesinn.diagnosis.check._registered", {})
     bi.register_check(BIAS)
     for name, posterior in trained.items():
         diagnosis = bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)

@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.cli.run import Run
-from bayesinn.diagnosis.diagnosing import diagnose_arrays
+from bayesinn.diagnosis.diagnosis import diagnose_arrays
 from bayesinn.diagnosis.evidence import Evidence
 
 tfd = tfp.distributions

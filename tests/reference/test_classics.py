@@ -27,7 +27,7 @@ from bayesinn.simulators import (
 
 tfd = tfp.distributions
 # The package has the function under this name.
-smc_abc_module = importlib.import_module("bayesinn.reference.smc_abc")
+smc_abc_module = importlib.import_module("bayesinn.reference.abc")
 Tensors = dict[str, tf.Tensor]
 short_chains = pytest.mark.filterwarnings("ignore:Chains of the posterior")
 

@@ -17,7 +17,7 @@ from bayesinn.bijections import Coupling
 from bayesinn.core.errors import InputError
 from bayesinn.flows import InvertibleFlow
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
-from bayesinn.reference.tempering import next_temperature
+from bayesinn.reference.smc_moves import next_temperature
 from bayesinn.simulators import gaussian as gaussian_module, linear as linear_module
 from bayesinn.simulators.fisher_scoring import FisherScoring, Straightened, WorkingModel
 from bayesinn.summaries import MLP

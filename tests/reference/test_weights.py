@@ -13,9 +13,9 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.reference import importance
-from bayesinn.reference.convergence import Convergence
-from bayesinn.reference.tempering import next_temperature, relative_variance, systematic
-from bayesinn.reference.weights import Weights
+from bayesinn.reference.importance import Weights
+from bayesinn.reference.nuts import Convergence
+from bayesinn.reference.smc_moves import next_temperature, relative_variance, systematic
 
 tfd = tfp.distributions
 

@@ -17,7 +17,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.simulation.engines import cluster as cluster_module
+from bayesinn.simulation.engines import workers as cluster_module
 
 distributed = pytest.importorskip("distributed")
 tfd = tfp.distributions
@@ -235,7 +235,7 @@ def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -
 def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_one(
     cluster: Cluster, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.2)
+    monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_POLLS", 0.2)
     simulator = model()
     workers = cluster.workers
     with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:

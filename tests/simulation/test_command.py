@@ -18,8 +18,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SimulatorError
-from bayesinn.simulation.engines.processes import _running, end_programs, run_program
-from bayesinn.simulation.engines.program import Program
+from bayesinn.simulation.engines.program import Program, _running, end_programs, run_program
 from tests.conftest import ROOT
 from tests.helpers.models import small_flow
 

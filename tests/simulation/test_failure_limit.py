@@ -14,11 +14,11 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.diagnosis.methods import methods_text
-from bayesinn.estimators import streaming, training_data
+from bayesinn.estimators import fitting_data
 from bayesinn.guidance.simulator_report import pilot
 from bayesinn.simulation.identity import entries
 from bayesinn.simulation.proposals import draw_proposed
-from bayesinn.training import bank_source
+from bayesinn.training import sources
 from tests.helpers.models import small_flow
 from tests.simulation.test_bank import contents, write
 
@@ -88,7 +88,7 @@ def test_a_limit_changes_neither_identity_nor_draws() -> None:
 @pytest.fixture
 def few_pilots(monkeypatch) -> None:
     """Draw too few simulations before training for that to tell."""
-    monkeypatch.setattr(training_data, "PILOT_SIMULATIONS", 40)
+    monkeypatch.setattr(fitting_data, "PILOT_SIMULATIONS", 40)
 
 
 @pytest.mark.parametrize("engine", ["python", "tensorflow"])
@@ -181,9 +181,9 @@ def test_failures_of_a_bank_are_told_however_it_is_read(tmp_path) -> None:
 
 def test_failures_in_a_growing_bank_count_when_a_step_uses_them(tmp_path, monkeypatch) -> None:
     """In windows of two chunks; the run that goes on, and the one that had ended, count alike."""
-    monkeypatch.setattr(streaming, "PILOT_SIMULATIONS", 64)
-    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
-    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr(fitting_data, "PILOT_SIMULATIONS", 64)
+    monkeypatch.setattr(sources, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 0.0)
     bank = write(tmp_path / "bank", 960, half_fails("tensorflow", None), chunk=64)
     data = bi.Stream(bank, reuse=1)
     run = {"steps": 27, "batch_size": 32, "seed": 1, "progress": False}

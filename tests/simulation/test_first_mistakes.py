@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
-from bayesinn.estimators.training_data import check_share
+from bayesinn.estimators.fitting_data import check_share
 from bayesinn.simulation.registry import find
 
 tfd = tfp.distributions

@@ -20,15 +20,15 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SavedPosteriorError
-from bayesinn.core.hdf5 import packed
+from bayesinn.core.files import packed
 from bayesinn.simulation import identity, identity_rows
 from bayesinn.simulation.bank import store as bank_store
-from bayesinn.simulation.bank.identity import bank_attributes
+from bayesinn.simulation.bank.bank import bank_attributes
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import entry_texts, prior_text, same_laws
 from bayesinn.simulators.linear import linear
-from bayesinn.training.checkpoint import prepare_folder
+from bayesinn.training.callbacks import prepare_folder
 from bayesinn.training.settings import TrainingSettings
 from tests.helpers.fitting import fit
 

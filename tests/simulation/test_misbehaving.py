@@ -21,7 +21,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
-from bayesinn.core.interrupts import interrupt_on_termination
+from bayesinn.core.process import interrupt_on_termination
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.engines.workers import (
     _pools,

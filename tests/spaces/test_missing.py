@@ -10,8 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.spaces.missing import warn_of_missing
-from bayesinn.spaces.observations import check_observations
+from bayesinn.spaces.observations import check_observations, warn_of_missing
 from bayesinn.summaries import MLP
 
 tfd = tfp.distributions

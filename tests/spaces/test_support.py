@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.simulation.support import _parts, support_of
+from bayesinn.simulation.prior import _parts, support_of
 from tests.helpers.families import FAMILIES
 from tests.helpers.untrained import of_family, typical, untrained
 

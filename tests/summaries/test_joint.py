@@ -7,8 +7,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.posterior.network import PosteriorNetwork
-from bayesinn.summaries.joint import disagreement, side_by_side
+from bayesinn.posterior.model import PosteriorNetwork
+from bayesinn.summaries.summary import disagreement, side_by_side
 
 tfd = tfp.distributions
 STEPS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesinn.training.arrays import ArraySource, fingerprint, on_device
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import ArraySource, fingerprint, on_device
 
 ROWS = 10
 BATCH = 3
@@ -54,7 +54,7 @@ def test_released_arrays_are_empty() -> None:
 
 
 def test_rows_are_copied_in_parts(monkeypatch) -> None:
-    monkeypatch.setattr("bayesinn.training.arrays._ROWS_AT_A_TIME", 4)
+    monkeypatch.setattr("bayesinn.training.sources._ROWS_AT_A_TIME", 4)
     rows = np.random.default_rng(1).normal(size=(11, 2)).astype(np.float32)
     np.testing.assert_array_equal(on_device(rows), rows)
 

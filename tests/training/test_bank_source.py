@@ -11,11 +11,11 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.estimators import streaming
-from bayesinn.estimators.training_data import training_data
-from bayesinn.training import bank_source
-from bayesinn.training.bank_source import BankSource
+from bayesinn.estimators import fitting_data
+from bayesinn.estimators.fitting_data import training_data
+from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import BankSource
 from tests.helpers.fitting import weights
 from tests.helpers.models import Normalising, series, small_flow
 
@@ -35,8 +35,8 @@ def bank(tmp_path_factory) -> bi.Bank:
 @pytest.fixture
 def small_windows(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of four chunks, and a bank that counts as larger than memory."""
-    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 4 * SIZE * bank.nbytes // bank.n)
-    monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
+    monkeypatch.setattr(sources, "_WINDOW_BYTES", 4 * SIZE * bank.nbytes // bank.n)
+    monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
 
 
 def settings(
@@ -130,7 +130,7 @@ def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> No
 def test_two_chunks_with_less_than_a_batch_each_give_one_together(
     tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr(sources, "_WINDOW_BYTES", 0)
     bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
     source = BankSource(series, bank, 44, settings(batch_size=30))
     assert [window.batches for window in source._windows(0)] == [1]
@@ -155,7 +155,7 @@ def test_training_resumes_bit_for_bit(
     assert "val_loss" in expected.history
     folder = tmp_path / "checkpoint"
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+        patch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 0.0)
         generate = BankSource._read
         calls = []
 
@@ -207,7 +207,7 @@ def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> Non
 def test_no_more_is_held_out_than_fits_unless_asked_for(
     bank: bi.Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
+    monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
     data = training_data(bank, series, None, 1)
     assert len(data.held_out["rate"]) == 20
     with pytest.raises(InputError, match="a share that fits into memory"):
@@ -243,7 +243,7 @@ def test_training_from_a_bank_finds_the_posterior(
 
     linear = bi.get("linear")
     bank = bi.simulate(linear, 20_000, tmp_path, seed=1, progress=False)
-    monkeypatch.setattr(streaming, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
+    monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())
     posterior.fit(bank, steps=600, batch_size=128, seed=1, progress=False)
     assert posterior.history["val_loss"].min() < entropy() + 0.1

@@ -9,7 +9,7 @@ import pytest
 
 import bayesinn as bi
 from bayesinn.estimators import fitting
-from bayesinn.training.deadline import Deadline, Shortened
+from bayesinn.training.callbacks import Deadline, Shortened
 from tests.helpers.fitting import equal, fit
 
 

@@ -17,9 +17,8 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.linear import linear
-from bayesinn.training.devices import Devices
 from bayesinn.training.settings import resolve_settings
-from bayesinn.training.step import TrainingModel
+from bayesinn.training.step import Devices, TrainingModel
 from tests.conftest import ROOT
 from tests.helpers import shared_training
 from tests.helpers.fitting import fit

@@ -18,8 +18,8 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.simulation.bank.simulate import write_bank
 from bayesinn.simulation.bank.store import BankStore
-from bayesinn.training import drawing, drawn_simulations
-from bayesinn.training.checkpoint import prepare_folder, remove_checkpoint
+from bayesinn.training import callbacks, offline
+from bayesinn.training.callbacks import prepare_folder, remove_checkpoint
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from tests.helpers.models import small_flow
 
@@ -61,12 +61,12 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, chunks: int) -> None:
 
 def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, monkeypatch) -> None:
     simulator = bi.get("linear")
-    expected, failed, _ = drawing.draw_all(simulator, settings, progress=False)
+    expected, failed, _ = offline.draw_all(simulator, settings, progress=False)
     begin(tmp_path, settings)
     with monkeypatch.context() as patch:
         interrupt(patch, 3)
         with pytest.raises(KeyboardInterrupt):
-            drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
+            offline.draw_all(simulator, settings, progress=False, folder=tmp_path)
     bank = bi.open_bank(tmp_path / "simulations")
     assert (bank.n, bank.chunks) == (80, 10)
     # One more may have been on its way.
@@ -78,7 +78,7 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
         "start",
         lambda n, entropy: numbers.append(entropy[-1]) or start(n, entropy),
     )
-    arrays, again, _ = drawing.draw_all(simulator, settings, progress=False, folder=tmp_path)
+    arrays, again, _ = offline.draw_all(simulator, settings, progress=False, folder=tmp_path)
     assert len(numbers) < 10
     assert again == failed
     for name, value in expected.items():
@@ -87,9 +87,9 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
 
 def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
     begin(tmp_path, settings)
-    drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+    offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
     with pytest.raises(BankError, match="with which it was made"):
-        drawing.draw_all(
+        offline.draw_all(
             bi.get("linear"),
             TrainingSettings(20, 5, 8, 2, passes=2, xla=False),
             progress=False,
@@ -102,10 +102,10 @@ def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monk
     with monkeypatch.context() as patch:
         interrupt(patch, 7)
         with pytest.raises(KeyboardInterrupt):
-            drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+            offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
     shorter = replace(settings, steps=10)
-    arrays, _, _ = drawing.draw_all(bi.get("linear"), shorter, progress=False, folder=tmp_path)
-    expected, _, _ = drawing.draw_all(bi.get("linear"), shorter, progress=False)
+    arrays, _, _ = offline.draw_all(bi.get("linear"), shorter, progress=False, folder=tmp_path)
+    expected, _, _ = offline.draw_all(bi.get("linear"), shorter, progress=False)
     for name, value in expected.items():
         np.testing.assert_array_equal(arrays[name], value)
 
@@ -113,13 +113,13 @@ def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monk
 def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, settings) -> None:
     """Which may be held out, or diagnosed on."""
     simulator = bi.get("linear")
-    drawn, _, _ = drawing.draw_all(simulator, settings, progress=False)
+    drawn, _, _ = offline.draw_all(simulator, settings, progress=False)
     bank = bi.simulate(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
     assert not np.isin(drawn["x1"], bank.read()["x1"]).any()
 
 
 def test_nothing_stays_in_memory(settings) -> None:
-    drawing.draw_all(bi.get("linear"), settings, progress=False)
+    offline.draw_all(bi.get("linear"), settings, progress=False)
     assert not [file for file in fsspec.filesystem("memory").find("/") if "bayesinn" in file]
 
 
@@ -136,10 +136,10 @@ def test_chunks_are_whole_batches(
         seen.append((total, chunk))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drawing, "write_bank", look)
+    monkeypatch.setattr(offline, "write_bank", look)
     settings = TrainingSettings(steps, 5, batch_size, 1, passes=2)
     with pytest.raises(KeyboardInterrupt):
-        drawing.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+        offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
     ((total, chunk),) = seen
     assert chunk % batch_size == 0
     assert -(-total // chunk) == chunks
@@ -227,7 +227,7 @@ def link_to_an_empty_folder(folder: Path) -> None:
 
 def own_bank(folder: Path) -> None:
     """With the seed and the chunks that the run itself would draw."""
-    seed = drawing.seeds.integer_seed(1, "simulations")
+    seed = offline.seeds.integer_seed(1, "simulations")
     bi.simulate(bi.get("linear"), 64, folder / "simulations", seed=seed, chunk=16, progress=False)
 
 
@@ -326,7 +326,7 @@ def test_files_that_somebody_has_put_among_simulations_stay(tmp_path: Path, monk
 def test_a_removal_that_was_interrupted_is_finished(tmp_path: Path, monkeypatch, left: int) -> None:
     """With axes that have coordinates, which are arrays of the bank as well."""
     begin(tmp_path, TrainingSettings(20, 5, 8, 1, passes=2))
-    marker = {drawn_simulations.MARKER: drawn_simulations.run_of(tmp_path)}
+    marker = {callbacks.MARKER: callbacks.run_of(tmp_path)}
     place = tmp_path / "simulations"
     write_bank(spectrum, 8, place, 1, 4, False, "drawing", marker)
     (place / f"zarr.{'0' * 32}.partial").touch()
@@ -347,12 +347,12 @@ def test_a_removal_that_was_interrupted_is_finished(tmp_path: Path, monkeypatch,
         patch.setattr(Path, "unlink", interrupted(unlink))
         patch.setattr(Path, "rmdir", interrupted(rmdir))
         with contextlib.suppress(KeyboardInterrupt):
-            drawn_simulations.forget(tmp_path)
+            callbacks.forget(tmp_path)
     if place.exists() and not (place / "zarr.json").exists():
         # Only empty folders are left, which the next run takes for its own.
         assert not files(place)
         return
-    drawn_simulations.forget(tmp_path)
+    callbacks.forget(tmp_path)
     assert not place.exists()
 
 

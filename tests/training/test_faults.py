@@ -21,9 +21,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
-from bayesinn.core.storage import lock_folder
+from bayesinn.core.files import lock_folder
 from bayesinn.estimators import fitting
-from bayesinn.training.checkpoint import CheckpointWriter
+from bayesinn.training.callbacks import CheckpointWriter
 from bayesinn.training.sources import WorkerSource
 from tests.conftest import ROOT
 from tests.helpers.fitting import arranged, weights
@@ -301,13 +301,13 @@ def test_a_state_is_written_first_and_last_and_otherwise_when_it_is_time(
 ) -> None:
     written = []
     monkeypatch.setattr(CheckpointWriter, "_write", lambda self, epochs: written.append(epochs))
-    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 1e9)
+    monkeypatch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 1e9)
     train(tmp_path / "a", steps=60)
     first, epochs = written
     assert first == 1
     assert epochs > 2
     written.clear()
-    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 0.0)
     train(tmp_path / "b", steps=60)
     assert written == list(range(1, epochs + 1))
 
@@ -316,7 +316,7 @@ def test_a_full_disk_only_warns(tmp_path, monkeypatch: pytest.MonkeyPatch) -> No
     def full(self, epochs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bayesinn.training.checkpoint.CheckpointWriter._write", full)
+    monkeypatch.setattr("bayesinn.training.callbacks.CheckpointWriter._write", full)
     with pytest.warns(UserWarning, match="No space left on device.*Training goes on") as told:
         posterior = train(tmp_path / "checkpoint", steps=8)
     # Keras lies between: the line is that of the user all the same.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from bayesinn.training.flat_weights import FlatWeights
+from bayesinn.training.step import FlatWeights
 
 
 def test_weights_come_back_as_they_were_and_in_their_places() -> None:

@@ -53,7 +53,7 @@ def test_what_was_simulated_before_an_interruption_is_not_simulated_again(
 ) -> None:
     """Ctrl-C while scalings are measured, then inside the first epoch: the same bits at the end."""
     monkeypatch.setattr(kept, "_WORTH_KEEPING", 0.0)
-    monkeypatch.setattr("bayesinn.estimators.training_data.PILOT_SIMULATIONS", 600)
+    monkeypatch.setattr("bayesinn.estimators.fitting_data.PILOT_SIMULATIONS", 600)
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     log = tmp_path / "log"

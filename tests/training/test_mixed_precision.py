@@ -13,8 +13,7 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.linear import entropy, linear
-from bayesinn.training.mixed_precision import mixed_precision
-from bayesinn.training.step import TrainingModel
+from bayesinn.training.step import TrainingModel, mixed_precision
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import series
 from tests.helpers.shared_training import Interrupt

@@ -14,10 +14,10 @@ import xarray
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.estimators.fitting import plan_fit
-from bayesinn.estimators.training_data import Length
+from bayesinn.estimators.fitting_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
-from bayesinn.training.arrays import split
+from bayesinn.training.sources import split
 from tests.helpers.fitting import equal, fit
 from tests.helpers.models import Dropping, Normalising, small_flow
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bayesinn.training.deadline import Deadline
-from bayesinn.training.progress import ProgressReport, StepClock
+from bayesinn.training.callbacks import Deadline
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.train import ProgressReport, StepClock
 
 
 def test_seconds_of_a_step_leave_out_the_first_epoch() -> None:

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.training.flat_weights import FlatWeights
+from bayesinn.training.step import FlatWeights
 from tests.helpers.models import small_flow
 
 STRENGTH = 0.25

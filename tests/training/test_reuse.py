@@ -10,9 +10,9 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.estimators import training_data
+from bayesinn.estimators import fitting_data
 from bayesinn.estimators.fitting import plan_fit
-from bayesinn.estimators.training_data import Length
+from bayesinn.estimators.fitting_data import Length
 
 tfd = tfp.distributions
 
@@ -43,7 +43,7 @@ def posterior() -> bi.AmortizedPosterior:
 def test_simulations_are_used_again_where_time_is_short(
     monkeypatch, speed, length, passes, expected
 ) -> None:
-    monkeypatch.setattr(training_data, "simulations_per_second", lambda *_: speed)
+    monkeypatch.setattr(fitting_data, "simulations_per_second", lambda *_: speed)
     steps, batch_size = length
     settings = plan_fit(
         posterior(),
@@ -62,7 +62,7 @@ def test_simulations_are_used_again_where_time_is_short(
 def test_it_says_so_and_a_run_that_is_resumed_does_as_before(
     monkeypatch, capsys, tmp_path: Path, recwarn
 ) -> None:
-    monkeypatch.setattr(training_data, "simulations_per_second", lambda *_: 1_000.0)
+    monkeypatch.setattr(fitting_data, "simulations_per_second", lambda *_: 1_000.0)
     cut = posterior().fit(
         optimization=bi.Optimization(minutes=0.01), checkpoint=tmp_path / "run", seed=1
     )
@@ -73,7 +73,7 @@ def test_it_says_so_and_a_run_that_is_resumed_does_as_before(
     # There are the simulations.
     assert not [warning for warning in recwarn if "nothing to resume" in str(warning.message)]
     # Without the time, or on a machine of another speed.
-    monkeypatch.setattr(training_data, "simulations_per_second", lambda *_: 50.0)
+    monkeypatch.setattr(fitting_data, "simulations_per_second", lambda *_: 50.0)
     checkpoint = bi.Checkpoint(tmp_path / "run", resume=True)
     whole = posterior().fit(checkpoint=checkpoint, seed=1, progress=False)
     assert whole.steps_done == 140

@@ -15,7 +15,7 @@ import bayesinn as bi
 from bayesinn.bijections import ActNorm, Affine, Bijection, Chain, Coupling, Orthogonal
 from bayesinn.bijections.chain import reversible_chains, round_trip_errors
 from bayesinn.flows import InvertibleFlow
-from bayesinn.hierarchical.flow import TwoStages
+from bayesinn.hierarchical.network import TwoStages
 from bayesinn.inverse import LatentMixture
 from bayesinn.inverse.split_latent import SplitLatent
 from bayesinn.simulators.linear import linear
@@ -158,7 +158,7 @@ def test_stored_activations_give_right_gradients(xla: bool) -> None:
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_a_resumed_run_decides_the_same(tmp_path, monkeypatch, xla) -> None:
-    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 0.0)
     plan = {1: {"drift": 0.3}}
     with warned():
         whole = fit(flow=InvertibleFlow(drifting()), callbacks=[SetWeights(plan)], xla=xla)

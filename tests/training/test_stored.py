@@ -13,15 +13,15 @@ import tensorflow as tf
 import bayesinn as bi
 from bayesinn.bijections import ActNorm, Chain, Coupling
 from bayesinn.core.errors import InputError, SimulatorError
-from bayesinn.estimators import training_data
+from bayesinn.estimators import fitting_data
 from bayesinn.flows import Framed, InvertibleFlow
 from bayesinn.simulators.fisher_scoring import FisherScoring
 from bayesinn.simulators.linear import linear
 from bayesinn.summaries import Summary
-from bayesinn.training import arrays as array_source
-from bayesinn.training.arrays import ArraySource
-from bayesinn.training.precomputation import precomputed
+from bayesinn.training import sources as array_source
+from bayesinn.training.offline import precomputed
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import ArraySource
 from bayesinn.training.trainable import Trainable
 from tests.helpers.fitting import equal, fit
 from tests.simulators.test_scoring import linear as fitted_line
@@ -128,7 +128,7 @@ def test_stopped_and_resumed_gives_the_same_bits(
 def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, monkeypatch) -> None:
     fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
     monkeypatch.setattr(
-        training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
+        fitting_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
     )
     with pytest.raises(InputError, match="new or empty folder"):
         fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
@@ -139,7 +139,7 @@ def test_a_wrong_checkpoint_is_refused_before_simulations_are_drawn(tmp_path, mo
 def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None:
     ended = fit(optimization=bi.Optimization(passes=2), checkpoint=tmp_path)
     monkeypatch.setattr(
-        training_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
+        fitting_data, "offline_source", lambda *_, **__: pytest.fail("simulations were drawn")
     )
     assert equal(
         fit(

@@ -18,11 +18,11 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
-from bayesinn.estimators import streaming
-from bayesinn.estimators.training_data import Length
-from bayesinn.training import bank_source
-from bayesinn.training.bank_source import BankSource, growing_order
+from bayesinn.estimators import fitting_data
+from bayesinn.estimators.fitting_data import Length
+from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
+from bayesinn.training.sources import BankSource, growing_order
 from tests.conftest import ROOT
 from tests.helpers.fitting import equal
 from tests.helpers.models import Normalising, series, small_flow
@@ -34,9 +34,9 @@ SIZE = 64
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for little before the first step; windows have two chunks, and looks are frequent."""
-    monkeypatch.setattr(streaming, "PILOT_SIMULATIONS", SIZE)
-    monkeypatch.setattr(bank_source, "_WINDOW_BYTES", 0)
-    monkeypatch.setattr(bank_source, "_SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(fitting_data, "PILOT_SIMULATIONS", SIZE)
+    monkeypatch.setattr(sources, "_WINDOW_BYTES", 0)
+    monkeypatch.setattr(sources, "_SECONDS_BETWEEN_LOOKS", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_it_resumes_bit_for_bit(
     data = bi.Stream(bank, **options)
     folder = tmp_path / "checkpoint"
     expected = train(data, steps=100)
-    monkeypatch.setattr("bayesinn.training.checkpoint._SECONDS_BETWEEN_WRITES", 0.0)
+    monkeypatch.setattr("bayesinn.training.callbacks._SECONDS_BETWEEN_WRITES", 0.0)
     read = BankSource._read
     calls = []
 
@@ -151,7 +151,7 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
     stream = bi.Stream(bank, fresh=0.25)
     known = set(rows(bank.read()))
     settings = TrainingSettings(40, 10, 32, 3, xla=False)
-    data = streaming.Streamed(series, stream, 0.1)
+    data = fitting_data.Streamed(series, stream, 0.1)
     source = data.source(None, settings, False, False, None)
     fresh: list[tuple[float, ...]] = []
     for element in source.elements(0):
@@ -164,7 +164,7 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
 
 
 def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: bi.Bank) -> None:
-    data = streaming.Streamed(series, bi.Stream(bank, reuse=2, fresh=0.75), 0.1)
+    data = fitting_data.Streamed(series, bi.Stream(bank, reuse=2, fresh=0.75), 0.1)
     length, _ = data.fill_in(Length(None, None, 32), bi.Optimization())
     # Eight of each batch are stored, of 864 in all.
     assert length.steps == 2 * 864 // 8

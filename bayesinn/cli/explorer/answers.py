@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.cli.csv_table import read_table, widen
 from bayesinn.cli.data_files import read_data
+from bayesinn.cli.tables import read_table, widen
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError
+from bayesinn.core.files import reraise_as
 from bayesinn.core.labels import columns, split_events
-from bayesinn.core.manifest import reraise_as
 from bayesinn.core.validation import check_integer
-from bayesinn.diagnosis.model import first_paragraph
 from bayesinn.diagnosis.report.mathtext import draw_label
-from bayesinn.posterior.inference_data import predict
-from bayesinn.posterior.trained import TrainedPosterior
+from bayesinn.diagnosis.report.sections import first_paragraph
+from bayesinn.posterior.amortized import TrainedPosterior
+from bayesinn.posterior.answers import predict
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.simulation.checks import check_arrays, check_keys
 from bayesinn.spaces.observations import check_observations, outside_support, refuse_batch

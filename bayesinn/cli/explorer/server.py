@@ -14,7 +14,7 @@ from typing import Any
 
 from bayesinn.cli.explorer.answers import Answers
 from bayesinn.core.errors import BayesinnError, InputError
-from bayesinn.core.manifest import reraise_as
+from bayesinn.core.files import reraise_as
 
 ADDRESS = "127.0.0.1"
 _PAGES = {

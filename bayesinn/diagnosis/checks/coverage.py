@@ -1,8 +1,7 @@
 """Coverage: how often intervals of single parameters hold the truth."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.remedies import TRAIN
+from bayesinn.diagnosis.check import TRAIN, Check
 from bayesinn.diagnostics.coverage import coverage
 
 CHECK = Check(

@@ -2,7 +2,7 @@
 
 from bayesinn import plots
 from bayesinn.diagnosis.check import Check
-from bayesinn.diagnostics.sbc import dependence
+from bayesinn.diagnostics.calibration import dependence
 
 CHECK = Check(
     name="dependence",

@@ -1,8 +1,7 @@
 """Fit to the data: whether draws explain the data as well as the truth does."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.remedies import SUMMARY
+from bayesinn.diagnosis.check import SUMMARY, Check
 from bayesinn.diagnostics.likelihood import fit_to_data
 
 CHECK = Check(

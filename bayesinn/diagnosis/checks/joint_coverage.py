@@ -1,9 +1,8 @@
 """Joint coverage: how often regions of highest density hold the truth."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.check import TRAIN, Check
 from bayesinn.diagnosis.evidence import Evidence
-from bayesinn.diagnosis.remedies import TRAIN
 from bayesinn.diagnostics.coverage import CoverageResult, joint_coverage
 
 

@@ -1,9 +1,8 @@
 """Latent codes: whether the flow maps truths to draws from the latent distribution."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.remedies import TRAIN
-from bayesinn.diagnostics.sbc import latent_codes
+from bayesinn.diagnosis.check import TRAIN, Check
+from bayesinn.diagnostics.calibration import latent_codes
 
 CHECK = Check(
     name="latent codes",

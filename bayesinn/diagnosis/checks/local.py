@@ -7,12 +7,10 @@ import numpy as np
 
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
-from bayesinn.diagnosis.check import MOST_PANELS, Check
+from bayesinn.diagnosis.check import FAMILY_ERROR, MOST_PANELS, Check, users_checks
 from bayesinn.diagnosis.evidence import Evidence
-from bayesinn.diagnosis.register import users_checks
-from bayesinn.diagnosis.tolerances import FAMILY_ERROR
+from bayesinn.diagnostics.deviation import repetitions_for
 from bayesinn.diagnostics.local import LocalC2STResult, local_c2st
-from bayesinn.diagnostics.tested import repetitions_for
 
 # Repeated trainings of L-C2ST. A high level needs more: no p-value is below one over their number.
 # Where none of them reaches what was observed there are more, so that the p-value can fall below

@@ -1,10 +1,9 @@
 """Members: whether those of an ensemble agree."""
 
-from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.check import FLAGGED, Check
 from bayesinn.diagnosis.evidence import Evidence, optional
-from bayesinn.diagnosis.tolerances import FLAGGED
-from bayesinn.diagnostics.disagreement import DisagreementResult, disagreement
-from bayesinn.posterior.disagreement import DISAGREEMENT
+from bayesinn.diagnostics.recovery import DisagreementResult, disagreement
+from bayesinn.posterior.answers import DISAGREEMENT
 
 
 def _run(given: Evidence) -> DisagreementResult:

@@ -8,8 +8,8 @@ import numpy as np
 from bayesinn import plots
 from bayesinn.diagnosis.check import Check
 from bayesinn.diagnosis.evidence import Evidence, MissingEvidence
+from bayesinn.diagnostics.calibration import PosteriorSBCResult, posterior_sbc
 from bayesinn.diagnostics.deviation import Deviation
-from bayesinn.diagnostics.posterior_sbc import PosteriorSBCResult, posterior_sbc
 
 _FEWEST_EFFECTIVE = 3.0
 _NOT_UNIFORM = "ranks are not uniform", "ranks are not uniform"

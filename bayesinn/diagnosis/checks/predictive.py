@@ -3,8 +3,7 @@
 import numpy as np
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.tolerances import FLAGGED
+from bayesinn.diagnosis.check import FLAGGED, Check
 from bayesinn.diagnostics.predictive import predictive_checks
 
 CHECK = Check(

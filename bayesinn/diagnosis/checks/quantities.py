@@ -1,11 +1,9 @@
 """Test quantities: SBC of functions of parameters and data."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.evidence import Evidence
-from bayesinn.diagnosis.quantities import refuse_names_of_parameters
-from bayesinn.diagnosis.remedies import SUMMARY
-from bayesinn.diagnostics.sbc import SBCResult, sbc
+from bayesinn.diagnosis.check import SUMMARY, Check
+from bayesinn.diagnosis.evidence import Evidence, refuse_names_of_parameters
+from bayesinn.diagnostics.calibration import SBCResult, sbc
 
 
 def _run(given: Evidence) -> SBCResult:

@@ -1,9 +1,8 @@
 """SBC: whether truths take every rank among their draws equally often."""
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.remedies import TRAIN
-from bayesinn.diagnostics.sbc import sbc
+from bayesinn.diagnosis.check import TRAIN, Check
+from bayesinn.diagnostics.calibration import sbc
 
 CHECK = Check(
     name="SBC",

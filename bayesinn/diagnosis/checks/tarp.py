@@ -4,10 +4,9 @@ from dataclasses import replace
 from functools import partial
 
 from bayesinn import plots
-from bayesinn.diagnosis.check import Check
+from bayesinn.diagnosis.check import SUMMARY, Check
 from bayesinn.diagnosis.evidence import optional
-from bayesinn.diagnosis.remedies import SUMMARY
-from bayesinn.diagnostics.tarp import tarp
+from bayesinn.diagnostics.coverage import tarp
 
 _WORDS = (
     "truths are farther from an estimate than draws",

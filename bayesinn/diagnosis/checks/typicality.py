@@ -1,7 +1,6 @@
 """Observation: whether it is like the simulations that the network was trained on."""
 
-from bayesinn.diagnosis.check import Check
-from bayesinn.diagnosis.tolerances import OUTSIDE, WITHIN
+from bayesinn.diagnosis.check import OUTSIDE, WITHIN, Check
 from bayesinn.posterior.typicality import Typicality
 
 _LIKE = "like these simulations"

@@ -1,8 +1,8 @@
 """The report: one HTML file, the verdict first, that needs nothing else to be read."""
 
-from bayesinn.diagnosis.report.render import render as render
-from bayesinn.diagnosis.report.section import (
+from bayesinn.diagnosis.report.page import (
     Figure as Figure,
     Section as Section,
+    render as render,
     save_all as save_all,
 )

@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 
-from bayesinn.plots.style import styled
+from bayesinn.plots.panels import styled
 
 _UNITS = 100  # Units of the drawing in one em.
 _COMMANDS = {

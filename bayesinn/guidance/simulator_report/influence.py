@@ -4,16 +4,24 @@ With the same seed every draw sees the same random numbers, so that any differen
 caused by the parameters, however noisy the simulator is.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import stats
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.tree import DecisionTreeClassifier
 
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
-from bayesinn.core.labels import columns
-from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result
+from bayesinn.core.labels import Labels, columns
+from bayesinn.core.masks import fill_padding
+from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Remark, Result
 
 # Simulations that are made again in an experiment, and copies of each that may share noise.
 _FEWEST_AGAIN = 8
@@ -271,3 +279,231 @@ def _features(matrix: np.ndarray) -> np.ndarray:
         np.abs(np.ma.diff(scaled, axis=1)).mean(axis=1),
     )
     return np.column_stack([shown, *(feature.filled(np.nan) for feature in series)])
+
+
+#: Fewest simulations, marked and others, that suffice to find a region.
+FEWEST = 10
+_DEEPEST = 3
+_MOST_REGIONS = 3
+
+Box = dict[int, tuple[float, float]]  #: interval of each bounded column, by position
+
+
+class Region(NamedTuple):
+    """A box in parameter space, with two shares.
+
+    The first is the share of the kind among simulations inside; the second is the share of the kind
+    that is inside.
+    """
+
+    rule: str
+    inside: float
+    caught: float
+
+    def describe(self, verb: str, kind: str) -> str:
+        """Return a sentence such as ``"rate > 0.83: 94 % of them fail (87 % of all failures)"``."""
+        shares = (
+            f"{100 * self.inside:.0f} % of them {verb} ({100 * self.caught:.0f} % of all {kind})"
+        )
+        return f"{self.rule}: {shares}"
+
+
+def regions(
+    inputs: Mapping[str, np.ndarray], marked: np.ndarray, labels: Labels
+) -> tuple[Region, ...]:
+    """Find at most three boxes of marked simulations: leaves of a tree.
+
+    There are none if no tree predicts held-out simulations.
+    """
+    if min(marked.sum(), (~marked).sum()) < FEWEST:
+        return ()
+    names = list(inputs)
+    columns = list(inputs.values())
+    # Trees treat values closer than 1e-7 as equal, whatever the unit, so they get ranks in place of
+    # values.
+    steps, orders = zip(
+        *(np.unique(column, return_inverse=True) for column in columns), strict=True
+    )
+    tree = _tree(np.stack(orders, axis=-1), marked)
+    found = []
+    for box in [] if tree is None else _boxes(tree, 0, {}):
+        inside = np.ones(len(marked), bool)
+        rule = []
+        for key, ends in box.items():
+            low, high = (_value(end, steps[key], columns[key]) for end in ends)
+            inside &= (low < columns[key]) & (columns[key] <= high)
+            text = (
+                f"{names[key]} < {high:.6g}"
+                if math.isinf(low)
+                else f"{low:.6g} < {names[key]} < {high:.6g}"
+            )
+            text = f"{names[key]} > {low:.6g}" if math.isinf(high) else text
+            rule.append(f"{text} {labels.unit(names[key])}".rstrip())
+        if np.any(inside & marked):
+            found.append(
+                Region(
+                    " and ".join(rule), float(marked[inside].mean()), float(inside[marked].mean())
+                )
+            )
+    return tuple(sorted(found, key=lambda region: -region.caught)[:_MOST_REGIONS])
+
+
+def _tree(order: np.ndarray, marked: np.ndarray) -> Any:
+    """Return the smallest tree that is about best on held-out simulations; None if by chance."""
+    count = int(marked.sum())
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    # Balanced: failures are rare, and a tree that predicts none would be correct nearly always.
+    options: dict[str, Any] = {
+        "min_samples_leaf": max(5, count // 20),
+        "class_weight": "balanced",
+        "random_state": 0,
+    }
+    trees = [DecisionTreeClassifier(max_depth=depth, **options) for depth in range(1, _DEEPEST + 1)]
+    scores = [
+        balanced_accuracy_score(marked, cross_val_predict(tree, order, marked, cv=folds))
+        for tree in trees
+    ]
+    # Half the sum of two shares: by chance 0.5, with at most this standard deviation.
+    deviation = 0.25 * math.sqrt(1.0 / count + 1.0 / (len(marked) - count))
+    if max(scores) < 0.5 + max(0.1, 3.5 * deviation):
+        return None
+    best = next(
+        tree for tree, score in zip(trees, scores, strict=True) if score >= max(scores) - 0.01
+    )
+    return best.fit(order, marked).tree_
+
+
+def _boxes(tree: Any, node: int, box: Box) -> list[Box]:
+    """Return the boxes below a node with a marked weighted majority; the node if all is marked."""
+    left = tree.children_left[node]
+    right = tree.children_right[node]
+    if left < 0:
+        return [box] if np.argmax(tree.value[node][0]) == 1 else []
+    key = int(tree.feature[node])
+    threshold = float(tree.threshold[node])
+    low, high = box.get(key, (-math.inf, math.inf))
+    sides = [{**box, key: (low, threshold)}, {**box, key: (threshold, high)}]
+    boxes = [*_boxes(tree, left, sides[0]), *_boxes(tree, right, sides[1])]
+    return [box] if boxes == sides else boxes
+
+
+def _value(end: float, steps: np.ndarray, column: np.ndarray) -> float:
+    """Return a box's end between two steps, rounded to a hundredth of the spread of most draws."""
+    if math.isinf(end):
+        return end
+    value = float(np.mean(steps[[math.floor(end), math.floor(end) + 1]]))
+    spread = float(np.subtract(*np.quantile(column, [0.95, 0.05])))
+    return round(value, 2 - math.floor(math.log10(spread))) if spread > 0.0 else value
+
+
+_MOST_REDRAWN = 0.5
+# Of an error that is told.
+_MOST_CHARACTERS = 200
+#: Errors of a program, not of numbers that it can't compute.
+_MISTAKES = ("NameError", "KeyError", "AttributeError", "TypeError", "IndexError", "ImportError")
+
+
+@dataclass(frozen=True, eq=False)
+class Failures(Result):
+    """Simulations with NaN or infinity, before the policy for failures replaces them.
+
+    ``marked`` (n,) says which they are; ``shares`` are their shares by observable.
+    """
+
+    marked: np.ndarray
+    shares: pd.DataFrame
+    regions: tuple[Region, ...]
+
+    @property
+    def share(self) -> float:
+        """Share of failed simulations."""
+        return float(self.marked.mean())
+
+
+def check(pilot: Pilot) -> Failures:
+    """Find failed simulations and where they come from. Padding doesn't count."""
+    n = len(pilot)
+    rows = {}
+    failed = []
+    for name in pilot.drawn.observables:
+        value = _without_padding(pilot, name).reshape(n, -1)
+        nan = np.isnan(value).any(axis=1)
+        infinite = np.isinf(value).any(axis=1)
+        failed.append(nan | infinite)
+        rows[name] = {"nan": nan.mean(), "infinite": infinite.mean(), "failed": failed[-1].mean()}
+    marked = np.any(failed, axis=0)
+    shares = pd.DataFrame(rows).T
+    boxes = regions(pilot.inputs, marked, pilot.simulator.labels)
+    policy = f"on_nonfinite={pilot.simulator.on_nonfinite!r}"
+    if not marked.any():
+        # If a share of 3 / n failed, n simulations would show it with a probability of 95 %.
+        text = f"All {n:,} simulations are finite; up to {3.0 / n:.2g} may fail ({policy})."
+        return Failures(marked, shares, boxes, title="Failures", text=text)
+    text = (
+        f"{marked.sum():,} of {n:,} simulations have NaN or infinity ({100 * marked.mean():.2f} %; "
+        f"{policy}). The table compares them with the good ones: quantiles, and p-values of "
+        "Kolmogorov-Smirnov tests."
+    )
+    if len(pilot.inputs) > MOST_ROWS:
+        text += f" It has {MOST_ROWS} of {len(pilot.inputs)} numbers, those that differ most."
+    error = shorten(pilot.raw.engine.policy.error, _MOST_CHARACTERS)
+    if error:
+        text += f" The last that gave no result: {error}."
+    advice = [_advise(pilot.simulator.on_nonfinite, marked, shares, boxes, error)]
+    table = _compare(pilot, marked)
+    return Failures(marked, shares, boxes, advice=advice, title="Failures", text=text, table=table)
+
+
+def _without_padding(pilot: Pilot, name: str) -> np.ndarray:
+    """Return an observable (n, ...) with zeros where its numbers may be anything, or missing."""
+    value = pilot.drawn.observables[name]
+    if name in pilot.simulator.lengths:
+        counts = pilot.drawn.context[pilot.simulator.lengths[name]]
+        value = fill_padding(value, counts, 0)
+    return value if pilot.simulator.missing is None else np.where(np.isnan(value), 0, value)
+
+
+def _advise(
+    policy: str,
+    marked: np.ndarray,
+    shares: pd.DataFrame,
+    boxes: tuple[Region, ...],
+    error: str,
+) -> Remark:
+    """Say how many fail, how and where; ``error`` is the last one, empty if all gave a result."""
+    unknown = "from no particular region of a simple form"
+    if marked.sum() < FEWEST:
+        unknown = "too few to say where"
+    places = "; ".join(box.describe("fail", "failures") for box in boxes) or unknown
+    names = shorten(", ".join(shares.index[shares["failed"] > 0.0]), 60)
+    finding = f"{100.0 * marked.mean():.1f} % of the simulations have NaN or infinity in {names} "
+    if error:
+        finding = f"{100.0 * marked.mean():.1f} % of the simulations fail, the last by {error} "
+    finding += f"({places})"
+    if error.startswith(_MISTAKES):
+        meaning = "This is a mistake in the program; drawing them again would hide it."
+        return Remark("problem", "failures", finding, meaning, "Correct it.")
+    if marked.mean() > _MOST_REDRAWN:
+        do = "Fix it, or narrow the prior."
+        return Remark("problem", "failures", finding, "So most draws are lost.", do)
+    if policy == "raise":
+        do = (
+            "Fix it, narrow the prior, or declare on_nonfinite='redraw', which leaves that "
+            "region out."
+        )
+        return Remark("problem", "failures", finding, "Training would stop at the first one.", do)
+    meaning = "They are drawn again: posteriors are correct for the prior without that region."
+    do = "Fix it or narrow the prior if that is not intended."
+    return Remark("hint", "failures", finding, meaning, do)
+
+
+def _compare(pilot: Pilot, marked: np.ndarray) -> pd.DataFrame:
+    """Return quantiles of the inputs of failed and good simulations, and whether they differ."""
+    inputs = pd.DataFrame(pilot.inputs, dtype=float)
+    table = inputs.groupby(np.where(marked, "failing", "good")).quantile([0.05, 0.5, 0.95]).T
+    table.columns = [f"{kind} {100 * level:.0f} %" for kind, level in table.columns]
+    if 1 < marked.sum() < len(pilot) - 1:
+        table["p-value"] = stats.ks_2samp(inputs[marked], inputs[~marked], method="asymp").pvalue
+        if len(table) > MOST_ROWS:
+            return table.nsmallest(MOST_ROWS, "p-value")
+    return table.head(MOST_ROWS)

@@ -10,9 +10,8 @@ from scipy import stats
 
 from bayesinn.core import seeds
 from bayesinn.core.labels import columns
-from bayesinn.guidance.simulator_report.influence import unit
+from bayesinn.guidance.simulator_report.influence import Region, regions, unit
 from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, bounds
-from bayesinn.guidance.simulator_report.regions import Region, regions
 from bayesinn.posterior.defaults import FEW_NUMBERS
 from bayesinn.simulation.order import advice_on_order, has_order
 

@@ -15,7 +15,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.report import Section, render, save_all
-from bayesinn.guidance.simulator_report import failures, influence, outputs, ranges
+from bayesinn.guidance.simulator_report import influence, outputs, ranges
 from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, draw
 from bayesinn.simulation.simulator import Simulator, check_simulator
 
@@ -151,7 +151,7 @@ def simulator_report(
     batch_size = check_integer("Argument 'batch_size'", batch_size)
     seed = check_seed(seed)
     pilot, speed = draw(simulator, simulations, seed, batch_size)
-    failed = failures.check(pilot)
+    failed = influence.check(pilot)
     good = pilot.only(~failed.marked) if failed.share else pilot
     noise = influence.check_noise(good)
     prior, predictive = ranges.check(pilot, good, failed.shares["failed"])

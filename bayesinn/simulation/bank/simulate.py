@@ -20,19 +20,20 @@ from bayesinn.core.progress import Progress, duration
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.simulation import checks
-from bayesinn.simulation.bank import identity as bank_identity
+from bayesinn.simulation.bank import bank as bank_identity
 from bayesinn.simulation.bank.bank import Bank
 from bayesinn.simulation.bank.store import (
     BankStore,
     Variable,
+    bank_coordinates,
+    bank_variables,
     check_location,
     foreign_files,
     open_group,
     refuse_foreign_files,
 )
-from bayesinn.simulation.bank.variables import bank_coordinates, bank_variables
-from bayesinn.simulation.engines.cluster import connected
-from bayesinn.simulation.engines.no_engine import no_function
+from bayesinn.simulation.engines.engine import no_function
+from bayesinn.simulation.engines.workers import connected
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.simulations import Arrays, Simulations, join, take
 from bayesinn.simulation.simulator import Simulator

@@ -8,26 +8,92 @@ of arrays, and no chunk.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from bayesinn.core.errors import BankError
-from bayesinn.core.manifest import check_entry, reraise_as
+from bayesinn.core.files import check_entry, reraise_as
 from bayesinn.core.validation import check_path, check_type
-from bayesinn.simulation.bank.arrays import (
-    check_array,
-    choose_compressors,
-    require_array,
-    with_room,
-)
 from bayesinn.simulation.simulations import Arrays, Simulations
+from bayesinn.simulation.simulator import Simulator
+
+
+def check_array(name: str, array: Any, rows: int, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError unless an array has chunks of ``rows`` rows of a shape, of numbers."""
+    if array.chunks[:1] != (rows,) or array.shape[1:] != shape or array.dtype.kind not in "fiub":
+        found = (
+            f"array {name} has rows {array.shape[1:]} of {array.dtype}, {array.chunks[:1]} in "
+            "a chunk"
+        )
+        raise ValueError(f"{found}; zarr.json declares rows {shape}, {rows} in a chunk")
+
+
+def require_array(
+    group: Any,
+    name: str,
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: np.dtype,
+    axes: Sequence[str],
+    attributes: Mapping[str, Any],
+    compressors: Sequence[Any] | None = None,
+) -> Any:
+    """Return an array with this number of rows or more; another program may create it too."""
+    from zarr.errors import ContainsArrayError
+
+    if name not in group:
+        # What is unfinished reads as NaN where there is one.
+        fill = np.nan if dtype.kind == "f" else 0
+        named = {
+            "dimension_names": axes,
+            "attributes": dict(attributes),
+            "compressors": compressors,
+        }
+        with contextlib.suppress(ContainsArrayError):
+            group.create_array(
+                name, shape=shape, chunks=chunks, dtype=dtype, fill_value=fill, **named
+            )
+    array = group[name]
+    if array.shape[0] < shape[0]:
+        array.resize(shape)
+    return array
+
+
+def with_room(array: Any, least: int, rows: int, write_empty: bool) -> Any:
+    """Return an array with room for ``least`` rows, up to its last chunk's end.
+
+    With ``write_empty``, empty chunks are written like others. The store may say less for a while:
+    programs that create an array at the same time undo each other.
+    """
+    import zarr
+
+    inner = array.async_array
+    shape = (-(-max(array.shape[0], least) // rows) * rows, *array.shape[1:])
+    config = dataclasses.replace(inner.config, write_empty_chunks=write_empty)
+    longer = zarr.AsyncArray(
+        metadata=inner.metadata.update_shape(shape), store_path=inner.store_path, config=config
+    )
+    return zarr.Array(longer)
+
+
+def choose_compressors() -> tuple[Any, ...]:
+    """Return the codecs of variables: a compressor, then a checksum of its bytes."""
+    from zarr.codecs import BloscCodec, Crc32cCodec
+
+    # Measured in benchmarks/bank.py. Blosc reads beyond the end of damaged data: these never reach
+    # it.
+    return BloscCodec(cname="lz4", clevel=5, shuffle="shuffle"), Crc32cCodec()
+
 
 FORMAT = "bayesinn simulation bank"
 VERSION = 1
@@ -363,3 +429,94 @@ def _check_attributes(location: str, attributes: Mapping[str, Any]) -> None:
                 got=repr(value),
                 do=do,
             )
+
+
+def bank_variables(simulator: Simulator) -> dict[str, Variable]:
+    """Return the arrays of a bank, by name, in the order of parameters, context and observables."""
+    types: dict[str, np.dtype] = {}
+    for prior in simulator.priors:
+        types |= {name: np.dtype(dtype) for name, dtype in prior.dtypes.items()}
+    types |= simulator.observable_types
+    labels = simulator.labels
+    dimensions = simulator.dimensions
+    return {
+        name: Variable(
+            types[name],
+            shape,
+            dimensions[name],
+            {"long_name": labels.label(name), "units": labels.units.get(name, ""), "role": role},
+        )
+        for kind, role in ROLES.items()
+        for name, shape in simulator.shapes[kind].items()
+    }
+
+
+def bank_coordinates(simulator: Simulator) -> dict[str, Any]:
+    """Return coordinates as files hold them: dates become numbers with a unit."""
+    import xarray
+
+    labels = simulator.labels
+    found = dict[str, Any]()
+    for coordinate in labels.coordinates.values():
+        name = coordinate.name
+        text = {"long_name": labels.label(coordinate.name)}
+        if not coordinate.dates:
+            text["units"] = labels.units.get(name, "")
+        variable = xarray.Variable((name,), coordinate.values, text, {"_FillValue": None})
+        found[name] = xarray.conventions.encode_cf_variable(variable)
+    return found
+
+
+Kind = Literal["file", "folder", "other"]
+#: Ending of what Zarr has not finished, in place of the ending of a file.
+_PARTIAL = r"\.[0-9a-f]{32}\.partial"
+
+
+def remove_bank(folder: Path) -> list[str]:
+    """Remove a bank and return no names, or leave it and return those of other files."""
+    patterns = _patterns(folder)
+    files = list[Path]()
+    folders = [folder]
+    others = list[str]()
+    for path, kind in _walk(folder):
+        name = path.relative_to(folder).as_posix()
+        if kind == "other" or not patterns[kind].fullmatch(name):
+            others.append(name)
+        elif name != "zarr.json":
+            (folders if kind == "folder" else files).append(path)
+    if others:
+        return sorted(others)
+    # The description at last: without it nobody would know whose the rest is.
+    for path in [*files, folder / "zarr.json"]:
+        path.unlink(missing_ok=True)
+    for path in reversed(folders):
+        # Somebody may have put a file there just now.
+        with contextlib.suppress(OSError):
+            path.rmdir()
+    return []
+
+
+def _patterns(folder: Path) -> dict[Kind, re.Pattern[str]]:
+    """Return what the paths of files and folders in a bank look like."""
+    names = BankStore(str(folder), open_group(str(folder), "r")).names
+    # A removal that was interrupted may have left no array, but the description of all.
+    description = json.loads((folder / "zarr.json").read_text("utf-8")).get("consolidated_metadata")
+    known = (description or {}).get("metadata", {})
+    # Coordinates have the names of axes.
+    axes = {
+        axis for name in names for axis in known.get(name, {}).get("dimension_names") or () if axis
+    }
+    arrays = "|".join(map(re.escape, [*names, *axes, f"{CHUNKS}/checksum", f"{CHUNKS}/failed"]))
+    file = rf"(({arrays}|{CHUNKS})/)?zarr(\.json|{_PARTIAL})|({arrays})/c(/\d+)*({_PARTIAL})?"
+    return {"file": re.compile(file), "folder": re.compile(rf"{CHUNKS}|({arrays})(/c(/\d+)*)?")}
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, Kind]]:
+    """Yield all that is in a folder, and what it is; no link is followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield Path(entry.path), "folder"
+                yield from _walk(Path(entry.path))
+            else:
+                yield Path(entry.path), "file" if entry.is_file(follow_symlinks=False) else "other"

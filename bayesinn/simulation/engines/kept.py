@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from bayesinn.core.atomic_write import replace_file
-from bayesinn.core.warning import warn
-from bayesinn.simulation.engines.outcome import Failure, Outcome
+from bayesinn.core.errors import warn
+from bayesinn.core.files import replace_file
+from bayesinn.simulation.engines.worker import Failure, Outcome
 from bayesinn.simulation.simulations import Arrays
 
 #: Seconds of simulation from which on a block is worth a file, which takes some milliseconds.

@@ -20,13 +20,11 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.progress import Progress
-from bayesinn.simulation.engines.cluster import RemoteWorkers, count_threads
-from bayesinn.simulation.engines.engine import Engine, tensor_state
-from bayesinn.simulation.engines.failures import FailurePolicy
-from bayesinn.simulation.engines.model import Declaration
-from bayesinn.simulation.engines.outcome import Failure, Outcome
-from bayesinn.simulation.engines.worker import combine, describe_call
+from bayesinn.simulation.engines.engine import Declaration, Engine, FailurePolicy, tensor_state
+from bayesinn.simulation.engines.worker import Failure, Outcome, combine, describe_call
 from bayesinn.simulation.engines.workers import (
+    RemoteWorkers,
+    count_threads,
     end_workers,
     ending_lone_workers,
     pickled_by_value,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import re
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -17,14 +19,83 @@ from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.core.precision import full_precision
 from bayesinn.simulation.engines.constants import Constants
-from bayesinn.simulation.engines.culprit import explain_operation, find_culprit, line_in
-from bayesinn.simulation.engines.engine import Engine, tensor_state
-from bayesinn.simulation.engines.failures import spare_rows
-from bayesinn.simulation.engines.model import Declaration
-from bayesinn.simulation.engines.outcome import Failure, Outcome
+from bayesinn.simulation.engines.engine import Declaration, Engine, spare_rows, tensor_state
+from bayesinn.simulation.engines.worker import Failure, Outcome
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
-from bayesinn.simulation.simulations import Arrays, Simulations, count_rows
+from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
+
+type Forward = Callable[[Arrays, Arrays, tf.Tensor], Values]
+
+
+def find_culprit(forward: Forward, parameters: Arrays, context: Arrays, seed: tf.Tensor) -> range:
+    """Return the row that fails, by bisection, or the fewest rows found that fail together.
+
+    Each part has its own random numbers.
+    """
+    rows = range(count_rows(parameters))
+    while len(rows) > 1:
+        middle = len(rows) // 2
+        for part in (rows[:middle], rows[middle:]):
+            some = slice(part.start, part.stop)
+            try:
+                forward(take(parameters, some), take(context, some), seed)
+            except tf.errors.OpError:
+                rows = part
+                break
+        else:
+            break
+    return rows
+
+
+def explain_operation(
+    name: str,
+    file: str,
+    engine_file: str,
+    error: Exception,
+    rows: range,
+    inputs: Arrays,
+    seed: tf.Tensor,
+) -> SimulatorError:
+    """Return the error of an operation of simulator ``name``, whose function stands in a file.
+
+    It names the parameters and context (``inputs``) of the first of the ``rows`` that fail.
+    """
+    row = {key: value[rows.start].tolist() for key, value in inputs.items()}
+    where = f"with {row}"
+    if len(rows) > 1:
+        where = f"only with many rows, {rows.start} to {rows.stop - 1}, the first {row}"
+    message = getattr(error, "message", str(error))
+    # The line above the name of the operation, which TensorFlow writes below its stack, says what
+    # is wrong.
+    reason = re.search(
+        r"assertion failed: .*|\w+(Error|Exception): .*|.+(?=\n\s*\[\[\{\{node )", message
+    )
+    got = reason.group()[:300] if reason else message.splitlines()[0]
+    # Below the engine's own lines stand those of the function.
+    lines = re.findall(
+        rf'File "{re.escape(file)}", line (\d+), in', message.rpartition(engine_file)[2]
+    )
+    do = f"correct it{_place(file, lines)}"
+    if "Incompatible shapes" in got:
+        do += (
+            "; parameters and observables are tensors (n, ...): one number for each draw is (n,), "
+            'and parameters["name"][:, None] gives it a second axis'
+        )
+    else:
+        do += f", or return NaN where it fails; it fails {where}, seed {seed.numpy().tolist()}"
+    return SimulatorError(f"Simulator {name!r}", expected="observables", got=got, do=do)
+
+
+def line_in(file: str, error: BaseException) -> str:
+    """Say in which line of a file an error came up, if known; AutoGraph's own code hides it."""
+    stack = getattr(getattr(error, "ag_error_metadata", None), "translated_stack", ())[::-1]
+    frames = [*traceback.extract_tb(error.__traceback__), *stack]
+    return _place(file, [frame.lineno for frame in frames if frame.filename == file])
+
+
+def _place(file: str, lines: Sequence[int | str | None]) -> str:
+    return f" in line {lines[-1]} of {file}" if lines else ""
 
 
 class TensorFlowEngine(Engine):

@@ -3,6 +3,8 @@
 Each of them imports this module, so it imports nothing heavy.
 """
 
+from __future__ import annotations
+
 import contextlib
 import faulthandler
 import functools
@@ -13,15 +15,56 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import SimulatorError
-from bayesinn.simulation.engines.outcome import Failure, Outcome
-from bayesinn.simulation.engines.processes import end_programs, set_place
+from bayesinn.simulation.engines.program import end_programs, set_place
 from bayesinn.simulation.simulations import Arrays, count_rows, take
+
+
+class Failure(NamedTuple):
+    """Why a simulation gave no result, and how it was called.
+
+    It is ``costly`` if it took the time limit or a worker, which depends on the machine.
+    """
+
+    error: str
+    call: str
+    costly: bool = False
+
+
+class Outcome(NamedTuple):
+    """Observables (m, ...) of the m rows that gave a result, and the failures of all others.
+
+    ``seconds`` is the time in which they were simulated.
+    """
+
+    rows: int
+    observables: Arrays
+    failed: dict[int, Failure]
+    seconds: float = 0.0
+
+    def complete(self, mark: float | None = None) -> Arrays:
+        """Return observables (rows, ...); a failed row has those of another row, or a ``mark``.
+
+        With a mark, NaN or infinity, integers become floats. Empty if all rows failed.
+        """
+        if not self.failed:
+            return self.observables
+        good = np.setdiff1d(np.arange(self.rows), list(self.failed))
+        source = np.zeros(self.rows, int)
+        source[good] = np.arange(len(good))
+        observables = take(self.observables, source)
+        if mark is None:
+            return observables
+        for name, value in observables.items():
+            observables[name] = value.astype(np.result_type(value, np.float32))
+            observables[name][list(self.failed)] = mark
+        return observables
+
 
 _payload: list[bytes] = []
 _SECONDS_BETWEEN_LOOKS = 0.5

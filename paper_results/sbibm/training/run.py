@@ -31,7 +31,7 @@ from variants import VARIANTS, Choice
 import bayesinn as bi
 from bayesinn.core.errors import TrainingError
 from bayesinn.flows import coupling
-from bayesinn.training.progress import StepClock
+from bayesinn.training.train import StepClock
 
 HERE = Path(__file__).parent
 BUDGETS = ("1000", "10000", "100000", "online")

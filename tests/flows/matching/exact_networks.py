@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from bayesinn.flows import TimeNetwork
-from bayesinn.flows.matching.consistency import _LEAST_TIME
+from bayesinn.flows.matching import _LEAST_TIME
 
 
 class Exact(TimeNetwork):

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.flows import Consistency, Diffusion, FlowMatching, ResidualMLP
-from bayesinn.flows.matching.consistency import _LEAST_TIME
-from bayesinn.flows.matching.transport import Transport
-from bayesinn.testing.measures import perturb
+from bayesinn.flows.matching import _LEAST_TIME, Transport
+from bayesinn.testing.contracts import perturb
 from tests.flows.matching.exact_networks import (
     ExactConsistency,
     ExactDenoiser,

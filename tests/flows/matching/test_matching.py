@@ -20,8 +20,8 @@ from bayesinn.flows import (
     ResidualMLP,
     coupling,
 )
-from bayesinn.flows.matching.noise import spread_uniforms
-from bayesinn.testing.measures import perturb
+from bayesinn.flows.matching import spread_uniforms
+from bayesinn.testing.contracts import perturb
 
 CONDITIONS = ((-1.0, 0.5), (2.0, -1.5))
 

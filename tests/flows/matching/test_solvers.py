@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.flows.matching.divergence import directions, with_divergence
-from bayesinn.flows.matching.solvers import SOLVERS, integrate
+from bayesinn.flows.matching import SOLVERS, directions, integrate, with_divergence
 
 
 def growth(time, state):

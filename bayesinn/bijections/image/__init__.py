@@ -1,1 +1,0 @@
-"""Bijections of images (height, width, channels): resolutions, convolutional networks, levels."""

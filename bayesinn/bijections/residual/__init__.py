@@ -1,1 +1,0 @@
-"""Invertible residual networks: Lipschitz-bounded blocks whose inverse is found by iteration."""
