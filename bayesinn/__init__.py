@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior, SampledPosterior
     from bayesinn.posterior.unusual import explain_unusual
-    from bayesinn.reference.refine import refine
+    from bayesinn.reference.refinement import refine
     from bayesinn.simulation.bank import Bank, open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
@@ -116,7 +116,7 @@ _NAMES = {
     "methods_text": "bayesinn.diagnosis.methods",
     "misspecification": "bayesinn.diagnosis.diagnosis",
     "open_bank": "bayesinn.simulation.bank",
-    "refine": "bayesinn.reference.refine",
+    "refine": "bayesinn.reference.refinement",
     "register": "bayesinn.simulation.registry",
     "register_check": "bayesinn.diagnosis.check",
     "simulate": "bayesinn.simulation.bank.simulate",

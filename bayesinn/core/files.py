@@ -9,6 +9,8 @@ is there and complete. The members of a model that is made of others are saved i
 which the manifest names.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import fcntl
@@ -24,15 +26,17 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import h5py
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayesinn._version import __version__
 from bayesinn.core.errors import BayesinnError, SavedPosteriorError
 from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_path
+
+# Commands that read no weights import neither.
+if TYPE_CHECKING:
+    import h5py
+    import numpy as np
 
 FORMAT = 2
 _LARGEST = 64 * 2**20
@@ -268,8 +272,7 @@ def _remove(folder: Path) -> None:
 
 
 #: Of arrays that may be of single or of double precision.
-FLOATS = (np.float32, np.float64)
-_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
+FLOATS = ("float32", "float64")
 
 
 def packed(
@@ -281,6 +284,9 @@ def packed(
 
     The arrays of the group ``compressed`` are compressed.
     """
+    import h5py
+    import numpy as np
+
     # In memory: on a full disk, HDF5 fails in ways that can't be cleaned up.
     memory = io.BytesIO()
     with h5py.File(memory, "w") as file:
@@ -303,6 +309,9 @@ def read_array(
     Of several types in a tuple, the array may have any. A ValueError says if its type, shape or
     place is another, or, with ``finite``, an element is not finite.
     """
+    import h5py
+    import numpy as np
+
     item = file
     dtypes = [np.dtype(one) for one in (dtype if isinstance(dtype, tuple) else (dtype,))]
     for part in name.split("/"):
@@ -329,7 +338,7 @@ def read_array(
     bounded = item.nbytes <= file.id.get_filesize() if item.chunks is None else None not in shape
     if (
         not bounded
-        or filters - _FILTERS
+        or filters - {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
         or any(chunk > size for chunk, size in zip(item.chunks or (), item.shape, strict=False))
     ):
         raise ValueError(
@@ -380,7 +389,7 @@ class SavedModel(NamedTuple):
         return count
 
     def array(
-        self, name: str, shape: Sequence[int | None], dtype: Any = np.float32, finite: bool = True
+        self, name: str, shape: Sequence[int | None], dtype: Any = "float32", finite: bool = True
     ) -> np.ndarray:
         """Return an array that was saved; see :func:`bayesinn.core.files.read_array`."""
         with _explained_weights(self.folder):
@@ -412,6 +421,8 @@ def write_model(
     of something else, or if an array is not finite, as it could not be read again; an older model
     stays.
     """
+    import numpy as np
+
     values = {
         name: np.asarray(value) for name, value in {**dict(_numbered(network)), **arrays}.items()
     }
@@ -486,6 +497,8 @@ def read_model(
     ``schema`` see :func:`bayesinn.core.files.check_entry`. A SavedPosteriorError says if there
     is no such model, or it is damaged, or of a format that is not known here.
     """
+    import h5py
+
     folder = check_path("Argument 'folder'", folder, "posterior")
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
     with _explained_weights(folder):

@@ -1,13 +1,33 @@
 """Arithmetic of networks: full single precision, Keras' settings, products, dropout."""
 
+# ruff: noqa: E402
+
 import os
+
+from bayesinn.core.errors import InputError
+from bayesinn.core.process import ProcessSetting
+
+
+def _check_backend(chosen: str) -> None:
+    if chosen != "tensorflow":
+        raise InputError(
+            "Backend of Keras",
+            expected="'tensorflow'",
+            got=repr(chosen),
+            do='set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before '
+            "Keras is imported",
+        )
+
+
+# Before Keras: the import of a backend that is not installed fails. Packages of networks import
+# this module first.
+_check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.process import ProcessSetting
+_check_backend(keras.config.backend())
 
 _setting = ProcessSetting(
     tf.config.experimental.tensor_float_32_execution_enabled,
@@ -38,15 +58,8 @@ def full_precision() -> ProcessSetting:
     return _setting
 
 
-# Keras as networks need it: on TensorFlow, in single precision.
-#
-# Import this module before anything that imports Keras.
-
-
 def check_precision() -> None:
     """Raise unless Keras computes in single precision."""
-    import keras
-
     policy = keras.config.dtype_policy().name
     default = keras.config.floatx()
     if (policy, default) != ("float32", "float32"):
@@ -59,24 +72,6 @@ def check_precision() -> None:
         )
 
 
-def _check_backend() -> None:
-    # The environment first: a backend that is not installed ends the import of Keras.
-    chosen = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    if chosen == "tensorflow":
-        import keras
-
-        chosen = keras.config.backend()
-    if chosen != "tensorflow":
-        raise InputError(
-            "Backend of Keras",
-            expected="'tensorflow'",
-            got=repr(chosen),
-            do='set KERAS_BACKEND=tensorflow, or os.environ["KERAS_BACKEND"] = "tensorflow" before '
-            "Keras is imported",
-        )
-
-
-_check_backend()
 check_precision()
 
 

@@ -2,12 +2,11 @@
 
 import inspect
 import math
+import numbers
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from bayesinn.core.errors import BayesinnError, InputError
 
@@ -32,7 +31,7 @@ def check_integer(
     error: type[BayesinnError] = InputError,
 ) -> int:
     """Return a whole number within bounds as a plain integer."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     limit = _MOST if most is None else most
     if not whole or not least <= value <= limit:
         known = most is not None or (whole and value > limit)
@@ -60,7 +59,7 @@ def check_number(
 
     The limits ``above`` and ``below`` are exclusive.
     """
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not (least <= value <= most and above < value < below):
         bounds = (("from", least), ("above", above), ("at most", most), ("below", below))
         expected = ", ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
@@ -101,6 +100,8 @@ def check_type(
 
 def check_flag(subject: str, value: Any) -> bool:
     """Return True or False; anything else is refused."""
+    import numpy as np  # not for a command that needs no arrays
+
     check_type(subject, value, (bool, np.bool_), "True or False", "pass True or False")
     return bool(value)
 
@@ -205,9 +206,7 @@ def check_arguments(
                 check_flag(subject, value)
             case "Sequence[int]" | "tuple[int, int]":
                 example = f"pass for example {default!r}"
-                several = isinstance(value, Sequence | np.ndarray) and not isinstance(
-                    value, str | bytes
-                )
+                several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
                 check_type(
                     subject, value, type(value) if several else tuple, "several integers", example
                 )

@@ -28,5 +28,5 @@ from bayesinn.reference.importance import (
     importance as importance,
 )
 from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
-from bayesinn.reference.refine import refine as refine
+from bayesinn.reference.refinement import refine as refine
 from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc

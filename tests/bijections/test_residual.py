@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bayesinn.bijections import ActNorm, Chain, Residual, residual
-from bayesinn.bijections.residual import Poisson, least_error, most_iterations
+from bayesinn.bijections import ActNorm, Chain, Residual
+from bayesinn.bijections.residual import Poisson, fixed_point, least_error, most_iterations
 from bayesinn.core.errors import InputError
 from bayesinn.flows import Flow, InvertibleFlow
 from bayesinn.testing import check_bijection
@@ -128,7 +128,7 @@ def test_error_of_the_inverse_shrinks_by_the_same_factor_in_each_round() -> None
             calls += 1
             return z - tf.matmul(x, rotation)
 
-        errors.append(np.linalg.norm(residual(step, z, rate, tolerance) - solution))
+        errors.append(np.linalg.norm(fixed_point(step, z, rate, tolerance) - solution))
         rounds.append(calls)
         assert errors[-1] <= tolerance
         assert calls <= most_iterations(rate, tolerance)
@@ -163,7 +163,7 @@ def test_no_inverse_in_single_precision_is_promised_more_than_rounding_allows() 
     assert least == pytest.approx(2.0**-21 * lipschitz / (1.0 - lipschitz))
     z = normal(50, 3, dtype="float32")
     solution = z.numpy() / (1.0 + lipschitz)
-    found = residual(lambda x: z - lipschitz * x, z, lipschitz, 1e-6)
+    found = fixed_point(lambda x: z - lipschitz * x, z, lipschitz, 1e-6)
     error = np.linalg.norm(found - solution, axis=1)
     assert np.max(error / np.maximum(np.linalg.norm(solution, axis=1), 1.0)) <= least
 

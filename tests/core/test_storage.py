@@ -119,7 +119,7 @@ while True:
 
         def trace(frame, event, argument):
             global left
-            if not frame.f_code.co_filename.endswith(("storage.py", "atomic_write.py", "hdf5.py")):
+            if not frame.f_code.co_filename.endswith("core/files.py"):
                 return None
             left -= event == "line"
             if left <= 0:
@@ -475,7 +475,7 @@ while True:
 
         def trace(frame, event, argument):
             global left
-            if frame.f_code.co_filename.endswith(("atomic_write.py", "<string>", "contextlib.py")):
+            if frame.f_code.co_filename.endswith(("core/files.py", "<string>", "contextlib.py")):
                 left -= event == "line"
                 if left <= 0:
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -136,7 +136,9 @@ def test_what_is_said_of_two_searches(
     monkeypatch: pytest.MonkeyPatch, runs: list[tuple[float, float]], method: str, told: str
 ) -> None:
     left = [run_of(*run) for run in runs]
-    monkeypatch.setattr("bayesinn.reference.refine.sample_by_stages", lambda *_, **__: left.pop(0))
+    monkeypatch.setattr(
+        "bayesinn.reference.refinement.sample_by_stages", lambda *_, **__: left.pop(0)
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found, second, _ = refined(Partial(1, 0.0, 0.5), methods="smc")

@@ -71,7 +71,7 @@ def refine_far(method: str) -> Any:
 @pytest.fixture
 def no_prior_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weight amortized draws alone: those of the prior of this toy are good."""
-    monkeypatch.setattr("bayesinn.reference.refine._PRIOR_SHARE", 0.0)
+    monkeypatch.setattr("bayesinn.reference.refinement._PRIOR_SHARE", 0.0)
 
 
 def check_moments(tree: Any, y: np.ndarray, tolerance: float) -> None:
@@ -131,7 +131,7 @@ def test_only_those_that_need_it_go_the_long_way() -> None:
 
 
 def test_chains_that_disagree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayesinn.reference.refine.MOST_R_HAT", 0.5)
+    monkeypatch.setattr("bayesinn.reference.refinement.MOST_R_HAT", 0.5)
     with pytest.warns(UserWarning, match=r"the observation \(NUTS: R-hat 1.*, \d+ indep"):
         tree = refine_far("nuts")
     assert tree["refinement"]["method"].item() == "amortized"
@@ -141,7 +141,7 @@ def test_densities_that_single_precision_rounds_are_not_trusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # As if those of this likelihood, which are small, were large.
-    monkeypatch.setattr("bayesinn.reference.refine.MOST_ROUNDING", 1e-12)
+    monkeypatch.setattr("bayesinn.reference.refinement.MOST_ROUNDING", 1e-12)
     with pytest.warns(UserWarning, match=r"stay amortized.*nuts: log densities of -.* are rounded"):
         tree = refine_far("nuts")
     assert tree["refinement"]["method"].item() == "amortized"
@@ -204,7 +204,7 @@ def test_particles_may_remember_a_little_of_their_start(
         found = sample_by_stages(*arguments, **options)
         return replace(found, correlations=np.array([0.0, left]))
 
-    monkeypatch.setattr("bayesinn.reference.refine.sample_by_stages", remember)
+    monkeypatch.setattr("bayesinn.reference.refinement.sample_by_stages", remember)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Draws stay amortized")
         tree = refine_far("smc")

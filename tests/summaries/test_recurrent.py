@@ -79,7 +79,7 @@ def test_series_without_steps_change_nothing(name: str) -> None:
 def test_other_series_keep_their_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     summary, x = made(name)
     result = summary(x, MASK)
-    for module in ("summaries.conv_lstm", "simulators.covid19_multi_kernel_lstm"):
+    for module in ("summaries.series", "simulators.covid19_multi_kernel_lstm"):
         plain = lambda recurrent, h, mask: recurrent(h, mask=mask)  # noqa: E731
         monkeypatch.setattr(f"bayesinn.{module}.last_state", plain)
     np.testing.assert_array_equal(
