@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from bayesinn.core import files, files as atomic_write_module
+from bayesinn.core import files as atomic_write_module
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.files import atomic_write, lock_folder, read_model, replace_file, write_model
 from tests.conftest import ROOT
@@ -382,7 +382,7 @@ def test_errors_of_hdf5_are_explained(folder: Path, monkeypatch: pytest.MonkeyPa
     def broken(*arguments) -> None:
         raise RuntimeError("Unable to synchronously flush file")
 
-    monkeypatch.setattr(files.h5py, "File", broken)
+    monkeypatch.setattr("h5py.File", broken)
     with pytest.raises(
         SavedPosteriorError, match=r"(?s)Folder.*room and permission.*RuntimeError: Unable to"
     ):
