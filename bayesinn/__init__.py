@@ -6,7 +6,7 @@ Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`
 - Training: :class:`Optimization`, :class:`Checkpoint`
 - Parts of networks: :mod:`bayesinn.summaries`, :mod:`bayesinn.flows`, :mod:`bayesinn.bijections`
 - Tests of posteriors: :mod:`bayesinn.diagnostics`; figures: :mod:`bayesinn.plots`; your own tests:
-  :class:`Check`, :func:`register_check`
+  :class:`bayesinn.diagnosis.Check`
 - Exact posteriors: :mod:`bayesinn.reference`; from an amortized one: :func:`refine`
 - Likelihoods: :class:`AmortizedLikelihood`, :class:`LikelihoodRatio`
 - Comparison of models: :class:`ModelComparison`
@@ -20,6 +20,7 @@ BAYESINN_CACHE=off.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from bayesinn._version import __version__
@@ -31,27 +32,19 @@ keep_programs()
 if TYPE_CHECKING:
     from bayesinn import (
         bijections,
-        comparison,
         diagnosis,
         diagnostics,
+        estimators,
         flows,
-        hierarchical,
         inverse,
-        likelihood,
         plots,
-        points,
         reference,
         summaries,
         testing,
     )
-    from bayesinn.cli.comparison import compare_runs
     from bayesinn.comparison.comparison import ModelComparison
-    from bayesinn.core.labels import Labels
-    from bayesinn.diagnosis.check import Check, Tolerances, register_check
-    from bayesinn.diagnosis.diagnosis import diagnose, misspecification
-    from bayesinn.diagnosis.methods import methods_text
-    from bayesinn.diagnostics import compare
-    from bayesinn.estimators.estimator import Estimator
+    from bayesinn.diagnosis.diagnosis import diagnose, diagnose_observations
+    from bayesinn.diagnostics import compare_draws
     from bayesinn.estimators.fitting_data import Stream
     from bayesinn.estimators.loading import load
     from bayesinn.guidance.advise import advise
@@ -67,28 +60,23 @@ if TYPE_CHECKING:
     from bayesinn.posterior.posterior import Posterior, SampledPosterior
     from bayesinn.posterior.unusual import explain_unusual
     from bayesinn.reference.refinement import refine
-    from bayesinn.simulation.bank import Bank, open_bank
+    from bayesinn.simulation.bank import open_bank
     from bayesinn.simulation.bank.simulate import simulate
     from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.derived import Selection
     from bayesinn.simulation.from_arrays import from_arrays
     from bayesinn.simulation.prior import Samples
     from bayesinn.simulation.recommended import Recommended
-    from bayesinn.simulation.registry import available, get, register
+    from bayesinn.simulation.registry import get_simulator, list_simulators, register_simulator
     from bayesinn.simulation.simulator import Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
-    from bayesinn.training.trainable import Trainable
 
 _NAMES = {
     "AmortizedLikelihood": "bayesinn.likelihood.amortized",
     "AmortizedPosterior": "bayesinn.posterior.amortized",
-    "Bank": "bayesinn.simulation.bank",
-    "Check": "bayesinn.diagnosis.check",
     "Checkpoint": "bayesinn.training.settings",
     "Ensemble": "bayesinn.posterior.ensemble",
-    "Estimator": "bayesinn.estimators.estimator",
     "HierarchicalPosterior": "bayesinn.hierarchical.posterior",
-    "Labels": "bayesinn.core.labels",
     "LikelihoodRatio": "bayesinn.likelihood.ratio",
     "ModelComparison": "bayesinn.comparison.comparison",
     "Optimization": "bayesinn.training.settings",
@@ -100,25 +88,20 @@ _NAMES = {
     "Selection": "bayesinn.simulation.derived",
     "Simulator": "bayesinn.simulation.simulator",
     "Stream": "bayesinn.estimators.fitting_data",
-    "Tolerances": "bayesinn.diagnosis.check",
-    "Trainable": "bayesinn.training.trainable",
     "advise": "bayesinn.guidance.advise",
-    "available": "bayesinn.simulation.registry",
     "command_simulator": "bayesinn.simulation.command",
-    "compare": "bayesinn.diagnostics",
-    "compare_runs": "bayesinn.cli.comparison",
+    "compare_draws": "bayesinn.diagnostics",
     "diagnose": "bayesinn.diagnosis.diagnosis",
+    "diagnose_observations": "bayesinn.diagnosis.diagnosis",
     "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
-    "get": "bayesinn.simulation.registry",
+    "get_simulator": "bayesinn.simulation.registry",
     "informative": "bayesinn.guidance.informative",
+    "list_simulators": "bayesinn.simulation.registry",
     "load": "bayesinn.estimators.loading",
-    "methods_text": "bayesinn.diagnosis.methods",
-    "misspecification": "bayesinn.diagnosis.diagnosis",
     "open_bank": "bayesinn.simulation.bank",
     "refine": "bayesinn.reference.refinement",
-    "register": "bayesinn.simulation.registry",
-    "register_check": "bayesinn.diagnosis.check",
+    "register_simulator": "bayesinn.simulation.registry",
     "simulate": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.guidance.simulator_report",
@@ -128,13 +111,9 @@ _NAMES = {
 __all__ = [
     "AmortizedLikelihood",
     "AmortizedPosterior",
-    "Bank",
-    "Check",
     "Checkpoint",
     "Ensemble",
-    "Estimator",
     "HierarchicalPosterior",
-    "Labels",
     "LikelihoodRatio",
     "ModelComparison",
     "Optimization",
@@ -146,40 +125,33 @@ __all__ = [
     "Selection",
     "Simulator",
     "Stream",
-    "Tolerances",
-    "Trainable",
     "__version__",
     "advise",
-    "available",
     "bijections",
     "command_simulator",
-    "compare",
-    "compare_runs",
-    "comparison",
+    "compare_draws",
     "diagnose",
+    "diagnose_observations",
     "diagnosis",
     "diagnostics",
+    "estimators",
     "explain_unusual",
     "flows",
     "from_arrays",
-    "get",
-    "hierarchical",
+    "get_simulator",
     "informative",
     "inverse",
-    "likelihood",
+    "list_simulators",
     "load",
-    "methods_text",
-    "misspecification",
     "open_bank",
     "plots",
-    "points",
     "reference",
     "refine",
-    "register",
-    "register_check",
+    "register_simulator",
     "simulate",
     "simulator",
     "simulator_report",
+    "simulators",
     "summaries",
     "testing",
     "truncated_rounds",
@@ -191,8 +163,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(_NAMES[name]), name)
         globals()[name] = value
         return value
-    if name in __all__:
-        return importlib.import_module(f"bayesinn.{name}")
+    room = f"bayesinn.{name}"
+    if not name.startswith("_") and importlib.util.find_spec(room) is not None:
+        return importlib.import_module(room)
     raise AttributeError(f"module 'bayesinn' has no attribute {name!r}")
 
 

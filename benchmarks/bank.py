@@ -29,6 +29,7 @@ import tensorflow_probability as tfp
 import zarr
 
 import bayesinn as bi
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.bank.store import choose_compressors
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import BankSource
@@ -43,7 +44,7 @@ def cheap(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Ten
     return {"y": parameters["level"][:, None] + tf.range(8.0)}
 
 
-def write_bank(n: int, folder: Path) -> bi.Bank:
+def write_bank(n: int, folder: Path) -> Bank:
     return bi.simulate(cheap, n, folder, seed=1, chunk=65_536, progress=False)
 
 
@@ -60,7 +61,7 @@ def write_zarr(n: int, folder: Path, arrays: dict[str, np.ndarray], compressors:
             group[name][start : start + len(value)] = value
 
 
-def read_batches(bank: bi.Bank) -> None:
+def read_batches(bank: Bank) -> None:
     steps = bank.n // BATCH - bank.chunks
     source = BankSource(cheap, bank, 0, TrainingSettings(steps, steps, BATCH, 1))
     # In the graph, as training does.

@@ -30,7 +30,7 @@ DRAWS = 10_000
 ROUNDS = 7
 STEPS = 500
 SEED = 1
-Maker = Callable[[bi.Simulator], bi.Estimator]
+Maker = Callable[[bi.Simulator], bi.estimators.Estimator]
 Draw = Callable[[], np.ndarray]
 
 

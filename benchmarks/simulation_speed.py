@@ -30,7 +30,7 @@ NAMES = ["sir", "sir_numpy", "covid19"]
 
 def drawer(name: str, batch_size: int) -> Callable[[int], object]:
     """Draws the batch of a step, as training does."""
-    simulator = bi.get(name)
+    simulator = bi.get_simulator(name)
     if not simulator.in_graph:
         engine = simulator.engine
         return lambda step: engine.start(batch_size, seeds.entropy(SEED, "simulations", step))()

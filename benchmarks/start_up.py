@@ -39,7 +39,7 @@ _IMPORT = (
 _FIT = """
 import sys, time
 import bayesinn as bi
-posterior = bi.AmortizedPosterior(bi.get("linear"))
+posterior = bi.AmortizedPosterior(bi.get_simulator("linear"))
 started = time.process_time()
 posterior.fit(steps=20, seed=1, optimization=bi.Optimization(xla=sys.argv[1] == "xla"), progress=False)
 print(time.process_time() - started)
@@ -71,7 +71,7 @@ timed(fitting.Plan, "first_rows")
 timed(estimator, "new_model")
 timed(TrainingModel, "compile_step")
 timed(bi.AmortizedPosterior, "adopt")
-posterior = bi.AmortizedPosterior(bi.get("sir"))
+posterior = bi.AmortizedPosterior(bi.get_simulator("sir"))
 short = bi.Optimization(callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=stop)])
 started = time.process_time()
 posterior.fit(steps=1_000, epochs=50, seed=1, optimization=short, progress=False)

@@ -120,9 +120,9 @@ def main() -> None:
     rounds, steps, xla, blocks = (1, 2, False, 1) if quick else (30, STEPS_PER_CALL, "auto", 6)
     couplings = bi.flows.coupling(blocks, hidden=(132, 132))
     summary = bi.summaries.ConvLSTM(64, filters=(64, 64), lstm_units=128)
-    toy = trainer(AmortizedPosterior(bi.get("linear"), flow=couplings), xla)
+    toy = trainer(AmortizedPosterior(bi.get_simulator("linear"), flow=couplings), xla)
     others = {
-        "sir": AmortizedPosterior(bi.get("sir")),
+        "sir": AmortizedPosterior(bi.get_simulator("sir")),
         "81 x 3 series": AmortizedPosterior(series, summary, couplings if quick else None),
     }
     if quick:

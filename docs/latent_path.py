@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--steps", type=int, default=4_000)
     steps = parser.parse_args().steps
-    posterior = bi.AmortizedPosterior(bi.get("two_moons"))
+    posterior = bi.AmortizedPosterior(bi.get_simulator("two_moons"))
     posterior.fit(steps=steps, seed=SEED)
     # A script, and no JSON: pages that are opened as files may not fetch.
     content = json.dumps(follow(posterior), separators=(",", ":"))

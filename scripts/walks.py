@@ -40,7 +40,7 @@ def files_to_the_first_step() -> list[str]:
     """Return the files in which code runs from ``fit`` to the first step."""
     import bayesinn as bi
 
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
     bi.AmortizedPosterior(linear, flow=flow).fit(steps=1, seed=1, progress=False)
     posterior = bi.AmortizedPosterior(linear, flow=flow)
@@ -72,7 +72,7 @@ def types_to_the_page() -> list[str]:
         mean = data["y"][:, None] / 2
         return {"x1": mean + noise[0], "x2": mean + noise[1]}
 
-    posterior = bi.SampledPosterior(bi.get("linear"), sample)
+    posterior = bi.SampledPosterior(bi.get_simulator("linear"), sample)
     types: set[type] = set()
 
     def watch(frame: FrameType) -> None:

@@ -94,7 +94,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
             "Observation 'price' of 'geometric_brownian_motion'",
             expected="log returns that drifts between -1 and 1 can explain",
             got=f"({total[0]:g}, {total[1]:g}, {total[2]:g})",
-            do="simulate data: bi.get('geometric_brownian_motion').sample(1, seed=1)['price'][0]",
+            do="simulate data: geometric_brownian_motion.sample(1, seed=1)['price'][0]",
         )
     weights /= largest
     effective_size = weights.sum() ** 2 / np.sum(weights**2)

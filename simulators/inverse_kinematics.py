@@ -67,7 +67,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
             "Observation 'hand' of 'inverse_kinematics'",
             expected=f"a point within the reach of the arm, {sum(LENGTHS):g} from its base",
             got=f"({hand[0]:g}, {hand[1]:g})",
-            do="simulate data: bi.get('inverse_kinematics').sample(1, seed=1)['hand'][0]",
+            do="simulate data: bi.get_simulator('inverse_kinematics').sample(1, seed=1)['hand'][0]",
         )
     angle = np.arccos(reach[possible])
     # x4 is not wrapped: a turn of the other sense is another solution. Longer turns than these need

@@ -114,7 +114,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
             "Observation 'x' of 'two_moons'",
             expected="a point that the model can produce, such as (0, 0)",
             got=f"({x[0]:g}, {x[1]:g})",
-            do="simulate data: bi.get('two_moons').sample(1, seed=1)['x'][0]",
+            do="simulate data: bi.get_simulator('two_moons').sample(1, seed=1)['x'][0]",
         )
     generator = np.random.default_rng(seed)
     kept: list[np.ndarray] = []

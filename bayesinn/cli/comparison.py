@@ -140,7 +140,7 @@ def compare_runs(
     >>> import tempfile
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     ... )
     >>> folders = [f"{tempfile.mkdtemp()}/{name}" for name in "ab"]
     >>> for steps, folder in enumerate(folders, 1):

@@ -54,9 +54,9 @@ def find_simulator(name: str) -> Simulator:
     """Return a registered simulator, or one of a file."""
     check_name(name)  # before TensorFlow is imported, which takes seconds
     start_tensorflow()
-    from bayesinn.simulation.registry import get
+    from bayesinn.simulation.registry import get_simulator
 
-    return get(name)
+    return get_simulator(name)
 
 
 def open_run(folder: Path | None, simulator: Simulator) -> Run:

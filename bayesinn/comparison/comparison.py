@@ -199,7 +199,7 @@ def check_weights(
 def check_simulators(simulators: Any) -> tuple[Simulator, ...]:
     """Return simulators that can be compared: of different names, with the same data."""
     subject = "ModelComparison, argument 'simulators'"
-    do = "pass a list of two or more simulators, such as [bi.get('a'), bi.get('b')]"
+    do = "pass a list of two or more simulators, such as [bi.get_simulator('a'), other]"
     check_type(subject, simulators, (list, tuple), "a list of simulators", do)
     for simulator in simulators:
         check_type(f"{subject}, each", simulator, Simulator, "a Simulator", do)
@@ -308,7 +308,7 @@ class ModelComparison(Summarised):
     >>> wide = bi.simulator(prior={"x1": tfp.distributions.Normal(0.0, 3.0)}, name="wide")(
     ...     lambda parameters, seed: {"y": parameters["x1"]}
     ... )
-    >>> comparison = bi.ModelComparison([bi.get("linear"), wide])
+    >>> comparison = bi.ModelComparison([bi.get_simulator("linear"), wide])
     >>> _ = comparison.fit(comparison.simulate(500, seed=1), epochs=2, seed=1, progress=False)
     >>> probabilities = comparison.probabilities({"y": 9.0})
     >>> round(float(sum(probabilities.values())), 5), sorted(probabilities)

@@ -145,7 +145,7 @@ class Check:
         Returns the largest number of data sets that the check can use, because each costs too much;
         by default infinite.
     deviations : function of the result
-        Returns the errors that are compared with :class:`bayesinn.Tolerances`, each a
+        Returns the errors that are compared with :class:`bayesinn.diagnosis.Tolerances`, each a
         :class:`bayesinn.diagnostics.Deviation`. By default the result's attribute ``deviations``,
         if any.
     judge : function of the result, returns the grade of a result without deviations

@@ -84,7 +84,7 @@ class Diagnosis(Verdict):
     model: Section | None = None  #: what the report says of the simulator
     history: pd.DataFrame | None = None  #: of the training
     nats: bool = True  #: whether its loss is in nats
-    methods: str = ""  #: paragraph for a paper, see :func:`bayesinn.methods_text`
+    methods: str = ""  #: paragraph for a paper, see :func:`bayesinn.diagnosis.methods_text`
 
     def __getitem__(self, key: str) -> Any:
         results = self.results | dict.fromkeys((check.key for check in self.left_out), None)
@@ -289,7 +289,7 @@ def diagnose(
     - ``undecided``: more simulations are needed; the verdict says how many.
 
     Checks that need a density, latent codes or a training are left out if the posterior has none,
-    and the verdict says so. Add your own checks with :func:`bayesinn.register_check`.
+    and the verdict says so. Add your own checks with :func:`bayesinn.diagnosis.register_check`.
 
     Parameters
     ----------
@@ -336,7 +336,7 @@ def diagnose(
     --------
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
     ... )
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> diagnosis = bi.diagnose(posterior, simulations=100, draws=50, seed=2, progress=False)
@@ -353,7 +353,9 @@ def diagnose(
     check_flag("Argument 'progress'", progress)
     check_quantities(quantities, posterior.simulator.prior)
     _check_larger(larger, posterior.simulator)
-    check_type("Argument 'tolerances'", tolerances, Tolerances, "bi.Tolerances(...)", "pass one")
+    check_type(
+        "Argument 'tolerances'", tolerances, Tolerances, "bi.diagnosis.Tolerances(...)", "pass one"
+    )
     allowed = {_ALLOWED.get(name, name): value for name, value in asdict(tolerances).items()}
     # Before anything is simulated.
     posterior.require_trained()
@@ -548,7 +550,7 @@ def diagnose_arrays(
     )
 
 
-def misspecification(
+def diagnose_observations(
     posterior: Posterior,
     data: Mapping[str, Any],
     *,
@@ -569,11 +571,11 @@ def misspecification(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> linear = bi.get("linear")
+    >>> linear = bi.get_simulator("linear")
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=2, hidden=(16,)))
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> own = linear.sample(20, seed=2)["y"]
-    >>> [bi.misspecification(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
+    >>> [bi.diagnose_observations(posterior, {"y": y}, seed=3).passed for y in (own, own + 5.0)]
     [True, False]
     """
     check_posterior("Argument 'posterior'", posterior)

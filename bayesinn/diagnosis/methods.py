@@ -43,7 +43,7 @@ def methods_text(posterior: Posterior, diagnosis: Verdict | None = None) -> str:
     --------
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
     ... )
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> "20 steps of 64 simulations" in methods_text(posterior)

@@ -321,7 +321,7 @@ def _bounded(error: Any, size: str) -> str:
 # At least so many times the simulations are advised.
 _LEAST_FACTOR = 1.5
 # What to do where no number of simulations decides.
-_HOPELESS = "train for longer, or declare bi.Tolerances(...)"
+_HOPELESS = "train for longer, or declare bi.diagnosis.Tolerances(...)"
 
 #: Takes the name of an argument and a number; writes the call or command that repeats the diagnosis
 #: with it.

@@ -96,7 +96,7 @@ from bayesinn.diagnostics.two_samples import (
     Comparison as Comparison,
     MMDResult as MMDResult,
     c2st as c2st,
-    compare as compare,
+    compare_draws as compare_draws,
     mmd as mmd,
     sliced_wasserstein as sliced_wasserstein,
 )

@@ -52,7 +52,7 @@ class Deviation:
 
     measure: str  #: what is measured, for example ``shift``
     unit: str
-    #: name of a field of :class:`bayesinn.Tolerances`, or a number in the unit
+    #: name of a field of :class:`bayesinn.diagnosis.Tolerances`, or a number in the unit
     tolerance: str | float
     columns: Columns
     estimate: np.ndarray  #: (k,)

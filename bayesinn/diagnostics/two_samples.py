@@ -355,7 +355,7 @@ class Comparison(Tested):
         )
 
 
-def compare(
+def compare_draws(
     draws: Arrays, reference: Arrays, *, seed: int, level: float = 0.99, c2st_draws: int = 1500
 ) -> Comparison:
     """Compare posterior draws (m, *event) for one observation with reference draws (n, *event).

@@ -3,3 +3,4 @@
 import bayesinn.core.precision  # noqa: F401
 from bayesinn.estimators.estimator import Estimator as Estimator, Joined as Joined
 from bayesinn.estimators.loading import load as load
+from bayesinn.training.trainable import Trainable as Trainable

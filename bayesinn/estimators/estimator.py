@@ -186,10 +186,10 @@ class Estimator(Registered, ABC):
     >>> import bayesinn as bi
     >>> import keras
     >>> import numpy as np
-    >>> class Line(bi.Estimator):
+    >>> class Line(bi.estimators.Estimator):
     ...     def trainable(self, rows, seed):
     ...         return LeastSquares()
-    >>> class LeastSquares(bi.Trainable):
+    >>> class LeastSquares(bi.estimators.Trainable):
     ...     def initialize(self, batch, seed):
     ...         self.network = keras.layers.Dense(1)
     ...         self.network.build((None, 1))

@@ -234,7 +234,7 @@ def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
     with building(), seeds.seeded_initial_weights(seed):
         model = estimator.trainable(rows, seed)
     subject = f"{type(estimator).__name__}.trainable, result"
-    do = "return an object of a class that derives from bi.Trainable"
+    do = "return an object of a class that derives from bi.estimators.Trainable"
     check_type(subject, model, Trainable, "a Trainable", do)
     with building(), seeds.seeded_initial_weights(seed):
         model.initialize(_first(rows), seed)

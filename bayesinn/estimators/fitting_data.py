@@ -435,7 +435,7 @@ class Stream:
     --------
     >>> import tempfile
     >>> import bayesinn as bi
-    >>> linear, folder = bi.get("linear"), tempfile.TemporaryDirectory()
+    >>> linear, folder = bi.get_simulator("linear"), tempfile.TemporaryDirectory()
     >>> bank = bi.simulate(linear, 2_000, folder.name, seed=1, progress=False)
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> posterior = posterior.fit(

@@ -89,7 +89,7 @@ def load(
     >>> import tempfile
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     ... )
     >>> folder = posterior.fit(steps=1, progress=False).save(f"{tempfile.mkdtemp()}/posterior")
     >>> load(folder).fingerprint == posterior.fingerprint

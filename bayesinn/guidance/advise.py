@@ -18,7 +18,7 @@ from bayesinn.training.settings import Optimization
 
 @runtime_checkable
 class FittedPosterior(Posterior, Protocol):
-    """A posterior that is an :class:`bayesinn.Estimator`, too: a trained one, or one of a user."""
+    """A posterior that is an Estimator, too: a trained one, or one of a user."""
 
     identity: dict[str, Any] | None
 
@@ -43,7 +43,10 @@ def check_fitted(posterior: Any, purpose: str, density: tuple[str, ...]) -> None
     check_type(subject, posterior, Posterior, "a posterior", do)
     if not isinstance(posterior, FittedPosterior):
         expected = f"a posterior that can be fitted anew, for {purpose}"
-        do += ", or a class of yours from bi.Estimator and bi.Posterior; of an ensemble, a member"
+        do += (
+            ", or a class of yours from bi.Posterior and bi.estimators.Estimator; of an ensemble, "
+        )
+        do += "a member"
         raise InputError(subject, expected=expected, got=repr(posterior), do=do)
     if posterior.density not in density:
         raise InputError(
@@ -82,7 +85,7 @@ def advise(
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
+    posterior : AmortizedPosterior, or a posterior of yours that is an Estimator
         Simulator and networks, trained or not; it is not changed. It must have a density.
     data : dict of name to array (n, ...), or Bank
         Simulations in the form of :meth:`Simulator.sample`; a bank is read as a whole.
@@ -99,7 +102,7 @@ def advise(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> linear = bi.get("linear")
+    >>> linear = bi.get_simulator("linear")
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> simulations = linear.sample(400, seed=1)
     >>> advice = advise(

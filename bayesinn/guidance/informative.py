@@ -51,7 +51,7 @@ def informative(simulator: Simulator, data: Mapping[str, Any] | Bank) -> Selecti
     Examples
     --------
     >>> import bayesinn as bi
-    >>> distractors = bi.get("slcp_distractors")
+    >>> distractors = bi.get_simulator("slcp_distractors")
     >>> simulations = distractors.sample(2_000, seed=1)
     >>> chosen = bi.informative(distractors, simulations)
     >>> len(chosen.places["x"]) < 20

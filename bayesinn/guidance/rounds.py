@@ -335,7 +335,7 @@ def truncated_rounds(
 
     Parameters
     ----------
-    posterior : AmortizedPosterior, or a posterior of yours that is an :class:`bayesinn.Estimator`
+    posterior : AmortizedPosterior, or a posterior of yours that is an Estimator
         Simulator and networks, trained or not; it is not changed. Its density must be exact.
     observation : dict of name to array, without batch axis
     rounds : int, number of rounds
@@ -367,7 +367,7 @@ def truncated_rounds(
     --------
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     ... )
     >>> options = {"simulations": 200, "steps": 20, "progress": False}
     >>> result = truncated_rounds(posterior, {"y": 1.5}, rounds=2, **options)

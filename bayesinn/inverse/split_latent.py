@@ -61,7 +61,9 @@ class SplitLatent(AmortizedPosterior):
     Examples
     --------
     >>> import bayesinn as bi
-    >>> posterior = SplitLatent(bi.get("linear"), chain=default_chain(blocks=2, hidden=(32,)))
+    >>> posterior = SplitLatent(
+    ...     bi.get_simulator("linear"), chain=default_chain(blocks=2, hidden=(32,))
+    ... )
     >>> posterior.layout
     SplitLayout([parameters 0:2] -> [latent 0:1, observables 1:2])
     >>> _ = posterior.fit(steps=10, batch_size=64, seed=1, progress=False)

@@ -326,7 +326,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
     --------
     >>> import bayesinn as bi
     >>> likelihood = bi.AmortizedLikelihood(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(16,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(16,))
     ... )
     >>> _ = likelihood.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> likelihood.log_prob({"y": [0.1, 1.5]}, {"x1": [0.0, 1.0], "x2": [0.0, 1.0]}).shape

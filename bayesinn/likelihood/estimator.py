@@ -70,7 +70,7 @@ class LikelihoodEstimator(Estimator):
         Examples
         --------
         >>> import bayesinn as bi
-        >>> likelihood = bi.AmortizedLikelihood(bi.get("linear"))
+        >>> likelihood = bi.AmortizedLikelihood(bi.get_simulator("linear"))
         >>> _ = likelihood.fit(steps=20, batch_size=64, seed=1, progress=False)
         >>> likelihood.posterior({"y": [1.5, 1.1, 0.9]}).simulator.observable_shapes
         {'y': (3,)}

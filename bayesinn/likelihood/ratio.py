@@ -137,7 +137,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
     Examples
     --------
     >>> import bayesinn as bi
-    >>> ratio = bi.LikelihoodRatio(bi.get("linear"))
+    >>> ratio = bi.LikelihoodRatio(bi.get_simulator("linear"))
     >>> _ = ratio.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> ratio.log_ratio({"y": [0.1, 1.5]}, {"x1": [0.0, 1.0], "x2": [0.0, 1.0]}).shape
     (2,)

@@ -26,11 +26,12 @@ pyplot, and no setting of matplotlib outlives a call.
 1
 """
 
+from bayesinn.core.labels import Labels as Labels
 from bayesinn.plots.calibration import (
-    comparison as comparison,
     coverage as coverage,
     dependence as dependence,
     ecdf as ecdf,
+    ecdf_difference as ecdf_difference,
     local_c2st as local_c2st,
     local_c2st_marginals as local_c2st_marginals,
     sbc_histogram as sbc_histogram,

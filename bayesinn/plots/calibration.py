@@ -296,7 +296,7 @@ def coverage(
 
 
 @styled
-def comparison(
+def ecdf_difference(
     result: Comparison,
     *,
     labels: Labels = PLAIN,

@@ -149,7 +149,7 @@ class PointEstimator(Summarised):
     Examples
     --------
     >>> import bayesinn as bi
-    >>> estimator = bi.PointEstimator(bi.get("linear"), hidden=(16,))
+    >>> estimator = bi.PointEstimator(bi.get_simulator("linear"), hidden=(16,))
     >>> _ = estimator.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> found = estimator.estimate({"y": [0.1, 1.5]})
     >>> found["mean"]["x1"].shape, found["quantiles"]["x1"].dims

@@ -246,7 +246,7 @@ class TrainedPosterior(Summarised, Posterior):
         --------
         >>> import bayesinn as bi
         >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
-        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
         >>> _ = posterior.fit(steps=1, progress=False)
         >>> draws = posterior.sample({"y": [0.5, 1.5]}, draws=100, seed=2)
         >>> draws["x1"].shape, posterior.log_prob(draws, {"y": [0.5, 1.5]}).shape
@@ -412,7 +412,7 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
     --------
     >>> import bayesinn as bi
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
     ... )
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> posterior.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape

@@ -176,7 +176,7 @@ class Ensemble(Joined, Posterior):
     Examples
     --------
     >>> import bayesinn as bi
-    >>> linear = bi.get("linear")
+    >>> linear = bi.get_simulator("linear")
     >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
     >>> members = [
     ...     bi.AmortizedPosterior(linear, flow=flow).fit(steps=20, seed=seed, progress=False)

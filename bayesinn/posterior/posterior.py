@@ -36,7 +36,7 @@ class Posterior(Protocol):
     --------
     >>> import bayesinn as bi
     >>> class Prior(bi.Posterior):
-    ...     simulator = bi.get("linear")
+    ...     simulator = bi.get_simulator("linear")
     ...
     ...     def sample(self, data, *, draws=1_000, seed=0):
     ...         prior = self.simulator.sample(len(data["y"]) * draws, seed)
@@ -123,7 +123,7 @@ class Posterior(Protocol):
         --------
         >>> import bayesinn as bi
         >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
-        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
         >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
         >>> posterior.map({"y": 1.5})["x1"].shape
         ()
@@ -188,7 +188,7 @@ class Posterior(Protocol):
         --------
         >>> import bayesinn as bi
         >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
-        >>> posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
         >>> tree = posterior.fit(steps=1, progress=False).infer({"y": 1.5}, draws=100)
         >>> dict(tree["posterior"].sizes)
         {'chain': 1, 'draw': 100}
@@ -272,7 +272,7 @@ class SampledPosterior(Posterior):
     ...         "x1": data["y"][:, None] / 2 + noise[0],
     ...         "x2": data["y"][:, None] / 2 + noise[1],
     ...     }
-    >>> posterior = SampledPosterior(bi.get("linear"), sample)
+    >>> posterior = SampledPosterior(bi.get_simulator("linear"), sample)
     >>> posterior.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape
     (100,)
     >>> bi.diagnose(posterior, simulations=100, draws=50, seed=1, progress=False).grade

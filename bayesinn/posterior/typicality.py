@@ -101,7 +101,7 @@ class Reference:
     dispersion psi ~ Exponential(mean 5) of the SIR model, the German counts times 20 pass, like an
     outbreak that began earlier: by the exact evidence, a wrong unit is only 12 times as likely as
     none. Of simulations times 0.1 or 10, 15 % are flagged there, and 97 % or more for a
-    pharmacokinetic model. :func:`bayesinn.misspecification` tests several data sets together.
+    pharmacokinetic model. :func:`bayesinn.diagnose_observations` tests several data sets together.
 
     One half of the simulations gives means, orthonormal axes, sds along each and outside of them,
     and trees. The other half gives ``held_out`` (m, 6), the sorted columns of statistics, and

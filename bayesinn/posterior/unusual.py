@@ -34,7 +34,7 @@ def explain_unusual(posterior: Posterior, data: Mapping[str, Any]) -> list[str]:
     Examples
     --------
     >>> import bayesinn as bi
-    >>> linear = bi.get("linear")
+    >>> linear = bi.get_simulator("linear")
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> _ = posterior.fit(steps=20, batch_size=64, seed=1, progress=False)
     >>> explain_unusual(posterior, {"y": 1.5e6})[0].partition(" (")[0]

@@ -302,7 +302,9 @@ def rejection_abc(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> found = rejection_abc(bi.get("linear"), {"y": 2.25}, simulations=50_000, draws=500, seed=1)
+    >>> found = rejection_abc(
+    ...     bi.get_simulator("linear"), {"y": 2.25}, simulations=50_000, draws=500, seed=1
+    ... )
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """
@@ -384,7 +386,7 @@ def smc_abc(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> found = smc_abc(bi.get("linear"), {"y": 2.25}, simulations=20_000, seed=1)
+    >>> found = smc_abc(bi.get_simulator("linear"), {"y": 2.25}, simulations=20_000, seed=1)
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """

@@ -172,7 +172,7 @@ def synthetic_likelihood(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> found = synthetic_likelihood(bi.get("linear"), {"y": 2.25}, steps=300, seed=1)
+    >>> found = synthetic_likelihood(bi.get_simulator("linear"), {"y": 2.25}, steps=300, seed=1)
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.2
     np.True_
     """
@@ -262,7 +262,7 @@ def kde_mcmc(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> found = kde_mcmc(bi.get("linear"), {"y": 2.25}, replicates=50, steps=300, seed=1)
+    >>> found = kde_mcmc(bi.get_simulator("linear"), {"y": 2.25}, replicates=50, steps=300, seed=1)
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.25
     np.True_
     """

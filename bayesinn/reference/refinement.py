@@ -496,7 +496,7 @@ def refine(
     ...     mean = parameters["x1"] + parameters["x2"]
     ...     return tfp.distributions.Normal(mean, 0.5).log_prob(data["y"])
     >>> posterior = bi.AmortizedPosterior(
-    ...     bi.get("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
+    ...     bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=2, hidden=(16,))
     ... )
     >>> _ = posterior.fit(steps=100, batch_size=128, seed=1, progress=False)
     >>> tree = refine(posterior, {"y": 2.25}, log_likelihood=log_likelihood, seed=2)

@@ -290,7 +290,7 @@ def tempered_smc(
     ...     )
     >>> settings = dict(particles=2_000, final_moves=60, seed=1, progress=False)
     >>> posterior = tempered_smc(
-    ...     bi.get("linear"), {"y": 2.25}, log_likelihood=log_likelihood, **settings
+    ...     bi.get_simulator("linear"), {"y": 2.25}, log_likelihood=log_likelihood, **settings
     ... )
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True

@@ -39,7 +39,7 @@ def derived_simulator(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> derived_simulator(bi.get("linear"), trials=10).observable_shapes
+    >>> derived_simulator(bi.get_simulator("linear"), trials=10).observable_shapes
     {'y': (10,)}
     """
     if trials is None and prior is None and not elements:
@@ -288,10 +288,10 @@ class Selection:
     Examples
     --------
     >>> import bayesinn as bi
-    >>> first = bi.Selection(bi.get("slcp_distractors"), {"x": range(10)})
+    >>> first = bi.Selection(bi.get_simulator("slcp_distractors"), {"x": range(10)})
     >>> first.simulator.observable_shapes
     {'x': (10,)}
-    >>> first.of(bi.get("slcp_distractors").sample(3, seed=1))["x"].shape
+    >>> first.of(bi.get_simulator("slcp_distractors").sample(3, seed=1))["x"].shape
     (3, 10)
     """
 

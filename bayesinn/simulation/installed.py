@@ -61,7 +61,7 @@ def check_name(name: str, known: Collection[str] = ()) -> None:
             do=(
                 f"did you mean {close[0]!r}?"
                 if close
-                else "check the spelling, or register it with bi.register(...)"
+                else "check the spelling, or register it with bi.register_simulator(...)"
             ),
         )
 

@@ -29,7 +29,7 @@ _written: dict[str, int] = {}
 _loading: ContextVar[Path | None] = ContextVar("loading", default=None)
 
 
-def register(simulator: Simulator) -> Simulator:
+def register_simulator(simulator: Simulator) -> Simulator:
     """Make a simulator known by its name in this session; InputError if another one has the name.
 
     Packages register theirs permanently in the entry-point group ``bayesinn.simulators``.
@@ -54,7 +54,7 @@ def register(simulator: Simulator) -> Simulator:
     return simulator
 
 
-def available() -> list[str]:
+def list_simulators() -> list[str]:
     """Return the names of all simulators that :func:`get` knows.
 
     >>> "linear" in available()
@@ -63,7 +63,7 @@ def available() -> list[str]:
     return sorted({*_registered, *entry_points().names})
 
 
-def get(name: str) -> Simulator:
+def get_simulator(name: str) -> Simulator:
     """Return a simulator by its name; ``"path/to/file.py:object"`` runs the file to find it.
 
     A file that declares one simulator alone needs no ``:object``.
@@ -139,8 +139,8 @@ def find(reference: Mapping[str, Any], trust_source: bool = False) -> Simulator:
     here = [simulator for place, simulator in alive.items() if place[1:3] == (module, attribute)]
     if here:
         return alive.get((name, module, attribute, file), here[-1])
-    if name in entry_points().names and get(name).reference()["module"] == module:
-        return get(name)
+    if name in entry_points().names and get_simulator(name).reference()["module"] == module:
+        return get_simulator(name)
     found = None
     # Some simulators of the library have no entry point.
     if module.startswith(f"{ENTRY_POINT_GROUP}."):
@@ -159,7 +159,7 @@ def _from_source(module: str, attribute: str, file: str) -> Simulator | None:
     found = _imported(module, attribute)
     # A file by its path; another module may have its name.
     if found is None and Path(file).is_absolute() and Path(file).is_file():
-        return get(f"{file}:{attribute}")
+        return get_simulator(f"{file}:{attribute}")
     return found
 
 

@@ -405,5 +405,5 @@ def check_simulator(value: object) -> None:
         value,
         Simulator,
         "a Simulator",
-        "decorate the function with @bi.simulator, or fetch one with bi.get(name)",
+        "decorate the function with @bi.simulator, or fetch one with bi.get_simulator(name)",
     )

@@ -359,7 +359,7 @@ def check_simulator(simulator: Simulator, *, finite_share: float = 0.5, seed: in
     Examples
     --------
     >>> import bayesinn as bi
-    >>> check_simulator(bi.get("linear"))
+    >>> check_simulator(bi.get_simulator("linear"))
     """
     name = f"Simulator {simulator.name!r}"
     batch = simulator.draw(SIMULATIONS, seed)

@@ -55,7 +55,7 @@ def networks(problem: Problem, settings: str) -> dict[str, Any]:
 def fit(problem: Problem, task: dict[str, Any], limit: float) -> tasks.Fit:
     name = task["problem"]
     result = tasks.Fit()
-    simulator = OWN[name] if name in OWN else bi.get(name)
+    simulator = OWN[name] if name in OWN else bi.get_simulator(name)
     result.start()
     model = bi.AmortizedPosterior(simulator, **networks(problem, task["settings"]))
     if task["task"] == "accuracy":

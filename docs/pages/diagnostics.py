@@ -30,7 +30,7 @@ are those of the checks themselves, which the report shows as well.
 
 A p-value says how sure an error is. With enough simulations it gets small however small the error is, and with few it
 stays large however large the error is. So each check also has errors with a unit and an interval, and
-{{py:class}}`bayesinn.Tolerances` says how large they may be:
+{{py:class}}`bayesinn.diagnosis.Tolerances` says how large they may be:
 
 {tolerances}
 

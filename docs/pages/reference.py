@@ -81,7 +81,7 @@ def _simulators() -> str:
     from bayesinn.simulation.installed import descriptions
 
     rows = "\n".join(f"| `{name}` | {line} |" for name, line in descriptions().items())
-    text = "Fetch one with `bayesinn.get(name)`; `bayesinn list` prints this table."
+    text = "Fetch one with `bayesinn.get_simulator(name)`; `bayesinn list` prints this table."
     return f"# Ready simulators\n\n{text}\n\n| name | |\n|---|---|\n{rows}\n"
 
 

@@ -99,7 +99,7 @@ def log_cases(data: Arrays) -> np.ndarray:
 
 PROBLEMS = {
     "linear": Problem(
-        bi.get("linear"),
+        bi.get_simulator("linear"),
         linear_likelihood,
         of_simulator,
         lambda: {"flow": bi.flows.coupling(blocks=3, hidden=(32, 32))},
@@ -107,7 +107,7 @@ PROBLEMS = {
         replicates=100,
     ),
     "geometric_brownian_motion": Problem(
-        bi.get("geometric_brownian_motion"),
+        bi.get_simulator("geometric_brownian_motion"),
         geometric_brownian_motion.log_likelihood,
         of_simulator,
         lambda: {"summary": bi.summaries.MLP(16, hidden=(64, 64)), "flow": splines(3)},
@@ -117,8 +117,8 @@ PROBLEMS = {
         points=log_returns,
     ),
     "g_and_k": Problem(
-        bi.get("g_and_k"),
-        bi.get("g_and_k").log_likelihood,
+        bi.get_simulator("g_and_k"),
+        bi.get_simulator("g_and_k").log_likelihood,
         of_long_chains,
         lambda: {"summary": bi.summaries.MLP(32, hidden=(128, 128)), "flow": splines(4)},
         steps=5_000,
@@ -127,7 +127,7 @@ PROBLEMS = {
         points=lambda data: np.arcsinh(data["x"])[..., None],
     ),
     "sir": Problem(
-        bi.get("sir"),
+        bi.get_simulator("sir"),
         sir.log_likelihood,
         of_prior,
         lambda: {"summary": bi.summaries.MLP(32, hidden=(128, 128)), "flow": splines(4)},
@@ -137,7 +137,7 @@ PROBLEMS = {
         points=lambda data: log_cases(data)[..., None],
     ),
     "two_moons": Problem(
-        bi.get("two_moons"),
+        bi.get_simulator("two_moons"),
         two_moons.log_likelihood,
         of_simulator,
         lambda: {"flow": splines(5, bins=16)},

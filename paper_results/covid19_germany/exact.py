@@ -185,7 +185,7 @@ def sample(
         start = _loaded(start)
     processor = time.process_time()
     result = bi.reference.tempered_smc(
-        bi.get(name), data, start=start, seed=seed, progress=False, **settings
+        bi.get_simulator(name), data, start=start, seed=seed, progress=False, **settings
     )
     seconds = time.process_time() - processor
     draws = result.draws(KEPT, seed)

@@ -87,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
         for name in chosen:
-            simulator = bi.get(NAME)
+            simulator = bi.get_simulator(NAME)
             options = {}
             if name == PASSES:
                 options = {

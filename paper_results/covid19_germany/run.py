@@ -73,11 +73,11 @@ def main() -> None:
 
 def train_small(study: Study, folder: Path) -> None:
     """Posteriors for the quick mode: one trained as in earnest, one on a few saved simulations."""
-    posterior, history = train(bi.get("covid19"), None, folder / "checkpoint", quick=True)
+    posterior, history = train(bi.get_simulator("covid19"), None, folder / "checkpoint", quick=True)
     history.to_csv(folder / "history_covid19.csv", index=False)
     study.trained |= {"covid19": posterior}
     if study.data is not None:
-        states_posterior = small_posterior(bi.get("covid19_states"))
+        states_posterior = small_posterior(bi.get_simulator("covid19_states"))
         simulations = states_posterior.simulator.sample(256, seed=1)
         states_posterior.fit(simulations, steps=QUICK_STEPS, batch_size=64, seed=1, progress=False)
         study.trained |= {"covid19_states": states_posterior}

@@ -91,7 +91,7 @@ def train(name: str, minutes: float, folder: Path, quick: bool) -> bi.AmortizedP
     options, batch_size = recipe(name)
     posterior, found = train_for(
         minutes,
-        bi.get(NAME),
+        bi.get_simulator(NAME),
         NETWORKS[KEYS[name]],
         folder,
         quick=quick,

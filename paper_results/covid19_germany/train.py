@@ -65,7 +65,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
-    simulator = bi.get(given.name)
+    simulator = bi.get_simulator(given.name)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if given.quick else HERE
         checkpoint = (

@@ -398,7 +398,7 @@ def brief(quick: bool) -> pd.DataFrame:
     rows = []
     for seed in range(1, 2 if quick else 21):
         networks = (MLP(16, hidden=(16,)), coupling(1, (16,))) if quick else ()
-        posterior = bi.AmortizedPosterior(bi.get("sir"), *networks)
+        posterior = bi.AmortizedPosterior(bi.get_simulator("sir"), *networks)
         posterior.fit(steps=10 if quick else 60, seed=seed, progress=False)
         size = 40 if quick else 100
         found = bi.diagnose(posterior, simulations=size, draws=size, seed=seed, progress=False)

@@ -102,7 +102,7 @@ class Task:
 
 TASKS = {
     "kinematics": Task(
-        bi.get("inverse_kinematics"),
+        bi.get_simulator("inverse_kinematics"),
         "hand",
         {
             name: kinematics.HEIGHT_SD if name == "x1" else kinematics.ANGLE_SD
@@ -112,7 +112,7 @@ TASKS = {
         share=1.0,
     ),
     "ballistics": Task(
-        bi.get("inverse_ballistics"),
+        bi.get_simulator("inverse_ballistics"),
         "landing",
         {
             "left": ballistics.SD,

@@ -100,10 +100,10 @@ def in_closed_form(name: str, key: str, data: Arrays, seed: int) -> Arrays:
 def outbreaks(key: str, data: Arrays, seed: int) -> Arrays:
     """Weigh prior draws of the SIR model by the likelihood: more where few of them count."""
     draws = OUTBREAKS
-    found = importance(bi.get("sir"), data, draws=draws, seed=seed)
+    found = importance(bi.get_simulator("sir"), data, draws=draws, seed=seed)
     while found.effective_size < EFFECTIVE_OUTBREAKS:
         draws *= 4
-        found = importance(bi.get("sir"), data, draws=draws, seed=seed)
+        found = importance(bi.get_simulator("sir"), data, draws=draws, seed=seed)
     return take(found.parameters, rows_of(found.weights, seed))
 
 

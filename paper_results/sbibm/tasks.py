@@ -47,7 +47,7 @@ class Task:
     @property
     def simulator(self) -> bi.Simulator:
         """The simulator."""
-        return bi.get(self.simulator_name or self.name)
+        return bi.get_simulator(self.simulator_name or self.name)
 
     def columns(self, draws: Arrays) -> np.ndarray:
         """Return draws (n, d) in the benchmark's order of parameters."""

@@ -45,8 +45,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) if quick else Path(__file__).parent
         exact = bi.reference.importance(
-            bi.get("sir"),
-            bi.get("sir").observed,
+            bi.get_simulator("sir"),
+            bi.get_simulator("sir").observed,
             draws=100_000 if quick else EXACT_PRIOR_DRAWS,
             seed=SEED,
         )
@@ -55,7 +55,7 @@ def main() -> None:
             "log evidence": exact.log_evidence,
         }
         columns = {("published", "mean"): pd.Series(PUBLISHED)}
-        reference = posterior_table(exact.draws(50_000, SEED), bi.get("sir").labels)
+        reference = posterior_table(exact.draws(50_000, SEED), bi.get_simulator("sir").labels)
         for statistic in ("mean", "sd", "2.5 %", "97.5 %"):
             columns["exact", statistic] = reference[statistic]
         for simulator, label in NAMES.items():
@@ -63,7 +63,7 @@ def main() -> None:
             started = time.monotonic()
             posterior = train_into(
                 run.folder,
-                bi.get(simulator),
+                bi.get_simulator(simulator),
                 steps=steps,
                 batch_size=batch_size,
                 seed=SEED,

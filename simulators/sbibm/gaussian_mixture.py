@@ -68,7 +68,7 @@ def exact(data: Mapping[str, np.ndarray], draws: int, seed: int) -> dict[str, np
             "Observation 'x' of 'gaussian_mixture'",
             expected=f"a point within five of the box from -{BOUND:g} to {BOUND:g}",
             got=f"({x[0]:g}, {x[1]:g})",
-            do="simulate data: bi.get('gaussian_mixture').sample(1, seed=1)['x'][0]",
+            do="simulate data: bi.get_simulator('gaussian_mixture').sample(1, seed=1)['x'][0]",
         )
     generator = np.random.default_rng(seed)
     sd = generator.choice(SDS, size=(draws, 1), p=mass / mass.sum())

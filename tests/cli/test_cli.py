@@ -329,7 +329,7 @@ def test_report_shows_the_exact_posterior_of_these_data_alone(
     run = tmp_path / "run"
     shutil.copytree(trained, run, ignore=shutil.ignore_patterns("posterior.nc"))
     first, second = (tmp_path / f"{name}.json" for name in ("first", "second"))
-    observations = bi.get(model).draw(2, 1)
+    observations = bi.get_simulator(model).draw(2, 1)
     for row, file in enumerate((first, second)):
         known = {**observations.context, **observations.observables}
         file.write_text(json.dumps({name: value[row].tolist() for name, value in known.items()}))

@@ -36,7 +36,7 @@ def runs(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs")
     for name, steps in (("short", 2), ("long", 300)):
         flow = bi.flows.coupling(blocks=1, hidden=(16,))
-        posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+        posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
         posterior.fit(steps=steps, batch_size=64, seed=1, progress=False)
         posterior.save(folder / name / "posterior")
     (folder / "long" / "verdict.csv").write_text("check,grade\nSBC,within\nTARP,undecided\n")
@@ -106,8 +106,10 @@ def test_compare(bayesinn, runs: Path, tmp_path: Path) -> None:
 
 
 def test_nats_are_those_of_one_held_out_set(runs: Path) -> None:
-    held_out = bi.get("linear").sample(200, seed=7)
-    found = bi.compare_runs(runs / "short", runs / "long", held_out=held_out, data={"y": 1.5})
+    held_out = bi.get_simulator("linear").sample(200, seed=7)
+    found = bi.diagnosis.compare_runs(
+        runs / "short", runs / "long", held_out=held_out, data={"y": 1.5}
+    )
     posteriors = {name: bi.load(runs / name / "posterior") for name in ("short", "long")}
     parameters = {name: held_out[name] for name in ("x1", "x2")}
     nats = {
@@ -149,11 +151,13 @@ def test_the_posterior_of_a_run_means_the_run(bayesinn, runs: Path, monkeypatch)
 
 def test_what_can_not_be_compared(runs: Path) -> None:
     with pytest.raises(InputError, match="2 to 5 folders"):
-        bi.compare_runs(runs / "short")
+        bi.diagnosis.compare_runs(runs / "short")
     with pytest.raises(InputError, match="different folders"):
-        bi.compare_runs(runs / "short", runs / "short")
+        bi.diagnosis.compare_runs(runs / "short", runs / "short")
     with pytest.raises(InputError, match="one for each run"):
-        bi.compare_runs(runs / "short", runs / "long", simulators=[bi.get("linear")] * 3)
+        bi.diagnosis.compare_runs(
+            runs / "short", runs / "long", simulators=[bi.get_simulator("linear")] * 3
+        )
 
 
 def test_methods(bayesinn, runs: Path, monkeypatch) -> None:
@@ -181,20 +185,20 @@ def test_methods_of_a_diagnosed_posterior(runs: Path) -> None:
     truth = generator.normal(size=60)
     draws = generator.normal(size=(60, 20))
     diagnosis = diagnose_arrays(Evidence({"x1": truth}, {"x1": draws}, prior={"x1": truth}))
-    text = bi.methods_text(posterior, diagnosis)
+    text = bi.diagnosis.methods_text(posterior, diagnosis)
     assert "On 60 further simulated data sets, with 20 posterior draws each, the" in text
     assert "SBC: " in text
 
 
 def test_priors_have_four_digits_in_texts() -> None:
-    text = prior_text(bi.get("sir").prior)
+    text = prior_text(bi.get_simulator("sir").prior)
     assert "loc=-0.91629076, scale=0.5" in text
     assert "loc=-0.9163, scale=0.5" in shorten_numbers(text)
 
 
 def test_the_verdict_of_a_posterior_before_is_not_shown(bayesinn, tmp_path: Path) -> None:
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
     verdict = tmp_path / "run" / "verdict.csv"
     verdict.write_text("check,grade\nSBC,outside\n")
@@ -294,7 +298,7 @@ def test_a_run_without_weights_is_listed(bayesinn, runs: Path, tmp_path: Path) -
 def test_the_grade_of_the_whole_verdict_counts(bayesinn, tmp_path: Path) -> None:
     """A posterior that is the prior is undecided, though each check is within tolerance."""
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
     (tmp_path / "run" / "verdict.csv").write_text("check,grade\nSBC,within\n")
     assert "within" in bayesinn("runs", tmp_path).out
@@ -305,10 +309,10 @@ def test_the_grade_of_the_whole_verdict_counts(bayesinn, tmp_path: Path) -> None
 def test_steps_of_a_start_are_told(bayesinn, tmp_path: Path) -> None:
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
     options = {"batch_size": 16, "progress": False}
-    first = bi.AmortizedPosterior(bi.get("linear"), flow=flow).fit(steps=30, **options)
-    longer = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    first = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow).fit(steps=30, **options)
+    longer = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     longer.fit(steps=20, start_from=first, **options)
-    assert "that had been trained for 30 steps" in bi.methods_text(longer)
+    assert "that had been trained for 30 steps" in bi.diagnosis.methods_text(longer)
     longer.save(tmp_path / "run" / "posterior")
     assert bi.load(tmp_path / "run" / "posterior").steps_before == 30
     assert bayesinn("runs", tmp_path).out.splitlines()[1].split()[2] == "50"

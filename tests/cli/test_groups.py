@@ -17,7 +17,7 @@ from bayesinn.cli.data_files import read_members
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.run import Run
 from bayesinn.core.errors import InputError
-from bayesinn.simulation.registry import get
+from bayesinn.simulation.registry import get_simulator
 
 MODEL = """
 import bayesinn as bi
@@ -93,10 +93,10 @@ def test_trained_and_asked(bayesinn, model, table, tmp_path: Path) -> None:
     assert written["unit"].tolist() == ["", "m", "m", "m"]
     np.testing.assert_allclose(written["mean"], found, atol=0.05)
 
-    loaded = bi.load(run / "posterior", get(model))
+    loaded = bi.load(run / "posterior", get_simulator(model))
     # Trained longer, it has the networks that it has.
     for given in (Wanted(group={"person": ("level",)}, sizes=(2, 4)), Wanted()):
-        given.like(loaded).posterior(get(model)).check_start(loaded)
+        given.like(loaded).posterior(get_simulator(model)).check_start(loaded)
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"y": [[0.5, 0.25], [9.0, 9.5]], "gain": [1.0, 1.0]}))
     asked = Question(table, None, [], draws=5, seed=1, exact=False, refined=False, predictive=False)
@@ -133,7 +133,7 @@ def test_options_that_are_refused(bayesinn, model, tmp_path: Path, options, said
 
 
 def test_files_of_every_kind_say_the_same(model, table, tmp_path: Path) -> None:
-    simulator = get(model)
+    simulator = get_simulator(model)
     expected = read_members(table, simulator, "person", [])
     assert expected.names == tuple(ROWS)
     assert expected["y"] == list(ROWS.values())
@@ -152,7 +152,7 @@ def test_files_of_every_kind_say_the_same(model, table, tmp_path: Path) -> None:
 
 
 def test_one_person_and_context_for_all(model, tmp_path: Path) -> None:
-    simulator = get(model)
+    simulator = get_simulator(model)
     file = tmp_path / "one.csv"
     file.write_text("person,y\nAnn,1.0\nAnn,2.0\n")
     found = read_members(file, simulator, "person", ["gain=1.5"])
@@ -187,11 +187,11 @@ def test_one_person_and_context_for_all(model, tmp_path: Path) -> None:
 def test_arrays_that_are_refused(model, tmp_path: Path, arrays, context, said: str) -> None:
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(InputError, match=said):
-        read_members(tmp_path / "wrong.npz", get(model), "person", context)
+        read_members(tmp_path / "wrong.npz", get_simulator(model), "person", context)
 
 
 def test_ragged_rows_of_the_same_person_are_refused(model, tmp_path: Path) -> None:
     file = tmp_path / "ragged.json"
     file.write_text(json.dumps({"y": [[1.0, 2.0], [3.0]], "gain": [1, 1], "person": ["a", "a"]}))
     with pytest.raises(InputError, match=r"ragged.json', 'y'\n  expected: a rectangular array"):
-        read_members(file, get(model), "person", [])
+        read_members(file, get_simulator(model), "person", [])

@@ -16,13 +16,15 @@ FLOW = coupling(blocks=1, hidden=(4,))
 
 
 def posterior() -> bi.AmortizedPosterior:
-    return bi.AmortizedPosterior(bi.get("linear"), MLP(4, hidden=(4,)), FLOW).fit(**OPTIONS)
+    return bi.AmortizedPosterior(bi.get_simulator("linear"), MLP(4, hidden=(4,)), FLOW).fit(
+        **OPTIONS
+    )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("saved")
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     (place / "data.csv").write_text("y\n0.4\n")
     one = posterior()
     one.save(place / "one")

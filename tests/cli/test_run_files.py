@@ -35,7 +35,7 @@ from tests.helpers.diagnosis import stub_diagnosis
 from tests.helpers.models import small_flow
 
 tfd = tfp.distributions
-LINEAR = bi.get("linear")
+LINEAR = bi.get_simulator("linear")
 
 
 def files(folder: Path) -> dict[str, bytes]:

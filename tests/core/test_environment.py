@@ -32,7 +32,7 @@ def test_another_backend_is_refused_with_the_way_out(fresh_python, monkeypatch) 
 
 @pytest.mark.parametrize("setting", ["floatx", "policy"])
 def test_another_precision_is_refused_with_the_way_out(setting: str) -> None:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     change = {"floatx": keras.config.set_floatx, "policy": keras.config.set_dtype_policy}[setting]
     change({"floatx": "float64", "policy": "mixed_float16"}[setting])
     try:
@@ -45,7 +45,7 @@ def test_another_precision_is_refused_with_the_way_out(setting: str) -> None:
 
 
 def fitted(seed: int) -> bi.AmortizedPosterior:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     return posterior.fit(steps=20, batch_size=32, seed=seed, progress=False)
 
 
@@ -57,7 +57,7 @@ def test_fits_in_threads_give_the_bits_of_sequential_ones() -> None:
 
 @pytest.mark.parametrize("way", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_copy_is_refused_with_the_way_out(way) -> None:
-    for posterior in (bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()),):
+    for posterior in (bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow()),):
         with pytest.raises(
             InputError, match=r"(?s)Copy of AmortizedPosterior of 'linear'.*save\(folder\).*bi.load"
         ):

@@ -8,7 +8,7 @@ import sys
 assert "tensorflow" not in sys.modules
 import tensorflow as tf
 tf.constant(1.0) + 1.0
-print(type(tf.__spec__.loader).__name__, bi.get("linear").name)
+print(type(tf.__spec__.loader).__name__, bi.get_simulator("linear").name)
 print("mine", file=sys.stderr)
 """
 

@@ -190,7 +190,10 @@ def test_users_quantities_are_tested_and_wrong_shapes_refused(posterior) -> None
         ({"larger": "posterior.h5"}, "(?s)'larger'.*a trained posterior"),
         ({"larger": bi.AmortizedPosterior(two_readings)}, "never trained"),
         ({"larger": posterior_of_prior(two_readings)}, "(?s)'larger'.*a posterior with a density"),
-        ({"larger": posterior_of_prior(bi.get("linear"))}, "(?s)'larger'.*the same simulator"),
+        (
+            {"larger": posterior_of_prior(bi.get_simulator("linear"))},
+            "(?s)'larger'.*the same simulator",
+        ),
         ({"quantities": {"mean": len}}, "(?s)quantity 'mean'.*a name that no parameter has"),
         ({"quantities": {"sum": 1.0}}, "(?s)quantity 'sum'.*a function"),
         ({"quantities": {1: len}}, "(?s)'quantities', each name.*a text"),
@@ -218,25 +221,25 @@ def test_progress_names_the_stages(posterior, capsys) -> None:
 
 def test_many_observations_of_a_shifted_population(posterior) -> None:
     own = two_readings.sample(30, seed=5)["x"]
-    assert bi.misspecification(posterior, {"x": own}, seed=1).passed
+    assert bi.diagnose_observations(posterior, {"x": own}, seed=1).passed
     # p-value at its smallest, 1 / 501, for seeds 1, 2, 3.
-    assert not bi.misspecification(posterior, {"x": own + 2.0}, seed=1).passed
+    assert not bi.diagnose_observations(posterior, {"x": own + 2.0}, seed=1).passed
     with pytest.raises(errors.InputError, match="a batch of them"):
-        bi.misspecification(posterior, {"x": own[0]})
+        bi.diagnose_observations(posterior, {"x": own[0]})
 
 
 def test_many_observations_at_any_level(posterior, monkeypatch) -> None:
     own = two_readings.sample(5, seed=5)["x"]
-    result = bi.misspecification(posterior, {"x": own}, seed=1, level=0.999)
+    result = bi.diagnose_observations(posterior, {"x": own}, seed=1, level=0.999)
     assert len(result.null) == 2_000
     assert result.simulated == 2_000
     monkeypatch.setattr(
         "bayesinn.diagnosis.diagnosis.simulate", lambda *_: pytest.fail("simulated")
     )
     with pytest.raises(errors.InputError, match="'level'"):
-        bi.misspecification(posterior, {"x": own}, level=1.0)
+        bi.diagnose_observations(posterior, {"x": own}, level=1.0)
     with pytest.raises(errors.InputError, match=r"(?s)'simulations'.*2,000 or more.*1000"):
-        bi.misspecification(posterior, {"x": own}, simulations=1_000, level=0.999)
+        bi.diagnose_observations(posterior, {"x": own}, simulations=1_000, level=0.999)
 
 
 def test_functions_are_not_hidden_by_modules_of_their_name() -> None:
@@ -420,7 +423,7 @@ def test_the_call_that_decides_has_all_options(posterior) -> None:
         posterior,
         simulations=60,
         draws=20,
-        tolerances=bi.Tolerances(coverage=9.0),
+        tolerances=bi.diagnosis.Tolerances(coverage=9.0),
         level=0.95,
         progress=False,
     )
@@ -432,7 +435,7 @@ def test_the_call_that_decides_has_all_options(posterior) -> None:
 def test_an_untrained_posterior_is_refused_before_anything_is_simulated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    simulator = bi.get("linear")
+    simulator = bi.get_simulator("linear")
     monkeypatch.setattr(type(simulator), "draw", lambda *_: pytest.fail("simulated"))
     untrained = bi.AmortizedPosterior(simulator)
     for posterior in (untrained, bi.Ensemble([untrained])):

@@ -59,13 +59,13 @@ def halves(given: Evidence) -> Halves:
     )
 
 
-def draw_halves(result: Halves, labels: bi.Labels) -> Figure:
+def draw_halves(result: Halves, labels: bi.plots.Labels) -> Figure:
     figure = Figure()
     figure.add_subplot().barh([labels.label(name) for name in result.columns], result.share)
     return figure
 
 
-HALVES = bi.Check(
+HALVES = bi.diagnosis.Check(
     name="halves",
     group="calibration",
     run=halves,
@@ -82,14 +82,16 @@ HALVES = bi.Check(
 
 @pytest.fixture
 def registered() -> Iterator[None]:
-    bi.register_check(HALVES)
+    bi.diagnosis.register_check(HALVES)
     yield
     check._registered.clear()
 
 
 def diagnosis(shift: float) -> Diagnosis:
     truth, draws, prior = normal(size=300, draws=100, event=(2,), shift=shift)
-    return diagnose_arrays(Evidence(truth, draws, prior, bi.Labels({}, {"mean": "mm"}), seed=4))
+    return diagnose_arrays(
+        Evidence(truth, draws, prior, bi.plots.Labels({}, {"mean": "mm"}), seed=4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def diagnosis(shift: float) -> Diagnosis:
     ],
 )
 def test_a_heading_says_a_name_once(name: str, group: str, heading: str) -> None:
-    assert bi.Check(name=name, group=group, run=halves).heading == heading
+    assert bi.diagnosis.Check(name=name, group=group, run=halves).heading == heading
 
 
 def test_it_is_wherever_the_librarys_own_are(registered, tmp_path: Path) -> None:
@@ -143,7 +145,7 @@ def test_it_stands_after_the_librarys_own(registered) -> None:
 
 def test_it_is_run_on_a_trained_posterior(registered, tmp_path: Path) -> None:
     posterior = bi.AmortizedPosterior(
-        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+        bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     )
     posterior.fit(steps=5, batch_size=32, seed=1, progress=False)
     Run(tmp_path).diagnose(posterior, simulations=60, draws=20, seed=1)
@@ -153,8 +155,12 @@ def test_it_is_run_on_a_trained_posterior(registered, tmp_path: Path) -> None:
 
 
 def test_what_does_not_apply_and_what_lacks_something_is_left_out(registered) -> None:
-    bi.register_check(bi.Check(name="nothing", group="sharpness", run=lambda given: None))
-    bi.register_check(bi.Check(name="codes", group="sharpness", run=lambda given: given.latent))
+    bi.diagnosis.register_check(
+        bi.diagnosis.Check(name="nothing", group="sharpness", run=lambda given: None)
+    )
+    bi.diagnosis.register_check(
+        bi.diagnosis.Check(name="codes", group="sharpness", run=lambda given: given.latent)
+    )
     found = diagnosis(0.0)
     assert found["nothing"] is None
     assert found["codes"] is None
@@ -167,7 +173,7 @@ def test_l_c2st_can_fail_however_many_checks_are_registered(registered) -> None:
     for count in (0, 20, 200):
         for number in range(count):
             own = replace(HALVES, name=f"own {number}", key="", figures={})
-            bi.register_check(own)
+            bi.diagnosis.register_check(own)
         most = local._most_trials()
         # Each of them, and the one of the fixture, has one measure.
         share = FAMILY_ERROR * local.CHECK.weights["classifier"] / (library + count + 1.0)
@@ -185,17 +191,17 @@ def test_names_are_unique(registered) -> None:
         own,
     ):
         with pytest.raises(InputError, match="no other check has"):
-            bi.register_check(bi.Check(group="sharpness", run=halves, **wrong))
-    bi.register_check(HALVES)
+            bi.diagnosis.register_check(bi.diagnosis.Check(group="sharpness", run=halves, **wrong))
+    bi.diagnosis.register_check(HALVES)
 
 
 def test_a_group_and_a_place_of_its_own(tmp_path: Path) -> None:
     own = [
-        bi.Check(name="first", group="calibration", run=halves, place=5),
-        bi.Check(name="alone", group="my own", run=halves),
+        bi.diagnosis.Check(name="first", group="calibration", run=halves, place=5),
+        bi.diagnosis.Check(name="alone", group="my own", run=halves),
     ]
     for one in own:
-        bi.register_check(one)
+        bi.diagnosis.register_check(one)
     found = diagnosis(0.0)
     check._registered.clear()
     names = list(found.verdict.index)
@@ -217,8 +223,8 @@ def test_evidence_is_computed_when_a_check_asks_and_once(registered) -> None:
 
     given = Evidence(truth, draws, prior, log_prob=compute, data=never, prior_log_prob=compute)
     assert not asked
-    ask = bi.Check(name="asks", group="sharpness", run=lambda given: bi.diagnosis.optional(lambda: given.other_log_prob))  # fmt: skip
-    bi.register_check(ask)
+    ask = bi.diagnosis.Check(name="asks", group="sharpness", run=lambda given: bi.diagnosis.optional(lambda: given.other_log_prob))  # fmt: skip
+    bi.diagnosis.register_check(ask)
     assert diagnose_arrays(given)["asks"] is None
     # joint coverage and sharpness ask for the first, the information gain for both
     assert len(asked) == 2

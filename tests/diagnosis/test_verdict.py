@@ -83,7 +83,10 @@ def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
     ]
     findings = [
         Finding(
-            dataclasses.replace(check, deviations=lambda _: [error]), 0, bi.Tolerances(), Labels()
+            dataclasses.replace(check, deviations=lambda _: [error]),
+            0,
+            bi.diagnosis.Tolerances(),
+            Labels(),
         )
         for check in checks
     ]
@@ -91,7 +94,7 @@ def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
         Verdict(
             findings=[finding],
             parameters=("a",),
-            tolerances=bi.Tolerances(),
+            tolerances=bi.diagnosis.Tolerances(),
             size=(simulations, 200),
         )
         for finding in findings
@@ -160,7 +163,7 @@ def test_sharpness_is_the_divergence_from_the_exact_posterior() -> None:
 
 
 def test_intervals_of_a_shifted_posterior_are_not_trusted_although_coverage_is_within() -> None:
-    verdict = diagnosis("shifted", tolerances=bi.Tolerances(coverage=15.0))
+    verdict = diagnosis("shifted", tolerances=bi.diagnosis.Tolerances(coverage=15.0))
     assert not any("intervals of single parameters" in line for line in verdict.trusted)
     assert verdict.doubtful[0].startswith("SBC: first: draws too high")
 
@@ -228,12 +231,14 @@ def test_tolerances_are_declared_and_checked() -> None:
     assert (
         diagnosis(
             "too wide",
-            tolerances=bi.Tolerances(shift=1.0, spread=30.0, coverage=30.0, correlation=1.0),
+            tolerances=bi.diagnosis.Tolerances(
+                shift=1.0, spread=30.0, coverage=30.0, correlation=1.0
+            ),
         ).grade
         == "within"
     )
     with pytest.raises(InputError, match=r"(?s)Tolerance 'shift'.*above 0.*-1"):
-        bi.Tolerances(shift=-1)
+        bi.diagnosis.Tolerances(shift=-1)
 
 
 def test_a_larger_fit_bounds_what_is_missing_from_below() -> None:

@@ -86,7 +86,9 @@ def test_of_many_columns_each_has_its_part() -> None:
         p_values = np.full(columns, 5e-4)
         parts = (end[:columns] for end in ends)
         given = "own", "", 0.1, tuple(map(str, range(columns))), *parts, 1_000
-        return bi.Tolerances().grades(Deviation(*given, beyond=lambda tolerance: p_values))
+        return bi.diagnosis.Tolerances().grades(
+            Deviation(*given, beyond=lambda tolerance: p_values)
+        )
 
     assert set(graded(10)) == {"outside"}
     assert set(graded(100)) == {"undecided"}
@@ -104,7 +106,7 @@ def test_tests_without_deviations_share_it_too() -> None:
 
     def grade(p_value: float, family: float) -> str:
         result = Own(("a",), np.array([p_value]), 0.99)
-        return Finding(check, result, bi.Tolerances(), Labels(), family).grade
+        return Finding(check, result, bi.diagnosis.Tolerances(), Labels(), family).grade
 
     assert grade(0.5, 1.0) == ""
     assert grade(5e-3, 1.0) == "outside"
@@ -115,14 +117,16 @@ def test_tests_without_deviations_share_it_too() -> None:
 def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     def found(p_value: float) -> Finding:
         result = Typicality(p_value, "values together", smallest=1.0 / 2049.0)
-        return Finding(BY_NAME["observation"], result, bi.Tolerances(), Labels(), family=60.0)
+        return Finding(
+            BY_NAME["observation"], result, bi.diagnosis.Tolerances(), Labels(), family=60.0
+        )
 
     assert found(0.02).grade == "within"
     assert found(1.0 / 2049.0).grade == "outside"
     odd = found(0.005)
     assert odd.grade == "flagged"
     verdict = Verdict(
-        findings=[odd], parameters=("a",), tolerances=bi.Tolerances(), size=(1_000, 100)
+        findings=[odd], parameters=("a",), tolerances=bi.diagnosis.Tolerances(), size=(1_000, 100)
     )
     assert "not to be trusted" in verdict.text
     assert verdict.doubtful == [
@@ -132,7 +136,7 @@ def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
 
 @pytest.mark.parametrize("simulations", [2, 5, 19])
 def test_fewer_simulations_than_checks_can_take_are_refused(simulations: int) -> None:
-    posterior = bi.AmortizedPosterior(bi.get("linear"))
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"))
     with pytest.raises(InputError, match=r"(?s)'simulations'.*of 20 or more.*pass 10000"):
         bi.diagnose(posterior, simulations=simulations, progress=False)
 
@@ -159,7 +163,10 @@ def test_the_default_follows_the_speed_of_the_simulator(
     with Progress("diagnosing") as progress:
         assert gathering.affordable(slow, 0, observed, progress) == expected
     assert f"{expected:,} simulated data sets" in capsys.readouterr().out
-    assert gathering.affordable(bi.get("linear"), 0, observed, Progress("", shown=False)) == 10_000
+    assert (
+        gathering.affordable(bi.get_simulator("linear"), 0, observed, Progress("", shown=False))
+        == 10_000
+    )
 
 
 def test_the_speed_is_that_of_batches_that_take_long_enough(monkeypatch) -> None:
@@ -183,11 +190,14 @@ def test_what_decides_names_the_call_or_the_command() -> None:
         "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000
     )
     check = Check(name="own", group="calibration", run=print, deviations=lambda _: [deviation])
-    undecided = Finding(check, 0, bi.Tolerances(), Labels())
+    undecided = Finding(check, 0, bi.diagnosis.Tolerances(), Labels())
 
     def said(**again) -> str:
         verdict = Verdict(
-            findings=[undecided], parameters=("a",), tolerances=bi.Tolerances(), size=(1_000, 200)
+            findings=[undecided],
+            parameters=("a",),
+            tolerances=bi.diagnosis.Tolerances(),
+            size=(1_000, 200),
         )
         return dataclasses.replace(verdict, **again).actions[0]
 
@@ -221,9 +231,9 @@ def test_a_number_hardly_above_the_present_one_is_not_advised() -> None:
     unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 200, beyond=lambda _: p_value)
     check = Check(name="own", group="calibration", run=print, deviations=lambda _: [unsure])
     verdict = Verdict(
-        findings=[Finding(check, 0, bi.Tolerances(), Labels())],
+        findings=[Finding(check, 0, bi.diagnosis.Tolerances(), Labels())],
         parameters=("a",),
-        tolerances=bi.Tolerances(),
+        tolerances=bi.diagnosis.Tolerances(),
         size=(200, 200),
     )
     assert verdict.grade == "undecided"

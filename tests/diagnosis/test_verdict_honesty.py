@@ -35,7 +35,7 @@ BY_NAME = {check.name: check for check in registered_checks()}
 
 
 def finding(result: object, name: str) -> Finding:
-    return Finding(BY_NAME[name], result, bi.Tolerances(), Labels())
+    return Finding(BY_NAME[name], result, bi.diagnosis.Tolerances(), Labels())
 
 
 def actions(one: Finding, simulations: int) -> list[str]:
@@ -46,7 +46,7 @@ def verdict(findings: list[Finding], simulations: int = 1_000) -> Verdict:
     return Verdict(
         findings=findings,
         parameters=("a", "b"),
-        tolerances=bi.Tolerances(),
+        tolerances=bi.diagnosis.Tolerances(),
         size=(simulations, 100),
     )
 
@@ -124,13 +124,13 @@ def test_data_sets_that_cost_too_much_are_not_asked_for_again_and_again() -> Non
     ends = (np.array([end]) for end in (0.02, -0.05, 0.09))
     error = Deviation("shift", "sd", "shift", ("a",), *ends, 500)
     own = Check(name="own", group="calibration", run=print, deviations=lambda _: [error])
-    free = Finding(own, 0, bi.Tolerances(), Labels())
+    free = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
     # 980 are needed.
     affordable = dataclasses.replace(free, most=1_000)
     limited = dataclasses.replace(free, most=900)
     told = (
         "As densities are integrals, own uses 900 data sets at most: train for longer, or declare "
-        "bi.Tolerances(...)."
+        "bi.diagnosis.Tolerances(...)."
     )
     more = "About 480 more simulations would tell: take 980 simulations."
     assert actions(affordable, 500) == [more]
@@ -146,11 +146,11 @@ def test_too_few_are_only_said_where_more_would_tell() -> None:
     ends = (np.array([end]) for end in (0.07, 0.06, 0.08))
     near = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
     own = Check(name="own", group="calibration", run=print, deviations=lambda _: [near])
-    one = verdict([Finding(own, 0, bi.Tolerances(), Labels())], 10_000)
+    one = verdict([Finding(own, 0, bi.diagnosis.Tolerances(), Labels())], 10_000)
     assert one.text == (
         "It can't be told whether all errors are within tolerance, over 10,000 simulated data sets "
         "with 100 posterior draws each. Some errors are about as large as their tolerances: train "
-        "for longer, or declare bi.Tolerances(...)."
+        "for longer, or declare bi.diagnosis.Tolerances(...)."
     )
     assert "too few" not in _describe_verdict(one)
     assert "undecided: it can't be told whether errors are within" in _describe_verdict(one)
@@ -160,7 +160,7 @@ def test_errors_without_upper_bound_are_not_said_to_be_within() -> None:
     ends = (np.array([end]) for end in (0.01, 0.0, 0.02))
     bounded = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
     own = Check(name="own", group="calibration", run=print, deviations=lambda _: [bounded])
-    within = Finding(own, 0, bi.Tolerances(), Labels())
+    within = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
     generator = np.random.default_rng(1)
     least = compared_sharpness(np.zeros(400), 0.03 + generator.normal(size=400), 2)
     each = "The 95 % interval of each error lies within its tolerance"
@@ -172,7 +172,7 @@ def test_errors_without_upper_bound_are_not_said_to_be_within() -> None:
 
 def test_an_own_check_that_can_not_decide_asks_for_no_simulations() -> None:
     own = Check(name="own", group="calibration", run=print, judge=lambda result: "undecided")
-    one = Finding(own, 0, bi.Tolerances(), Labels())
+    one = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
     assert actions(one, 1_000) == []
 
 
@@ -263,7 +263,9 @@ def test_what_knows_nothing_is_not_within_because_the_observation_is_odd() -> No
         odd, name="gain", judge=lambda result: "", unlearnt=lambda result, nats: ("a", "b")
     )
     result = Typicality(0.001, "values together")
-    findings = [Finding(check, result, bi.Tolerances(), Labels()) for check in (odd, nothing)]
+    findings = [
+        Finding(check, result, bi.diagnosis.Tolerances(), Labels()) for check in (odd, nothing)
+    ]
     text = verdict(findings).text
     assert "no more than the prior" in text
     assert "within" not in text
@@ -291,7 +293,7 @@ def test_intervals_of_the_spread_hold_with_few_simulations() -> None:
     for seed in range(400):
         values = np.random.default_rng(seed).random((20, 10))
         spread = shift_and_spread(values, columns)[1]
-        outside += "outside" in bi.Tolerances().grades(spread)
+        outside += "outside" in bi.diagnosis.Tolerances().grades(spread)
     # A rate of 5 % has a standard deviation of 4.4.
     assert outside <= 32
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics.two_samples import Comparison, c2st, compare
+from bayesinn.diagnostics.two_samples import Comparison, c2st, compare_draws
 
 Draws = dict[str, np.ndarray]
 
@@ -26,7 +26,7 @@ def normals(*, size: int = 1000, other: int = 1000, seed: int = 1) -> tuple[Draw
 
 def quick(draws: Draws, reference: Draws, *, seed: int = 1, level: float = 0.99) -> Comparison:
     """Everything but C2ST, which takes the time."""
-    return compare(draws, reference, seed=seed, level=level, c2st_draws=0)
+    return compare_draws(draws, reference, seed=seed, level=level, c2st_draws=0)
 
 
 @pytest.mark.parametrize("level", [0.997, 0.999])
@@ -109,19 +109,19 @@ def test_names_may_come_in_any_order() -> None:
 def test_c2st_of_few_draws_is_left_out() -> None:
     generator = np.random.default_rng(1)
     draws, reference = ({"rate": generator.normal(size=size)} for size in (24, 100))
-    result = compare(draws, reference, seed=1)
+    result = compare_draws(draws, reference, seed=1)
     assert np.isnan(result.c2st)
     assert result.c2st_draws == 0
     assert "C2ST" not in repr(result) + result.summary
     more = {"rate": generator.normal(size=25)}
-    assert compare(more, reference, seed=1).c2st_draws == 25
+    assert compare_draws(more, reference, seed=1).c2st_draws == 25
 
 
 def test_c2st_has_as_many_draws_as_it_may() -> None:
     draws, reference = normals(size=200, other=150)
     rate = {"rate": draws["rate"]}
     other = {"rate": reference["rate"] + 4.0}
-    result = compare(rate, other, seed=1, c2st_draws=150)
+    result = compare_draws(rate, other, seed=1, c2st_draws=150)
     # 4 / 2 standard deviations: Phi(1). Measured over six seeds: within 0.035.
     assert result.c2st == pytest.approx(stats.norm.cdf(1.0), abs=0.09)
     assert result.c2st_draws == 150
@@ -131,7 +131,7 @@ def test_c2st_has_as_many_draws_as_it_may() -> None:
     assert "C2ST" in result.summary
     few = draws["rate"][:60]
     far = reference["rate"][:60] + 4.0
-    assert compare({"rate": few}, {"rate": far}, seed=1, c2st_draws=1000).c2st == c2st(
+    assert compare_draws({"rate": few}, {"rate": far}, seed=1, c2st_draws=1000).c2st == c2st(
         few[:, None], far[:, None]
     )
 
@@ -191,7 +191,9 @@ def test_one_seed_decides_everything() -> None:
     assert not np.array_equal(one.mmd.null, other.mmd.null)
     rate = {"rate": draws["rate"]}
     other_rate = {"rate": reference["rate"]}
-    accuracies = [compare(rate, other_rate, seed=seed, c2st_draws=50).c2st for seed in (1, 1, 2)]
+    accuracies = [
+        compare_draws(rate, other_rate, seed=seed, c2st_draws=50).c2st for seed in (1, 1, 2)
+    ]
     assert accuracies[0] == accuracies[1] != accuracies[2]
 
 
@@ -266,4 +268,4 @@ def test_wrong_inputs_are_refused(draws: Draws, reference: Draws, message: str) 
 )
 def test_wrong_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        compare(*normals(size=20, other=20), seed=1, **options)
+        compare_draws(*normals(size=20, other=20), seed=1, **options)

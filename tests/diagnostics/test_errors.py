@@ -59,7 +59,7 @@ def test_few_draws_do_not_make_errors_look_smaller(draws: int) -> None:
     shift, spread, _ = result.deviations
     assert shift.lower[0] < 0.1 / 0.9 < shift.upper[0]
     assert spread.lower[0] < 100.0 * (1.0 - 1.0 / 0.9) < spread.upper[0]
-    assert "within" not in bi.Tolerances(shift=0.09, spread=8.0).grades(spread)
+    assert "within" not in bi.diagnosis.Tolerances(shift=0.09, spread=8.0).grades(spread)
 
 
 def test_a_correct_posterior_of_few_draws_is_off_by_nothing() -> None:

@@ -37,7 +37,7 @@ def test_a_truth_that_the_posterior_excludes_counts_for_much_but_not_for_all() -
     result = compared_sharpness(own, densities, 1)
     (found,) = result.deviations
     assert found.estimate[0] == pytest.approx(50 * 50.0 / 10_000)
-    assert bi.Tolerances().grades(found) == ["outside"]
+    assert bi.diagnosis.Tolerances().grades(found) == ["outside"]
     assert "the density of 50 truths is zero" in result.summary
 
 

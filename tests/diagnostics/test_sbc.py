@@ -42,7 +42,7 @@ def test_broken_posteriors_fail_and_are_named(broken: dict[str, float], reading:
         assert not result.passed_family_wise
         worst = max(
             result.deviations[:2],
-            key=lambda error: abs(error.estimate[0]) / bi.Tolerances().of(error),
+            key=lambda error: abs(error.estimate[0]) / bi.diagnosis.Tolerances().of(error),
         )
         assert worst.text(0).startswith(f"mean: {reading}, by ")
 

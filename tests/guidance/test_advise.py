@@ -138,7 +138,7 @@ def test_too_few_simulations_are_refused(simulations):
         bi.advise(template(), few, progress=False)
 
 
-class Fit(bi.Trainable):
+class Fit(bi.estimators.Trainable):
     """Normal posteriors, independent, with means and logarithms of sds linear in y."""
 
     def initialize(self, batch, seed):
@@ -155,7 +155,7 @@ class Fit(bi.Trainable):
         return tf.reduce_sum(log_sd + 0.5 * ((x - mean) * tf.exp(-log_sd)) ** 2, axis=-1)
 
 
-class NormalPosterior(bi.Estimator, bi.Posterior):
+class NormalPosterior(bi.estimators.Estimator, bi.Posterior):
     """A posterior that shares no code with the library's own."""
 
     density = "exact"

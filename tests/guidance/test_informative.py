@@ -67,7 +67,7 @@ def test_nothing_is_connected_by_chance() -> None:
 
 
 def test_the_distractors_of_slcp_are_found() -> None:
-    task = bi.get("slcp_distractors")
+    task = bi.get_simulator("slcp_distractors")
     rows = task.sample(10_000, seed=1_001)
     chosen = bi.informative(task, rows).places["x"]
     own = np.argsort(distractors.noise()[2])[: distractors.NUMBERS]
@@ -83,7 +83,7 @@ def test_a_bank_is_read_like_its_arrays(tmp_path) -> None:
 
 
 def test_series_and_vectors_that_tell_nothing_stay_whole() -> None:
-    sir = bi.get("sir")
+    sir = bi.get_simulator("sir")
     assert bi.informative(sir, sir.sample(500, seed=1)).places == {}
     rows = noisy.sample(500, seed=1)
     rows["x"] = np.random.default_rng(1).permutation(rows["x"])[:, 4:6]

@@ -161,7 +161,10 @@ def test_interrupted_rounds_go_on_as_though_nothing_had_happened(finished, tmp_p
         ({"observation": {**OBSERVATION, "scale": 3.0}}, "observation"),
         ({"posterior": bi.AmortizedPosterior(readings, flow=small_flow())}, "network"),
         (
-            {"posterior": bi.AmortizedPosterior(bi.get("linear")), "observation": {"y": 1.5}},
+            {
+                "posterior": bi.AmortizedPosterior(bi.get_simulator("linear")),
+                "observation": {"y": 1.5},
+            },
             "simulator 'readings'",
         ),
     ],

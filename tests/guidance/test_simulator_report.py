@@ -53,7 +53,7 @@ def advice(report: SimulatorReport, severity: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["linear", "gaussian"])
 def test_healthy_simulators_get_no_advice(name: str) -> None:
-    report = simulator_report(bi.get(name), simulations=1_000, seed=2)
+    report = simulator_report(bi.get_simulator(name), simulations=1_000, seed=2)
     assert report.ok
     assert report.advice == ()
     assert "ready for training" in repr(report)
@@ -63,7 +63,7 @@ def test_healthy_simulators_get_no_advice(name: str) -> None:
 
 def test_sir_is_healthy_in_both_engines() -> None:
     for name, n in (("sir", 2_000), ("sir_numpy", 100)):
-        report = simulator_report(bi.get(name), simulations=n)
+        report = simulator_report(bi.get_simulator(name), simulations=n)
         assert report.ok
         assert "networks see asinh(x / " in advice(report, "hint")["cases"]
         # Of 2,000 simulations all five parameters are seen; p of the weakest was 8e-7 to 0.015 over
@@ -77,7 +77,7 @@ def test_sir_is_healthy_in_both_engines() -> None:
 
 
 def test_lines_fit_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = simulator_report(bi.get("sir"), simulations=200)
+    report = simulator_report(bi.get_simulator("sir"), simulations=200)
     for columns in (80, 110):
         monkeypatch.setenv("COLUMNS", str(columns))
         assert 70 < max(map(len, repr(report).splitlines())) <= columns
@@ -94,7 +94,8 @@ def test_the_seed_decides_every_number() -> None:
     assert first["predictive"].table.equals(second["predictive"].table)
     assert first["influence"].associations == second["influence"].associations
     first, second, other = (
-        simulator_report(bi.get("linear"), simulations=60, seed=seed) for seed in (1, 1, 2)
+        simulator_report(bi.get_simulator("linear"), simulations=60, seed=seed)
+        for seed in (1, 1, 2)
     )
     for check in ("prior", "predictive"):
         assert first[check].table.equals(second[check].table)
@@ -430,13 +431,13 @@ def test_speed_in_words() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: simulator_report("linear"), "(?s)a Simulator.*'linear'.*bi.get"),
+        (lambda: simulator_report("linear"), "(?s)a Simulator.*'linear'.*bi.get_simulator"),
         (
-            lambda: simulator_report(bi.get("linear"), simulations=49),
+            lambda: simulator_report(bi.get_simulator("linear"), simulations=49),
             "(?s)'simulations'.*of 50 or more.*49",
         ),
-        (lambda: simulator_report(bi.get("linear"), batch_size=0), "'batch_size'"),
-        (lambda: simulator_report(bi.get("linear"), seed=-1), "'seed'"),
+        (lambda: simulator_report(bi.get_simulator("linear"), batch_size=0), "'batch_size'"),
+        (lambda: simulator_report(bi.get_simulator("linear"), seed=-1), "'seed'"),
     ],
 )
 def test_wrong_arguments_are_refused(call, message: str) -> None:

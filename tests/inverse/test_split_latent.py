@@ -156,7 +156,7 @@ def test_layouts_that_do_not_fit_are_refused(options) -> None:
 
 def test_other_bad_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="fixed length"):
-        SplitLatent(bi.get("gaussian"))
+        SplitLatent(bi.get_simulator("gaussian"))
     with pytest.raises(InputError, match="a Simulator"):
         SplitLatent("linear")
     with pytest.raises(InputError, match=r"(?s)'chain'.*pass flow.chain"):

@@ -112,7 +112,7 @@ def test_a_context_that_is_not_declared_is_refused(trained) -> None:
     with pytest.raises(InputError, match=r"(?s)'context'.*'typo'.*unknown"):
         given.sample(parameters, {"noise": np.array([0.5]), "typo": np.array([0.5])})
     with pytest.raises(InputError, match=r"(?s)'context'.*nothing.*'typo'.*leave it out"):
-        check_inputs(bi.get("linear"), {"x1": [0.0], "x2": [0.0]}, {"typo": [0.5]})
+        check_inputs(bi.get_simulator("linear"), {"x1": [0.0], "x2": [0.0]}, {"typo": [0.5]})
 
 
 def test_draws_are_like_simulations(trained) -> None:

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.two_samples import compare
-from bayesinn.plots.calibration import comparison
+from bayesinn.diagnostics.two_samples import compare_draws
+from bayesinn.plots.calibration import ecdf_difference
 from bayesinn.plots.panels import BLUE, RED
 from tests.plots.legible import heading
 
@@ -23,8 +23,8 @@ def draw(
 ) -> Figure:
     draws, reference = np.random.default_rng(count).normal(size=(2, 300, count))
     draws[:, 0] += shift
-    result = compare({"mean": draws}, {"mean": reference}, seed=1, c2st_draws=0)
-    return comparison(result, labels=labels, figure=figure)
+    result = compare_draws({"mean": draws}, {"mean": reference}, seed=1, c2st_draws=0)
+    return ecdf_difference(result, labels=labels, figure=figure)
 
 
 @pytest.mark.parametrize("count", [1, 2, 12])
@@ -92,7 +92,7 @@ def test_constant_discrete_and_far_draws() -> None:
         "count": generator.poisson(2.0, 300),
         "far": generator.standard_cauchy(300),
     }
-    figure = comparison(compare(draws, reference, seed=1, c2st_draws=0))
+    figure = ecdf_difference(compare_draws(draws, reference, seed=1, c2st_draws=0))
     fixed, count, far = figure.axes
     assert fixed.get_xlim() == pytest.approx((1e-5, 3e-5))
     assert np.all(np.abs(fixed.lines[-1].get_ydata()) == 0.0)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from bayesinn import diagnostics, plots
 from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.diagnostics.predictive import predictive_checks
-from bayesinn.diagnostics.two_samples import compare
+from bayesinn.diagnostics.two_samples import compare_draws
 from tests.plots.legible import overlaps, shortest_axis, smallest
 
 PAGE = 7.5  # inches
@@ -92,8 +92,8 @@ def contraction(case: Case) -> Figure:
 
 def comparison(case: Case) -> Figure:
     reference = {name: 1.1 * values for name, values in case.first.items()}
-    return plots.comparison(
-        compare(case.first, reference, seed=1, c2st_draws=0), labels=case.labels
+    return plots.ecdf_difference(
+        compare_draws(case.first, reference, seed=1, c2st_draws=0), labels=case.labels
     )
 
 

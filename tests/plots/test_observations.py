@@ -7,7 +7,7 @@ import xarray
 from bayesinn import plots
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnostics.two_samples import compare
+from bayesinn.diagnostics.two_samples import compare_draws
 from bayesinn.posterior.answers import Draws
 from tests.plots.legible import overlaps
 
@@ -84,7 +84,7 @@ def test_draws_that_know_their_observations_are_refused_by_figures_of_one() -> N
         with pytest.raises(InputError, match=r"(?s)given one observation.*given 30"):
             figure(known)
     with pytest.raises(InputError, match=r"(?s)given one observation.*given 30"):
-        compare(known, known, seed=1)
+        compare_draws(known, known, seed=1)
 
 
 def test_a_tree_of_many_observations_is_drawn() -> None:

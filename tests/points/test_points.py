@@ -113,7 +113,7 @@ def test_parameters_named_as_results_and_axes() -> None:
 
 
 def test_an_observation_beyond_all_leaves_others_alone() -> None:
-    estimator = bi.PointEstimator(bi.get("linear"), hidden=(8,))
+    estimator = bi.PointEstimator(bi.get_simulator("linear"), hidden=(8,))
     estimator.fit(steps=4, batch_size=32, seed=1, progress=False)
     near = estimator.estimate({"y": [0.1, 0.2]})["standard_deviation"]
     for far in (1e30, -1e30):

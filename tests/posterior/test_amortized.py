@@ -236,7 +236,7 @@ def test_odd_data_are_flagged(posterior, data) -> None:
 
 
 def test_repr_says_what_it_is(posterior) -> None:
-    fresh = bi.AmortizedPosterior(bi.get("linear"))
+    fresh = bi.AmortizedPosterior(bi.get_simulator("linear"))
     assert "AmortizedPosterior of 'linear', not trained" in repr(fresh)
     assert "Identity" in repr(fresh)
     assert not fresh.trained

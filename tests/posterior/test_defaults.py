@@ -173,4 +173,4 @@ def test_several_networks_where_simulations_are_few(rows: int | None, count: int
 
 
 def test_one_network_with_a_summary_that_is_trained_first() -> None:
-    assert choose_count(100, bi.get("covid19").recommended.summary) == 1
+    assert choose_count(100, bi.get_simulator("covid19").recommended.summary) == 1

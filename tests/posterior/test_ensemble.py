@@ -246,10 +246,10 @@ def test_any_posterior_answers_for_arviz() -> None:
 def test_a_population_is_tested_without_networks() -> None:
     own = one_number.sample(100, seed=3)["x"]
     for posterior in (shifted(0.0), bi.Ensemble([shifted(0.0), shifted(0.1)])):
-        assert bi.misspecification(posterior, {"x": own}, seed=1).passed
-        assert not bi.misspecification(posterior, {"x": own + 2.0}, seed=1).passed
+        assert bi.diagnose_observations(posterior, {"x": own}, seed=1).passed
+        assert not bi.diagnose_observations(posterior, {"x": own + 2.0}, seed=1).passed
     with pytest.raises(InputError, match="a posterior"):
-        bi.misspecification(len, {"x": own})
+        bi.diagnose_observations(len, {"x": own})
 
 
 def test_a_correct_function_passes_and_a_shifted_one_fails() -> None:
@@ -267,7 +267,7 @@ def test_what_does_not_fit_is_explained() -> None:
     with pytest.raises(InputError, match="not all of them 0"):
         bi.Ensemble([shifted(0.0), shifted(1.0)], weights=[0.0, 0.0])
     with pytest.raises(InputError, match=r"(?s)posteriors of one simulator.*with shapes"):
-        bi.Ensemble([shifted(0.0), bi.AmortizedPosterior(bi.get("linear"))])
+        bi.Ensemble([shifted(0.0), bi.AmortizedPosterior(bi.get_simulator("linear"))])
     for options, message in (
         ({"prior": {"mean": tfd.Normal(5.0, 1.0)}}, r"prior mean.*loc=0\.0.*loc=5\.0"),
         ({"prior": {"mean": tfd.Normal(0.0, 1.0)}, "units": {"mean": "km"}}, "units.*km"),

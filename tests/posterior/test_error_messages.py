@@ -183,9 +183,12 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
         ),
         ["'share'", "shape (3, 3): one row for each", "(3, 2)"],
     ),
-    "unknown simulator": (lambda b: bi.get("liner"), ["'liner'", "'linear'", "model.py:simulator"]),
+    "unknown simulator": (
+        lambda b: bi.get_simulator("liner"),
+        ["'liner'", "'linear'", "model.py:simulator"],
+    ),
     "simulator file that is not there": (
-        lambda b: bi.get("nowhere.py:model"),
+        lambda b: bi.get_simulator("nowhere.py:model"),
         ["nowhere.py", "check the path"],
     ),
     "no likelihood": (

@@ -20,13 +20,13 @@ OPTIMIZATION = bi.Optimization(xla=False)
 
 def untrained(networks: int | None = None) -> bi.AmortizedPosterior:
     return bi.AmortizedPosterior(
-        bi.get("linear"), MLP(4, hidden=(8,)), coupling(blocks=2, hidden=(8,)), networks
+        bi.get_simulator("linear"), MLP(4, hidden=(8,)), coupling(blocks=2, hidden=(8,)), networks
     )
 
 
 @pytest.fixture(scope="module")
 def simulations() -> dict[str, np.ndarray]:
-    return bi.get("linear").sample(400, seed=1)
+    return bi.get_simulator("linear").sample(400, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_bad_numbers_are_refused(networks: object) -> None:
 
 def test_an_untrained_copy_leaves_the_number_open_where_it_was() -> None:
     options = {"steps": 2, "seed": 1, "optimization": OPTIMIZATION, "progress": False}
-    simulations = bi.get("linear").sample(60, seed=1)
+    simulations = bi.get_simulator("linear").sample(60, seed=1)
     for given, expected in ((None, 3), (2, 2)):
         copy = untrained(given).fit(batch_size=8, **options).untrained()
         assert copy.fit(simulations, **options).networks == expected
@@ -236,7 +236,7 @@ class Frozen(bi.summaries.Summary):
 
 @pytest.mark.parametrize("networks", [1, 2])
 def test_networks_with_fixed_weights_precompute_for_themselves(networks: int) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     posterior = bi.AmortizedPosterior(linear, {"y": Frozen()}, coupling(1, (8,)), networks)
     batch = linear.sample(8, seed=1)
     model = posterior.trainable(batch, 1)

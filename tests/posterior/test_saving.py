@@ -264,7 +264,7 @@ def test_a_simulator_in_a_file_is_run_when_trusted(
     file = tmp_path / "my_own_model.py"
     ran = tmp_path / "my_own_model.ran"
     file.write_text(MINE)
-    folder = save_fitted(bi.get(f"{file}:{variable}"), tmp_path / "posterior")
+    folder = save_fitted(bi.get_simulator(f"{file}:{variable}"), tmp_path / "posterior")
     ran.unlink()
     lines = fresh_python(LOAD_MINE, folder, ran).stdout.splitlines()
     assert lines[0] == f"  got:      none of that name; its source, {file}, is not run untrusted"
@@ -274,7 +274,7 @@ def test_a_simulator_in_a_file_is_run_when_trusted(
 def test_a_program_without_a_variable_must_be_passed(tmp_path) -> None:
     file = tmp_path / "my_made_model.py"
     file.write_text(MINE)
-    bi.get(f"{file}:mine")
+    bi.get_simulator(f"{file}:mine")
     (made,) = sys.modules["my_made_model"].made
     folder = save_fitted(made, tmp_path / "posterior")
     assert bi.load(folder, made).trained

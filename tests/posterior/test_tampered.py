@@ -296,7 +296,9 @@ def test_code_is_not_run(folder: Path, name: str) -> None:
 )
 def test_a_trusted_simulator_makes_no_network_trusted(folder: Path, name: str) -> None:
     change, message = CODE[name]
-    assert message in refusal(folder, change, simulator=bi.get("linear"), trust_source=True)
+    assert message in refusal(
+        folder, change, simulator=bi.get_simulator("linear"), trust_source=True
+    )
     assert not (folder.parent / "ran").exists()
 
 

@@ -151,7 +151,7 @@ def test_started_from_itself_it_knows_all_steps_before() -> None:
     posterior.fit(steps=2, start_from=posterior, **options)
     assert posterior.training["steps_before"] == 6
     assert posterior.about()["Training"] == "2 steps of 32 after 6 before, seed 1"
-    assert "seed 1)" in bi.methods_text(posterior)
+    assert "seed 1)" in bi.diagnosis.methods_text(posterior)
 
 
 def test_another_split_of_the_same_rows_is_warned_of() -> None:

@@ -243,7 +243,7 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "simulator of load": (lambda b, v: bi.load("nowhere", v), "'simulator'", NO_OBJECT),
     "trust_source": (lambda b, v: bi.load("nowhere", trust_source=v), "'trust_source'", NO_FLAG),
     "folder to save": (lambda b, v: b.posterior.save(v), "'folder'", NO_PATH),
-    "name of a simulator": (lambda b, v: bi.get(v), "Name of a simulator", NO_PATH),
+    "name of a simulator": (lambda b, v: bi.get_simulator(v), "Name of a simulator", NO_PATH),
     "simulator of a posterior": (
         lambda b, v: bi.AmortizedPosterior(v),
         "'simulator'",

@@ -263,7 +263,7 @@ def draw_bias(result: Bias, *, labels=None, figure=None) -> Figure:
     return figure
 
 
-BIAS = bi.Check(
+BIAS = bi.diagnosis.Check(
     name="bias",
     group="sharpness",
     run=Bias,
@@ -286,7 +286,7 @@ class LeastSquares(Trainable):
         return (self.network(batch["x"])[:, 0] - batch["y"]) ** 2
 
 
-class Regression(bi.Estimator):
+class Regression(bi.estimators.Estimator):
     """A linear regression, fitted to arrays."""
 
     def trainable(self, rows, seed) -> Trainable:
@@ -310,7 +310,7 @@ class DataGivenParameters(Trainable):
         return self.network.loss(event, condition, seed=seed, progress=progress, training=training)
 
 
-class Likelihood(bi.Estimator):
+class Likelihood(bi.estimators.Estimator):
     """The density of data, given parameters."""
 
     def __init__(self, simulator: bi.Simulator, flow: Flow) -> None:
@@ -342,7 +342,7 @@ class ModelGivenData(Trainable):
         )
 
 
-class Comparison(bi.Estimator):
+class Comparison(bi.estimators.Estimator):
     """The probability of each model, given data."""
 
     def __init__(self, summary: Summary) -> None:
@@ -486,7 +486,7 @@ def test_resumed(tmp_path: Path) -> None:
 
 def test_diagnosed_and_reported(trained, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("bayesinn.diagnosis.check._registered", {})
-    bi.register_check(BIAS)
+    bi.diagnosis.register_check(BIAS)
     for name, posterior in trained.items():
         diagnosis = bi.diagnose(posterior, simulations=60, draws=40, seed=1, progress=False)
         assert "posterior sd" in diagnosis.verdict.loc["bias", "found"]
@@ -556,7 +556,7 @@ def test_what_a_flow_cannot_do_is_refused() -> None:
     data = {"x": np.linspace(-1.0, 1.0, 10)}
     with pytest.raises(InputError, match="a flow that can draw"):
         posterior.sample(data, draws=5)
-    assert bi.misspecification(
+    assert bi.diagnose_observations(
         posterior, {"x": sample_of_ten.sample(40, seed=1)["x"]}, seed=1
     ).passed
     with pytest.raises(InputError, match="a flow that can draw"):

@@ -13,7 +13,7 @@ tfd = tfp.distributions
 
 
 def test_html_of_everything(tmp_path) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     assert "not trained" in posterior._repr_html_()
     posterior.fit(steps=2, batch_size=32, progress=False)

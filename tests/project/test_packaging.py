@@ -155,7 +155,7 @@ import sys
 absent = ["arviz", "dask", "IPython", "jinja2", "loky", "matplotlib", "pandas", "scipy.stats", "sklearn", "typer"]
 sys.modules.update(dict.fromkeys([*absent, "xarray"]))
 import bayesinn
-bayesinn.AmortizedPosterior, bayesinn.load, bayesinn.simulator, bayesinn.get, bayesinn.Optimization
+bayesinn.AmortizedPosterior, bayesinn.load, bayesinn.simulator, bayesinn.get_simulator, bayesinn.Optimization
 bayesinn.bijections.Coupling, bayesinn.flows.coupling, bayesinn.summaries.ConvLSTM
 print("declared")
 """

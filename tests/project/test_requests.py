@@ -66,14 +66,14 @@ REQUESTS: dict[str, Callable[[bi.Simulator, bi.Posterior], Any]] = {
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_beyond_memory_are_refused(name: str, little_memory: None) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     posterior = bi.SampledPosterior(linear, prior_draws)
     with pytest.raises(InputError, match=name.strip()):
         REQUESTS[name](linear, posterior)
 
 
 def test_requests_that_fit_are_not_refused(little_memory: None) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     posterior = bi.SampledPosterior(linear, prior_draws)
     # Two parameters of four bytes, which take twice that while their blocks are joined: 1.6 GB.
     assert memory.check_draws(10**8, linear.prior.event_shapes) == 10**8

@@ -171,7 +171,7 @@ def test_summaries_are_vectors(wrong: Any) -> None:
         Pooled(wrong)(X)
 
 
-class Column(bi.Estimator):
+class Column(bi.estimators.Estimator):
     """Least squares, whose loss is of shape (n, n)."""
 
     def trainable(self, rows, seed):
@@ -276,7 +276,7 @@ def test_layers_of_an_auxiliary_loss_are_trained_and_saved(tmp_path) -> None:
         _regressing(2).fit(rows, epochs=1, progress=False)
 
 
-class Line(bi.Estimator):
+class Line(bi.estimators.Estimator):
     """Least squares with as many units as the constructor is told."""
 
     def __init__(self, units: int = 1, fault: str = "") -> None:
@@ -306,7 +306,7 @@ class _Line(Trainable):
 
 
 class Forgotten(Line):
-    configuration = bi.Estimator.configuration
+    configuration = bi.estimators.Estimator.configuration
 
 
 class Incomplete(Line):
@@ -334,7 +334,7 @@ class Undecided(Line):
         return None
 
 
-class Bare(bi.Estimator):
+class Bare(bi.estimators.Estimator):
     def trainable(self, rows, seed):
         return keras.layers.Dense(1)
 
@@ -343,7 +343,9 @@ class Bare(bi.Estimator):
     ("estimator", "message"),
     [(Undecided(2), "None, no dict"), (Bare(), r"Bare\.trainable, result(?s:.*)a Trainable")],
 )
-def test_answers_of_other_types_are_refused(estimator: bi.Estimator, message: str) -> None:
+def test_answers_of_other_types_are_refused(
+    estimator: bi.estimators.Estimator, message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         estimator.fit(ROWS, epochs=1, progress=False)
 

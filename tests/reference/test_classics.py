@@ -52,7 +52,7 @@ LINEAR = {
 @pytest.mark.parametrize("method", LINEAR)
 def test_linear(method: str) -> None:
     function, options = LINEAR[method]
-    found = function(bi.get("linear"), {"y": 1.5}, seed=1, **options)
+    found = function(bi.get_simulator("linear"), {"y": 1.5}, seed=1, **options)
     mean, covariance = linear_module.posterior_moments(np.array([1.5]))
     drawn = np.stack([found.parameters["x1"], found.parameters["x2"]])
     error = 4.0 * np.sqrt(covariance[0, 0] / found.effective_size)
@@ -69,13 +69,17 @@ def test_linear(method: str) -> None:
 @short_chains
 def test_a_measured_number_that_is_whole_by_chance_is_no_count() -> None:
     options: dict[str, Any] = {"replicates": 50, "chains": 4, "steps": 100, "seed": 1}
-    found = kde_mcmc(bi.get("linear"), {"y": 2.0}, **options)
+    found = kde_mcmc(bi.get_simulator("linear"), {"y": 2.0}, **options)
     assert 0.05 < found.acceptance < 0.6
 
 
 def test_the_report_adds_up() -> None:
-    found = smc_abc(bi.get("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1)
-    again = smc_abc(bi.get("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1)
+    found = smc_abc(
+        bi.get_simulator("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1
+    )
+    again = smc_abc(
+        bi.get_simulator("linear"), {"y": 1.5}, particles=200, simulations=5_000, seed=1
+    )
     np.testing.assert_array_equal(found.parameters["x1"], again.parameters["x1"])
     assert np.all(np.diff(found.tolerances) < 0.0)
     assert found.simulations <= 5_000
@@ -95,7 +99,7 @@ def total_return(data: dict[str, np.ndarray]) -> np.ndarray:
 @short_chains
 @pytest.mark.parametrize("method", [smc_abc, synthetic_likelihood])
 def test_geometric_brownian_motion(method: Any) -> None:
-    simulator = bi.get("geometric_brownian_motion")
+    simulator = bi.get_simulator("geometric_brownian_motion")
     data = simulator.simulate({"b": np.array([brownian_module.TRUTH], np.float32)}, seed=3)
     data = {"price": data["price"][0]}
     options: dict[str, Any] = {"particles": 400, "simulations": 90_000}
@@ -176,12 +180,12 @@ def test_integers_are_for_rejection_alone() -> None:
 @pytest.mark.parametrize("method", [rejection_abc, smc_abc, synthetic_likelihood, kde_mcmc])
 def test_data_that_the_model_never_makes(method: Any) -> None:
     with pytest.raises(InputError, match=r"(?s)'linear'.*summary 0 from -.*got: *1e\+03.*units"):
-        method(bi.get("linear"), {"y": 1_000.0}, seed=1)
+        method(bi.get_simulator("linear"), {"y": 1_000.0}, seed=1)
 
 
 def test_data_just_outside_warn() -> None:
     with pytest.warns(UserWarning, match=r"'linear'.*no simulation comes near in 1 of 1") as told:
-        rejection_abc(bi.get("linear"), {"y": 9.0}, draws=10, simulations=3_000, seed=1)
+        rejection_abc(bi.get_simulator("linear"), {"y": 9.0}, draws=10, simulations=3_000, seed=1)
     assert told[0].filename == __file__
 
 
@@ -220,7 +224,7 @@ FAULTS = {
 def test_clear_errors(fault: str) -> None:
     method, name, data, options, words = FAULTS[fault]
     with pytest.raises(InputError, match=f"(?s){words}"):
-        method(bi.get(name), data, **options)
+        method(bi.get_simulator(name), data, **options)
 
 
 def test_missing_values_need_summaries() -> None:
@@ -300,7 +304,9 @@ def test_the_default_summaries_leave_the_context_out() -> None:
 def test_many_particles_advance_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smc_abc_module, "_MOST_ROWS", 100)
     monkeypatch.setattr(smc_abc_module, "_ROWS_OF_PAIRS", 64)
-    found = smc_abc(bi.get("linear"), {"y": 1.5}, particles=300, simulations=20_000, seed=1)
+    found = smc_abc(
+        bi.get_simulator("linear"), {"y": 1.5}, particles=300, simulations=20_000, seed=1
+    )
     assert len(found.tolerances) > 2
     mean, covariance = linear_module.posterior_moments(np.array([1.5]))
     error = 4.0 * np.sqrt(covariance[0, 0] / found.effective_size)

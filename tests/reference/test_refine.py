@@ -37,7 +37,7 @@ def of_arrays(parameters: dict[str, np.ndarray], data: dict[str, np.ndarray]) ->
 class Rough(bi.Posterior):
     """The exact posterior of the linear toy, but for sds that are too small where y is large."""
 
-    simulator = bi.get("linear")
+    simulator = bi.get_simulator("linear")
     density = "exact"
 
     def law(self, y: np.ndarray) -> tfd.Distribution:
@@ -86,7 +86,7 @@ def check_moments(tree: Any, y: np.ndarray, tolerance: float) -> None:
 def hasty() -> bi.AmortizedPosterior:
     """A posterior of few training steps."""
     flow = bi.flows.coupling(blocks=2, hidden=(16,))
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     return posterior.fit(steps=60, batch_size=128, seed=1, progress=False)
 
 
@@ -383,9 +383,9 @@ def test_chains_may_meet_parameters_whose_simulations_fail() -> None:
         return tf.where(failed, np.nan, likelihood(parameters, data))
 
     class Redrawn(Rough):
-        simulator = bi.simulator(prior=bi.get("linear").prior.entries, on_nonfinite="redraw")(
-            bi.get("linear").function
-        )
+        simulator = bi.simulator(
+            prior=bi.get_simulator("linear").prior.entries, on_nonfinite="redraw"
+        )(bi.get_simulator("linear").function)
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -440,7 +440,7 @@ def test_misuse(options: dict[str, Any], message: str) -> None:
 
 
 def test_a_posterior_without_a_density() -> None:
-    posterior = bi.SampledPosterior(bi.get("linear"), Rough().sample)
+    posterior = bi.SampledPosterior(bi.get_simulator("linear"), Rough().sample)
     with pytest.raises(InputError, match="density"):
         bi.refine(posterior, {"y": Y[0]}, log_likelihood=likelihood)
 
@@ -477,7 +477,7 @@ def test_a_likelihood_that_has_changed_is_compiled_anew() -> None:
 
 def test_draws_and_densities_of_different_solvers_are_not_weighed() -> None:
     flow = bi.flows.FlowMatching(bi.flows.ResidualMLP(units=16, blocks=1))
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     posterior.fit(steps=300, batch_size=128, seed=1, progress=False)
     data = {"y": Y[1]}
     tree = bi.refine(posterior, data, log_likelihood=likelihood, draws=400, seed=1)

@@ -67,7 +67,11 @@ def test_linear(xla: bool, elsewhere: bool) -> None:
     draws = np.random.default_rng(1).multivariate_normal([2.0, 0.0], covariance, size=1_000)
     start = {"x1": draws[:, 0], "x2": draws[:, 1]} if elsewhere else None
     posterior = short(
-        bi.get("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood, xla=xla
+        bi.get_simulator("linear"),
+        {"y": 2.5},
+        start=start,
+        log_likelihood=linear_likelihood,
+        xla=xla,
     )
     mean, covariance = linear_module.posterior_moments(np.array([2.5]))
     draws = np.stack([posterior.parameters["x1"], posterior.parameters["x2"]])
@@ -87,7 +91,7 @@ def test_gaussian_with_context() -> None:
         )
 
     x = np.array([2.1, 3.0, 1.4, 2.4, 0.8, 1.9, 2.2])
-    posterior = short(bi.get("gaussian"), {"x": x}, log_likelihood=log_likelihood)
+    posterior = short(bi.get_simulator("gaussian"), {"x": x}, log_likelihood=log_likelihood)
     mean, sd = gaussian_module.posterior_moments(x[None], np.array([7]))
     # Measured within 0.006, 1.5 % and 0.032 over three seeds.
     assert posterior.parameters["mean"].mean() == pytest.approx(mean[0], abs=0.03)
@@ -126,7 +130,7 @@ def test_a_context_that_is_never_zero() -> None:
 )
 def test_draws_that_are_no_start(start: dict[str, np.ndarray], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        short(bi.get("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood)
+        short(bi.get_simulator("linear"), {"y": 2.5}, start=start, log_likelihood=linear_likelihood)
 
 
 def test_a_start_needs_no_possible_draws_of_the_prior() -> None:
@@ -179,10 +183,10 @@ def test_resampling_carries_weight_between_modes() -> None:
 def test_the_last_stage_may_go_on_until_the_start_is_forgotten() -> None:
     options = {"moves": 3, "most_moves": 3, "final_moves": 3, "particles": 1_000}
     options["log_likelihood"] = linear_likelihood
-    short_of_it = short(bi.get("linear"), {"y": 2.0}, **options)
+    short_of_it = short(bi.get_simulator("linear"), {"y": 2.0}, **options)
     assert short_of_it.moves[-1] == 3
     assert short_of_it.correlations[-1] > 0.2
-    enough = short(bi.get("linear"), {"y": 2.0}, **options, most_final_moves=600)
+    enough = short(bi.get_simulator("linear"), {"y": 2.0}, **options, most_final_moves=600)
     assert enough.moves[:-1].max() == 3
     assert 3 < enough.moves[-1] < 600
     assert enough.correlations[-1] <= 0.1
@@ -284,7 +288,9 @@ def test_start_from_a_posterior_of_another_prior(banana: bi.AmortizedPosterior) 
 
 def test_a_posterior_that_is_no_start(banana: bi.AmortizedPosterior) -> None:
     with pytest.raises(InputError, match=r"(?s)each of \['x1', 'x2'\].*got: .*'y0'"):
-        short(bi.get("linear"), {"y": 2.5}, start=banana, log_likelihood=linear_likelihood)
+        short(
+            bi.get_simulator("linear"), {"y": 2.5}, start=banana, log_likelihood=linear_likelihood
+        )
     with pytest.raises(InputError, match="fit"):
         short(banana.simulator, {"y": 2.5}, start=bi.AmortizedPosterior(banana.simulator))
     with pytest.raises(InputError, match=r"(?s)a str.*bi\.load"):
@@ -347,7 +353,7 @@ def test_moves_leave_a_prior_of_every_kind() -> None:
 
 def test_germany_against_importance_sampling() -> None:
     """With a likelihood of arrays."""
-    sir = bi.get("sir")
+    sir = bi.get_simulator("sir")
     posterior = short(sir, sir.observed, particles=2_000, final_moves=120)
     exact = importance(sir, sir.observed, draws=200_000, seed=1)
     for name, values in posterior.parameters.items():
@@ -362,7 +368,9 @@ def test_germany_against_importance_sampling() -> None:
 
 
 def test_the_report_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
-    posterior = short(bi.get("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, progress=True)
+    posterior = short(
+        bi.get_simulator("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, progress=True
+    )
     assert posterior.temperatures[-1] == 1.0
     assert np.all(np.diff(posterior.temperatures) > 0.0)
     assert posterior.evaluations == 4_000 * (1 + posterior.moves.sum())
@@ -382,7 +390,7 @@ def test_the_report_adds_up(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_one_seed_one_result() -> None:
     runs = [
-        short(bi.get("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, seed=seed)
+        short(bi.get_simulator("linear"), {"y": 2.5}, log_likelihood=linear_likelihood, seed=seed)
         for seed in (3, 3, 4)
     ]
     np.testing.assert_array_equal(runs[0].parameters["x1"], runs[1].parameters["x1"])
@@ -429,8 +437,13 @@ IMPOSSIBLE = toy({"a": tfd.Normal(0.0, 1.0)}, lambda parameters, data: np.nan * 
 ALL = toy({"a": tfd.Normal(0.0, 1.0)}, lambda parameters, data: tf.reduce_sum(parameters["a"]))
 WHOLE = toy({"count": tfd.Poisson(3.0)}, lambda parameters, data: parameters["count"])
 FAULTS = {
-    "no likelihood": (bi.get("linear"), {"y": 1.0}, {}, ["'linear'", "log_likelihood=None"]),
-    "missing data": (bi.get("sir"), {}, {}, ["'sir'", "['cases'] missing"]),
+    "no likelihood": (
+        bi.get_simulator("linear"),
+        {"y": 1.0},
+        {},
+        ["'linear'", "log_likelihood=None"],
+    ),
+    "missing data": (bi.get_simulator("sir"), {}, {}, ["'sir'", "['cases'] missing"]),
     "two observations": (IMPOSSIBLE, {"y": [1.0, 2.0]}, {}, ["one observation", "2"]),
     "nothing feasible": (
         IMPOSSIBLE,

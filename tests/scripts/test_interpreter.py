@@ -74,8 +74,8 @@ import bayesinn as bi, tensorflow_probability as tfp
 @bi.simulator(prior={"a": tfp.distributions.Normal(0.0, 1.0)}, name="of_scripts")
 def simulate(parameters, seed):
     return {"x": parameters["a"]}
-assert "of_scripts" not in bi.available()
-bi.register(simulate)
+assert "of_scripts" not in bi.list_simulators()
+bi.register_simulator(simulate)
 print("registered")
 """
     for name in ("first", "second"):

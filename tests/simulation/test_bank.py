@@ -22,7 +22,7 @@ import zarr
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SimulatorError
-from bayesinn.simulation.bank import simulate as writing, store as bank_store
+from bayesinn.simulation.bank import Bank, simulate as writing, store as bank_store
 from tests.conftest import ROOT
 from tests.helpers.models import survey
 
@@ -63,7 +63,7 @@ def simulator(prior=None, name="toy", offset=0.0, **options) -> bi.Simulator:
     return function
 
 
-def write(folder: Path, n: int = 1_000, model: bi.Simulator = growth, **options) -> bi.Bank:
+def write(folder: Path, n: int = 1_000, model: bi.Simulator = growth, **options) -> Bank:
     return bi.simulate(model, n, folder, **{"seed": 3, "chunk": 300, "progress": False, **options})
 
 

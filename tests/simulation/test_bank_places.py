@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
+from bayesinn.simulation.bank import Bank
 
 tfd = tfp.distributions
 #: All of these are fine as names of folders; to Zarr or fsspec some of them are parts of an
@@ -27,7 +28,7 @@ def toy(parameters, seed):
     return {"y": parameters["mean"]}
 
 
-def write(folder, n: int = 4, seed: int = 1) -> bi.Bank:
+def write(folder, n: int = 4, seed: int = 1) -> Bank:
     return bi.simulate(toy, n, folder, seed=seed, chunk=4, progress=False)
 
 

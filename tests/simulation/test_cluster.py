@@ -17,6 +17,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.engines import workers as cluster_module
 
 distributed = pytest.importorskip("distributed")
@@ -89,7 +90,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     own.close()
 
 
-def same(bank: bi.Bank, other: bi.Bank) -> bool:
+def same(bank: Bank, other: Bank) -> bool:
     ours = bank.read()
     theirs = other.read()
     return list(ours) == list(theirs) and all(
@@ -228,7 +229,7 @@ def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -
             distributed.Client(empty, set_as_default=False) as client,
             pytest.raises(InputError, match="TensorFlow"),
         ):
-            bi.simulate(bi.get("linear"), 10, tmp_path / "bank", cluster=client)
+            bi.simulate(bi.get_simulator("linear"), 10, tmp_path / "bank", cluster=client)
     assert not (tmp_path / "bank").exists()
 
 

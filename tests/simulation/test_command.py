@@ -18,6 +18,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SimulatorError
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.engines.program import Program, _running, end_programs, run_program
 from tests.conftest import ROOT
 from tests.helpers.models import small_flow
@@ -219,7 +220,7 @@ def test_a_parameter_may_not_be_called_like_a_place() -> None:
 def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> None:
     banks = tmp_path / "bank"
 
-    def simulate(folder: str, factor: int) -> bi.Bank:
+    def simulate(folder: str, factor: int) -> Bank:
         script = tmp_path / folder / "model.py"
         script.parent.mkdir(exist_ok=True)
         script.write_text("import sys; print('x'); print(float(sys.argv[1]) * float(sys.argv[2]))")

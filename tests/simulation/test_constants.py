@@ -208,9 +208,9 @@ def edited(parameters, seed):
 def test_an_edited_file_is_run_anew(tmp_path: Path) -> None:
     file = tmp_path / "edited_model.py"
     file.write_text(EDITED)
-    first = bi.get(f"{file}:edited")
-    assert bi.get(f"{file}:edited") is first
+    first = bi.get_simulator(f"{file}:edited")
+    assert bi.get_simulator(f"{file}:edited") is first
     file.write_text(EDITED.replace("1.0 *", "10.0 *"))
-    second = bi.get(f"{file}:edited")
+    second = bi.get_simulator(f"{file}:edited")
     assert second.sample(500, seed=1)["y"].std() == pytest.approx(10.0, abs=1.0)
     assert first.sample(500, seed=1)["y"].std() == pytest.approx(1.0, abs=0.1)

@@ -41,7 +41,7 @@ def test_other_faults_are_not() -> None:
 
 def test_a_network_by_name_is_for_the_command_line() -> None:
     with pytest.raises(InputError, match=r"pass an object, such as bi\.summaries\.MLP\(\)"):
-        bi.AmortizedPosterior(bi.get("linear"), summary="mlp")
+        bi.AmortizedPosterior(bi.get_simulator("linear"), summary="mlp")
 
 
 def test_a_script_can_not_be_imported_again() -> None:

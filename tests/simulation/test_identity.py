@@ -22,7 +22,7 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError, SavedPosteriorError
 from bayesinn.core.files import packed
 from bayesinn.simulation import identity, identity_rows
-from bayesinn.simulation.bank import store as bank_store
+from bayesinn.simulation.bank import Bank, store as bank_store
 from bayesinn.simulation.bank.bank import bank_attributes
 from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.prior import Prior
@@ -337,7 +337,7 @@ def posterior(tmp_path_factory) -> Path:
     return fit(linear, steps=1).save(tmp_path_factory.mktemp("saved") / "posterior")
 
 
-def write_bank(simulator: bi.Simulator, folder: Path, n: int = 16, **options: Any) -> bi.Bank:
+def write_bank(simulator: bi.Simulator, folder: Path, n: int = 16, **options: Any) -> Bank:
     return bi.simulate(simulator, n, folder, seed=1, chunk=16, progress=False, **options)
 
 

@@ -22,6 +22,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
 from bayesinn.core.process import interrupt_on_termination
+from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.engines.workers import (
     _pools,
@@ -432,7 +433,7 @@ def test_a_crash_fails_no_row_of_another_batch(batched: bool) -> None:
 
 
 def test_a_bank_of_what_crashes_is_that_of_what_raises(tmp_path) -> None:
-    def bank(end, name: str) -> bi.Bank:
+    def bank(end, name: str) -> Bank:
         def odd(parameters, generator):
             if generator.random() < 0.05:
                 end()

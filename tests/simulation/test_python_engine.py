@@ -127,7 +127,7 @@ def test_workers_stay_light() -> None:
 
 def test_shipped_simulator_keeps_workers_light() -> None:
     """The module of sir_numpy imports TensorFlow; its function must reach workers without it."""
-    source = bi.get("sir_numpy")
+    source = bi.get_simulator("sir_numpy")
 
     def spy(parameters, generator, function=source.function):
         import sys

@@ -117,7 +117,7 @@ def test_simulate_uses_what_it_is_given(survey: bi.Simulator) -> None:
 
 
 def test_call_gives_the_function_itself(survey: bi.Simulator) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     y = linear({"x1": tf.ones(4), "x2": tf.ones(4)}, tf.constant([1, 2]))["y"]
     assert y.shape == (4,)
 
@@ -198,9 +198,9 @@ def test_joint_distribution_is_taken_apart() -> None:
 
 
 def test_shipped_simulators_are_available() -> None:
-    assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(bi.available())
-    assert bi.get("linear").name == "linear"
-    assert bi.get("linear") is bi.get("linear")
+    assert {"linear", "gaussian", "sir", "sir_numpy"} <= set(bi.list_simulators())
+    assert bi.get_simulator("linear").name == "linear"
+    assert bi.get_simulator("linear") is bi.get_simulator("linear")
 
 
 @pytest.fixture
@@ -210,10 +210,10 @@ def clean_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_register_and_get(clean_registry: None) -> None:
     mine = half_fails("tensorflow", "raise")
-    assert bi.register(mine) is mine
-    assert bi.register(mine) is mine
-    assert bi.get("positive") is mine
-    assert "positive" in bi.available()
+    assert bi.register_simulator(mine) is mine
+    assert bi.register_simulator(mine) is mine
+    assert bi.get_simulator("positive") is mine
+    assert "positive" in bi.list_simulators()
 
 
 def test_a_name_is_registered_once(clean_registry: None) -> None:
@@ -221,9 +221,9 @@ def test_a_name_is_registered_once(clean_registry: None) -> None:
     def another(parameters, seed):
         return {"x": parameters["mean"]}
 
-    bi.get("linear")
+    bi.get_simulator("linear")
     with pytest.raises(InputError, match="'linear'") as error:
-        bi.register(another)
+        bi.register_simulator(another)
     assert "simulators.linear" in str(error.value)
 
 
@@ -242,18 +242,18 @@ number = 3
 def test_get_from_a_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "some_model_in_a_file.py"
     file.write_text(MODEL)
-    simulator = bi.get(f"{file}:from_file")
+    simulator = bi.get_simulator(f"{file}:from_file")
     sample = simulator.sample(3, seed=1)
     np.testing.assert_allclose(sample["x"], 2.0 * sample["mean"])
-    assert bi.get(f"{file}:from_file") is simulator
+    assert bi.get_simulator(f"{file}:from_file") is simulator
     assert registry.find(simulator.reference()) is simulator
     monkeypatch.chdir(tmp_path)
-    assert bi.get("some_model_in_a_file.py:from_file") is simulator
+    assert bi.get_simulator("some_model_in_a_file.py:from_file") is simulator
     # It has no other.
-    assert bi.get("some_model_in_a_file.py") is simulator
+    assert bi.get_simulator("some_model_in_a_file.py") is simulator
     for name in ("number", "missing"):
         with pytest.raises(InputError, match=f"'{name}'; its simulators are from_file"):
-            bi.get(f"{file}:{name}")
+            bi.get_simulator(f"{file}:{name}")
 
 
 def test_a_file_imports_what_is_beside_it(tmp_path) -> None:
@@ -271,7 +271,7 @@ from a_helper_of_a_model import double
 def helped(parameters, generator):
     return {"x": double(parameters["mean"])}
 """)
-    sample = bi.get(f"{file}:helped").sample(3, seed=1)
+    sample = bi.get_simulator(f"{file}:helped").sample(3, seed=1)
     np.testing.assert_allclose(sample["x"], 2.0 * sample["mean"])
 
 
@@ -280,16 +280,16 @@ def test_a_file_that_fails_can_be_mended(tmp_path) -> None:
     file.write_text(f"1 / 0\n{MODEL}")
     for _ in range(2):
         with pytest.raises(InputError, match=r"(?s)can be run.*ZeroDivisionError"):
-            bi.get(f"{file}:from_file")
+            bi.get_simulator(f"{file}:from_file")
     file.write_text(MODEL)
-    assert bi.get(f"{file}:from_file").name == "from_file"
+    assert bi.get_simulator(f"{file}:from_file").name == "from_file"
 
 
 def test_a_file_named_like_a_module_is_still_found(tmp_path, fresh_python) -> None:
     """A saved posterior refers to the module 'calendar', which Python has too."""
     file = tmp_path / "calendar.py"
     file.write_text(MODEL)
-    simulator = bi.get(f"{file}:from_file")
+    simulator = bi.get_simulator(f"{file}:from_file")
     code = (
         "import json, sys; from bayesinn.simulation import registry;"
         "print(registry.find(json.loads(sys.argv[1]), trust_source=True))"

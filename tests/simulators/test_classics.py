@@ -55,7 +55,7 @@ def test_g_and_k_without_skewness_and_tails_is_normal() -> None:
 
 
 def test_g_and_k_simulations_follow_the_density() -> None:
-    x = bi.get("g_and_k").simulate(repeated(g_and_k_module.TRUTH, 200), seed=1)["x"]
+    x = bi.get_simulator("g_and_k").simulate(repeated(g_and_k_module.TRUTH, 200), seed=1)["x"]
     assert np.all(np.diff(x, axis=1) >= 0.0)
     grid = np.linspace(-20.0, 400.0, 200_001)
     heights = np.cumsum(np.exp(single(grid, g_and_k_module.TRUTH))) * (grid[1] - grid[0])
@@ -88,7 +88,7 @@ def test_g_and_k_gradients() -> None:
 
 def path(seed: int = 4) -> dict[str, np.ndarray]:
     given = {"b": np.array([brownian_module.TRUTH], np.float32)}
-    price = bi.get("geometric_brownian_motion").simulate(given, seed)["price"]
+    price = bi.get_simulator("geometric_brownian_motion").simulate(given, seed)["price"]
     return {"price": price[0]}
 
 
@@ -149,7 +149,7 @@ def test_brownian_exact_draws_of_returns_far_from_the_box() -> None:
 
 
 def test_brownian_ranks_are_uniform() -> None:
-    few = bi.get("geometric_brownian_motion").sample(300, seed=5)
+    few = bi.get_simulator("geometric_brownian_motion").sample(300, seed=5)
     draws = np.stack(
         [brownian_module.exact({"price": p}, 99, i)["b"] for i, p in enumerate(few["price"])]
     )
@@ -189,7 +189,7 @@ BELIEFS = {
 
 @pytest.mark.parametrize("name", BELIEFS)
 def test_brock_hommes_likelihood(name: str) -> None:
-    simulator = bi.get(name)
+    simulator = bi.get_simulator(name)
     values, choice = BELIEFS[name]
     x = simulator.simulate(repeated(values, 40), seed=1)["x"].astype(np.float64)
     errors = np.stack([row - by_hand(values, choice, row) for row in x])
@@ -202,10 +202,10 @@ def test_brock_hommes_likelihood(name: str) -> None:
 
 def test_brock_hommes_series_are_those_published() -> None:
     """Mean and sd of one series each: -0.03 and 0.05, and -0.46 and 0.39."""
-    calm = bi.get("brock_hommes").simulate(repeated(brock_module.TRUTH, 200), seed=2)["x"]
+    calm = bi.get_simulator("brock_hommes").simulate(repeated(brock_module.TRUTH, 200), seed=2)["x"]
     assert calm.mean() == pytest.approx(-0.03, abs=0.015)
     assert calm.std() == pytest.approx(0.05, abs=0.015)
-    wide = bi.get("brock_hommes_switching")
+    wide = bi.get_simulator("brock_hommes_switching")
     swings = wide.simulate(repeated(brock_module.SWITCHING_TRUTH, 200), seed=2)["x"]
     for values, published in ((swings.mean(axis=1), -0.46), (swings.std(axis=1), 0.39)):
         low, high = np.quantile(values, [0.01, 0.99])
@@ -216,7 +216,7 @@ def test_brock_hommes_series_are_those_published() -> None:
 
 
 def test_franke_westerhoff_likelihood() -> None:
-    simulator = bi.get("franke_westerhoff")
+    simulator = bi.get_simulator("franke_westerhoff")
     values = franke_module.TRUTH
     returns = simulator.simulate(repeated(values, 40), seed=1)["log_return"].astype(np.float64)
     white = []
@@ -249,12 +249,12 @@ def test_franke_westerhoff_likelihood() -> None:
 def test_ricker_counts() -> None:
     """Poisson around the start, then Ricker's map; nothing moves with u."""
     given = repeated({"r": 40.0, "sigma": 0.3, "rho": 10.0, "u": 0.5}, 4_000)
-    count = bi.get("ricker").simulate(given, seed=1)["count"]
+    count = bi.get_simulator("ricker").simulate(given, seed=1)["count"]
     assert stats.chisquare(*binned(count[:, 0], stats.poisson(100.0))).pvalue > 1e-3
     # log N_1 is normal around log(r N_0) - N_0.
     mean = 10.0 * np.exp(np.log(40.0 * 10.0) - 10.0 + 0.5 * 0.3**2)
     assert count[:, 1].mean() == pytest.approx(mean, rel=0.2)
-    other = bi.get("ricker").simulate({**given, "u": given["u"] + 0.4}, seed=1)["count"]
+    other = bi.get_simulator("ricker").simulate({**given, "u": given["u"] + 0.4}, seed=1)["count"]
     np.testing.assert_array_equal(count, other)
 
 
@@ -268,10 +268,14 @@ def binned(values: np.ndarray, law: Any) -> tuple[np.ndarray, np.ndarray]:
 def test_queue_with_rare_and_frequent_arrivals() -> None:
     """One that nobody waits in has gaps of service and arrival; a full one those of service."""
     values = {"shortest": 1.0, "range": 4.0}
-    busy = bi.get("mg1_queue").simulate(repeated({**values, "rate": 1e3}, 400), seed=1)["gap"]
+    busy = bi.get_simulator("mg1_queue").simulate(repeated({**values, "rate": 1e3}, 400), seed=1)[
+        "gap"
+    ]
     late = busy[:, 5:].ravel()
     assert stats.kstest(late, stats.uniform(1.0, 4.0).cdf).pvalue > 1e-3
-    idle = bi.get("mg1_queue").simulate(repeated({**values, "rate": 1e-4}, 400), seed=1)["gap"]
+    idle = bi.get_simulator("mg1_queue").simulate(repeated({**values, "rate": 1e-4}, 400), seed=1)[
+        "gap"
+    ]
     assert idle[:, 1:].mean() == pytest.approx(1e4, rel=0.05)
     assert busy.min() > 1.0
 
@@ -297,7 +301,7 @@ def test_queue_likelihood_is_the_chance_of_arrivals(values: tuple[float, ...]) -
 def test_predators_and_prey_in_the_mean() -> None:
     """Without meetings both are birth and death processes with known means and variances."""
     rates = {"birth": 1e-9, "death": 0.5, "growth": 0.2, "hunt": 1e-9}
-    found = bi.get("predators_and_prey").simulate(repeated(rates, 300), seed=1)
+    found = bi.get_simulator("predators_and_prey").simulate(repeated(rates, 300), seed=1)
     times = 0.5 * np.arange(1, 41)
     predators = found["predators"]
     expected = 50.0 * np.exp(-0.5 * times)
@@ -324,7 +328,7 @@ def test_exact_throws_land_there_and_have_the_posterior_density() -> None:
     draws = ballistics_module.exact({"landing": np.array(5.0)}, 4_000, seed=1)
     given = {name: tf.constant(value) for name, value in draws.items()}
     np.testing.assert_allclose(ballistics_module.landing(given), 5.0, atol=1e-7)
-    prior = bi.get("inverse_ballistics").sample(200_000, seed=2)
+    prior = bi.get_simulator("inverse_ballistics").sample(200_000, seed=2)
     near = np.abs(prior["landing"] - 5.0) < 0.04
     assert near.sum() > 1_000
     for name, values in draws.items():
@@ -332,7 +336,7 @@ def test_exact_throws_land_there_and_have_the_posterior_density() -> None:
 
 
 def test_ballistics_over_the_prior() -> None:
-    landing = bi.get("inverse_ballistics").sample(20_000, seed=1)["landing"]
+    landing = bi.get_simulator("inverse_ballistics").sample(20_000, seed=1)["landing"]
     assert landing.mean() == pytest.approx(6.785, abs=0.09)
     assert landing.std() == pytest.approx(3.125, abs=0.07)
     np.testing.assert_allclose(

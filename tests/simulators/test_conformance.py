@@ -13,9 +13,9 @@ from bayesinn.testing import check_simulator
 tfd = tfp.distributions
 
 
-@pytest.mark.parametrize("name", bi.available())
+@pytest.mark.parametrize("name", bi.list_simulators())
 def test_simulator(name: str) -> None:
-    check_simulator(bi.get(name))
+    check_simulator(bi.get_simulator(name))
 
 
 def ruler(function):

@@ -105,7 +105,7 @@ def test_a_likelihood_that_is_none_is_refused(fault, message: str) -> None:
 @pytest.mark.parametrize("y", [[5.0, 6.0], np.nan])
 def test_exact_draws_check_the_data(y) -> None:
     with pytest.raises(InputError, match="Data"):
-        exact_draws(bi.get("inverse_ballistics"), {"landing": y}, draws=10)
+        exact_draws(bi.get_simulator("inverse_ballistics"), {"landing": y}, draws=10)
 
 
 def test_linear_entropy_and_draws() -> None:
@@ -113,7 +113,7 @@ def test_linear_entropy_and_draws() -> None:
     mean, covariance = linear_module.posterior_moments(y)
     normal = stats.multivariate_normal(mean[0], covariance)
     assert linear_module.entropy() == pytest.approx(normal.entropy(), abs=1e-9)
-    draws = exact_draws(bi.get("linear"), {"y": 1.5}, draws=50_000, seed=1)
+    draws = exact_draws(bi.get_simulator("linear"), {"y": 1.5}, draws=50_000, seed=1)
     values = np.column_stack([draws["x1"], draws["x2"]])
     np.testing.assert_allclose(values.mean(axis=0), mean[0], atol=0.02)  # 4 sd of the mean: 0.013
     np.testing.assert_allclose(np.cov(values.T), covariance, atol=0.02)
@@ -145,7 +145,7 @@ def test_gaussian_entropy() -> None:
 
 
 def test_gaussian_simulations() -> None:
-    sample = bi.get("gaussian").sample(20_000, seed=1)
+    sample = bi.get_simulator("gaussian").sample(20_000, seed=1)
     valid = np.arange(50) < sample["n"][:, None]
     assert (sample["x"][~valid] == 0.0).all()
     noise = (sample["x"] - sample["mean"][:, None])[valid]
@@ -176,7 +176,7 @@ def euler(lam: float, mu: float, delay: float, initial: float) -> np.ndarray:
 def prior_draws() -> dict[str, np.ndarray]:
     return {
         name: np.asarray(value)
-        for name, value in bi.get("sir").draw(300, seed=7).parameters.items()
+        for name, value in bi.get_simulator("sir").draw(300, seed=7).parameters.items()
     }
 
 
@@ -300,8 +300,8 @@ def test_log_likelihood_of_large_counts(psi: float) -> None:
 def test_tensorflow_and_numpy_simulate_the_same() -> None:
     """Given parameters, and over the prior."""
     count = 2000
-    fast = bi.get("sir")
-    slow = bi.get("sir_numpy")
+    fast = bi.get_simulator("sir")
+    slow = bi.get_simulator("sir_numpy")
     values = {"lambda": 0.4, "mu": 0.125, "delay": 8.0, "I0": 29.0, "psi": 3.7}
     given = {name: np.full(count, value, np.float32) for name, value in values.items()}
     pairs = [
@@ -318,7 +318,7 @@ def test_simulated_counts_have_the_declared_moments() -> None:
     count = 20_000
     values = {"lambda": 0.4, "mu": 0.125, "delay": 8.0, "I0": 29.0, "psi": 3.7}
     given = {name: np.full(count, value, np.float32) for name, value in values.items()}
-    cases = bi.get("sir").simulate(given, seed=1)["cases"]
+    cases = bi.get_simulator("sir").simulate(given, seed=1)["cases"]
     mean = euler(0.4, 0.125, 8.0, 29.0)
     # Measured within 1.1 % and 3.2 % over three seeds.
     np.testing.assert_allclose(cases.mean(axis=0), mean, rtol=0.02)
@@ -348,7 +348,7 @@ PUBLISHED = {
 
 @pytest.mark.slow
 def test_importance_posterior_for_germany() -> None:
-    sir = bi.get("sir")
+    sir = bi.get_simulator("sir")
     posterior = importance(sir, sir.observed, draws=1_000_000, seed=1)
     assert posterior.effective_size == pytest.approx(64_000 / 3, rel=0.15)
     assert posterior.weights.sum() == pytest.approx(1.0)
@@ -381,7 +381,10 @@ def test_importance_posterior_for_germany() -> None:
 
 
 def test_germany_ships() -> None:
-    assert bi.get("sir").observed["cases"].tolist() == [
+    assert bi.get_simulator("sir").observed["cases"].tolist() == [
         29, 37, 66, 220, 188, 129, 241, 136, 281, 451, 170, 1597, 910, 1210,
     ]  # fmt: skip
-    assert bi.get("sir_numpy").observed["cases"].sum() == bi.get("sir").observed["cases"].sum()
+    assert (
+        bi.get_simulator("sir_numpy").observed["cases"].sum()
+        == bi.get_simulator("sir").observed["cases"].sum()
+    )

@@ -71,7 +71,7 @@ def test_location_and_scale() -> None:
 def test_draws_follow_the_density(alpha: float, beta: float) -> None:
     names = {"alpha": alpha, "beta": beta, "location": 0.0, "scale": 1.0}
     given = {name: np.full(40, value, np.float32) for name, value in names.items()}
-    x = bi.get("levy_stable").simulate(given, seed=1)["x"]
+    x = bi.get_simulator("levy_stable").simulate(given, seed=1)["x"]
     assert np.all(np.diff(x, axis=1) >= 0.0)
     # Dense in the middle, and as far out as draws are.
     grid = np.sinh(np.linspace(-16.0, 16.0, 1_601))

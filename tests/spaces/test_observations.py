@@ -148,7 +148,7 @@ def test_what_is_refused(case: str) -> None:
 
 def test_an_observation_must_be_finite_in_single_precision() -> None:
     with pytest.raises(InputError, match="1 infinite, or too large"):
-        check_observations(bi.get("linear"), {"y": 1e39})
+        check_observations(bi.get_simulator("linear"), {"y": 1e39})
 
 
 @bi.simulator(prior={"rate": tfd.Normal(0.0, 1.0)}, missing="mask")

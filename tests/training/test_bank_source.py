@@ -13,6 +13,7 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.estimators import fitting_data
 from bayesinn.estimators.fitting_data import training_data
+from bayesinn.simulation.bank import Bank
 from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import BankSource
@@ -26,14 +27,14 @@ BATCH = 20
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory) -> bi.Bank:
+def bank(tmp_path_factory) -> Bank:
     """15 chunks of 64 rows, the last with 54."""
     folder = tmp_path_factory.mktemp("bank") / "bank"
     return bi.simulate(series, ROWS, folder, seed=1, chunk=SIZE, progress=False)
 
 
 @pytest.fixture
-def small_windows(bank: bi.Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def small_windows(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of four chunks, and a bank that counts as larger than memory."""
     monkeypatch.setattr(sources, "_WINDOW_BYTES", 4 * SIZE * bank.nbytes // bank.n)
     monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
@@ -51,7 +52,7 @@ def batches(source: BankSource, first_epoch: int = 0) -> list[tuple[int, dict[st
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
+def test_each_row_comes_at_most_once_in_a_pass(bank: Bank) -> None:
     first = 70
     everything = bank.read()
     rows = ROWS - first
@@ -90,7 +91,7 @@ def test_each_row_comes_at_most_once_in_a_pass(bank: bi.Bank) -> None:
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_steps_are_numbered_as_for_other_sources(bank: bi.Bank) -> None:
+def test_steps_are_numbered_as_for_other_sources(bank: Bank) -> None:
     """Also the idle ones at the end of an epoch, where calls have several steps."""
     chosen = settings(steps=160, steps_per_epoch=53)
     numbers = [step for step, _ in batches(BankSource(series, bank, 0, chosen))]
@@ -100,7 +101,7 @@ def test_steps_are_numbered_as_for_other_sources(bank: bi.Bank) -> None:
 
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("first_epoch", [1, 4, 6])
-def test_a_later_start_gives_the_same_batches(bank: bi.Bank, first_epoch: int) -> None:
+def test_a_later_start_gives_the_same_batches(bank: Bank, first_epoch: int) -> None:
     whole = batches(BankSource(series, bank, 0, settings()))
     rest = batches(BankSource(series, bank, 0, settings()), first_epoch)
     assert len(rest) == len(whole) - first_epoch * settings().padded_epoch
@@ -111,7 +112,7 @@ def test_a_later_start_gives_the_same_batches(bank: bi.Bank, first_epoch: int) -
                 np.testing.assert_array_equal(value, other[name])
 
 
-def test_the_seed_decides(bank: bi.Bank) -> None:
+def test_the_seed_decides(bank: Bank) -> None:
     one, same, other = (
         batches(BankSource(series, bank, 0, settings(steps=5, seed=seed))) for seed in (3, 3, 4)
     )
@@ -121,7 +122,7 @@ def test_the_seed_decides(bank: bi.Bank) -> None:
 
 @pytest.mark.usefixtures("small_windows")
 @pytest.mark.parametrize("batch_size", [ROWS, 700, 65])
-def test_batches_may_be_larger_than_chunks(bank: bi.Bank, batch_size: int) -> None:
+def test_batches_may_be_larger_than_chunks(bank: Bank, batch_size: int) -> None:
     drawn = batches(BankSource(series, bank, 0, settings(steps=4, batch_size=batch_size)))
     assert [len(batch["rate"]) for _, batch in drawn] == [batch_size] * len(drawn)
     assert len(set(drawn[0][1]["rate"].tolist())) == batch_size
@@ -131,12 +132,12 @@ def test_two_chunks_with_less_than_a_batch_each_give_one_together(
     tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(sources, "_WINDOW_BYTES", 0)
-    bank = bi.simulate(bi.get("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
+    bank = bi.simulate(bi.get_simulator("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
     source = BankSource(series, bank, 44, settings(batch_size=30))
     assert [window.batches for window in source._windows(0)] == [1]
 
 
-def train(data: bi.Bank | dict, **options) -> bi.AmortizedPosterior:
+def train(data: Bank | dict, **options) -> bi.AmortizedPosterior:
     posterior = bi.AmortizedPosterior(series, Normalising(), small_flow(dropout=0.1))
     return posterior.fit(
         data, **{"steps": 60, "batch_size": 32, "seed": 1, "progress": False, **options}
@@ -149,7 +150,7 @@ class Stop(Exception):
 
 @pytest.mark.usefixtures("small_windows")
 def test_training_resumes_bit_for_bit(
-    bank: bi.Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = train(bank)
     assert "val_loss" in expected.history
@@ -175,14 +176,14 @@ def test_training_resumes_bit_for_bit(
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_another_bank_is_no_data_of_a_checkpoint(bank: bi.Bank, tmp_path: Path) -> None:
+def test_another_bank_is_no_data_of_a_checkpoint(bank: Bank, tmp_path: Path) -> None:
     train(bank, steps=4, checkpoint=tmp_path / "checkpoint")
     other = bi.simulate(series, ROWS, tmp_path / "bank", seed=2, chunk=SIZE, progress=False)
     with pytest.raises(InputError, match="a checkpoint of this very run"):
         train(other, steps=4, checkpoint=bi.Checkpoint(tmp_path / "checkpoint", resume=True))
 
 
-def test_a_small_bank_is_read_into_memory(bank: bi.Bank) -> None:
+def test_a_small_bank_is_read_into_memory(bank: Bank) -> None:
     ours = train(bank, steps=10)
     arrays = train(bank.read(), steps=10)
     for got, value in zip(weights(ours), weights(arrays), strict=True):
@@ -190,7 +191,7 @@ def test_a_small_bank_is_read_into_memory(bank: bi.Bank) -> None:
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> None:
+def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: Bank) -> None:
     posterior = train(bank, steps=None, epochs=2, validation=0.2)
     assert posterior.history["step"].iloc[-1] == 2 * (760 // 32)
     held_out = training_data(bank, series, 0.2, seed=9).held_out
@@ -205,7 +206,7 @@ def test_epochs_are_passes_and_the_first_rows_are_held_out(bank: bi.Bank) -> Non
 
 
 def test_no_more_is_held_out_than_fits_unless_asked_for(
-    bank: bi.Bank, monkeypatch: pytest.MonkeyPatch
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", 20 * (bank.nbytes // bank.n))
     data = training_data(bank, series, None, 1)
@@ -214,9 +215,9 @@ def test_no_more_is_held_out_than_fits_unless_asked_for(
         training_data(bank, series, 0.5, 1)
 
 
-def test_other_and_unfinished_banks_are_refused(bank: bi.Bank, tmp_path: Path) -> None:
+def test_other_and_unfinished_banks_are_refused(bank: Bank, tmp_path: Path) -> None:
     with pytest.raises(BankError, match="those of 'series'"):
-        bi.AmortizedPosterior(bi.get("linear"), flow=small_flow()).fit(
+        bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow()).fit(
             bank, steps=4, progress=False
         )
     unfinished = bi.simulate(series, 200, tmp_path, seed=1, chunk=SIZE, progress=False)
@@ -226,7 +227,7 @@ def test_other_and_unfinished_banks_are_refused(bank: bi.Bank, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("small_windows")
-def test_a_corrupt_chunk_stops_training_by_name(bank: bi.Bank, tmp_path: Path) -> None:
+def test_a_corrupt_chunk_stops_training_by_name(bank: Bank, tmp_path: Path) -> None:
     damaged = bi.simulate(series, ROWS, tmp_path, seed=1, chunk=SIZE, progress=False)
     file = tmp_path / "cases" / "c" / "7" / "0"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
@@ -241,7 +242,7 @@ def test_training_from_a_bank_finds_the_posterior(
     """The exact loss of the linear toy, from a bank that is streamed."""
     from bayesinn.simulators.linear import entropy
 
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     bank = bi.simulate(linear, 20_000, tmp_path, seed=1, progress=False)
     monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())

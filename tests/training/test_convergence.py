@@ -69,7 +69,7 @@ def test_few_steps_are_too_few_where_time_ended_them() -> None:
 def test_a_training_cut_at_a_tenth_says_so_everywhere(seed: int, tmp_path) -> None:
     """Ten means, each seen once: 60 steps are a tenth of what this small network takes."""
     flow = bi.flows.coupling(blocks=2, hidden=(16,))
-    model = bi.get("gaussian_linear")
+    model = bi.get_simulator("gaussian_linear")
     options = {"batch_size": 64, "seed": seed, "progress": False}
     finished = bi.AmortizedPosterior(model, flow=flow).fit(steps=600, **options)
     assert finished.unfinished == ""

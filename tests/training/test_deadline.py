@@ -54,7 +54,7 @@ def test_without_a_change_it_is_the_usual_schedule() -> None:
 
 def test_a_fit_with_minutes_ends_before_its_steps() -> None:
     posterior = bi.AmortizedPosterior(
-        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+        bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     )
     options = bi.Optimization(minutes=1e-6)
     posterior.fit(steps=1_000, batch_size=16, optimization=options, progress=False)
@@ -80,7 +80,7 @@ def test_simulations_before_the_first_step_count(monkeypatch) -> None:
     monkeypatch.setattr(fitting, "draw_pilot", slowly)
     monkeypatch.setattr(fitting, "train", note)
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=flow)
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     with pytest.raises(InterruptedError):
         posterior.fit(steps=10, optimization=bi.Optimization(minutes=3.0), progress=False)
     assert clock.now == 1_040.0
@@ -118,7 +118,7 @@ def test_an_epoch_that_is_cut_is_done_anew(tmp_path: Path, passes: int) -> None:
 
 def test_a_run_that_leaves_nothing_to_resume_says_so(tmp_path: Path) -> None:
     posterior = bi.AmortizedPosterior(
-        bi.get("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
+        bi.get_simulator("linear"), flow=bi.flows.coupling(blocks=1, hidden=(8,))
     )
     with pytest.warns(UserWarning, match=r"nothing to resume.*inside its first epoch"):
         posterior.fit(

@@ -60,7 +60,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, chunks: int) -> None:
 
 
 def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, monkeypatch) -> None:
-    simulator = bi.get("linear")
+    simulator = bi.get_simulator("linear")
     expected, failed, _ = offline.draw_all(simulator, settings, progress=False)
     begin(tmp_path, settings)
     with monkeypatch.context() as patch:
@@ -87,10 +87,10 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
 
 def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
     begin(tmp_path, settings)
-    offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+    offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     with pytest.raises(BankError, match="with which it was made"):
         offline.draw_all(
-            bi.get("linear"),
+            bi.get_simulator("linear"),
             TrainingSettings(20, 5, 8, 2, passes=2, xla=False),
             progress=False,
             folder=tmp_path,
@@ -102,24 +102,26 @@ def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monk
     with monkeypatch.context() as patch:
         interrupt(patch, 7)
         with pytest.raises(KeyboardInterrupt):
-            offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+            offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     shorter = replace(settings, steps=10)
-    arrays, _, _ = offline.draw_all(bi.get("linear"), shorter, progress=False, folder=tmp_path)
-    expected, _, _ = offline.draw_all(bi.get("linear"), shorter, progress=False)
+    arrays, _, _ = offline.draw_all(
+        bi.get_simulator("linear"), shorter, progress=False, folder=tmp_path
+    )
+    expected, _, _ = offline.draw_all(bi.get_simulator("linear"), shorter, progress=False)
     for name, value in expected.items():
         np.testing.assert_array_equal(arrays[name], value)
 
 
 def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, settings) -> None:
     """Which may be held out, or diagnosed on."""
-    simulator = bi.get("linear")
+    simulator = bi.get_simulator("linear")
     drawn, _, _ = offline.draw_all(simulator, settings, progress=False)
     bank = bi.simulate(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
     assert not np.isin(drawn["x1"], bank.read()["x1"]).any()
 
 
 def test_nothing_stays_in_memory(settings) -> None:
-    offline.draw_all(bi.get("linear"), settings, progress=False)
+    offline.draw_all(bi.get_simulator("linear"), settings, progress=False)
     assert not [file for file in fsspec.filesystem("memory").find("/") if "bayesinn" in file]
 
 
@@ -139,7 +141,7 @@ def test_chunks_are_whole_batches(
     monkeypatch.setattr(offline, "write_bank", look)
     settings = TrainingSettings(steps, 5, batch_size, 1, passes=2)
     with pytest.raises(KeyboardInterrupt):
-        offline.draw_all(bi.get("linear"), settings, progress=False, folder=tmp_path)
+        offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     ((total, chunk),) = seen
     assert chunk % batch_size == 0
     assert -(-total // chunk) == chunks
@@ -147,7 +149,7 @@ def test_chunks_are_whole_batches(
 
 
 def fit(checkpoint=None, data=None, passes: int | None = 2, **changed) -> bi.AmortizedPosterior:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     optimization = bi.Optimization(passes=None if data is not None else passes)
     options = {"optimization": optimization, "progress": False, "checkpoint": checkpoint}
     return posterior.fit(data, **{"steps": 8, "batch_size": 16, "seed": 1, **options, **changed})
@@ -228,7 +230,9 @@ def link_to_an_empty_folder(folder: Path) -> None:
 def own_bank(folder: Path) -> None:
     """With the seed and the chunks that the run itself would draw."""
     seed = offline.seeds.integer_seed(1, "simulations")
-    bi.simulate(bi.get("linear"), 64, folder / "simulations", seed=seed, chunk=16, progress=False)
+    bi.simulate(
+        bi.get_simulator("linear"), 64, folder / "simulations", seed=seed, chunk=16, progress=False
+    )
 
 
 def bank_of_another_run(folder: Path) -> None:
@@ -275,7 +279,7 @@ def test_simulations_of_something_else_are_refused_and_stay(
 def test_the_bank_that_is_trained_from_stays(tmp_path: Path, where: str, streamed: bool) -> None:
     folder = tmp_path / "run"
     place = folder / where if where != "linked" else tmp_path / "elsewhere"
-    bank = bi.simulate(bi.get("linear"), 256, place, seed=1, chunk=64, progress=False)
+    bank = bi.simulate(bi.get_simulator("linear"), 256, place, seed=1, chunk=64, progress=False)
     if where == "linked":
         folder.mkdir()
         (folder / "simulations").symlink_to(place)

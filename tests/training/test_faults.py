@@ -187,7 +187,7 @@ def test_a_checkpoint_of_another_simulator_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_with_another_validation_set_is_refused(tmp_path: Path) -> None:
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
 
     def fit(data, seed: int) -> None:
         checkpoint = bi.Checkpoint(tmp_path / type(data).__name__, resume=True)
@@ -355,7 +355,7 @@ class Fails(keras.callbacks.Callback):
 
 
 def test_weights_are_kept_when_a_callback_fails() -> None:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     with pytest.raises(OSError, match="disk full"):
         posterior.fit(
             steps=60,
@@ -371,7 +371,7 @@ def test_weights_are_kept_when_a_callback_fails() -> None:
 
 @pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
 def test_nothing_is_kept_when_no_step_was_done(error: type[BaseException]) -> None:
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     options = {"steps": 4, "batch_size": 32, "progress": False}
 
     class Early(keras.callbacks.Callback):
@@ -393,7 +393,7 @@ def test_steps_before_the_first_report_are_kept(error: type[BaseException]) -> N
         def on_train_batch_end(self, batch, logs=None):
             raise error
 
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     optimization = bi.Optimization(callbacks=[Interrupted()])
     with pytest.raises(error):
         posterior.fit(
@@ -430,7 +430,7 @@ def test_the_terminal_is_given_back_when_training_fails(monkeypatch: pytest.Monk
 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
-    posterior = bi.AmortizedPosterior(bi.get("linear"), flow=small_flow())
+    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow())
     with pytest.raises(OSError, match="disk full"):
         posterior.fit(
             steps=8,
@@ -448,7 +448,7 @@ def test_a_run_with_other_scalings_is_not_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Draws of some laws differ by machine and number of threads, so that scalings would, too."""
-    simulator = bi.get("linear")
+    simulator = bi.get_simulator("linear")
     options = {"steps": 4, "epochs": 2, "batch_size": 32, "seed": 1, "progress": False}
 
     def fit(resume: bool) -> bi.AmortizedPosterior:

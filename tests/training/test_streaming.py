@@ -20,6 +20,7 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.estimators import fitting_data
 from bayesinn.estimators.fitting_data import Length
+from bayesinn.simulation.bank import Bank
 from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import BankSource, growing_order
@@ -40,14 +41,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def bank(tmp_path_factory) -> bi.Bank:
+def bank(tmp_path_factory) -> Bank:
     return bi.simulate(
         series, ROWS, tmp_path_factory.mktemp("bank") / "bank", seed=1, chunk=SIZE, progress=False
     )
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> bi.Bank:
+def begun(tmp_path: Path) -> Bank:
     """The same bank with its first three chunks alone."""
     growing = bi.simulate(series, ROWS, tmp_path / "a bank", seed=1, chunk=SIZE, progress=False)
     for number in range(3, growing.chunks):
@@ -83,9 +84,7 @@ def test_each_chunk_is_used_as_often_and_none_before_those_in_front_of_it(reuse:
     assert firsts[-1] == pytest.approx(40 + 0.5 * 40 * (reuse - 1) - (reuse - 1), abs=reuse)
 
 
-def test_the_result_does_not_depend_on_when_chunks_are_finished(
-    bank: bi.Bank, begun: bi.Bank
-) -> None:
+def test_the_result_does_not_depend_on_when_chunks_are_finished(bank: Bank, begun: Bank) -> None:
     expected = train(bi.Stream(bank, reuse=2))
     assert expected.history["step"].iloc[-1] == 2 * (864 // 32)
     thread = write(begun.location)
@@ -95,7 +94,7 @@ def test_the_result_does_not_depend_on_when_chunks_are_finished(
     assert equal(ours, expected)
 
 
-def test_it_waits_for_no_more_than_it_needs(begun: bi.Bank) -> None:
+def test_it_waits_for_no_more_than_it_needs(begun: Bank) -> None:
     """Three chunks are there: the first is held out in part, so two and a half train."""
     posterior = train(bi.Stream(begun, reuse=1), steps=2)
     assert posterior.history["step"].iloc[-1] == 2
@@ -117,7 +116,7 @@ def test_numbers_that_are_not_finite_are_refused_as_in_arrays(tmp_path: Path, nu
 
 @pytest.mark.parametrize("options", [{"reuse": 3}, {"fresh": 0.25}, {"reuse": 2, "fresh": 0.5}])
 def test_it_resumes_bit_for_bit(
-    bank: bi.Bank, tmp_path: Path, monkeypatch, options: dict[str, float]
+    bank: Bank, tmp_path: Path, monkeypatch, options: dict[str, float]
 ) -> None:
     data = bi.Stream(bank, **options)
     folder = tmp_path / "checkpoint"
@@ -147,7 +146,7 @@ def rows(batch: Mapping[str, Any]) -> list[tuple[float, ...]]:
     return list(zip(*(np.asarray(part).tolist() for part in parts), strict=True))
 
 
-def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
+def test_a_batch_has_its_share_of_fresh_simulations(bank: Bank) -> None:
     stream = bi.Stream(bank, fresh=0.25)
     known = set(rows(bank.read()))
     settings = TrainingSettings(40, 10, 32, 3, xla=False)
@@ -163,14 +162,14 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: bi.Bank) -> None:
     assert len(set(fresh)) == len(fresh)
 
 
-def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: bi.Bank) -> None:
+def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: Bank) -> None:
     data = fitting_data.Streamed(series, bi.Stream(bank, reuse=2, fresh=0.75), 0.1)
     length, _ = data.fill_in(Length(None, None, 32), bi.Optimization())
     # Eight of each batch are stored, of 864 in all.
     assert length.steps == 2 * 864 // 8
 
 
-def test_methods_tell_what_is_stored_and_what_is_new(bank: bi.Bank) -> None:
+def test_methods_tell_what_is_stored_and_what_is_new(bank: Bank) -> None:
     told = {
         0.0: ("from 864 stored ones", "from a simulation bank"),
         0.25: (
@@ -180,17 +179,17 @@ def test_methods_tell_what_is_stored_and_what_is_new(bank: bi.Bank) -> None:
     }
     for share, (now, before) in told.items():
         posterior = train(bi.Stream(bank, fresh=share), steps=2)
-        assert f"2 steps of 32 simulations, {now}, to" in bi.methods_text(posterior)
+        assert f"2 steps of 32 simulations, {now}, to" in bi.diagnosis.methods_text(posterior)
         # Folders of older versions don't say how many.
         del posterior.training["stored"]
-        assert f"2 steps of 32 simulations, {before}, to" in bi.methods_text(posterior)
+        assert f"2 steps of 32 simulations, {before}, to" in bi.diagnosis.methods_text(posterior)
 
 
 def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
     """Exact loss of the linear toy from few simulations: these alone would be learned by heart."""
     from bayesinn.simulators.linear import entropy
 
-    linear = bi.get("linear")
+    linear = bi.get_simulator("linear")
     bank = bi.simulate(linear, 100, tmp_path, seed=1, progress=False)
     fresh = linear.sample(4_000, seed=7)
     losses = []
@@ -205,7 +204,7 @@ def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
     assert losses[1] < 0.1 < losses[0]
 
 
-def test_what_can_not_be_is_refused(bank: bi.Bank, begun: bi.Bank) -> None:
+def test_what_can_not_be_is_refused(bank: Bank, begun: Bank) -> None:
     with pytest.raises(BankError, match="12 of 15 chunks unfinished"):
         train(bi.Stream(begun), steps=4)
     with pytest.raises(InputError, match=r"leaves both parts some of the 2 in a batch"):
@@ -217,7 +216,7 @@ def test_what_can_not_be_is_refused(bank: bi.Bank, begun: bi.Bank) -> None:
         bi.Stream(bank.read())
 
 
-def test_ctrl_c_while_it_waits(begun: bi.Bank, tmp_path: Path) -> None:
+def test_ctrl_c_while_it_waits(begun: Bank, tmp_path: Path) -> None:
     """Which compiled code does: Python alone would not wake up before the chunk exists."""
     code = """
 import signal, sys

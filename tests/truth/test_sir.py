@@ -61,5 +61,5 @@ def test_many_shuffled_series_are_no_outbreaks(posterior):
     simulated = np.asarray(sir.sample(20, seed=11)["cases"])
     shuffled = np.random.default_rng(1).permuted(simulated, axis=1)
     # Measured: p = 0.30 as they are, 0.002 for the shuffled.
-    assert bi.misspecification(posterior, {"cases": simulated}, seed=1).passed
-    assert not bi.misspecification(posterior, {"cases": shuffled}, seed=1).passed
+    assert bi.diagnose_observations(posterior, {"cases": simulated}, seed=1).passed
+    assert not bi.diagnose_observations(posterior, {"cases": shuffled}, seed=1).passed

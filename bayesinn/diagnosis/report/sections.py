@@ -314,7 +314,7 @@ def describe_data(simulator: Simulator) -> str:
     """Write each observable: number of values, along which coordinate, unit.
 
     >>> import bayesinn as bi
-    >>> describe_data(bi.get("sir"))
+    >>> describe_data(bi.get_simulator("sir"))
     'cases: 14 values, date 2020-03-02 to 2020-03-15, people'
     """
     return "; ".join(

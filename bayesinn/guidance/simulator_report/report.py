@@ -142,7 +142,7 @@ def simulator_report(
     Examples
     --------
     >>> import bayesinn as bi
-    >>> report = simulator_report(bi.get("linear"), simulations=500)
+    >>> report = simulator_report(bi.get_simulator("linear"), simulations=500)
     >>> report.ok, report.advice, list(report["predictive"].table.index)
     (True, (), ['y'])
     """

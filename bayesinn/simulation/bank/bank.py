@@ -144,7 +144,7 @@ class Bank:
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> bank = bi.simulate(bi.get("linear"), 2_000, folder.name, seed=1, progress=False)
+    >>> bank = bi.simulate(bi.get_simulator("linear"), 2_000, folder.name, seed=1, progress=False)
     >>> bank
     Bank of 2,000 simulations of 'linear', seed 1, all finished
       parameters:  x1, x2
@@ -372,7 +372,7 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> _ = bi.simulate(bi.get("linear"), 100, folder.name, seed=1, progress=False)
+    >>> _ = bi.simulate(bi.get_simulator("linear"), 100, folder.name, seed=1, progress=False)
     >>> len(open_bank(folder.name))
     100
     >>> folder.cleanup()

@@ -112,14 +112,18 @@ def simulate(
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> len(bi.simulate(bi.get("linear"), 1_000, folder.name, seed=1, progress=False))
+    >>> len(bi.simulate(bi.get_simulator("linear"), 1_000, folder.name, seed=1, progress=False))
     1000
-    >>> len(bi.simulate(bi.get("linear"), 3_000, folder.name, seed=1, progress=False))
+    >>> len(bi.simulate(bi.get_simulator("linear"), 3_000, folder.name, seed=1, progress=False))
     3000
     >>> folder.cleanup()
     """
     check_type(
-        "Argument 'simulator'", simulator, Simulator, "a Simulator", "fetch one with bi.get(name)"
+        "Argument 'simulator'",
+        simulator,
+        Simulator,
+        "a Simulator",
+        "fetch one with bi.get_simulator(name)",
     )
     n = check_integer("Number of simulations", n, most=2**40)
     seed = check_seed(seed)

@@ -55,7 +55,7 @@ class Problem:
     @property
     def simulator(self) -> bi.Simulator:
         """The simulator."""
-        return bi.get(self.name)
+        return bi.get_simulator(self.name)
 
     def sample_held_out(self) -> HeldOut:
         """Draw what all posteriors are scored with; of sir, read draws from exact posteriors."""

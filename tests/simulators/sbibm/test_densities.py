@@ -20,7 +20,7 @@ from bayesinn.simulators.sbibm import (
 
 def test_gaussian_posterior_is_bayes_rule() -> None:
     """Likelihood and prior differ from the posterior by the evidence only."""
-    sample = bi.get("gaussian_linear").sample(50, seed=1)
+    sample = bi.get_simulator("gaussian_linear").sample(50, seed=1)
     given = {"x": sample["x"][0]}
     joint = gaussian_linear.log_likelihood(sample, given)
     joint = joint + stats.norm.logpdf(sample["theta"], scale=np.sqrt(0.1)).sum(axis=1)
@@ -32,7 +32,7 @@ def test_gaussian_posterior_is_bayes_rule() -> None:
 
 @pytest.mark.parametrize("module", [gaussian_linear, gaussian_linear_uniform])
 def test_entropies(module) -> None:
-    simulator = bi.get(module.__name__.rpartition(".")[2])
+    simulator = bi.get_simulator(module.__name__.rpartition(".")[2])
     sample = simulator.sample(20_000, seed=1)
     density = module.log_posterior(sample, sample)
     entropy = module.ENTROPY if module is gaussian_linear else module.entropy()
@@ -56,7 +56,7 @@ def test_mixture_posterior_is_normalised_and_drawn(x) -> None:
 
 @pytest.mark.parametrize("module", [gaussian_linear_uniform, gaussian_mixture])
 def test_posteriors_end_with_the_prior(module) -> None:
-    simulator = bi.get(module.__name__.rpartition(".")[2])
+    simulator = bi.get_simulator(module.__name__.rpartition(".")[2])
     sample = simulator.sample(3, seed=1)
     given = {"x": sample["x"][0]}
     theta = np.tile(sample["theta"][0], (3, 1))
@@ -72,7 +72,7 @@ def test_mixture_refuses_impossible_data() -> None:
 
 
 def test_slcp_density_against_scipy() -> None:
-    sample = bi.get("slcp").sample(50, seed=1)
+    sample = bi.get_simulator("slcp").sample(50, seed=1)
     found = slcp.log_likelihood(sample, sample)
     for row in range(50):
         theta = sample["theta"][row].astype(np.float64)
@@ -85,7 +85,7 @@ def test_slcp_density_against_scipy() -> None:
 
 def test_slcp_points_have_their_covariance() -> None:
     theta = np.tile(np.float32([0.5, -1.0, 1.2, 0.8, -0.7]), (20_000, 1))
-    points = bi.get("slcp").simulate({"theta": theta}, seed=1)["x"].reshape(-1, 2)
+    points = bi.get_simulator("slcp").simulate({"theta": theta}, seed=1)["x"].reshape(-1, 2)
     cross = np.tanh(-0.7) * 1.44 * 0.64
     np.testing.assert_allclose(points.mean(axis=0), [0.5, -1.0], atol=0.03)
     np.testing.assert_allclose(
@@ -95,7 +95,7 @@ def test_slcp_points_have_their_covariance() -> None:
 
 def test_distractors_change_no_likelihood() -> None:
     """The points are where the likelihood looks for them, and the rest plays no part."""
-    sample = bi.get("slcp_distractors").sample(50, seed=1)
+    sample = bi.get_simulator("slcp_distractors").sample(50, seed=1)
     order = slcp_distractors.noise()[2]
     points = np.empty((50, 100))
     points[:, order] = sample["x"]
@@ -106,7 +106,7 @@ def test_distractors_change_no_likelihood() -> None:
 
 def test_distractors_have_their_locations_and_tails() -> None:
     """Each number of the noise: the mixture of twenty Student t distributions along its axis."""
-    sample = bi.get("slcp_distractors").sample(20_000, seed=1)
+    sample = bi.get_simulator("slcp_distractors").sample(20_000, seed=1)
     locations, scales, order = slcp_distractors.noise()
     ordered = np.empty((20_000, 100))
     ordered[:, order] = sample["x"]
@@ -120,7 +120,7 @@ def test_distractors_have_their_locations_and_tails() -> None:
 
 
 def test_epidemic_against_scipy() -> None:
-    sample = bi.get("sbibm_sir").sample(20, seed=1)
+    sample = bi.get_simulator("sbibm_sir").sample(20, seed=1)
     rates = {name: tf.constant(sample[name], tf.float64) for name in sir.PRIOR}
     found = sir.infected_share(rates).numpy()
     for row in range(20):
@@ -138,7 +138,7 @@ def test_epidemic_against_scipy() -> None:
 
 
 def test_predators_and_prey_against_scipy() -> None:
-    sample = bi.get("lotka_volterra").sample(20, seed=1)
+    sample = bi.get_simulator("lotka_volterra").sample(20, seed=1)
     rates = {name: tf.constant(sample[name], tf.float64) for name in lotka_volterra.PRIOR}
     found = lotka_volterra.log_populations(rates).numpy()
     for row in range(20):

@@ -28,7 +28,7 @@ def test_observations_come_from_their_parameters(
     task, name, kind, figures, by_name, likelihood_at_truth
 ) -> None:
     """The likelihood of the five observations lies among those of simulations."""
-    simulator = bi.get(name)
+    simulator = bi.get_simulator(name)
     for one in figures[task]:
         truth = one["true_parameters"]
         found = likelihood_at_truth(simulator, one[kind], truth)
@@ -61,7 +61,7 @@ def test_distractors_hide_the_package_s_points(figures) -> None:
     "name", ["gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture", "two_moons"]
 )
 def test_exact_draws_have_the_moments_of_reference_draws(name, figures) -> None:
-    simulator = bi.get(name)
+    simulator = bi.get_simulator(name)
     for one in figures[name]:
         draws = simulator.exact({"x": one["observation"]}, 10_000, seed=1)
         columns = np.concatenate(
@@ -80,7 +80,7 @@ def test_exact_draws_have_the_moments_of_reference_draws(name, figures) -> None:
 )  # fmt: skip
 def test_likelihoods_weigh_to_the_moments_of_reference_draws(task, name, figures, by_name) -> None:
     """Importance sampling from a wide Student t around the reference draws."""
-    simulator = bi.get(name)
+    simulator = bi.get_simulator(name)
     kind = "raw" if name == "bernoulli_glm_raw" else "observation"
     positive = task != "bernoulli_glm"
     for one in figures[task][:3]:
@@ -106,7 +106,7 @@ def test_likelihoods_weigh_to_the_moments_of_reference_draws(task, name, figures
 
 def test_slcp_weighs_to_the_moments_of_reference_draws(figures) -> None:
     """Importance sampling from the prior; the third and fourth moment are of magnitudes."""
-    slcp = bi.get("slcp")
+    slcp = bi.get_simulator("slcp")
     sizes = []
     for one in figures["slcp"]:
         found = bi.reference.importance(slcp, {"x": one["observation"]}, draws=400_000, seed=1)
