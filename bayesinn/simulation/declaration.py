@@ -28,6 +28,8 @@ _AXES = ("chain", "draw", "observation", "simulation", "chunk")
 _SEPARATORS = ("/", ",", "[")
 #: Bytes in a name, to which endings are added in names of files; disks have 255.
 _LONGEST_NAME = 200
+#: Names of the last argument of a simulator's function, by engine.
+_SEEDS = {"tensorflow": "seed", "jax": "key", "python": "generator"}
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
@@ -64,16 +66,21 @@ def check_known(subject: str, names: Iterable[str], known: Collection[str]) -> N
             )
 
 
-def check_options(declared: Declaration, engine: str, batched: bool, workers: int | None) -> None:
+def check_options(
+    declared: Declaration, engine: str, batched: bool | None, workers: int | None
+) -> None:
     """Check the options of a simulator, and that its function takes the arguments it will get."""
     _check_choices(declared, engine, batched)
     _check_limits(declared, engine, workers)
     _check_signature(declared, engine)
 
 
-def _check_choices(declared: Declaration, engine: str, batched: bool) -> None:
+def _check_choices(declared: Declaration, engine: str, batched: bool | None) -> None:
     check_choice(
-        _option("engine", declared), engine, ("tensorflow", "python"), error=SimulatorError
+        _option("engine", declared),
+        engine,
+        ("tensorflow", "jax", "python"),
+        error=SimulatorError,
     )
     check_choice(
         _option("on_nonfinite", declared),
@@ -84,9 +91,8 @@ def _check_choices(declared: Declaration, engine: str, batched: bool) -> None:
     check_choice(
         _option("batched", declared),
         batched,
-        (True, False) if engine == "python" else (False,),
-        "leave it out: only simulators with engine='python' have a choice, others are always "
-        "batched",
+        (None, True) if engine == "tensorflow" else (None, True, False),
+        "leave it out: functions of TensorFlow operations always take many draws",
         SimulatorError,
     )
 
@@ -128,7 +134,7 @@ def _check_limits(declared: Declaration, engine: str, workers: int | None) -> No
 
 def _check_signature(declared: Declaration, engine: str) -> None:
     context = () if declared.context is None else ("context",)
-    wanted = ("parameters", *context, "seed" if engine == "tensorflow" else "generator")
+    wanted = ("parameters", *context, _SEEDS[engine])
     signature = inspect.signature(declared.function)
     try:
         signature.bind(*wanted)

@@ -15,6 +15,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
 from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_number
+from bayesinn.simulation.scipy_priors import as_tfp
 
 tfd = tfp.distributions
 Entry = tfd.Distribution | Callable[..., tfd.Distribution]
@@ -58,7 +59,10 @@ class Prior:
                 do='write for example prior={"rate": tfd.LogNormal(0.0, 1.0)}',
             )
         self.subject = subject
-        self.entries = dict(distributions)
+        self.entries = {
+            name: as_tfp(f"Entry {name!r} of the {subject}", entry)
+            for name, entry in distributions.items()
+        }
         self.names = tuple(self.entries)
         self.needs: dict[str, tuple[str, ...]] = {}
         for name, entry in self.entries.items():
@@ -67,7 +71,8 @@ class Prior:
             if not isinstance(name, str) or joint or not (fixed or callable(entry)):
                 raise SimulatorError(
                     f"Entry {name!r} of the {subject}",
-                    expected="a name with a TFP distribution, or with a function that returns one",
+                    expected="a name with a distribution of TFP or SciPy, or with a function that "
+                    "returns one of TFP",
                     got=type(entry).__name__,
                     do="use tfp.distributions, for example tfd.Normal(0.0, 1.0)",
                 )

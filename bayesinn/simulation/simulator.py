@@ -22,6 +22,7 @@ from bayesinn.simulation.declaration import check_coordinates
 from bayesinn.simulation.digits import observable_type
 from bayesinn.simulation.engines.constants import find_source
 from bayesinn.simulation.engines.engine import Declaration, Engine
+from bayesinn.simulation.engines.jax_function import likelihood_in_jax, simulate_in_jax
 from bayesinn.simulation.engines.python_engine import PythonEngine
 from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
 from bayesinn.simulation.missing import check_missing
@@ -66,7 +67,6 @@ class Simulator:
         options: simulator,
         new_engine: Callable[[Declaration], Engine] | None = None,
     ) -> None:
-        self.function = function
         self.name = str(options.name or getattr(function, "__name__", type(function).__name__))
         self.__doc__ = function.__doc__
         self.prior = Prior(options.prior)
@@ -80,6 +80,11 @@ class Simulator:
             f"Option 'missing' of simulator {self.name!r}", options.missing
         )
         self.log_likelihood = options.log_likelihood
+        if options.engine == "jax":
+            function = simulate_in_jax(function, self.name, options.batched is not False)
+            if options.log_likelihood is not None:
+                self.log_likelihood = likelihood_in_jax(options.log_likelihood, self.name)
+        self.function = function
         self.exact = options.exact
         self.recommended = options.recommended or Recommended()
         self.places: Arrays = {}
@@ -101,7 +106,7 @@ class Simulator:
             new_engine = TensorFlowEngine
             if python:
                 new_engine = functools.partial(
-                    PythonEngine, batched=options.batched, workers=options.workers
+                    PythonEngine, batched=bool(options.batched), workers=options.workers
                 )
         self.engine = new_engine(declared)
         trial = self.engine.trial(declaration.TRIAL_ROWS)
@@ -265,6 +270,9 @@ class simulator:
 
     - "tensorflow": tensors (n, *event), and as ``seed`` an int32 tensor (2,) for
       ``tf.random.stateless_*``. The function must be pure.
+    - "jax": arrays (n, *event), or the values of one draw with ``batched=False``, and in place of a
+      seed a typed PRNG key. The function must be pure. It needs ``bayesinn[jax]``. Its log
+      likelihood is a function of JAX arrays, too.
     - "python": the values of one draw, or arrays of many with ``batched=True``, and as ``seed`` a
       ``numpy.random.Generator``. The function runs in worker processes.
 
@@ -293,8 +301,9 @@ class simulator:
         - "mask": the function itself returns NaN for missing values.
         - a number such as 0.3: each simulation also loses a random share of its values, from 0 to
           that number. :meth:`Simulator.simulate` loses none.
-    engine : "tensorflow" or "python"
-    batched : bool, whether the Python engine's function takes many draws
+    engine : "tensorflow", "jax" or "python"
+    batched : bool
+        Whether the function takes many draws: by default in TensorFlow and JAX, but not in Python.
     workers : int
         Number of processes of the Python engine, by default one for each core. Results don't depend
         on it.
@@ -341,8 +350,8 @@ class simulator:
     coordinates: Mapping[str, Any] | None = None
     lengths: Mapping[str, str] | None = None
     missing: Literal["mask"] | float | None = None
-    engine: Literal["tensorflow", "python"] = "tensorflow"
-    batched: bool = False
+    engine: Literal["tensorflow", "jax", "python"] = "tensorflow"
+    batched: bool | None = None
     workers: int | None = None
     time_limit: float | None = None
     on_nonfinite: Literal["raise", "redraw"] = "raise"
