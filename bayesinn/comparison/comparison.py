@@ -22,7 +22,6 @@ from bayesinn.core.files import SavedModel
 from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
-from bayesinn.estimators.estimator import state_text
 from bayesinn.estimators.fitting import training_seed
 from bayesinn.estimators.fitting_data import (
     InMemory,
@@ -530,7 +529,7 @@ class ModelComparison(Summarised):
 
     def __repr__(self) -> str:
         names = ", ".join(map(repr, self.names))
-        title = f"{type(self).__name__} of {names}, {state_text(self)}"
+        title = f"{type(self).__name__} of {names}, {self.state_text}"
         return self.list_networks(title, f"classifier: {self.flow!r}")
 
     def _model_of(self, data: DataSpace) -> ComparisonModel:

@@ -46,44 +46,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Startable(Protocol):
-    """What is compared of two estimators."""
-
-    @property
-    def model(self) -> Any: ...
-
-    def network_configuration(self) -> dict[str, Any]: ...
-
-    def declared_shapes(self) -> dict[str, Mapping[str, Any]]: ...
-
-
-def check_start(estimator: Startable, other: Any) -> None:
-    """Refuse any start but a trained one of the same class, networks and data."""
-    subject = "Argument 'start_from'"
-    expected = f"a trained {type(estimator).__name__}"
-    do = "load a saved one with bi.load(folder)"
-    check_type(subject, other, type(estimator), expected, do)
-    ours = {**estimator.network_configuration(), **estimator.declared_shapes()}
-    theirs = {**other.network_configuration(), **other.declared_shapes()}
-    for name in ours | theirs:
-        # As text: the order of names is that of the network's inputs and outputs.
-        if repr(ours.get(name)) != repr(theirs.get(name)):
-            own = _describe(estimator, name, ours)
-            raise InputError(
-                subject,
-                expected=f"one with the same {name}, in this order: {own}",
-                got=_describe(other, name, theirs),
-                do="start from one of the same networks, parameters and data, or from new weights",
-            )
-    # It raises if there is none.
-    _ = other.model
-
-
-def _describe(estimator: Any, name: str, entries: dict[str, Any]) -> str:
-    """Write what differs: the object itself, which is shorter than its configuration."""
-    return str(getattr(estimator, name, entries.get(name)))
-
-
 class Savable(Protocol):
     """The part of an estimator that a manifest tells of."""
 
@@ -113,45 +75,6 @@ def _simulator_entries(simulator: Simulator, known: Mapping[str, Any] | None) ->
     if (declaration := written_declaration(simulator)) is not None:
         place["declaration"] = declaration
     return {"simulator": place, **(known or identity.entries(simulator))}
-
-
-class Trainee(Protocol):
-    """The part of an estimator that these texts need."""
-
-    history: pd.DataFrame
-    training: dict[str, Any]
-
-    @property
-    def trained(self) -> bool: ...
-
-    @property
-    def steps_done(self) -> int: ...
-
-    def configuration(self) -> dict[str, Any]: ...
-
-
-def state_text(estimator: Trainee) -> str:
-    """Write whether an estimator is trained, and for how many steps."""
-    return f"trained for {estimator.steps_done:,} steps" if estimator.trained else "not trained"
-
-
-def training_facts(estimator: Trainee) -> dict[str, str]:
-    """Return training, networks and losses as texts by heading, for a table in a notebook."""
-    networks: dict[str, Any] = {}
-    for name, value in estimator.configuration().items():
-        networks |= value if isinstance(value, dict) else {name: value}
-    facts = {"training": "not trained", **{name: repr(value) for name, value in networks.items()}}
-    if not estimator.trained:
-        return facts
-    batch_size = estimator.training.get("settings", {}).get("batch_size", 0)
-    facts["training"] = f"{estimator.steps_done:,} steps of {batch_size:,}"
-    history = estimator.history
-    if "loss" in history:
-        facts["loss"] = f"{history['loss'].iloc[-1]:.3f}"
-    # The best weights are kept.
-    if "val_loss" in history:
-        facts["val_loss"] = f"{history['val_loss'].min():.3f}"
-    return facts
 
 
 _GO_ON = (
@@ -413,7 +336,26 @@ class Estimator(Registered, ABC):
 
     def check_start(self, other: Any) -> None:
         """Refuse any start but a trained one of this class, with the same networks and data."""
-        check_start(self, other)
+        subject = "Argument 'start_from'"
+        expected = f"a trained {type(self).__name__}"
+        check_type(subject, other, type(self), expected, "load a saved one with bi.load(folder)")
+        ours, theirs = (
+            {**one.network_configuration(), **one.declared_shapes()} for one in (self, other)
+        )
+        for name in ours | theirs:
+            # As text: the order of names is that of the network's inputs and outputs.
+            if repr(ours.get(name)) != repr(theirs.get(name)):
+                # The objects themselves are shorter than their configurations.
+                needed = getattr(self, name, ours.get(name))
+                raise InputError(
+                    subject,
+                    expected=f"one with the same {name}, in this order: {needed}",
+                    got=str(getattr(other, name, theirs.get(name))),
+                    do="start from one of the same networks, parameters and data, or from new "
+                    "weights",
+                )
+        # It raises if there is none.
+        _ = other.model
 
     def declared_shapes(self) -> dict[str, Mapping[str, Any]]:
         """Return shapes of parameters, observables and context by name, as a simulator has them."""
@@ -534,7 +476,30 @@ class Estimator(Registered, ABC):
         return f"{type(self).__name__}({parts})"
 
     def _repr_html_(self) -> str:
-        return facts_html(self._subject, training_facts(self))
+        return facts_html(self._subject, self._facts())
+
+    @property
+    def state_text(self) -> str:
+        """Whether it is trained, and for how many steps, in words."""
+        return f"trained for {self.steps_done:,} steps" if self.trained else "not trained"
+
+    def _facts(self) -> dict[str, str]:
+        """Return training, networks and losses as texts by heading, for a table in a notebook."""
+        networks: dict[str, Any] = {}
+        for name, value in self.configuration().items():
+            networks |= value if isinstance(value, dict) else {name: value}
+        facts = {"training": "not trained"}
+        facts |= {name: repr(value) for name, value in networks.items()}
+        if not self.trained:
+            return facts
+        batch_size = self.training.get("settings", {}).get("batch_size", 0)
+        facts["training"] = f"{self.steps_done:,} steps of {batch_size:,}"
+        if "loss" in self.history:
+            facts["loss"] = f"{self.history['loss'].iloc[-1]:.3f}"
+        # The best weights are kept.
+        if "val_loss" in self.history:
+            facts["val_loss"] = f"{self.history['val_loss'].min():.3f}"
+        return facts
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Refuse pickle, deepcopy and joblib, which can't hold compiled functions."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -48,33 +48,11 @@ from bayesinn.training.step import Devices
 from bayesinn.training.train import TrainingResult, train
 from bayesinn.training.trainable import Trainable
 
+if TYPE_CHECKING:
+    from bayesinn.estimators.estimator import Estimator
+
 #: Number of rows, at most, that a network is initialised on.
 FIRST_ROWS = PILOT_SIMULATIONS // 2
-
-
-class Fittable(Protocol):
-    """The part of an estimator that fitting asks for."""
-
-    simulator: Simulator | None
-    training: dict[str, Any]
-
-    def adapt(self, rows: int | None, start: Any = None) -> None: ...
-
-    def trainable(self, rows: Arrays, seed: int) -> Trainable: ...
-
-    def network_configuration(self) -> dict[str, Any]: ...
-
-    def check_rows(self, model: Any, rows: Arrays) -> None: ...
-
-    def describe_training(self, model: Any) -> str: ...
-
-    def prepare(self, model: Any, rows: Arrays) -> None: ...
-
-    @property
-    def model(self) -> Trainable: ...
-
-    @property
-    def fingerprint(self) -> str: ...
 
 
 @contextlib.contextmanager
@@ -103,7 +81,7 @@ class Plan(NamedTuple):
     optimization: Optimization
     checkpoint: Checkpoint | None
     identity: dict[str, Any]
-    start: Fittable | None
+    start: Estimator | None
     devices: Devices
     simulator_record: dict[str, Any] | None
     ends_at: float | None
@@ -125,12 +103,12 @@ class Plan(NamedTuple):
 
 
 def plan_fit(
-    estimator: Fittable,
+    estimator: Estimator,
     data: Any,
     length: Length,
     *,
     seed: int,
-    start: Fittable | None,
+    start: Estimator | None,
     validation: float | Mapping[str, Any] | None,
     optimization: Optimization,
     checkpoint: Checkpoint | None,
@@ -198,14 +176,14 @@ def _as_before(
     return length._replace(**before), replace(optimization, passes=known["passes"])
 
 
-def training_seed(seed: int, start: Fittable | None) -> int:
+def training_seed(seed: int, start: Estimator | None) -> int:
     """Return the seed of simulations and shuffling: a start must not see its own again."""
     if start is None:
         return seed
     return int(hashlib.sha256(f"{seed} {start.fingerprint}".encode()).hexdigest()[:8], 16)
 
 
-def _warn_of_other_split(start: Fittable, held_out: Arrays) -> None:
+def _warn_of_other_split(start: Estimator, held_out: Arrays) -> None:
     """Warn where rows that are held out now may be among those that the start was trained on."""
     before = start.training.get("held_out")
     # Online training has seen no stored simulations. One that held none out has seen all of them.
@@ -226,7 +204,7 @@ def _model_in_words(simulator: Simulator | None) -> dict[str, str | None]:
     return {"simulator": simulator.name, "prior": prior_text(simulator.prior), "context": context}
 
 
-def new_model(estimator: Fittable, rows: Arrays, seed: int) -> Trainable:
+def new_model(estimator: Estimator, rows: Arrays, seed: int) -> Trainable:
     """Return a model with new weights, measured and initialised on rows (n, ...).
 
     The same seed gives the same model.
@@ -273,7 +251,7 @@ def opened_checkpoint(plan: Plan, simulator: Simulator | None) -> Iterator[bool]
 
 
 def run_training(
-    plan: Plan, estimator: Fittable, model: Trainable, rows: Arrays, resumes: bool, progress: bool
+    plan: Plan, estimator: Estimator, model: Trainable, rows: Arrays, resumes: bool, progress: bool
 ) -> TrainingResult:
     """Train a model with new weights, or with those of another."""
     settings = plan.settings
@@ -310,7 +288,7 @@ def run_training(
     return result
 
 
-def _check_data(data: TrainingData, estimator: Fittable, model: Trainable) -> None:
+def _check_data(data: TrainingData, estimator: Estimator, model: Trainable) -> None:
     for part in (data.pilot, data.held_out):
         if part is not None:
             estimator.check_rows(model, part)

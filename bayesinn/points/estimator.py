@@ -14,7 +14,6 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.files import SavedModel
 from bayesinn.core.precision import full_precision
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.estimators.estimator import state_text
 from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.points.estimates import (
@@ -283,7 +282,7 @@ class PointEstimator(Summarised):
 
     def __repr__(self) -> str:
         name = self.simulator.name
-        title = f"PointEstimator of {name!r}, {state_text(self)}: no density, no draws"
+        title = f"PointEstimator of {name!r}, {self.state_text}: no density, no draws"
         estimates = ", ".join(map(repr, self.flow.estimates))
         return self.list_networks(title, f"estimates: {estimates}")
 

@@ -15,7 +15,7 @@ from bayesinn.core.files import SavedModel
 from bayesinn.core.memory import check_draws
 from bayesinn.core.process import Background
 from bayesinn.core.validation import check_integer
-from bayesinn.estimators.estimator import Estimator, state_text
+from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior import moved
@@ -298,7 +298,7 @@ class TrainedPosterior(Summarised, Posterior):
         }
 
     def __repr__(self) -> str:
-        state = state_text(self)
+        state = self.state_text
         if self.trained:
             state += _last_loss(self.history)
         title = f"{type(self).__name__} of {self.simulator.name!r}, {state}"
