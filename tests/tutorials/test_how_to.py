@@ -367,6 +367,21 @@ def test_priors_of_scipy_are_those_of_tfp():
         assert np.isfinite(prior[name].log_prob(values)).all(), name
 
 
+def test_jax(tmp_path):
+    pytest.importorskip("jax")
+    changes = {"posterior.fit(seed=1)": "posterior.fit(steps=20, seed=1, progress=False)"}
+    if importlib.util.find_spec("torch") is None:
+        changes[CELL.findall((DOCS / "how_to" / "jax.md").read_text())[-1]] = ""
+    module = page("jax", tmp_path, changes)
+    simulators = [module.outbreak, module.growth, getattr(module, "torch_outbreak", None)]
+    for simulator in filter(None, simulators):
+        drawn = simulator.sample(3_000, seed=1)
+        mean = drawn["size"][:, None] * np.exp(drawn["rate"][:, None] * np.arange(14.0))
+        scaled = (drawn["cases"] - mean) / np.sqrt(mean)
+        assert abs(scaled.mean()) < 0.03, simulator
+        assert abs(scaled.std() - 1.0) < 0.03, simulator
+
+
 def test_images_as_parameters(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     changes = {"steps=3_000, batch_size=64": "steps=150, batch_size=32"}
