@@ -375,7 +375,7 @@ def compare_draws(
     >>> import numpy as np
     >>> generator = np.random.default_rng(1)
     >>> first, second = ({"x": generator.normal(size=500)} for _ in range(2))
-    >>> compare(first, second, seed=1, c2st_draws=0).passed
+    >>> compare_draws(first, second, seed=1, c2st_draws=0).passed
     True
     """
     # ArviZ's kl_divergence and wasserstein look at 500 draws, on any scale, and give no value of

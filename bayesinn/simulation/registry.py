@@ -57,7 +57,7 @@ def register_simulator(simulator: Simulator) -> Simulator:
 def list_simulators() -> list[str]:
     """Return the names of all simulators that :func:`get` knows.
 
-    >>> "linear" in available()
+    >>> "linear" in list_simulators()
     True
     """
     return sorted({*_registered, *entry_points().names})
@@ -75,7 +75,7 @@ def get_simulator(name: str) -> Simulator:
 
     Examples
     --------
-    >>> get("linear")
+    >>> get_simulator("linear")
     Simulator 'linear'
       parameters:  x1, x2
       observables: y

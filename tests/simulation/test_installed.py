@@ -29,4 +29,4 @@ def test_a_package_that_is_gone_is_listed_as_such(monkeypatch: pytest.MonkeyPatc
 def test_two_packages_with_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, ("twice", "one.models:twice"), ("twice", "two.models:twice"))
     with pytest.raises(InputError, match=r"(?s)one\.models:twice, two\.models:twice.*uninstall"):
-        registry.get("twice")
+        registry.get_simulator("twice")
