@@ -26,7 +26,7 @@ from bayesinn.simulators.sbibm.lotka_volterra import (
 )
 
 # In logarithms, as the twin; single precision has seven digits.
-_RELATIVE = 1e-5
+_RELATIVE = 1e-6
 _ABSOLUTE = 1e-6
 _MOST_STEPS = 4096
 
@@ -57,7 +57,9 @@ def log_populations(parameters: dict[str, Any]) -> Any:
         max_steps=_MOST_STEPS,
         throw=False,
     )
-    return jnp.clip(solution.ys, *np.log([SMALLEST, LARGEST]))
+    logs = jnp.clip(solution.ys, *np.log([SMALLEST, LARGEST]))
+    # What a solver that gave up has not reached is infinite, which the bounds would hide.
+    return jnp.where(solution.result == diffrax.RESULTS.successful, logs, jnp.nan)
 
 
 @bi.simulator(
