@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import cloudpickle
 import numpy as np
 
-from bayesinn.core.errors import SimulatorError
+from bayesinn.core.errors import BayesinnError, SimulatorError
+from bayesinn.core.memory import check_memory
 from bayesinn.simulation.engines.program import end_programs, set_place
 from bayesinn.simulation.simulations import Arrays, count_rows, take
 
@@ -72,6 +73,8 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 #: up.
 _GRACE = 1.0
 _CLEANING = 10.0
+# Of a result on its way: the worker's copy, its bytes, and the array that they become.
+_COPIES = 3
 _MOST_CHARACTERS = 1_000
 
 
@@ -293,8 +296,19 @@ def _end_copy(process: int) -> None:
 def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
     got = "masked values" if np.ma.is_masked(value) else ""
     try:
-        # A copy: it is the user's memory, which the next call may overwrite.
-        array = np.array(value)
+        # A copy: it is the user's memory, which the next call may overwrite. NumPy makes none of
+        # what an object's own __array__ returns.
+        array = np.asarray(value)
+        check_memory(
+            f"Observable {name!r} of a Python simulator",
+            _COPIES * array.nbytes,
+            got=f"an array of shape {array.shape}",
+            do="return what inference needs alone",
+            error=SimulatorError,
+        )
+        array = array.copy()
+    except BayesinnError:
+        raise
     except Exception as error:
         # Ragged lists, or an object that can't be converted.
         got = str(error)
