@@ -16,6 +16,7 @@ from scipy.special import log_softmax
 
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.files import SavedModel
@@ -189,7 +190,7 @@ def check_weights(
         if set(weights) != set(names):
             raise wrong
         weights = [weights[name] for name in names]
-    given = checks.numbers(subject, weights)
+    given = numbers(subject, weights)
     if given.shape != (len(names),) or not np.all(given > 0.0) or not np.isfinite(given).all():
         raise wrong
     return given / given.sum()

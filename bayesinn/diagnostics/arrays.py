@@ -1,16 +1,19 @@
 """Checks and layout of named arrays and sets of points: one column a scalar, one row a point."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
-from bayesinn.core.validation import check_number
+from bayesinn.core.validation import check_number, check_type
 
 #: Named arrays: of parameters, or of observables.
 Arrays = Mapping[str, np.ndarray]
+
+_LARGEST = 1e100
 
 
 class Pairs(NamedTuple):
@@ -51,6 +54,9 @@ def by_column(
 
     The arrays must have the names and events of ``like``.
     """
+    for part in (like, values):
+        do = "pass for example {'rate': array}"
+        check_type(role, part, Mapping, "a dict of name to array", do)
     if not like:
         raise InputError(
             role, expected="at least one parameter", got="an empty dict", do="pass the parameters"
@@ -62,7 +68,7 @@ def by_column(
             got=f"no {sorted(set(like) - set(values))}, {sorted(set(values) - set(like))} too many",
             do="pass the same parameters in all arguments",
         )
-    arrays = {name: np.asarray(values[name]) for name in like}
+    arrays = {name: numbers(f"{role} of parameter {name!r}", values[name]) for name in like}
     first = next(iter(arrays))
     batch = (
         arrays[first].shape[:batch_ndim]
@@ -96,15 +102,9 @@ def check_level(level: float) -> float:
     return check_number("Argument 'level'", level, above=0, below=1, do="pass for example 0.99")
 
 
-def check_finite(subject: str, value: np.ndarray) -> None:
-    """Refuse NaN and infinity: a rank against NaN would be silently wrong."""
-    if value.dtype.kind not in "biuf":
-        raise InputError(
-            subject,
-            expected="real numbers",
-            got=f"dtype {value.dtype}",
-            do="convert to numbers first",
-        )
+def check_finite(subject: str, value: Any) -> np.ndarray:
+    """Return finite numbers: a rank against NaN or infinity would be silently wrong."""
+    value = numbers(subject, value)
     if bad := np.size(value) - np.count_nonzero(np.isfinite(value)):
         raise InputError(
             subject,
@@ -113,13 +113,14 @@ def check_finite(subject: str, value: np.ndarray) -> None:
             do="leave out the data sets or draws concerned and count them, or repair what made "
             "them",
         )
+    return value
 
 
 def check_points(
-    subject: str, points: np.ndarray, *, least: int = 2, width: int | None = None
+    subject: str, points: Any, *, least: int = 2, width: int | None = None
 ) -> np.ndarray:
     """Return points (n, d) as floats, with n of at least ``least`` and d = ``width`` if given."""
-    points = np.asarray(points)
+    points = check_finite(subject, points)
     if (
         points.ndim != 2
         or len(points) < least
@@ -132,8 +133,19 @@ def check_points(
             do="put one point in a row, with the same columns in all arrays; a single column is "
             "values[:, None]",
         )
-    check_finite(subject, points)
-    return points.astype(float)
+    return _squarable(subject, points.astype(float))
+
+
+def _squarable(subject: str, points: np.ndarray) -> np.ndarray:
+    """Return points (n, d) of which squares can be added up."""
+    if np.abs(points).max() > _LARGEST:
+        raise InputError(
+            subject,
+            expected=f"numbers up to {_LARGEST:g}, whose squares can be added up",
+            got=f"{np.abs(points).max():g}",
+            do="measure them in a larger unit",
+        )
+    return points
 
 
 def check_sets(
@@ -161,6 +173,8 @@ def standardised(points: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray,
     A constant reference becomes 0; departures of the points from it count in their root mean
     square: about 1.
     """
+    for values in (points, reference):
+        _squarable("Values that are compared", values)
     constant = np.ptp(reference, axis=0) == 0.0
     # The mean of equal numbers may differ from them by rounding, and their deviation from zero.
     centre = np.where(constant, reference[0], np.mean(reference, axis=0))

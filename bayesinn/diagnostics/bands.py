@@ -18,6 +18,7 @@ import numpy as np
 from scipy import special, stats
 
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.arrays import check_level
 
 # Counts that are less probable than this at a point need not be followed.
@@ -156,12 +157,19 @@ def _inside_probability(points: tuple[float, ...], size: int, gamma: float, side
     return float(weights[0] / stats.poisson.pmf(size, size))
 
 
+# More values than any ECDF needs; the band of more takes gigabytes.
+_MOST_VALUES = 10**7
+
+
 def _check_points(points: tuple[float, ...], size: int) -> None:
-    if size < 1 or not points or not np.all(np.diff(points, prepend=0.0, append=1.0) > 0.0):
+    check_integer("Number of values", size, most=_MOST_VALUES)
+    kind = "numbers between 0 and 1"
+    check_type("points of the ECDF", points, tuple, f"a tuple of {kind}", "pass (0.25, 0.5, 0.75)")
+    if not points or not np.all(np.diff(points, prepend=0.0, append=1.0) > 0.0):
         raise InputError(
             "points of the ECDF",
-            expected="increasing numbers between 0 and 1, ends excluded, and at least one value",
-            got=f"points {tuple(points)[:5]}..., {size} values",
+            expected=f"increasing {kind}, ends excluded",
+            got=f"points {tuple(points)[:5]}...",
             do="sort the points, leave out 0 and 1",
         )
 

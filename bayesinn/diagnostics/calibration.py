@@ -4,6 +4,7 @@ The ranks are those of truths, of latent codes, or of products of pairs.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import numpy as np
 from scipy import special, stats
 
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics import beyond
-from bayesinn.diagnostics.arrays import Arrays, paired
+from bayesinn.diagnostics.arrays import Arrays, check_finite, paired
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band
 from bayesinn.diagnostics.deviation import (
     Deviation,
@@ -89,7 +92,8 @@ def uniformity(
     See :mod:`bayesinn.diagnostics.bands`. The ECDF is compared at ``points``, increasing numbers
     between 0 and 1.
     """
-    values = np.asarray(values)
+    check_type("Argument 'columns'", columns, Sequence, "several names", "pass ('rate', 'size')")
+    values = numbers("Values to compare with uniform ones", values)
     if values.ndim != 2 or len(values) == 0 or values.shape[1] != len(columns):
         raise InputError(
             "Values to compare with uniform ones",
@@ -137,8 +141,9 @@ def ranks(truth: np.ndarray, draws: np.ndarray, *, seed: int) -> np.ndarray:
     >>> ranks(np.array([0.5, 9.0]), np.array([[0.1, 0.2, 0.9], [1.0, 2.0, 3.0]]), seed=0)
     array([2, 3])
     """
-    truth = np.asarray(truth)
-    draws = np.asarray(draws)
+    truth, draws = (
+        numbers("Truths and draws to rank them among", value) for value in (truth, draws)
+    )
     alike = draws.ndim == truth.ndim + 1 and truth.shape == draws.shape[:1] + draws.shape[2:]
     if truth.ndim == 0 or not alike or draws.size == 0:
         raise InputError(
@@ -168,6 +173,8 @@ def uniform_ranks(rank: np.ndarray, draws: int, *, seed: int) -> np.ndarray:
 
     This holds for any number of draws.
     """
+    check_integer("Number of draws", draws)
+    rank = numbers("Ranks", rank)
     return (rank + seeds.generator(seed, "cells").random(np.shape(rank))) / (draws + 1)
 
 
@@ -326,7 +333,8 @@ def latent_codes(
     the simulations.
     """
     truth, draws = (
-        {"latent": code, "distance": np.linalg.norm(code, axis=-1)} for code in (latent, reference)
+        {"latent": code, "distance": np.linalg.norm(check_finite("Latent codes", code), axis=-1)}
+        for code in (latent, reference)
     )
     return sbc(truth, draws, seed=seed, level=level)
 
@@ -510,8 +518,7 @@ def _shares(
     truth: np.ndarray, others: np.ndarray, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weights (n, 1 + L) that sum to one, and where there are none (n,): all are zero."""
-    truth = np.asarray(truth, dtype=float)
-    others = np.asarray(others, dtype=float)
+    truth, others = (numbers("log weights", value).astype(float) for value in (truth, others))
     if truth.shape != shape[:1] or others.shape != shape:
         raise InputError(
             "log weights",

@@ -11,7 +11,10 @@ from scipy import stats
 from sklearn.ensemble import ExtraTreesRegressor
 
 from bayesinn.core import seeds
-from bayesinn.diagnostics.arrays import Arrays, by_column, paired
+from bayesinn.core.arrays import numbers
+from bayesinn.core.errors import InputError
+from bayesinn.core.seeds import check_seed
+from bayesinn.diagnostics.arrays import Arrays, by_column, check_points, paired
 from bayesinn.diagnostics.calibration import UniformityResult, compare_with_uniform, pit, uniformity
 from bayesinn.diagnostics.deviation import Deviation
 
@@ -124,7 +127,7 @@ def joint_coverage(
     # A posterior may exclude a truth.
     pairs = paired(
         *(
-            {"joint": np.maximum(value, np.finfo(float).min)}
+            {"joint": np.maximum(numbers("Log posterior densities", value), np.finfo(float).min)}
             for value in (truth_log_prob, draws_log_prob)
         )
     )
@@ -178,6 +181,18 @@ def reference_points(
     truths tested. Each point is moved at random by about the error of the estimates, so that points
     lie on all sides of the truths.
     """
+    truth = check_points("truth", truth)
+    features = check_points("features", features)
+    width = features.shape[1]
+    new_features = check_points("new_features", new_features, least=1, width=width)
+    if len(features) != len(truth):
+        raise InputError(
+            "features",
+            expected=f"a row for each of {len(truth)} truths",
+            got=f"{len(features)}",
+            do="pass those of the same simulations",
+        )
+    check_seed(seed)
     # Ranks of heavy-tailed parameters, so that no single simulation decides where trees split.
     order = np.argsort(np.argsort(truth, axis=0), axis=0) / max(len(truth) - 1, 1)
     forest = ExtraTreesRegressor(

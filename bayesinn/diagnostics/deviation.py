@@ -430,13 +430,18 @@ def fewest_repetitions(level: float) -> int:
     return int(np.ceil(1.0 / (1.0 - check_level(level)) - 1e-6)) - 1
 
 
+#: Random repetitions at most, which are kept side by side.
+MOST_REPETITIONS = 100_000
+
+
 def check_repetitions(name: str, number: int, level: float) -> None:
     """Refuse fewer random repetitions than are needed to fail at a level."""
     check_integer(
         f"Argument {name!r}",
         number,
         fewest_repetitions(level),
-        do=f"take more, or a lower level: fewer can't fail at {level:g}",
+        MOST_REPETITIONS,
+        do=f"take 1,000, or more at a higher level: too few can't fail at {level:g}",
     )
 
 

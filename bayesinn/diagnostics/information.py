@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
@@ -292,23 +293,22 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     >>> bool(gain.lower < 0.025 < gain.upper), bool(0.02 < gain.nats < 0.03)
     (True, True)
     """
-    nats = np.asarray(nats, np.float64)
-    numbers = np.asarray(sizes, np.float64)
+    nats, counts = (numbers("Learning curve", part).astype(float) for part in (nats, sizes))
     if (
         nats.ndim != 3
-        or len(nats) != len(numbers)
+        or counts.shape != nats.shape[:1]
         or min(nats.shape[1:]) < 2
-        or np.any(np.diff(numbers) <= 0)
+        or np.any(np.diff(counts) <= 0)
     ):
         raise InputError(
             "Learning curve",
             expected="an array (sizes, repeats, held out), two or more of each of the latter, and "
             "increasing sizes",
-            got=f"shape {nats.shape}, sizes {list(sizes)}",
+            got=f"shape {nats.shape}, sizes {counts.tolist()}",
             do="repeat each size two times or more",
         )
     repeats, held_out = nats.shape[1:]
-    spread = _smoothed(nats.mean(axis=2).var(axis=1, ddof=1), numbers, repeats - 1) / repeats
+    spread = _smoothed(nats.mean(axis=2).var(axis=1, ddof=1), counts, repeats - 1) / repeats
     steps = -np.diff(nats, axis=0)
     paired = (
         steps.mean(axis=2).var(axis=1, ddof=1) / repeats
@@ -328,7 +328,7 @@ def learning_curve(nats: np.ndarray, sizes: Sequence[int]) -> Advice:
     return Advice(
         table,
         _gain_of_doubling(
-            numbers / numbers[-1], own.mean(axis=1), variance, len(numbers) * (repeats - 1)
+            counts / counts[-1], own.mean(axis=1), variance, len(counts) * (repeats - 1)
         ),
         impossible=int(np.sum(~np.isfinite(nats).all(axis=(0, 1)))),
     )

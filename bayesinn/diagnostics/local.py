@@ -13,6 +13,7 @@ from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import Arrays, check_points
 from bayesinn.diagnostics.deviation import (
     CONFIDENCE,
+    MOST_REPETITIONS,
     Deviation,
     Tested,
     check_repetitions,
@@ -358,9 +359,12 @@ def local_c2st(
     )
     check_repetitions("trials", trials, level)
     most = check_integer(
-        "Argument 'most_trials'", trials if most_trials is None else most_trials, trials
+        "Argument 'most_trials'",
+        trials if most_trials is None else most_trials,
+        trials,
+        MOST_REPETITIONS,
     )
-    check_integer("Argument 'evaluations'", evaluations)
+    check_integer("Argument 'evaluations'", evaluations, most=MOST_REPETITIONS)
     size, dimension = latent.shape
     states = np.random.SeedSequence(seeds.entropy(seed, "local c2st")).generate_state(most + 2)
     sources = (int(state) >> 1 for state in states)

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
+from bayesinn.core.validation import check_type
 
 _BINS = 10
 _REPETITIONS = 20
@@ -94,8 +96,9 @@ def model_calibration(
     ... ).error > 0.1
     True
     """
-    truth = np.asarray(truth)
-    probabilities = np.asarray(probabilities, float)
+    subject = "Model probabilities"
+    check_type("Argument 'names'", names, Sequence, "a name for each model", "pass ['a', 'b']")
+    truth, probabilities = (numbers(subject, value) for value in (truth, probabilities))
     count = len(names)
     known = truth.shape == probabilities.shape[:1] and np.isin(truth, np.arange(count)).all()
     if not known or len(truth) == 0 or probabilities.shape != (len(truth), count):

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError, warn
+from bayesinn.core.validation import check_type
 from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.deviation import Result, p_values
 
@@ -315,6 +317,8 @@ def _complete(table: np.ndarray) -> np.ndarray:
 
 def _paired(predicted: Arrays, observed: Arrays, missing: bool) -> dict[str, np.ndarray]:
     """Join observation and replications of each observable, (1 + draws, ...), to treat alike."""
+    for part in (predicted, observed):
+        check_type("observables", part, Mapping, "a dict of name to array", "pass {'cases': array}")
     if not observed or set(predicted) != set(observed):
         raise InputError(
             "observables",
@@ -325,9 +329,9 @@ def _paired(predicted: Arrays, observed: Arrays, missing: bool) -> dict[str, np.
     draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
     data = {}
     for name, value in observed.items():
-        real = np.asarray(value)
-        simulated = np.asarray(predicted[name])
         subject = f"observable {name!r}"
+        real = numbers(subject, value, missing=True)
+        simulated = numbers(subject, predicted[name], missing=missing)
         if (
             simulated.shape[1:] != real.shape
             or draws[name] != next(iter(draws.values()))

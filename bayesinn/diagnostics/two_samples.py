@@ -24,7 +24,13 @@ from bayesinn.diagnostics.arrays import (
     standardised,
     subset,
 )
-from bayesinn.diagnostics.deviation import Tested, check_repetitions, p_values, repetitions_for
+from bayesinn.diagnostics.deviation import (
+    MOST_REPETITIONS,
+    Tested,
+    check_repetitions,
+    p_values,
+    repetitions_for,
+)
 
 # Below, the training set of a fold may hold one class only.
 _POINTS_OF_FOLD = 10
@@ -263,7 +269,8 @@ def sliced_wasserstein(
     # arviz_stats.wasserstein is an optimal transport by linear programming, which stops at 500
     # draws.
     first, second = check_sets(first, second)
-    check_integer("Argument 'projections'", projections, do="leave it out for 200")
+    most = MOST_REPETITIONS
+    check_integer("Argument 'projections'", projections, most=most, do="leave it out for 200")
     directions = seeds.generator(seed, "sliced wasserstein").normal(
         size=(first.shape[1], projections)
     )

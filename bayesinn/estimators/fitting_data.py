@@ -6,16 +6,17 @@ Each kind has its own way to fill in what a user left out.
 from __future__ import annotations
 
 import itertools
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import singledispatch
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
 from bayesinn.simulation import checks
@@ -331,7 +332,7 @@ def refuse_ignored(data: Any, validation: Validation, optimization: Optimization
                 do=f"leave {name!r} out, or pass data=simulator.sample(n, seed)",
             )
     # Arrays and tables are compared element by element.
-    none_held_out = isinstance(validation, numbers.Real) and validation == 0.0
+    none_held_out = isinstance(validation, Real) and validation == 0.0
     if optimization.patience is not None and none_held_out:
         raise InputError(
             "Argument 'patience'",
@@ -386,7 +387,7 @@ def _check_numbers(data: Any, subject: str, like: Arrays | None) -> Arrays:
             got=f"{data!r}"[:100],
             do="pass {'x': array}",
         )
-    arrays = {name: checks.numbers(f"{subject}, {name!r}", data[name]) for name in names}
+    arrays = {name: numbers(f"{subject}, {name!r}", data[name]) for name in names}
     shapes = {name: value.shape for name, value in arrays.items()}
     finite = all(np.isfinite(value).all() for value in arrays.values())
     if not finite or len({shape[:1] for shape in shapes.values()}) != 1 or () in shapes.values():

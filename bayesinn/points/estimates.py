@@ -16,12 +16,12 @@ from scipy.special import ndtri
 
 from bayesinn._version import __version__
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.configuration import Recipe
 from bayesinn.core.errors import InputError
 from bayesinn.core.files import FLOATS, SavedModel
 from bayesinn.core.labels import columns, split_events
 from bayesinn.flows.latents import NARROWEST_LOG_SCALE, floored
-from bayesinn.simulation.checks import numbers
 from bayesinn.simulation.prior import Prior, Values, support_of
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import Scaling

@@ -10,6 +10,7 @@ import scipy.special
 
 from bayesinn.bijections.bijection import Condition
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_choice, check_type
@@ -18,7 +19,7 @@ from bayesinn.posterior.answers import DISAGREEMENT, Given, answer, share_betwee
 from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import Typicality
-from bayesinn.simulation.checks import check_simulations, numbers
+from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.derived import check_alike
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import statistics
 from collections.abc import Collection, Iterable, Mapping
@@ -11,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+from bayesinn.core.arrays import numbers
+from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.simulation.finite import finite, finite_rows
@@ -32,11 +32,6 @@ class Declared(Protocol):
     on_nonfinite: str
 
 
-#: What to do with missing values where none are declared.
-MISSING_VALUES = (
-    "declare missing='mask' and train with missing values, or fill them the way the simulator does"
-)
-
 # Names that a message lists.
 _MOST_NAMES = 12
 
@@ -44,83 +39,6 @@ _MOST_NAMES = 12
 def may_miss(simulator: Declared, name: str) -> bool:
     """Tell whether values of a variable may be missing."""
     return simulator.missing is not None and name in simulator.observable_shapes
-
-
-def numbers(
-    subject: str, value: Any, error: type[BayesinnError] = InputError, missing: bool = False
-) -> np.ndarray:
-    """Return real numbers as an array; refuse complex, ragged or empty values, and text.
-
-    Masked values and None are refused, too, or become NaN if values may be ``missing``.
-    """
-    if hasattr(value, "to_numpy") and hasattr(value, "dtype"):
-        value = _from_column(value)
-    value = _with_masks(value)
-    if missing:
-        value = _with_nan(value)
-    try:
-        array = np.asarray(value)
-    except ValueError as ragged:
-        raise error(
-            subject, expected="a rectangular array", got=str(ragged), do="pad the rows"
-        ) from ragged
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise error(subject, expected="real numbers", got="masked values", do=MISSING_VALUES)
-    if array.dtype.kind not in "fiub" or array.size == 0:
-        got = "None" if value is None else f"dtype {array.dtype}"
-        do = "convert it with numpy.asarray(values, float)"
-        if array.size == 0:
-            got = "an empty array"
-            do = "give one row or more"
-        elif array.dtype == object and not missing and any(item is None for item in array.flat):
-            got = "None, a missing value" if array.ndim else "None"
-            do = MISSING_VALUES
-        elif array.dtype.kind == "M":
-            do = "convert dates to a time since the first, in the unit of the simulator"
-        elif array.dtype.kind == "c":
-            do = "pass real and imaginary part apart"
-        raise error(subject, expected="real numbers", got=got, do=do)
-    # TensorFlow has no other floats.
-    return (
-        array
-        if array.dtype.kind != "f" or array.dtype in ("f2", "f4", "f8")
-        else array.astype(np.float64)
-    )
-
-
-def _from_column(value: Any) -> Any:
-    """Return a column of pandas as an array; NaN where a number of its own types is missing."""
-    # Types of NumPy are read as they are.
-    kind = "" if isinstance(value.dtype, np.dtype) else value.dtype.kind
-    if kind and kind in "fiub" and value.isna().any():
-        return value.to_numpy(np.float64, na_value=np.nan)
-    return value.to_numpy()
-
-
-def _with_masks(value: Any) -> Any:
-    """Return lists of masked arrays as one masked array; anything else as it is.
-
-    NumPy would join their data, and forget the masks.
-    """
-    if not isinstance(value, list | tuple):
-        return value
-    if not any(isinstance(item, list | tuple | np.ma.MaskedArray) for item in value):
-        return value
-    items = [_with_masks(item) for item in value]
-    if any(np.ma.isMaskedArray(item) for item in items):
-        with contextlib.suppress(ValueError):  # ragged, explained where it is checked
-            return np.ma.stack(items)
-    return value
-
-
-def _with_nan(value: Any) -> Any:
-    """Return values with NaN in place of masked ones and of None; anything else as it is."""
-    if np.ma.isMaskedArray(value):
-        return np.ma.filled(value.astype(np.float64), np.nan)
-    with contextlib.suppress(ValueError, TypeError):  # explained where it is checked
-        array = np.asarray(value)
-        return array.astype(np.float64) if array.dtype == object else value
-    return value
 
 
 def check_keys(

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from bayesinn.core.arrays import MISSING_VALUES, numbers
 from bayesinn.core.errors import InputError, warn
 from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.checks import (
-    MISSING_VALUES,
     check_inputs,
     check_keys,
     may_miss,
-    numbers,
 )
 from bayesinn.simulation.finite import finite
 from bayesinn.simulation.prior import Prior, outside

@@ -8,7 +8,26 @@ import numpy as np
 import pytest
 
 from bayesinn.core.errors import InputError
-from bayesinn.diagnostics import coverage, recovery, sbc
+from bayesinn.diagnostics import (
+    compare,
+    coverage,
+    joint_coverage,
+    latent_codes,
+    learning_curve,
+    local_c2st,
+    mmd,
+    model_calibration,
+    posterior_sbc,
+    predictive_checks,
+    ranks,
+    recovery,
+    reference_points,
+    sbc,
+    simultaneous_band,
+    sliced_wasserstein,
+    uniform_ranks,
+    uniformity,
+)
 
 Arrays = dict[str, np.ndarray]
 
@@ -74,6 +93,13 @@ CASES = {
         {"a": np.zeros((9, 5))},
         "truth of parameter 'a'.*9 of 9",
     ),
+    "no dict": (np.zeros(9), {"a": np.zeros((9, 5))}, "truth\n.*a dict of name to array"),
+    "draws without names": ({"a": np.zeros(9)}, np.zeros((9, 5)), "draws\n.*a dict"),
+    "masked": (
+        {"a": np.ma.masked_equal(np.arange(9.0), 3.0)},
+        {"a": np.zeros((9, 5))},
+        "truth of parameter 'a'.*masked values",
+    ),
     "text": (
         {"a": np.array(["x"] * 9)},
         {"a": np.zeros((9, 5))},
@@ -101,3 +127,40 @@ def test_order_of_names_does_not_matter() -> None:
 
 def draws_of_prior(draws: Arrays) -> Arrays:
     return {name: value[:, 0] for name, value in draws.items()}
+
+
+NORMALS = np.random.default_rng(1).normal(size=(40, 10, 2))
+ROWS = NORMALS[:, 0]
+WRONG: dict[str, Callable[[], object]] = {
+    "text as densities": lambda: joint_coverage("x", NORMALS[..., 0], seed=1),
+    "no densities": lambda: joint_coverage(ROWS[:, 0], None, seed=1),
+    "objects as codes": lambda: latent_codes(ROWS.astype(object), NORMALS, seed=1),
+    "texts to rank": lambda: ranks(ROWS[:, 0].astype(str), NORMALS[..., 0], seed=1),
+    "masked to rank": lambda: ranks(np.ma.masked_less(ROWS[:, 0], 0), NORMALS[..., 0], seed=1),
+    "no names": lambda: uniformity(None, np.full((9, 1), 0.5)),
+    "texts as ranks": lambda: uniform_ranks("x", 10, seed=1),
+    "draws in words": lambda: uniform_ranks(np.arange(9), "ten", seed=1),
+    "fractions of values": lambda: simultaneous_band((0.5,), 1.5, 0.9),
+    "too many values": lambda: simultaneous_band((0.5,), 10**9, 0.9),
+    "points in words": lambda: simultaneous_band("x", 10, 0.9),
+    "no models": lambda: model_calibration(np.zeros(9), np.ones((9, 1)), None),
+    "no sizes": lambda: learning_curve(np.zeros((4, 3, 9)), None),
+    "sizes in words": lambda: learning_curve(np.zeros((4, 3, 9)), "x"),
+    "weights in words": lambda: posterior_sbc(
+        {"a": ROWS[:, 0]}, {"a": NORMALS[..., 0]}, "x", NORMALS[..., 0], seed=1
+    ),
+    "other simulations": lambda: reference_points(ROWS[:9], ROWS, ROWS, seed=1),
+    "other features": lambda: reference_points(ROWS, ROWS, ROWS[:, :1], seed=1),
+    "a seed in words": lambda: reference_points(ROWS, ROWS, ROWS, seed="x"),
+    "predictions without names": lambda: predictive_checks(ROWS, {"y": ROWS[0]}),
+    "squares without end": lambda: compare({"a": 1e300 * ROWS}, {"a": ROWS}, seed=1),
+    "too many permutations": lambda: mmd(ROWS, ROWS, seed=1, permutations=10**7),
+    "too many projections": lambda: sliced_wasserstein(ROWS, ROWS, seed=1, projections=10**7),
+    "too many evaluations": lambda: local_c2st(ROWS, ROWS, ROWS[:1], seed=1, evaluations=10**9),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_no_array_of_numbers_is_refused(case: str) -> None:
+    with pytest.raises(InputError, match=r"(?s)expected:.*got:.*do this:"):
+        WRONG[case]()

@@ -9,8 +9,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
-from bayesinn.simulation.checks import numbers
 from bayesinn.spaces.observations import check_observations, check_parameters
 
 tfd = tfp.distributions
