@@ -242,18 +242,19 @@ def _one_way(support: Support, draws: np.ndarray) -> tuple[str, str, str] | None
     )
 
 
-def observable_shapes(name: str, trial: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def observable_shapes(
+    name: str, trial: Mapping[str, Any], rows: int = TRIAL_ROWS
+) -> dict[str, tuple[int, ...]]:
     """Return the shape of each observable without the batch axis, from a trial with a few rows."""
     shapes = {}
     for key, value in trial.items():
         subject = f"Observable {key!r} of simulator {name!r}"
         array = numbers(subject, value, SimulatorError)
-        if array.ndim == 0 or len(array) != TRIAL_ROWS:
+        if array.ndim == 0 or len(array) != rows:
             raise SimulatorError(
                 subject,
                 expected=(
-                    f"shape (n, ...), here ({TRIAL_ROWS}, ...): one row for each draw of the "
-                    "parameters"
+                    f"shape (n, ...), here ({rows}, ...): one row for each draw of the parameters"
                 ),
                 got=f"a scalar: {array}" if array.ndim == 0 else f"shape {array.shape}",
                 do=(

@@ -111,6 +111,10 @@ class Simulator:
         self.engine = new_engine(declared)
         trial = self.engine.trial(declaration.TRIAL_ROWS)
         self.observable_shapes = declaration.observable_shapes(self.name, trial)
+        if self.engine.in_graph:
+            # Of data with as many steps as the trial has rows, any axis looks like that of rows.
+            fewer = declaration.TRIAL_ROWS - 1
+            declaration.observable_shapes(self.name, self.engine.trial(fewer), fewer)
         # Python functions may return integers once and floats later.
         self.observable_types = {
             name: observable_type(value) if python else value.dtype for name, value in trial.items()

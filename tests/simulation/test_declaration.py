@@ -207,6 +207,36 @@ def test_a_misspelt_option_does_not_pass_the_type_checker(tmp_path) -> None:
     assert [line.split(":")[1] for line in lines if ": error:" in line] == ["5", "6"]
 
 
+# Observables
+
+
+@pytest.mark.parametrize("policy", ["raise", "redraw"])
+@pytest.mark.parametrize(
+    ("returned", "fragments"),
+    [
+        (lambda a: tf.RaggedTensor.from_tensor(a[:, None]), ["RaggedTensor", "lengths"]),
+        (lambda a: tf.sparse.from_dense(a[:, None]), ["SparseTensor"]),
+        (tf.Variable, ["Variable"]),
+        (lambda a: tf.numpy_function(lambda x: x, [a], tf.float32), ["ensure_shape"]),
+    ],
+    ids=["ragged", "sparse", "variable", "unknown shape"],
+)
+def test_observables_that_are_no_rows_of_numbers(returned, fragments, policy: str) -> None:
+    declare = bi.simulator(prior={"a": NORMAL}, on_nonfinite=policy, name="odd")
+    with pytest.raises(SimulatorError, match="Observable 'y' of simulator 'odd'") as error:
+        declare(lambda parameters, seed: {"y": returned(parameters["a"])})
+    assert not [fragment for fragment in fragments if fragment not in str(error.value)], str(
+        error.value
+    )
+
+
+def test_rows_on_the_last_axis_are_refused_whatever_their_number() -> None:
+    """Data of three steps look right in a trial of three rows."""
+    declare = bi.simulator(prior={"a": NORMAL}, name="odd")
+    with pytest.raises(SimulatorError, match=r"(?s)'y' of simulator 'odd'.*shape \(3, 2\)"):
+        declare(lambda parameters, seed: {"y": tf.zeros((3, tf.shape(parameters["a"])[0]))})
+
+
 # Priors
 
 

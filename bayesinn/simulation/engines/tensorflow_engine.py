@@ -213,7 +213,29 @@ class TensorFlowEngine(Engine):
                 got=type(observables).__name__ if names is None else f"the names {names}",
                 do='return for example {"cases": cases}',
             )
-        return {name: tf.convert_to_tensor(value) for name, value in observables.items()}
+        return {name: self._tensor(name, value) for name, value in observables.items()}
+
+    def _tensor(self, name: str, value: Any) -> tf.Tensor:
+        """Return an observable as a tensor of a known rank."""
+        got = type(value).__name__
+        do = "pad ragged data to one length, and declare how many steps count: lengths={...}"
+        # Variables would belong to one trace.
+        if not isinstance(value, tf.Variable | tf.RaggedTensor | tf.SparseTensor):
+            try:
+                tensor = tf.convert_to_tensor(value)
+            except (TypeError, ValueError) as error:
+                got = f"{type(value).__name__}: {error}"
+            else:
+                if tensor.shape.rank is not None:
+                    return tensor
+                got = "a tensor of unknown shape, as tf.py_function gives"
+                do = "call tf.ensure_shape(value, (None, ...)); or declare engine='python'"
+        raise SimulatorError(
+            f"Observable {name!r} of simulator {self.declared.name!r}",
+            expected="a tensor of numbers (n, ...)",
+            got=got,
+            do=do,
+        )
 
     def draw(self, n: int | tf.Tensor, seed: tf.Tensor) -> Simulations:
         if not self.policy.redraws:
