@@ -23,6 +23,8 @@ tfd = tfp.distributions
 
 #: Three rows: a batch size that a constant or a parameter count rarely equals.
 TRIAL_ROWS = 3
+# Processes of one machine.
+_MOST_WORKERS = 1_024
 #: Names of the axes of results, and characters that separate names from each other and from
 #: indices.
 _AXES = ("chain", "draw", "observation", "simulation", "chunk")
@@ -100,7 +102,10 @@ def _check_choices(declared: Declaration, engine: str, batched: bool | None) -> 
 
 def _check_limits(declared: Declaration, engine: str, workers: int | None) -> None:
     check_integer(
-        _option("workers", declared), 1 if workers is None else workers, error=SimulatorError
+        _option("workers", declared),
+        1 if workers is None else workers,
+        most=_MOST_WORKERS,
+        error=SimulatorError,
     )
     if declared.time_limit is not None:
         check_number(
@@ -193,7 +198,9 @@ def _unreachable(distribution: tfd.Distribution) -> tuple[str, str, str] | None:
 
 
 def _infinite(draws: np.ndarray) -> tuple[str, str, str] | None:
-    """Return the fault of a prior whose draws are not finite."""
+    """Return the fault of a prior whose draws are not finite, or hold nothing."""
+    if not draws.size:
+        return "one number or more", f"draws of shape {draws.shape[1:]}", "leave it out"
     if np.isfinite(draws).all():
         return None
     return "finite draws", f"{draws.tolist()}", "check its parameters: do they overflow?"

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import functools
+import inspect
 import itertools
 import re
 from collections.abc import Mapping
@@ -178,6 +179,8 @@ _LONGEST = 2 * 10**6
 _SHOWN = 100
 # Numbers of other types than TensorFlow's usual float32 are written with it: float64([0.1, 0.2]).
 _TYPES = ("float16", "float64", "int32", "int64", "bool")
+# Arguments that are shapes and counts.
+_WHOLE = ("sample_shape", "reinterpreted_batch_ndims", "dimension")
 
 
 def read_distribution(subject: str, text: str) -> tfd.Distribution:
@@ -190,6 +193,9 @@ def read_distribution(subject: str, text: str) -> tfd.Distribution:
     try:
         _check_extent(text)
         value = _value(ast.parse(text.strip(), mode="eval").body, _MOST_NESTED)
+        if isinstance(value, tfd.Distribution):
+            # Some distributions look at their arguments only here.
+            _ = value.batch_shape, value.event_shape
     except Exception as error:  # Also whatever TFP raises for wrong numbers.
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise InputError(
@@ -249,24 +255,25 @@ def _value(node: ast.expr, depth: int) -> Any:
         close = difflib.get_close_matches(name.lower(), plain, n=1)
         hint = f", did you mean {plain[close[0]]!r}?" if close else ""
         raise ValueError(f"{name!r} is no distribution that can be read from text{hint}")
-    return kinds[name](*[_floats(part) for part in arguments], **_all_floats(options))
+    kind = kinds[name]
+    # More arguments than there are names are TFP's to refuse.
+    places = [*inspect.signature(kind.__init__).parameters, *len(arguments) * [""]][1:]  # type: ignore[misc]
+    given = [_floats(part, place) for part, place in zip(arguments, places, strict=False)]
+    return kind(*given, **{key: _floats(part, key) for key, part in options.items()})
 
 
-def _floats(value: Any) -> Any:
+def _floats(value: Any, name: str) -> Any:
     """Return numbers as TFP takes them: whole ones are floats, but for shapes and counts of axes.
 
     A list of texts or of bijectors stays a list.
     """
+    if name in _WHOLE:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, list) and all(isinstance(part, int | float | list) for part in value):
         return tf.constant(value, tf.float32)
     return value
-
-
-def _all_floats(options: Mapping[str, Any]) -> dict[str, Any]:
-    whole = ("sample_shape", "reinterpreted_batch_ndims", "validate_args", "allow_nan_stats")
-    return {key: part if key in whole else _floats(part) for key, part in options.items()}
 
 
 def _value_text(value: Any) -> str:

@@ -52,8 +52,9 @@ COUNTS = {"days": tfd.FiniteDiscrete(tf.range(1, 6), logits=tf.zeros(5))}
         ),
         (
             {"engine": "python", "workers": -1},
-            ["Option 'workers'", "'growth'", "an integer of 1 or more", "-1"],
+            ["Option 'workers'", "'growth'", "an integer from 1 to 1,024", "-1"],
         ),
+        ({"engine": "python", "workers": 10**6}, ["an integer from 1 to 1,024", "1000000"]),
     ],
 )
 def test_options(options: dict, fragments: list[str]) -> None:
@@ -257,6 +258,7 @@ def test_rows_on_the_last_axis_are_refused_whatever_their_number() -> None:
         (tfd.LKJ(3, 1.5), ["LKJ", "partial correlations"]),
         (tfd.CholeskyLKJ(3, 1.5), ["CholeskyLKJ", "partial correlations"]),
         (tfd.WishartTriL(9.0, np.eye(2, dtype="f4")), ["WishartTriL", "Cholesky factor"]),
+        (tfd.Normal(np.zeros(0, np.float32), 1.0), ["one number or more", "shape (0,)"]),
         (tfd.Deterministic(3.0), ["Deterministic", "constant"]),
         (tfd.VectorDeterministic([3.0, 1.0]), ["VectorDeterministic", "constant"]),
         (tfd.Normal(0.0, -1.0), ["log densities [nan, nan]", "scales must be positive"]),

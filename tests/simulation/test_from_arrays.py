@@ -234,7 +234,7 @@ def test_distributions_are_read_as_they_are_written(distribution) -> None:
         ("Independent(1)", "'float' object"),
         ("TransformedDistribution(Normal(0, 1), Chain([1]))", "Chain"),
         ("TransformedDistribution(Normal(0, 1), Normal(0, 1))", "'Normal' object has no"),
-        ("Sample(Normal(0, 1), [1000000, 1000000])", "must be integer"),
+        ("SphericalUniform(2.5)", "integer"),
         ("GaussianProcess('x')", "no distribution"),
         ("Bates(100000000)", "no distribution"),
         ("Normal(*[0, 1])", "Starred"),
@@ -255,15 +255,21 @@ def test_other_texts_are_no_distributions(text: str, message: str) -> None:
     ("text", "message"),
     [
         (
-            "Sample(Normal(0, 1), sample_shape=[1000000, 1000000])",
+            "Sample(Normal(0, 1), [1000000, 1000000])",
             "'a' of the prior.*1,000,000,000,000 numbers",
         ),
         ("LogNormal(500, 1)", "Prior of 'a'.*finite draws.*inf"),
+        ("LKJ(3, 1.5)", "partial correlations"),
     ],
 )
 def test_priors_without_finite_draws_are_refused(text: str, message: str) -> None:
     with pytest.raises(SimulatorError, match=f"(?s){message}"):
         bi.from_arrays({"a": read_distribution("Prior of 'a'", text)}, {"y": (3,)})
+
+
+def test_shapes_in_texts_are_whole_by_place_and_by_name() -> None:
+    for text in ("Sample(Normal(0, 1), 3)", "Sample(Normal(0, 1), sample_shape=3)"):
+        assert read_distribution("Prior", text).event_shape == (3,)
 
 
 def test_a_bank_of_arrays_alone_is_refused_before_it_is_made(arrays, tmp_path) -> None:
