@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -216,6 +217,13 @@ def new_model(estimator: Estimator, rows: Arrays, seed: int) -> Trainable:
     check_type(subject, model, Trainable, "a Trainable", do)
     with building(), seeds.seeded_initial_weights(seed):
         model.initialize(_first(rows), seed)
+    check_type(
+        f"{type(model).__name__}.network",
+        getattr(model, "network", None),
+        keras.layers.Layer,
+        "a Keras layer or model, which holds all weights",
+        "set self.network in initialize",
+    )
     return model
 
 

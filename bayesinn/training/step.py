@@ -501,7 +501,15 @@ class TrainingModel(keras.Model):
                 got="batch normalisation or the like",
                 do="leave out batch normalisation, or the parts",
             )
-        return total, tape.gradient(total, flat), moved
+        gradient = tape.gradient(total, flat)
+        if gradient is None:
+            raise InputError(
+                f"{type(self.problem).__name__}.loss",
+                expected="losses that depend on the weights of the network",
+                got="losses that don't",
+                do="compute them by TensorFlow operations from what self.network returns",
+            )
+        return total, gradient, moved
 
     def _update(
         self,

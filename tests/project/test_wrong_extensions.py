@@ -210,6 +210,21 @@ class _Never(_Late):
     built = 0
 
 
+class _Nothing(_Column):
+    def initialize(self, batch, seed):
+        pass
+
+
+class _Function(_Column):
+    def initialize(self, batch, seed):
+        self.network = keras.layers.Dense(1).call
+
+
+class _Constant(_Column):
+    def loss(self, batch, seed, progress, training):
+        return batch["y"]
+
+
 ROWS = {"x": np.ones((60, 2), "f4"), "y": np.ones(60, "f4")}
 
 
@@ -219,6 +234,9 @@ ROWS = {"x": np.ones((60, 2), "f4"), "y": np.ones(60, "f4")}
         (_Column, r"_Column\.loss, result(?s:.)*\(n,\)"),
         (_Late, "2 more, made when the loss"),
         (_Never, "weights to train"),
+        (_Nothing, r"_Nothing\.network(?s:.)*a Keras layer"),
+        (_Function, r"_Function\.network(?s:.)*a Keras layer"),
+        (_Constant, r"_Constant\.loss(?s:.)*depend on the weights"),
     ],
 )
 def test_losses_of_a_trainable(model: type[Trainable], message: str, monkeypatch) -> None:
