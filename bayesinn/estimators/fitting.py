@@ -129,6 +129,8 @@ def plan_fit(
     length, optimization = given.fill_in(length, optimization)
     optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
     settings = resolve_settings(given.rows, *length, training_seed(own_seed, start), optimization)
+    if data is None and simulator is not None:
+        simulator.check_count(settings.batch_size, "Argument 'batch_size'")
     identity = {
         **_model_in_words(simulator),
         "network": estimator.network_configuration(),

@@ -56,6 +56,9 @@ class Metropolis:
         discrepancy = self._discrepancy
         shapes = discrepancy.simulator.prior.event_shapes
         check_draws(steps, shapes, chains, least=20, subject="Argument 'steps'")
+        shapes = discrepancy.simulator.observable_shapes
+        starts = _STARTS_A_CHAIN * chains
+        check_draws(self._replicates, shapes, starts, subject="Argument 'replicates'")
         generator = seeds.generator(seed, "metropolis")
         vectors = discrepancy.vectors(discrepancy.nearest(_STARTS_A_CHAIN * chains))
         root = _root(vectors)

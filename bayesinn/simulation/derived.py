@@ -13,7 +13,9 @@ import tensorflow_probability as tfp
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.masks import without_padding
+from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_integer, check_type
+from bayesinn.simulation import declaration
 from bayesinn.simulation.checks import without_padding_in_graph
 from bayesinn.simulation.from_arrays import from_arrays
 from bayesinn.simulation.missing import missing_option
@@ -44,6 +46,9 @@ def derived_simulator(
     """
     if trials is None and prior is None and not elements:
         return simulator
+    if trials is not None:
+        shapes = simulator.observable_shapes
+        check_draws(trials, shapes, declaration.TRIAL_ROWS, subject="Argument 'trials'")
     name = simulator.name
     if trials is not None:
         name += f" x {trials}"

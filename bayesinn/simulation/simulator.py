@@ -185,11 +185,14 @@ class Simulator:
 
         The draws are not checked for finite values.
         """
-        shapes = {name: own for kind in self.shapes.values() for name, own in kind.items()}
-        count = check_draws(n, shapes, subject="Number of simulations")
-        drawn = self.engine.sample(count, seed, stream)
+        drawn = self.engine.sample(self.check_count(n), seed, stream)
         self.check_failures(n, int(drawn.failed))
         return drawn
+
+    def check_count(self, n: Any, subject: str = "Number of simulations") -> int:
+        """Return a number of simulations that fit into memory."""
+        shapes = {name: own for kind in self.shapes.values() for name, own in kind.items()}
+        return check_draws(n, shapes, subject=subject)
 
     def check_failures(self, good: int, failed: int) -> None:
         """Raise if more simulations failed, beside good ones, than ``most_failures`` allows."""

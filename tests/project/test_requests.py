@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core import memory
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.derived import derived_simulator
 
 tfd = tfp.distributions
 MOST = 2**31 - 1
@@ -61,6 +62,16 @@ REQUESTS: dict[str, Callable[[bi.Simulator, bi.Posterior], Any]] = {
     "'blocks'": lambda linear, posterior: bi.flows.coupling(blocks=10**6),
     "'hidden'": lambda linear, posterior: bi.flows.coupling(hidden=(10**9,)),
     "'units'": lambda linear, posterior: bi.summaries.ConvLSTM(10**9),
+    "'replicates'": lambda linear, posterior: bi.reference.synthetic_likelihood(
+        linear, Y, replicates=MOST, seed=1
+    ),
+    "'batch_size'": lambda linear, posterior: bi.AmortizedPosterior(linear).fit(
+        steps=1, batch_size=MOST
+    ),
+    "Number of simulations ": lambda linear, posterior: bi.simulator_report(
+        linear, simulations=MOST
+    ),
+    "'trials'": lambda linear, posterior: derived_simulator(linear, MOST),
 }
 
 

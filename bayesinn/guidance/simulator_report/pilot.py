@@ -132,6 +132,7 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     """Draw n simulations, 21 or more, failed ones included, and measure the speed."""
     # The simulator's policy would hide failures by drawing them again, so an engine without policy
     # draws. It does so without XLA, which compiles some simulators for 20 s.
+    simulator.check_count(n)
     raw = copy.copy(simulator)
     engine = simulator.engine.without_policy()
     raw.engine = engine
