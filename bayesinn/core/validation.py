@@ -4,6 +4,7 @@ import inspect
 import math
 import numbers
 import os
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,8 @@ def _fault_of_path(path: str) -> str:
         return "an empty text"
     if "\0" in path:
         return "with a null character"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+        return "the address of another place"
     try:
         longest = max(map(len, os.fsencode(path).split(os.fsencode(os.sep))))
     except UnicodeEncodeError:

@@ -24,7 +24,13 @@ from bayesinn.bijections import (
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.bijections.mixing import MIXINGS
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import MOST_REPEATED, check_choice, check_integer, check_number
+from bayesinn.core.validation import (
+    MOST_REPEATED,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+)
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 
@@ -290,7 +296,7 @@ def _blocks(block: _Maker, blocks: int, mixing: str | None, actnorm: bool) -> li
         > MOST_REPEATED
     ):
         check_integer("Argument 'blocks' of a flow", blocks, most=MOST_REPEATED)
-    parts: list[_Maker] = [ActNorm] if actnorm else []
+    parts: list[_Maker] = [ActNorm] if check_flag("Argument 'actnorm' of a flow", actnorm) else []
     if mixing is not None:
         check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)
         parts.append(MIXINGS[mixing])

@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
+from bayesinn.core.validation import check_flag
 from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.reference.importance import Weights, likelihood_of
@@ -527,6 +528,8 @@ def refine(
     function = likelihood_of(simulator, log_likelihood)
     density = _exact_density(simulator, function)
     chosen = check_methods(density, posterior.density, methods)
+    check_flag("Argument 'predictive'", predictive)
+    check_flag("Argument 'progress'", progress)
     given = posterior.given(observations)
     started = time.monotonic()
     amortized = given.sample(size, seed, "refine")

@@ -11,6 +11,7 @@ from bayesinn.core.validation import (
     check_flag,
     check_integer,
     check_number,
+    check_path,
     check_type,
 )
 
@@ -50,3 +51,10 @@ def test_the_rest_is_refused(check, lines: list[str]) -> None:
     with pytest.raises(InputError) as error:
         check()
     assert str(error.value) == "{}\n  expected: {}\n  got:      {}\n  do this:  {}".format(*lines)
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/posterior", "http://127.0.0.1/x", "file:///tmp/x"])
+def test_an_address_is_no_path(path: str) -> None:
+    with pytest.raises(InputError, match="the address of another place"):
+        check_path("Argument 'folder'", path, "posterior")
+    assert check_path("Argument 'folder'", "runs:1/a", "posterior").name == "a"
