@@ -333,9 +333,9 @@ class ModelComparison(Summarised):
         self.weights = check_weights(weights, self.names)
         self._identities: list[dict[str, Any] | None] = [None] * len(self.simulators)
         flow = ModelFlow(len(self.simulators), hidden)
-        summaries = choose_summaries(self.declares, summary).networks
-        refuse_trained_first(summaries)
-        super().__init__(None, summaries, flow)
+        choice = choose_summaries(self.declares, summary)
+        refuse_trained_first(choice.networks)
+        super().__init__(None, choice, flow)
 
     @property
     def declares(self) -> Simulator:

@@ -173,11 +173,13 @@ class HierarchicalPosterior(TrainedPosterior):
         self.population = DeepSet(32) if population is None else population
         do = "pass for example bi.summaries.DeepSet(32)"
         check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
-        summaries = recommended_summaries(simulator, summary)
-        refuse_trained_first(summaries)
+        choice = recommended_summaries(simulator, summary)
+        refuse_trained_first(choice.networks)
         chosen = choose_flow(flow, layout_of(simulator.prior))
         stages = TwoStages(chosen, self.levels.shared)
-        super().__init__(set_simulator(simulator, self.levels), summaries, stages)
+        # Networks see the data of one person, not of the set, whose order is not looked for.
+        choice = choice._replace(reasons={})
+        super().__init__(set_simulator(simulator, self.levels), choice, stages)
 
     def sample_all(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
         """Draw the population's parameters, and given these, those of all persons of one data set.

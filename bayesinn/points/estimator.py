@@ -172,9 +172,9 @@ class PointEstimator(Summarised):
     ) -> None:
         check_simulator(simulator)
         flow = PointFlow(_check_estimates(estimates), hidden)
-        summaries = recommended_summaries(simulator, summary)
-        refuse_trained_first(summaries)
-        super().__init__(simulator, summaries, flow)
+        choice = recommended_summaries(simulator, summary)
+        refuse_trained_first(choice.networks)
+        super().__init__(simulator, choice, flow)
 
     @classmethod
     def from_configuration(

@@ -21,7 +21,13 @@ from bayesinn.flows import Flow
 from bayesinn.posterior import moved
 from bayesinn.posterior.answers import Draws, Evaluator, TrainedGiven, density_of, require_draws
 from bayesinn.posterior.damage import KINDS, NO_TREES
-from bayesinn.posterior.defaults import choose_count, choose_flow, choose_summaries, warn_of_sets
+from bayesinn.posterior.defaults import (
+    Choice,
+    choose_count,
+    choose_flow,
+    choose_summaries,
+    warn_of_sets,
+)
 from bayesinn.posterior.measurement import (
     Compared,
     compared_rows,
@@ -56,11 +62,11 @@ class Summarised(Estimator):
 
     schema: ClassVar[Mapping[str, Any]] = SCHEMA
 
-    def __init__(
-        self, simulator: Simulator | None, summaries: dict[str, Summary], flow: Flow
-    ) -> None:
+    def __init__(self, simulator: Simulator | None, choice: Choice, flow: Flow) -> None:
         super().__init__(simulator)
-        self.summaries = summaries
+        self.summaries = choice.networks
+        #: Why networks were chosen that the user has left out.
+        self._reasons = choice.reasons
         self.flow = flow
         self._evaluator: Evaluator | None = None
         self._reference: Reference | None = None
@@ -121,14 +127,16 @@ class Summarised(Estimator):
         model.parameters.refuse_outside(rows)
 
     def describe_training(self, model: PosteriorModel) -> str:
-        return describe_model(self.declares.name, model)
+        return describe_model(self.declares.name, model, self._reasons)
 
     def compared_rows(self, model: PosteriorModel, rows: Arrays) -> Compared:
         """Return those of the training rows (n, ...) that observations are compared with."""
         return compared_rows(model, rows)
 
     def prepare(self, model: PosteriorModel, rows: Arrays) -> None:
-        """Start to train the detectors of damage, in a thread."""
+        """Start to train the detectors of damage, in a thread; look whether data have an order."""
+        chosen = {key: self.summaries[key] for key in self._reasons}
+        warn_of_sets(self.declares, chosen, pilot_rows(rows))
         compared = self.compared_rows(model, rows)
         self._detectors = Background(detect_damage, model.data, compared)
 
@@ -432,19 +440,13 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         choice = choose_summaries(simulator, summary)
         flow = recommended.flow if flow is None else flow
         flow = choose_flow(flow, layout_of(simulator.prior))
-        super().__init__(simulator, choice.networks, flow)
-        self._reasons = choice.reasons
+        super().__init__(simulator, choice, flow)
         self.set_count(networks)
 
     def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
         """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
         pilot = pilot_rows(rows)
-        chosen = {key: self.summaries[key] for key in self._reasons}
-        warn_of_sets(self.simulator, chosen, pilot, seed)
         return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
-
-    def describe_training(self, model: PosteriorModel) -> str:
-        return describe_model(self.simulator.name, model, self._reasons)
 
     @classmethod
     def from_configuration(

@@ -121,17 +121,17 @@ def choose_summaries(
 
 def recommended_summaries(
     simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
-) -> dict[str, Summary]:
+) -> Choice:
     """Return the user's summary networks, else those that the simulator recommends, else defaults.
 
     Networks with a part that is trained first are recommended to posteriors alone.
     """
     if summary is not None:
-        return choose_summaries(simulator, summary).networks
-    networks = choose_summaries(simulator, simulator.recommended.summary).networks
-    if any(network.trained_first for network in networks.values()):
-        networks = choose_summaries(simulator, None).networks
-    return networks
+        return choose_summaries(simulator, summary)
+    choice = choose_summaries(simulator, simulator.recommended.summary)
+    if any(network.trained_first for network in choice.networks.values()):
+        choice = choose_summaries(simulator, None)
+    return choice
 
 
 def _check_channels(simulator: Simulator, key: str, network: Summary) -> None:
@@ -255,14 +255,14 @@ def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
     return summaries.ConvLSTM(32, positions=_POSITIONS, linear=True), "a series, by its coordinates"
 
 
-def warn_of_sets(
-    simulator: Simulator, networks: Mapping[str, Summary], rows: Arrays, seed: int
-) -> None:
+def warn_of_sets(simulator: Simulator, networks: Mapping[str, Summary], rows: Arrays) -> None:
     """Warn where networks that were chosen by default read rows in an order that they don't have.
 
     ``rows`` are simulations (n, ...), on which the order is tested.
     """
-    parameters = {name: rows[name] for name in simulator.prior.names}
+    data_names = {*simulator.observable_shapes, *simulator.context_names}
+    # Of a comparison, the number of the model.
+    parameters = {name: value for name, value in rows.items() if name not in data_names}
     for key, network in networks.items():
         names = observables_of(key)
         values = [rows[name] for name in names]
@@ -272,7 +272,7 @@ def warn_of_sets(
             continue
         each = [value.reshape(*value.shape[:2], -1) for value in values]
         data = np.concatenate(each, axis=2)
-        if has_order(data, parameters, seeds.generator(seed, "order")) is False:
+        if has_order(data, parameters, seeds.generator(0, "order")) is False:
             warn(
                 f"{key!r} shows no order in {len(data):,} simulations, and {network!r}, chosen by "
                 f"default, reads it in order. {advice_on_order(key, data.shape[1])}"

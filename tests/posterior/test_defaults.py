@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
+from bayesinn.posterior import amortized
 from bayesinn.posterior.defaults import choose_count, choose_flow, warn_of_sets
 from bayesinn.simulation.order import has_order
 from bayesinn.spaces.parameters import Layout
@@ -100,14 +101,14 @@ def test_rows_without_an_order_are_told(order: str, recwarn) -> None:
     rows = {"mean": np.linspace(-2.0, 2.0, 400), "y": data}
     model = bi.from_arrays(law, rows)
     posterior = bi.AmortizedPosterior(model)
-    warn_of_sets(model, posterior.summaries, rows, seed=1)
+    warn_of_sets(model, posterior.summaries, rows)
     told = [str(warning.message) for warning in recwarn]
     exchangeable = order in ("none", "counts", "two channels")
     assert len(told) == exchangeable
     assert all("DeepSet" in text and "coordinates={'y': places}" in text for text in told)
     # What is declared is believed.
     declared = bi.from_arrays(law, rows, coordinates={"y": np.arange(24.0)})
-    warn_of_sets(declared, posterior.summaries, rows, seed=1)
+    warn_of_sets(declared, posterior.summaries, rows)
     assert len(recwarn) == exchangeable
 
 
@@ -120,16 +121,44 @@ def test_elements_with_a_parameter_each_are_no_set() -> None:
     assert has_order(noise[:50], {"x": noise[:50]}, generator) is None
 
 
-def test_training_warns_of_a_set_that_a_default_reads_in_order() -> None:
-    @bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
-    def trials(parameters, seed):
-        mean = parameters["mean"][:, None]
-        return {"y": mean + tf.random.stateless_normal((tf.shape(mean)[0], 30), seed)}
+@bi.simulator(prior={"mean": tfd.Normal(0.0, 1.0)})
+def trials(parameters, seed):
+    mean = parameters["mean"][:, None]
+    return {"y": mean + tf.random.stateless_normal((tf.shape(mean)[0], 30), seed)}
 
-    with pytest.warns(UserWarning, match="'y' shows no order in 4,096 simulations"):
-        bi.AmortizedPosterior(trials).trainable(trials.sample(4_096, seed=1), seed=1)
-    # Chosen by the user.
-    bi.AmortizedPosterior(trials, MLP()).trainable(trials.sample(4_096, seed=1), seed=1)
+
+@bi.simulator(prior={"mean": tfd.Normal(0.0, 2.0)})
+def wider(parameters, seed):
+    return trials(parameters, seed)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        bi.AmortizedPosterior,
+        bi.PointEstimator,
+        bi.LikelihoodRatio,
+        lambda simulator, summary=None: bi.ModelComparison([simulator, wider], summary),
+    ],
+    ids=["posterior", "points", "ratio", "comparison"],
+)
+def test_training_warns_of_a_set_that_a_default_reads_in_order(
+    estimator, monkeypatch, recwarn
+) -> None:
+    monkeypatch.setattr(amortized, "Background", lambda *_: None)
+    for summary in (None, MLP()):  # left out, and chosen by the user
+        model = estimator(trials, summary)
+        rows = (
+            model.simulate(4_096, 1)
+            if isinstance(model, bi.ModelComparison)
+            else trials.sample(4_096, 1)
+        )
+        model.prepare(model.trainable(rows, seed=1), rows)
+    (told,) = [str(warning.message) for warning in recwarn]
+    assert told.startswith("'y' shows no order in 4,096 simulations")
+
+
+def test_the_report_of_a_simulator_hints_at_sets() -> None:
     (hint,) = bi.simulator_report(trials, simulations=500, seed=1).advice
     assert (hint.severity, hint.subject) == ("hint", "y")
     assert "shows no order of its 30 rows" in hint.text
