@@ -5,6 +5,7 @@ Losses are on the parameters' own scale.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -312,6 +313,10 @@ class DensityModel[Member: keras.layers.Layer](Trainable):
     @property
     def xla_pays(self) -> bool:  # type: ignore[override]
         return self.flow.xla_pays
+
+    @property
+    def numbers(self) -> int:
+        return math.prod(self.flow.event_shape) if self.flow.nats else super().numbers
 
     def mix_losses(self, losses: tf.Tensor) -> tf.Tensor:
         # The Jacobian determinants, which are part of each, are equal.

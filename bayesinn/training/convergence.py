@@ -16,7 +16,8 @@ _LEFT_OUT = 0.2
 # Of the fall over the other epochs, what a falling learning rate makes by itself, a priori:
 # zero, with this standard deviation.
 _ANNEALING = 0.15
-# What twice the training may gain: so much, and so much of the fall since the start.
+# What twice the training may gain: so many nats for each number of an event, half of what the
+# verdict tolerates, and so much of the fall since the start.
 _TOLERANCE = 0.05
 _SHARE = 0.01
 # Of more, the law says nothing.
@@ -24,7 +25,10 @@ _MOST_TIMES = 20.0
 
 
 def what_is_missing(
-    rows: Sequence[Mapping[str, float | None]], seconds_per_step: float, cut: bool = False
+    rows: Sequence[Mapping[str, float | None]],
+    seconds_per_step: float,
+    cut: bool = False,
+    numbers: int = 1,
 ) -> str:
     """Say what a training lacks, from a row for each epoch; nothing where that can't be told.
 
@@ -65,7 +69,7 @@ def what_is_missing(
     left = float((covariance @ (design.T @ target))[1])
     error = math.sqrt(variance * covariance[1, 1])
     start = float(np.median(loss[: max(len(rows) // 10, 1)]))
-    allowed = _TOLERANCE + _SHARE * max(start - float(target[-few:].mean()), 0.0)
+    allowed = _TOLERANCE * numbers + _SHARE * max(start - float(target[-few:].mean()), 0.0)
     if 0.5 * left < allowed or left < 2.0 * error:
         return ""
     seconds = (min(left / allowed, _MOST_TIMES) - 1.0) * steps * seconds_per_step

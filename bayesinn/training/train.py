@@ -278,7 +278,9 @@ def train(
         "failed_simulations": history.count_failed(model),
     }
     cut = deadline is not None and model.steps_done < settings.steps
-    if missing := what_is_missing(history.rows, report.seconds_per_step, cut):
+    if missing := what_is_missing(
+        history.rows, report.seconds_per_step, cut, model.problem.numbers
+    ):
         record["unfinished"] = missing
     return TrainingResult(history.frame(), record, stopped_by)
 

@@ -30,6 +30,11 @@ class Trainable(ABC):
     Convolutions gain nothing, and compile for long."""
 
     @property
+    def numbers(self) -> int:
+        """Count of numbers over which a loss in nats adds up; 1 of any other loss."""
+        return 1
+
+    @property
     def members(self) -> Sequence[keras.layers.Layer]:
         """Networks with weights of equal shapes, trained side by side and independently.
 

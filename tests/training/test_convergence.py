@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.training.convergence import what_is_missing
+
+tfd = tfp.distributions
 
 
 def losses(left: float, seed: int, epochs: int = 50, annealing: float = 0.3, noise: float = 0.02):
@@ -34,6 +37,21 @@ def test_the_end_of_the_schedule_does_not_hide_what_is_left(seed: int, annealing
     text = what_is_missing(losses(0.5, seed, annealing=annealing), 0.1)
     assert "the loss still fell after 1,000 steps" in text
     assert "minutes more are needed" in text
+
+
+def test_what_may_be_left_grows_with_the_numbers_of_an_event() -> None:
+    """A quarter of a nat is much of one number, and little of ten: 0.05 of each are allowed."""
+    rows = losses(0.5, 1)
+    assert "the loss still fell" in what_is_missing(rows, 0.1, numbers=1)
+    assert what_is_missing(rows, 0.1, numbers=10) == ""
+    prior = {"mean": tfd.MultivariateNormalDiag([0.0, 0.0], [1.0, 1.0]), "sd": tfd.HalfNormal(1.0)}
+    model = bi.from_arrays(prior, {"y": (4,)})
+    for estimator, numbers in ((bi.AmortizedPosterior, 3), (bi.PointEstimator, 1)):
+        drawn = np.random.default_rng(1).random((8, 7))
+        rows = {"mean": drawn[:, :2], "sd": drawn[:, 2], "y": drawn[:, 3:]}
+        trained = estimator(model).trainable(rows, seed=1)
+        trained.initialize(rows, seed=1)
+        assert trained.numbers == numbers
 
 
 @pytest.mark.parametrize(
