@@ -9,7 +9,7 @@ import pytest
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnostics import (
-    compare,
+    compare_draws,
     coverage,
     joint_coverage,
     latent_codes,
@@ -153,7 +153,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "other features": lambda: reference_points(ROWS, ROWS, ROWS[:, :1], seed=1),
     "a seed in words": lambda: reference_points(ROWS, ROWS, ROWS, seed="x"),
     "predictions without names": lambda: predictive_checks(ROWS, {"y": ROWS[0]}),
-    "squares without end": lambda: compare({"a": 1e300 * ROWS}, {"a": ROWS}, seed=1),
+    "squares without end": lambda: compare_draws({"a": 1e300 * ROWS}, {"a": ROWS}, seed=1),
     "too many permutations": lambda: mmd(ROWS, ROWS, seed=1, permutations=10**7),
     "too many projections": lambda: sliced_wasserstein(ROWS, ROWS, seed=1, projections=10**7),
     "too many evaluations": lambda: local_c2st(ROWS, ROWS, ROWS[:1], seed=1, evaluations=10**9),

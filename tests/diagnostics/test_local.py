@@ -154,8 +154,8 @@ def test_table_and_repr() -> None:
             r"(?s)observed_condition.*shape \(n, 2\).*got:      shape \(1, 3\)",
         ),
         ({"observed_condition": np.array([np.inf, 0.0])}, "observed_condition"),
-        ({"trials": 50}, "(?s)trials.*99 or more.*50"),
-        ({"evaluations": 0}, "(?s)evaluations.*1 or more.*0"),
+        ({"trials": 50}, "(?s)trials.*from 99 to 100,000.*50"),
+        ({"evaluations": 0}, "(?s)evaluations.*from 1 to 100,000.*0"),
         ({"level": 1.0}, "(?s)level.*above 0, below 1"),
         ({"names": ("a", "b")}, "(?s)names.*from 1 to 1.*2"),
         (

@@ -178,7 +178,7 @@ def test_table_and_repr() -> None:
             np.zeros((5, 2)),
             np.zeros((5, 2)),
             {"permutations": 98},
-            "(?s)permutations.*99 or more.*98",
+            "(?s)permutations.*from 99 to 100,000.*98",
         ),
         (np.zeros((5, 2)), np.zeros((5, 2)), {"level": 1.0}, "(?s)level.*above 0, below 1"),
         (

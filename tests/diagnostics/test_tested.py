@@ -32,7 +32,9 @@ def test_what_was_observed_is_one_of_its_repetitions() -> None:
 
 def test_there_must_be_enough_repetitions_to_fail() -> None:
     assert [fewest_repetitions(level) for level in (0.9, 0.95, 0.99)] == [9, 19, 99]
-    with pytest.raises(InputError, match=r"(?s)'trials'.*99 or more.*98.*can't fail at 0\.99"):
+    with pytest.raises(
+        InputError, match=r"(?s)'trials'.*from 99 to 100,000.*98.*can't fail at 0\.99"
+    ):
         check_repetitions("trials", 98, 0.99)
     with pytest.raises(InputError, match=r"(?s)'level'.*above 0, below 1"):
         check_repetitions("trials", 98, 1.0)
