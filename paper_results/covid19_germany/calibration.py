@@ -11,7 +11,7 @@ import bayesinn as bi
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics import NOMINAL, CoverageResult, SBCResult, coverage, sbc
-from bayesinn.diagnostics.calibration import compare_with_uniform
+from bayesinn.diagnostics.calibration import compare_ranks, compare_with_uniform
 from bayesinn.simulators.covid19_prior import LABELS as PARAMETERS, UNITS
 
 DATA_SETS = 5_000
@@ -23,6 +23,7 @@ def run(study: Study) -> None:
     """Simulate, infer, rank; for all posteriors that are there."""
     verdicts = []
     levels = []
+    counts = []
     for name, posterior in study.posteriors(*(["covid19"] if study.quick else LABELS)).items():
         ranks, covered = ranked(posterior, study)
         errors = 100.0 * (covered.empirical - covered.nominal[:, None])
@@ -46,6 +47,10 @@ def run(study: Study) -> None:
                     for level, error in zip(NOMINAL, errors[:, index], strict=True)
                 }
             )
+            by_rank = np.bincount(ranks.ranks[:, index], minlength=ranks.draws + 1)
+            counts.append(
+                {"posterior": LABELS[name], "parameter": column} | dict(enumerate(by_rank))
+            )
         for kind, figure in (
             ("sbc", plots.ecdf(ranks, labels=posterior.simulator.labels)),
             ("coverage", plots.coverage(covered, labels=posterior.simulator.labels)),
@@ -58,6 +63,7 @@ def run(study: Study) -> None:
         errors_by_level.to_csv(
             study.target / "coverage_errors.csv", index=False, float_format="%.3f"
         )
+        pd.DataFrame(counts).to_csv(study.target / "sbc_ranks.csv", index=False)
         study.write(summary(table, errors_by_level, study), "calibration_summary")
 
 
@@ -74,11 +80,20 @@ def ranked(posterior: bi.AmortizedPosterior, study: Study) -> tuple[SBCResult, C
     return sbc(truth, draws, seed=SEED), coverage(truth, draws, seed=SEED)
 
 
+def draw_sbc(counts: pd.DataFrame, posterior: str) -> Figure:
+    """Draw the ranks of a posterior anew: sbc_ranks.csv, how many data sets have each rank."""
+    table = _of_posterior(counts, posterior)
+    draws = table.shape[1] - 1
+    ranks = np.stack([np.repeat(np.arange(draws + 1), row) for row in table.to_numpy()], axis=1)
+    fields = compare_ranks(tuple(table.index), ranks, draws, SEED, 0.99)
+    figure = plots.ecdf(SBCResult(*fields, ranks, draws), labels=Labels(PARAMETERS, UNITS))
+    assert isinstance(figure, Figure)
+    return figure
+
+
 def draw_coverage(errors: pd.DataFrame, posterior: str) -> Figure:
     """Draw the coverage of a posterior of 5,000 data sets anew: coverage_errors.csv."""
-    table = (
-        errors[errors["posterior"] == posterior].set_index("parameter").drop(columns="posterior")
-    )
+    table = _of_posterior(errors, posterior)
     below = np.rint(DATA_SETS * (np.array(NOMINAL) + table.to_numpy() / 100.0)).astype(int)
     between = np.diff(below, axis=1, prepend=0, append=DATA_SETS)
     # Any values that are as often between two levels.
@@ -88,6 +103,10 @@ def draw_coverage(errors: pd.DataFrame, posterior: str) -> Figure:
     figure = plots.coverage(CoverageResult(*fields), labels=Labels(PARAMETERS, UNITS))
     assert isinstance(figure, Figure)
     return figure
+
+
+def _of_posterior(table: pd.DataFrame, posterior: str) -> pd.DataFrame:
+    return table[table["posterior"] == posterior].set_index("parameter").drop(columns="posterior")
 
 
 def summary(table: pd.DataFrame, errors_by_level: pd.DataFrame, study: Study) -> pd.DataFrame:
