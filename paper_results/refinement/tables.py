@@ -43,8 +43,8 @@ TITLES = {
 #: Colour and name of each way.
 WAYS = {
     "importance": (BLUE, "weights"),
-    "nuts": (ORANGE, "NUTS"),
     "smc": (RED, "SMC"),
+    "nuts": (ORANGE, "NUTS"),
     "amortized": (GREY, "left as they were"),
 }
 #: Pairs of parameters whose draws are drawn, where refining changes them.
