@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from bayesinn import plots
 from bayesinn.core.labels import Labels
 from bayesinn.simulators.sir import LABELS, UNITS
+from docs import architecture
 from docs.pages.links import ROOT
 
 _STUDIES = "paper_results"
@@ -29,11 +30,14 @@ _COLOURS = f"{_STUDIES}/colorization"
 _COVID = f"{_STUDIES}/covid19_germany"
 _CLASSIFIER = f"{_STUDIES}/generative_classifier"
 _DIGITS = f"{_STUDIES}/gin_digits"
+_HIERARCHICAL = f"{_STUDIES}/hierarchical"
 _IMAGES = f"{_STUDIES}/image_densities"
 _POWER = f"{_STUDIES}/diagnostics_power"
 _REFINEMENT = f"{_STUDIES}/refinement"
+_REVERSIBLE = f"{_STUDIES}/reversible_classifier"
 _ROUNDS = f"{_STUDIES}/sequential_rounds"
 _SBIBM = f"{_STUDIES}/sbibm"
+_SCORING = f"{_STUDIES}/sir_fisher_scoring"
 _SOURCES = f"{_STUDIES}/gin_artificial"
 
 
@@ -78,9 +82,9 @@ def _training() -> Figure:
     return _script(_COVID, "training.draw")(histories)
 
 
-def _coverage(posterior: str) -> Callable[[], Figure]:
-    return lambda: _script(_COVID, "calibration.draw_coverage")(
-        _table(f"{_COVID}/coverage_errors.csv"), _script(_COVID, "shared.LABELS")[posterior]
+def _calibration(draw: str, file: str, posterior: str) -> Callable[[], Figure]:
+    return lambda: _script(_COVID, f"calibration.{draw}")(
+        _table(f"{_COVID}/{file}"), _script(_COVID, "shared.LABELS")[posterior]
     )
 
 
@@ -102,6 +106,7 @@ def _verdict() -> Figure:
 
 #: How each is drawn.
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "docs/_static/architecture.svg": architecture.draw,
     "benchmarks/growth.svg": _of("benchmarks", "growth.draw", _table, "growth.csv"),
     "benchmarks/peers/figure.svg": _of("benchmarks/peers", "report.draw", _table, "results.csv"),
     "benchmarks/reversible_images.svg": _of(
@@ -127,9 +132,13 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     f"{_COVID}/amortization.svg": lambda: _script(_COVID, "exact.draw_amortization")(
         _table(f"{_COVID}/amortization.csv").iloc[0]
     ),
-    f"{_COVID}/coverage.png": _coverage("covid19"),
-    f"{_COVID}/coverage_regular.png": _coverage("covid19_regular"),
-    f"{_COVID}/coverage_states.png": _coverage("covid19_states"),
+    **{
+        f"{_COVID}/{kind}{name.removeprefix('covid19')}.png": _calibration(
+            f"draw_{kind}", file, name
+        )
+        for kind, file in (("coverage", "coverage_errors.csv"), ("sbc", "sbc_ranks.csv"))
+        for name in ("covid19", "covid19_regular", "covid19_states")
+    },
     f"{_COVID}/states_forecasts.png": _of(_COVID, "predicted.draw_states", _table, "states.csv"),
     f"{_COVID}/states_forest.png": _of(_COVID, "states.forest", _table, "states.csv"),
     f"{_COVID}/training.svg": _training,
@@ -152,6 +161,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         f"{_DIGITS}/{name}.png": _of(_DIGITS, f"figures.draw_{name}", _arrays, "arrays.npz")
         for name in ("spectra", "effects", "walks")
     },
+    f"{_HIERARCHICAL}/errors.svg": _of(_HIERARCHICAL, "figures.draw", _table, "results.csv"),
     f"{_IMAGES}/draws.png": _of(_IMAGES, "figures.draw_pictures", _table),
     f"{_IMAGES}/learning.svg": _of(_IMAGES, "figures.draw_curves", _table, "curves.csv"),
     f"{_STUDIES}/inverse_benchmark/solutions.png": _of(
@@ -164,8 +174,11 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         _REFINEMENT, "tables.draw_forecast", _table, "bands.csv", "forecast.csv"
     ),
     f"{_REFINEMENT}/gain.png": _of(_REFINEMENT, "tables.draw_gain", _table, "runs.csv"),
+    f"{_REVERSIBLE}/memory.svg": _of(_REVERSIBLE, "tables.draw", _table, "memory.csv"),
     f"{_SBIBM}/estimators.svg": _of(_SBIBM, "figures.draw_kinds", _table),
     f"{_SBIBM}/figure.svg": _of(_SBIBM, "figures.draw", _table),
+    f"{_SBIBM}/training/batches.svg": _of(f"{_SBIBM}/training", "tables.draw", _table, "table.csv"),
+    f"{_SCORING}/densities.svg": _of(_SCORING, "figures.draw", _table, "results.csv"),
     f"{_STUDIES}/sir_germany/verdict.png": _verdict,
     f"{_ROUNDS}/c2st.svg": _of(_ROUNDS, "run.draw", _table, "results.csv"),
 }

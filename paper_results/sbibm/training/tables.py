@@ -1,11 +1,13 @@
-"""The table of README.md."""
+"""The table of README.md, and its figure."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from bayesinn.plots.panels import CURVES, PAGE, legend_below, styled
 from docs.numbers.tables import markdown
 
 HERE = Path(__file__).resolve().parent
@@ -20,6 +22,26 @@ PROBLEMS = (
     "tissue",
     "covid19_regular",
 )
+
+#: Problems and variants of the figure: those with an exact density that isn't reached at once.
+DRAWN = {"sir": "SIR", "two_moons": "two moons"}
+BATCHES = ("batch 256", "batch 64")
+
+
+@styled
+def draw(table: pd.DataFrame) -> Figure:
+    """Draw nats above the exact density over the number of simulations, for two batch sizes."""
+    figure = Figure(figsize=(PAGE, 3.0), layout="constrained")
+    grid = figure.subplots(1, len(DRAWN), sharey=True)
+    table = table[table["budget"] != "online"].astype({"budget": int})
+    for ax, (problem, title) in zip(grid, DRAWN.items(), strict=True):
+        for variant, (colour, marker, line) in zip(BATCHES, CURVES, strict=False):
+            part = table[(table["problem"] == problem) & (table["variant"] == variant)]
+            look = {"color": colour, "marker": marker, "linestyle": line, "label": variant}
+            ax.errorbar(part["budget"], part["mean"], part["sem"].fillna(0.0), **look)
+        ax.set(xscale="log", xlabel="simulations", title=title)
+    grid[0].set(ylabel="nats above the exact density", ylim=(0.0, None))
+    return legend_below(figure)
 
 
 def variants() -> str:
