@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,22 @@ def _escape_stars(
     lines[:] = [re.sub(r"(?<=[(, ])\*(?=\w+[,)])", r"\\*", line) for line in lines]
 
 
+_IN_C = (
+    types.BuiltinFunctionType,
+    types.ClassMethodDescriptorType,
+    types.MethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+
 def _skip_foreign(
     _app: Sphinx, _kind: str, _name: str, value: object, _skip: bool, _options: object
 ) -> bool | None:
     """Leave out members that classes inherit from Keras, Python and others."""
     function = getattr(value, "fget", None) or getattr(value, "__func__", value)
+    # Those of dict and other types in C name no module.
+    if isinstance(function, _IN_C):
+        return True
     module = getattr(function, "__module__", None)
     return True if callable(function) and module and not module.startswith("bayesinn") else None
 

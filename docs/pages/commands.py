@@ -17,8 +17,11 @@ A simulator is named as `bayesinn list` prints it, or `file.py:object` for one i
 the commands' own declarations; `bayesinn COMMAND --help` prints the same.
 
 ```bash
-bayesinn check model.py:outbreak                       # before training: is the simulator sound?
-bayesinn run model.py:outbreak --data counts.csv       # train, diagnose, infer, report into runs/outbreak
+# before training: is the simulator sound?
+bayesinn check model.py:outbreak
+# train, diagnose, infer, report into runs/outbreak
+bayesinn run model.py:outbreak --data counts.csv
+# answers for other data
 bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --output runs/new
 ```
 

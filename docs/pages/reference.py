@@ -1,4 +1,4 @@
-"""Reference: the public names of each package, from their docstrings."""
+"""Reference: the public names of each package, from their docstrings, a page for each class."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ PACKAGES = (
     "bayesinn.testing",
     "bayesinn.core.errors",
 )
-_DIRECTIVES = ((inspect.isclass, "autoclass"), (inspect.isfunction, "autofunction"))
 
 
 def pages(_: Callable[[str], None]) -> dict[str, str]:
-    """Return a page for each package, one of the installed simulators, and their index."""
+    """Return pages of all packages and their classes, of installed simulators, and their index."""
     places: dict[int, str] = {}
-    made = {
-        f"reference/{name}.rst": _page(importlib.import_module(name), places) for name in PACKAGES
-    }
+    made: dict[str, str] = {}
+    for name in PACKAGES:
+        made |= _package(importlib.import_module(name), places)
     entries = "\n".join(f"   {name}" for name in (*PACKAGES, "simulators"))
     made["reference/index.rst"] = f"{_title('Reference')}.. toctree::\n\n{entries}\n"
     made["reference/simulators.md"] = _simulators()
@@ -55,8 +54,11 @@ def _origin(value: object) -> str:
     return getattr(value, "__module__", "") if described else "bayesinn"
 
 
-def _page(module: ModuleType, places: dict[int, str]) -> str:
-    """Return the page of a package; what an earlier page describes (``places``) is only named."""
+def _package(module: ModuleType, places: dict[int, str]) -> dict[str, str]:
+    """Return the page of a package, with its functions, and those of its classes.
+
+    What an earlier page describes (``places``) is only named.
+    """
     name = module.__name__
     names = public(module)
     elsewhere = [entry for entry in names if id(getattr(module, entry)) in places]
@@ -68,13 +70,26 @@ def _page(module: ModuleType, places: dict[int, str]) -> str:
         others = ", ".join(f":py:obj:`{places[id(getattr(module, entry))]}`" for entry in elsewhere)
         text += f"Described elsewhere, and to be imported from here as well: {others}.\n\n"
     text += f".. autosummary::\n   :nosignatures:\n\n{listed}\n\n"
-    return text + "\n".join(_entry(entry, getattr(module, entry)) for entry in here)
+    classes = [entry for entry in here if inspect.isclass(getattr(module, entry))]
+    if classes:
+        files = "\n".join(f"   {entry} <{name}.{entry}>" for entry in classes)
+        text += f".. toctree::\n   :hidden:\n\n{files}\n\n"
+    text += "\n".join(
+        f".. {_directive(getattr(module, entry))}:: {entry}\n"
+        for entry in here
+        if entry not in classes
+    )
+    made = {f"reference/{name}.{entry}.rst": _class(name, entry) for entry in classes}
+    return {f"reference/{name}.rst": text} | made
 
 
-def _entry(name: str, value: object) -> str:
-    directive = next((directive for fits, directive in _DIRECTIVES if fits(value)), "autodata")
-    members = "   :members:\n   :inherited-members:\n" if directive == "autoclass" else ""
-    return f".. {directive}:: {name}\n{members}"
+def _class(package: str, name: str) -> str:
+    options = "   :members:\n   :inherited-members:\n"
+    return f"{_title(name)}.. currentmodule:: {package}\n\n.. autoclass:: {name}\n{options}"
+
+
+def _directive(value: object) -> str:
+    return "autofunction" if inspect.isfunction(value) else "autodata"
 
 
 def _simulators() -> str:

@@ -1,5 +1,6 @@
 """The documentation is built without a warning, and reads well on a laptop and on a phone."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -77,6 +78,18 @@ def test_public_names_are_described(site: Path) -> None:
         assert f'id="{name}"' in pages, name
     missing = [name for name in reference.public(bi) if f'id="bayesinn.{name}"' not in pages]
     assert missing == []
+
+
+def test_a_class_has_a_page_without_what_it_inherits_from_python(site: Path) -> None:
+    classes = [name for name in reference.public(bi) if inspect.isclass(getattr(bi, name))]
+    pages = {page.stem: page.read_text() for page in site.glob("reference/*.*.html")}
+    described = [
+        name for name in pages if re.search(rf'<dt[^>]* id="{re.escape(name)}"', pages[name])
+    ]
+    assert set(described) >= {f"bayesinn.{name}" for name in classes}
+    draws = pages["bayesinn.posterior.Draws"]
+    assert 'id="bayesinn.posterior.Draws.out_of_distribution"' in draws
+    assert 'id="bayesinn.posterior.Draws.popitem"' not in draws
 
 
 def test_tutorials_have_their_figures(site: Path) -> None:
