@@ -80,5 +80,5 @@ def saturation(kept: dict[str, np.ndarray]) -> Figure:
         rows=[f"picture of a {digit}" for digit in kept["digit"][: len(walks)]],
         across="factor t of the latent code: 0 the mean, 1 a draw",
         effect=kept["chroma"],
-        upwards="mean chroma of the picture",
+        upwards="mean chroma",
     )

@@ -41,7 +41,7 @@ def saturation(kept: dict[str, np.ndarray]) -> Figure:
         rows=[f"photograph {number}" for number in range(1, len(walks) + 1)],
         across="factor t of the latent code: 0 the mean, 1 a draw",
         effect=kept["chroma"][: len(walks)],
-        upwards="mean chroma of the picture",
+        upwards="mean chroma",
     )
 
 
