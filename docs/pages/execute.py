@@ -72,6 +72,8 @@ def _sharpen(profile: Path) -> None:
     file.write_text(
         "from cycler import cycler\nc = get_config()\n"
         "c.InlineBackend.figure_formats = {'retina'}\n"
+        # A figure as wide as a page stays so.
+        "c.InlineBackend.print_figure_kwargs = {'bbox_inches': 'tight', 'pad_inches': 0.04}\n"
         f"c.InlineBackend.rc = {settings!r} | {{'axes.prop_cycle': cycler(color={cycle!r})}}\n"
     )
 

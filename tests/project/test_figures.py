@@ -38,11 +38,7 @@ FROM_DRAWS = {
 }
 #: Wider: drawn before their scripts kept to this, and to be drawn again with their next run.
 WIDER = {
-    "docs/executed/04_choosing_a_network/2.png",
-    *(f"docs/executed/05_covid19_germany/{number}.png" for number in (1, 2, 3, 5, 6)),
-    *(f"docs/executed/06_multispectral_tissue/{number}.png" for number in range(1, 5)),
     *(f"paper_results/multispectral/{name}.png" for name in ("design", "map", "methods")),
-    "paper_results/two_moons/draws.png",
 }
 SCRIPTS = [*ROOT.glob("paper_results/**/*.py"), *ROOT.glob("benchmarks/**/*.py")]
 #: What a script has that doesn't keep to the style of the house, or draws beyond a page.
