@@ -23,7 +23,8 @@ example, normal data with a normal mean, whose posterior is known:
 >>> generator = np.random.default_rng(4)
 >>> truth, prior = {"mean": generator.normal(size=500)}, {"mean": generator.normal(size=2000)}
 >>> data = {"mean": truth["mean"] + generator.normal(size=500)}
->>> draws = {"mean": data["mean"][:, None] / 2 + np.sqrt(0.5) * generator.normal(size=(500, 99))}
+>>> noise = np.sqrt(0.5) * generator.normal(size=(500, 99))
+>>> draws = {"mean": data["mean"][:, None] / 2 + noise}
 >>> again = {"mean": generator.normal(size=(500, 99))}
 >>> # TARP alone sees the prior in place of the posterior.
 >>> [

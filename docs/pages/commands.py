@@ -22,7 +22,7 @@ bayesinn check model.py:outbreak
 # train, diagnose, infer, report into runs/outbreak
 bayesinn run model.py:outbreak --data counts.csv
 # answers for other data
-bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --output runs/new
+bayesinn infer runs/outbreak --data new.csv --simulator model.py:outbreak --output new
 ```
 
 **The exit status** is 0 if all is well, 1 if `check` finds a problem or a posterior is outside tolerance, 2 for bad
