@@ -56,11 +56,6 @@ class MultiScale(Chain):
         )
         self.finished = finished
 
-    @property
-    def final_rotation(self) -> None:
-        # The vector of the last level is a part of the latent elements.
-        return None
-
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
     ) -> None:
@@ -236,10 +231,6 @@ class DCTPooling(Bijection):
 
     event_rank = 3
     reads = None
-
-    @property
-    def final_rotation(self) -> Bijection:
-        return self
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None

@@ -176,14 +176,6 @@ def test_cosine_pooling_is_the_cosine_transform() -> None:
     np.testing.assert_allclose(np.sort(pooled, axis=1), np.sort(expected, axis=1), atol=1e-5)
 
 
-def test_only_a_chain_that_ends_with_a_rotation_declares_it() -> None:
-    pooling = DCTPooling()
-    assert Chain([Haar(), Chain([pooling])]).final_rotation is pooling
-    assert Chain([DCTPooling(), Coupling(hidden=(4,))]).final_rotation is None
-    # Its vector is a part of the latent elements.
-    assert MultiScale([Haar(), DCTPooling()]).final_rotation is None
-
-
 def test_levels_finish_the_last_channels() -> None:
     scales = MultiScale([Haar(), Haar()], finished=0.75)
     x = tf.random.stateless_normal((5, 8, 4, 1), (1, 2))
