@@ -118,12 +118,88 @@ def reading(method: Callable[..., Any]) -> Callable[..., Any]:
 Mapped = tuple[tf.Tensor, tf.Tensor]
 
 
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Cast and check the arguments of a method, and what it returns.
+
+    The weights are made before its first call.
+    """
+    # By the names of the contract, whatever an author calls them.
+    signature = inspect.signature(getattr(Bijection, method.__name__))
+
+    @functools.wraps(method)
+    def wrapper(self: "Bijection", *arguments: Any, **options: Any) -> Any:
+        bound = signature.bind(self, *arguments, **options)
+        bound.apply_defaults()
+        _, x, condition = bound.args
+        # Everything outside the subnets stays in the dtype of the weights, also under mixed
+        # precision: an inverse computed in half precision isn't one.
+        x = tf.cast(x, self.variable_dtype)
+        given, events = condition if isinstance(condition, SharedCondition) else (condition, None)
+        values = map_entries(
+            lambda value: tf.cast(value, self.variable_dtype), entry(given, self.reads)
+        )
+        # A condition of no elements is none.
+        values = without_empty(shapes_of(values), values)
+        shapes = tuple(x.shape[1:]), shapes_of(values)
+        if not self.built:
+            self.build(*shapes)
+        event_shape = self.latent_shape if method.__name__ == "inverse" else self.event_shape
+        if shapes != (event_shape, self.condition_shape):
+            raise InputError(
+                f"{type(self).__name__}.{method.__name__}",
+                expected=f"events of shape {event_shape} with conditions of shape "
+                f"{self.condition_shape}",
+                got=f"{shapes[0]} and {shapes[1]}",
+                do="give one event and one condition per row, in the shapes that the bijection "
+                "was built with",
+            )
+        if values is not None and events is not None:
+            if self.shares_conditions and method.__name__ == "inverse":
+                values = SharedCondition(values, events)
+            else:
+                values = map_entries(lambda value: tf.repeat(value, events, axis=0), values)
+        result = method(self, x, values)
+        if method.__name__ == "initialize":
+            return result
+        inverse = method.__name__ == "inverse"
+        image_shape = self.event_shape if inverse else self.latent_shape
+        return _checked_result(self, method.__name__, result, x.shape[0], image_shape)
+
+    return wrapper
+
+
+def _checked_result(
+    bijection: "Bijection", name: str, result: Any, rows: int | None, shape: tuple[int, ...]
+) -> Mapped:
+    """Return the image of n events and its log determinants (n,), in the type of the weights.
+
+    Another shape would be broadcast to some other loss, without a word.
+    """
+    method = f"{type(bijection).__name__}.{name}"
+    do = "add the log determinants of the elements of each row: tf.reduce_sum(log_slope, axis=-1)"
+    image, log_det = check_pair(method, result, "the events, and log determinants (n,)")
+    expected = f"one event of shape {shape} for each of n rows"
+    check_returned(method, "events", image, (rows, *shape), expected, "write output_shape, too")
+    check_returned(method, "log_det", log_det, (rows,), "(n,), a number for each row", do)
+    return tf.cast(image, bijection.variable_dtype), tf.cast(log_det, bijection.variable_dtype)
+
+
 class Bijection(Configured, keras.layers.Layer):
     """An invertible map of events, which may depend on a condition.
 
-    An author derives from this class and writes :meth:`forward` and :meth:`inverse`; :meth:`build`
-    if there are weights; :meth:`output_shape` if events change their shape. Before either method
-    runs, shapes are checked, and weights are made on first use. Then these are known:
+    An author writes
+
+    - :meth:`forward` and :meth:`inverse`, which see the entry of the condition that the bijection
+      reads; a new bijection should be near the identity;
+    - :attr:`reads` and :attr:`event_rank`, if events are no vectors, or there is no condition;
+    - :meth:`build`, if there are weights, and :meth:`output_shape`, if events change their shape.
+
+    What :meth:`build` draws at random must be a weight: see :meth:`add_fixed`. Bijections of
+    vectors must accept a single element. Optional, with defaults that suit most bijections:
+    :meth:`initialize`, :attr:`accurate_inverse`, :attr:`xla_pays` and :attr:`shares_conditions`.
+
+    Before a method runs, its arguments are checked, and weights are made on first use. These
+    attributes are then known:
 
     - ``event_shape``, ``latent_shape``, ``condition_shape``: shapes of one event, of its image and
       of one condition (None without a condition)
@@ -132,10 +208,7 @@ class Bijection(Configured, keras.layers.Layer):
     - ``pixels`` and ``channels``: number of places of an event, and of elements in each; a vector
       is a single place
 
-    A new bijection should be near the identity. Bijections of vectors must accept a single element.
-
-    Callers may give whole conditions, as mappings of names to tensors; an author's methods see the
-    entry that the bijection reads.
+    Callers may give whole conditions, as mappings of names to tensors.
     """
 
     #: Entry of the condition that the bijection reads; None for none. A container reads
@@ -147,9 +220,6 @@ class Bijection(Configured, keras.layers.Layer):
     event_rank: ClassVar[int | None] = 1
     #: Whether inputs can be recomputed from outputs, as reversible chains do.
     accurate_inverse: bool = True
-    #: Whether two of the same configuration and shape differ only in their weights, so that a chain
-    #: may run both as a loop.
-    repeats: bool = True
     #: Whether XLA makes training steps faster on the CPU: it fuses many small operations into few.
     #: Convolutions gain nothing, and take long to compile.
     xla_pays: bool = True
@@ -157,18 +227,17 @@ class Bijection(Configured, keras.layers.Layer):
     #: repeated.
     shares_conditions: ClassVar[bool] = False
 
+    wrappers: ClassVar = {
+        "forward": _checked,
+        "inverse": _checked,
+        "initialize": _checked,
+        "build": reading,
+    }
+
     def __init__(self) -> None:
         # Without the options of a Keras layer, so that a bijection without arguments needs no
         # constructor of its own.
         super().__init__()
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in ("forward", "inverse", "initialize"):
-            if name in cls.__dict__:
-                setattr(cls, name, _checked(cls.__dict__[name]))
-        if "build" in cls.__dict__:
-            cls.build = reading(cls.__dict__["build"])  # type: ignore[method-assign]
 
     @property
     def entries(self) -> frozenset[str]:
@@ -177,14 +246,6 @@ class Bijection(Configured, keras.layers.Layer):
         A container returns those that its parts read.
         """
         return entries_of(self.reads)
-
-    @property
-    def final_rotation(self) -> "Bijection | None":
-        """The last step, if it is a rotation of an image to a vector; None otherwise.
-
-        A linear function of the vector is then a sum over the places of the image.
-        """
-        return None
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None
@@ -308,69 +369,3 @@ def in_turn(
         x, term = apply(x)
         total += term
     return x, total
-
-
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Cast and check the arguments of a method, and what it returns.
-
-    The weights are made before its first call.
-    """
-    # By the names of the contract, whatever an author calls them.
-    signature = inspect.signature(getattr(Bijection, method.__name__))
-
-    @functools.wraps(method)
-    def wrapper(self: Bijection, *arguments: Any, **options: Any) -> Any:
-        bound = signature.bind(self, *arguments, **options)
-        bound.apply_defaults()
-        _, x, condition = bound.args
-        # Everything outside the subnets stays in the dtype of the weights, also under mixed
-        # precision: an inverse computed in half precision isn't one.
-        x = tf.cast(x, self.variable_dtype)
-        given, events = condition if isinstance(condition, SharedCondition) else (condition, None)
-        values = map_entries(
-            lambda value: tf.cast(value, self.variable_dtype), entry(given, self.reads)
-        )
-        # A condition of no elements is none.
-        values = without_empty(shapes_of(values), values)
-        shapes = tuple(x.shape[1:]), shapes_of(values)
-        if not self.built:
-            self.build(*shapes)
-        event_shape = self.latent_shape if method.__name__ == "inverse" else self.event_shape
-        if shapes != (event_shape, self.condition_shape):
-            raise InputError(
-                f"{type(self).__name__}.{method.__name__}",
-                expected=f"events of shape {event_shape} with conditions of shape "
-                f"{self.condition_shape}",
-                got=f"{shapes[0]} and {shapes[1]}",
-                do="give one event and one condition per row, in the shapes that the bijection "
-                "was built with",
-            )
-        if values is not None and events is not None:
-            if self.shares_conditions and method.__name__ == "inverse":
-                values = SharedCondition(values, events)
-            else:
-                values = map_entries(lambda value: tf.repeat(value, events, axis=0), values)
-        result = method(self, x, values)
-        if method.__name__ == "initialize":
-            return result
-        inverse = method.__name__ == "inverse"
-        image_shape = self.event_shape if inverse else self.latent_shape
-        return _checked_result(self, method.__name__, result, x.shape[0], image_shape)
-
-    return wrapper
-
-
-def _checked_result(
-    bijection: Bijection, name: str, result: Any, rows: int | None, shape: tuple[int, ...]
-) -> Mapped:
-    """Return the image of n events and its log determinants (n,), in the type of the weights.
-
-    Another shape would be broadcast to some other loss, without a word.
-    """
-    method = f"{type(bijection).__name__}.{name}"
-    do = "add the log determinants of the elements of each row: tf.reduce_sum(log_slope, axis=-1)"
-    image, log_det = check_pair(method, result, "the events, and log determinants (n,)")
-    expected = f"one event of shape {shape} for each of n rows"
-    check_returned(method, "events", image, (rows, *shape), expected, "write output_shape, too")
-    check_returned(method, "log_det", log_det, (rows,), "(n,), a number for each row", do)
-    return tf.cast(image, bijection.variable_dtype), tf.cast(log_det, bijection.variable_dtype)

@@ -96,7 +96,7 @@ def _array(variables: Sequence[keras.Variable]) -> tf.TensorArray:
 
 def _kind(link: Bijection) -> Any:
     """Return what two links have in common if they differ in their weights alone."""
-    if not link.repeats:
+    if reversible_chains(link):
         return id(link)
     try:
         configuration = describe(link)
@@ -321,7 +321,6 @@ class Chain(Bijection):
         self._warned_of: set[str] = set()
         rough = [bijection for bijection in bijections if not bijection.accurate_inverse]
         self.accurate_inverse = not rough
-        self.repeats = not reversible and all(bijection.repeats for bijection in bijections)
         if reversible and rough:
             raise InputError(
                 "Chain, argument 'reversible'",
@@ -338,10 +337,6 @@ class Chain(Bijection):
     @property
     def xla_pays(self) -> bool:  # type: ignore[override]
         return all(bijection.xla_pays for bijection in self.bijections)
-
-    @property
-    def final_rotation(self) -> Bijection | None:
-        return self.bijections[-1].final_rotation if self.bijections else None
 
     def build(
         self, event_shape: Sequence[int], condition_shape: Sequence[int] | None = None

@@ -118,7 +118,8 @@ class TransformBlock(Bijection):
             transform,
             (Transform, type(None)),
             "a Transform",
-            "pass for example bi.bijections.Spline()",
+            "pass for example bi.bijections.Spline(); a Bijection of your own stands beside the "
+            "block: bi.flows.coupling(mixing=...)",
         )
         self._given_transform = transform
 

@@ -1,7 +1,7 @@
 """Bijections between the blocks of a flow: ActNorm, permutations, rotations, linear maps."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -10,19 +10,6 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
 from bayesinn.core.validation import check_integer, check_number
-
-#: Mixing bijections by name; :func:`mixing` adds to them.
-MIXINGS: dict[str, Callable[[], Bijection]] = {}
-
-
-def mixing[Kind: type[Bijection]](name: str) -> Callable[[Kind], Kind]:
-    """Decorate a bijection that ``coupling(mixing=name)`` and other recipes put between blocks."""
-
-    def register(kind: Kind) -> Kind:
-        MIXINGS[name] = kind
-        return kind
-
-    return register
 
 
 class ActNorm(Bijection):
@@ -97,7 +84,6 @@ class ActNorm(Bijection):
         self.initialized.assign(1.0)
 
 
-@mixing("permutation")
 class Permutation(Bijection):
     """Reorder the channels by a random permutation that is drawn once and saved with the weights.
 
@@ -136,7 +122,6 @@ class Permutation(Bijection):
         return tf.gather(z, tf.convert_to_tensor(self.inverse_order), axis=-1), constant_log_det(z)
 
 
-@mixing("orthogonal")
 class Orthogonal(Bijection):
     """Multiply by a random orthogonal matrix that is drawn once and saved with the weights.
 
@@ -194,7 +179,6 @@ def random_rotation(dimension: int) -> np.ndarray:
     return orthogonal * np.sign(np.diag(triangular))
 
 
-@mixing("householder")
 class Householder(Orthogonal):
     r"""Multiply by a random orthogonal matrix, then by reflections :math:`1 - 2 v v^T / v^T v`.
 
@@ -254,7 +238,6 @@ class Householder(Orthogonal):
         return rotation - tf.matmul(tf.matmul(rotation, vectors, transpose_b=True), solved)
 
 
-@mixing("lu")
 class LULinear(Bijection):
     r"""Multiply by a learned matrix :math:`W = P L U`, which costs no more to invert than to apply.
 

@@ -9,7 +9,7 @@ import functools
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +24,21 @@ from bayesinn.core.validation import (
     check_pair,
     check_returned,
 )
+
+
+def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method so that what it returns has a number for each element."""
+
+    @functools.wraps(method)
+    def wrapper(self: Any, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        name = f"{type(self).__name__}.{method.__name__}"
+        image, log_slope = check_pair(name, method(self, x, raw), "elements, and log slopes")
+        expected = "a number for each element of x"
+        for part, value in (("elements", image), ("log slopes", log_slope)):
+            check_returned(name, part, value, x.shape, expected, "let the block add log slopes")
+        return image, log_slope
+
+    return wrapper
 
 
 class Transform(Recipe, abc.ABC):
@@ -41,10 +56,7 @@ class Transform(Recipe, abc.ABC):
     #: of exactly 0.
     volume_preserving = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        for name in {"forward", "inverse"} & set(cls.__dict__):
-            setattr(cls, name, _checked(cls.__dict__[name]))
+    wrappers: ClassVar = {"forward": _checked, "inverse": _checked}
 
     @property
     @abc.abstractmethod
@@ -61,21 +73,6 @@ class Transform(Recipe, abc.ABC):
     @abc.abstractmethod
     def inverse(self, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map z back; return x and log dx/dz."""
-
-
-def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a method so that what it returns has a number for each element."""
-
-    @functools.wraps(method)
-    def wrapper(self: Transform, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        name = f"{type(self).__name__}.{method.__name__}"
-        image, log_slope = check_pair(name, method(self, x, raw), "elements, and log slopes")
-        expected = "a number for each element of x"
-        for part, value in (("elements", image), ("log slopes", log_slope)):
-            check_returned(name, part, value, x.shape, expected, "let the block add log slopes")
-        return image, log_slope
-
-    return wrapper
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

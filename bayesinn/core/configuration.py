@@ -12,9 +12,9 @@ import inspect
 import math
 import pkgutil
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -70,11 +70,20 @@ class Registered:
 
     A class of the library is named by its room (``bijections.Coupling``), any other by its module
     (``mymodel.MySummary``). Only classes that derive from this one are ever built from a manifest.
+
+    A contract lists in :attr:`wrappers` how the methods that authors write are wrapped: their
+    arguments are prepared, and what they return is checked.
     """
+
+    wrappers: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _registry[public_name(cls)] = cls
+        # Not the contract's own methods: authors call them by super().
+        if "wrappers" not in cls.__dict__:
+            for name in cls.wrappers.keys() & cls.__dict__.keys():
+                setattr(cls, name, cls.wrappers[name](cls.__dict__[name]))
 
 
 class Recipe(Registered):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -22,35 +22,80 @@ from bayesinn.core.validation import check_returned
 from bayesinn.flows.latents import Seed
 from bayesinn.spaces.parameters import ParameterSpace
 
-_READERS = {
-    "build",
-    "loss",
-    "sample",
-    "log_prob",
-    "initialize",
-    "bijection_inputs",
-    "encode",
-    "decode",
-}
-# Those that return a number for each event.
+# Methods that return a number for each event.
 _NUMBERS = ("loss", "log_prob")
 # The other arguments of their methods are numbers, seeds and flags.
 _OF_ROWS = ("x", "z", "condition")
 
 
+def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method so that it gets events, and its entry of conditions, as the weights' dtype.
+
+    What it returns is checked.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self: "Flow", *arguments: Any, **options: Any) -> Any:
+        def cast(value: Any) -> Any:
+            return map_entries(functools.partial(_cast_real, dtype=self.variable_dtype), value)
+
+        own = {name: cast(options[name]) for name in _OF_ROWS if name in options}
+        arguments = tuple(map(cast, arguments))
+        result = method(self, *arguments, **{**options, **own})
+        if method.__name__ in _NUMBERS:
+            x = arguments[0] if arguments else own["x"]
+            return _checked_numbers(self, method.__name__, result, x)
+        if method.__name__ == "sample" and self.built:
+            n = arguments[0] if arguments else options["n"]
+            condition = arguments[1] if len(arguments) > 1 else own.get("condition")
+            _check_draws(self, result, n, condition)
+        return result
+
+    return reading(wrapper)
+
+
+def _checked_numbers(flow: "Flow", name: str, result: Any, x: tf.Tensor) -> tf.Tensor:
+    """Return a number for each of n events; another shape would be broadcast, without a word."""
+    do = "add those of the elements of each event: tf.reduce_sum(each, axis=-1)"
+    expected = "(n,), a number for each event"
+    check_returned(f"{type(flow).__name__}.{name}", "result", result, x.shape[:1], expected, do)
+    return tf.cast(result, flow.variable_dtype)
+
+
+def _check_draws(flow: "Flow", draws: Any, n: Any, condition: Any) -> None:
+    """Refuse draws of another shape than n events for each condition."""
+    count = n if isinstance(n, int) else None
+    shape = (count, *flow.event_shape) if condition is None else (None, count, *flow.event_shape)
+    expected = f"(m, n, ...), n events of shape {flow.event_shape} for each of m conditions"
+    do = "return (n, ...) where there is no condition"
+    check_returned(f"{type(flow).__name__}.sample", "draws", draws, shape, expected, do)
+
+
+def _cast_real(value: Any, dtype: str) -> Any:
+    """Return a tensor or array of real numbers in another dtype; anything else as it is."""
+    own = getattr(value, "dtype", None)
+    return value if own is None or not tf.as_dtype(own).is_floating else tf.cast(value, dtype)
+
+
 class Flow(Configured, keras.layers.Layer):
     """The conditional distribution of events x (n, *event) given conditions (n, c).
 
-    Events are vectors (d,), or have more axes. An author derives from this class and writes
+    An author writes
 
-    - :meth:`build`, which makes the weights;
-    - :meth:`sample` and :meth:`log_prob`, or :meth:`loss` for a flow that is trained in another
-      way;
-    - declarations of what the flow can do, here or in the constructor, where they may depend on its
-      arguments. Users of a flow read the declarations and try nothing out.
+    - :meth:`build`, which makes the weights and then calls ``super().build``;
+    - :meth:`sample`, and :meth:`log_prob`, or :meth:`loss` if the flow is trained in another way,
+      or several of them; users of a flow ask for nothing that is not there;
+    - :attr:`nats` and :attr:`density`, if they are not as usual, and :attr:`reads`, if the flow
+      reads another entry of the condition than the features.
 
-    Callers may give whole conditions, as mappings of names to tensors; an author's methods see the
-    entry that the flow reads.
+    Optional, with defaults that suit most flows: :attr:`rowwise`; ``encode(x, condition)`` and
+    ``decode(z, condition)``, with an attribute ``latent``, the distribution of codes;
+    :attr:`bijection` and :meth:`bijection_inputs` of a flow around a bijection; :meth:`bind`,
+    :meth:`initialize`, :meth:`whiten` and :meth:`unwhiten`.
+
+    Events are vectors (d,), or have more axes. Callers may give whole conditions, as mappings of
+    names to tensors; an author's methods see the entry that the flow reads. What a flow declares
+    may depend on the arguments of its constructor, which then sets it.
     """
 
     reads: str | None = FEATURES
@@ -58,26 +103,36 @@ class Flow(Configured, keras.layers.Layer):
     to a bijection reads :data:`~bayesinn.bijections.bijection.EVERY`, a mapping."""
     nats: bool = True
     """Whether :meth:`loss` is a negative log density in nats, to which changes of variables add."""
+    density: Literal["exact", "costly"] | None = None
+    """Cost of :meth:`log_prob`: cheap ("exact", by default where it is written), an integral for
+    each row ("costly"), or absent (None)."""
     rowwise: bool = True
     """Whether a row's loss depends on no other row, so that a batch may be split."""
-    density: Literal["exact", "costly"] | None = "exact"
-    """Cost of :meth:`log_prob`: cheap, an integral for each row, or absent (None)."""
-    draws: bool = True
-    """Whether the flow has :meth:`sample`."""
+    draws: bool = False
+    """Whether the flow has :meth:`sample`; known from the class."""
     codes: bool = False
-    """Whether the flow has ``encode``, ``decode`` and ``latent``, the distribution of codes."""
+    """Whether the flow has ``encode``, ``decode`` and ``latent``; known from the class."""
+
+    wrappers: ClassVar = {
+        "build": reading,
+        **dict.fromkeys(
+            (*_NUMBERS, "sample", "initialize", "bijection_inputs", "encode", "decode"), _casting
+        ),
+    }
 
     def __init__(self) -> None:
         super().__init__(autocast=False)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name in _READERS & set(cls.__dict__):
-            method = cls.__dict__[name]
-            setattr(cls, name, reading(method if name == "build" else _casting(method)))
+        written = cls.__dict__
+        if "log_prob" in written and "density" not in written and cls.density is None:
+            cls.density = "exact"
+        cls.draws = written.get("draws", cls.draws or "sample" in written)
+        cls.codes = written.get("codes", cls.codes or "encode" in written)
 
     def declare_like(self, flow: "Flow") -> None:
-        """Declare what another flow does of loss, density and draws; codes are not among it."""
+        """Take over what another flow declares of loss, density and draws."""
         self.nats = flow.nats
         self.rowwise = flow.rowwise
         self.density = flow.density
@@ -123,11 +178,11 @@ class Flow(Configured, keras.layers.Layer):
         The result depends on weights and seed only: two integers, or an int32 tensor (2,). XLA has
         random streams of its own.
         """
-        raise self._undeclared("sample(n, condition, *, seed)", "draws = False")
+        raise self._unwritten("sample(n, condition, *, seed)")
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        """Return log densities (n,) of events (n, *event) in nats, if declared."""
-        raise self._undeclared("log_prob(x, condition)", "density = None, and a loss")
+        """Return log densities (n,) of events (n, *event) in nats, if the flow has a density."""
+        raise self._unwritten("log_prob(x, condition)")
 
     def bind(self, parameters: ParameterSpace) -> None:
         """Receive the space of the parameters, if events are parameters, before there are weights.
@@ -146,12 +201,12 @@ class Flow(Configured, keras.layers.Layer):
         """Invert :meth:`whiten`."""
         return z, tf.zeros_like(z[:, 0])
 
-    def _undeclared(self, method: str, declaration: str) -> InputError:
+    def _unwritten(self, method: str) -> InputError:
         return InputError(
             f"Flow {self!r}",
             expected=f"a method {method}",
             got="none",
-            do=f"write it, or declare {declaration}; then nothing asks for it",
+            do="write it, or use a flow that has it",
         )
 
     def initialize(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> None:
@@ -229,52 +284,3 @@ class Flow(Configured, keras.layers.Layer):
                 got="none" if given is None else f"conditions of shape {given}",
                 do="give conditions if, and only if, the flow was built with them",
             )
-
-
-def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a method so that it gets events and conditions in the dtype of the weights.
-
-    What it returns is checked.
-    """
-
-    @functools.wraps(method)
-    def wrapper(self: Flow, *arguments: Any, **options: Any) -> Any:
-        def cast(value: Any) -> Any:
-            return map_entries(functools.partial(_cast_real, dtype=self.variable_dtype), value)
-
-        own = {name: cast(options[name]) for name in _OF_ROWS if name in options}
-        arguments = tuple(map(cast, arguments))
-        result = method(self, *arguments, **{**options, **own})
-        if method.__name__ in _NUMBERS:
-            x = arguments[0] if arguments else own["x"]
-            return _checked_numbers(self, method.__name__, result, x)
-        if method.__name__ == "sample" and self.built:
-            n = arguments[0] if arguments else options["n"]
-            condition = arguments[1] if len(arguments) > 1 else own.get("condition")
-            _check_draws(self, result, n, condition)
-        return result
-
-    return wrapper
-
-
-def _checked_numbers(flow: Flow, name: str, result: Any, x: tf.Tensor) -> tf.Tensor:
-    """Return a number for each of n events; another shape would be broadcast, without a word."""
-    do = "add those of the elements of each event: tf.reduce_sum(each, axis=-1)"
-    expected = "(n,), a number for each event"
-    check_returned(f"{type(flow).__name__}.{name}", "result", result, x.shape[:1], expected, do)
-    return tf.cast(result, flow.variable_dtype)
-
-
-def _check_draws(flow: Flow, draws: Any, n: Any, condition: Any) -> None:
-    """Refuse draws of another shape than n events for each condition."""
-    count = n if isinstance(n, int) else None
-    shape = (count, *flow.event_shape) if condition is None else (None, count, *flow.event_shape)
-    expected = f"(m, n, ...), n events of shape {flow.event_shape} for each of m conditions"
-    do = "return (n, ...) where there is no condition"
-    check_returned(f"{type(flow).__name__}.sample", "draws", draws, shape, expected, do)
-
-
-def _cast_real(value: Any, dtype: str) -> Any:
-    """Return a tensor or array of real numbers in another dtype; anything else as it is."""
-    own = getattr(value, "dtype", None)
-    return value if own is None or not tf.as_dtype(own).is_floating else tf.cast(value, dtype)

@@ -39,7 +39,6 @@ class InvertibleFlow(Flow):
     """
 
     reads = EVERY
-    codes = True
 
     def __init__(self, chain: Bijection, latent: Latent | None = None) -> None:
         super().__init__()

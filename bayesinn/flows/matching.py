@@ -366,7 +366,6 @@ class Transport(NoiseFlow):
     """A flow along a differential equation, from noise at one time to events at another."""
 
     density = "costly"
-    codes = True
     #: Standard deviation of the noise at the first time.
     start: float = 1.0
     solvers: tuple[str, ...] = SOLVERS

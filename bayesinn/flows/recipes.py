@@ -14,7 +14,11 @@ from bayesinn.bijections import (
     Coupling,
     Haar,
     Hierarchical,
+    Householder,
+    LULinear,
     MultiScale,
+    Orthogonal,
+    Permutation,
     Reshape,
     Residual,
     Spline,
@@ -22,7 +26,7 @@ from bayesinn.bijections import (
     Transform,
 )
 from bayesinn.bijections.bijection import FEATURES
-from bayesinn.bijections.mixing import MIXINGS
+from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import (
     MOST_REPEATED,
@@ -34,6 +38,16 @@ from bayesinn.core.validation import (
 from bayesinn.flows.invertible import InvertibleFlow
 from bayesinn.flows.latents import Latent
 
+#: A name in :data:`MIXINGS`, bijections of the user, or none.
+Mixing = str | Bijection | Sequence[str | Bijection] | None
+
+MIXINGS: dict[str, Callable[[], Bijection]] = {
+    "orthogonal": Orthogonal,
+    "permutation": Permutation,
+    "householder": Householder,
+    "lu": LULinear,
+}
+
 _Maker = Callable[[], Bijection]
 
 
@@ -41,7 +55,7 @@ def coupling(
     blocks: int = 6,
     hidden: Sequence[int] = (128, 128),
     transform: Transform | None = None,
-    mixing: str = "orthogonal",
+    mixing: Mixing = "orthogonal",
     actnorm: bool = True,
     latent: Latent | None = None,
     activation: str = "silu",
@@ -63,7 +77,10 @@ def coupling(
         ``Composed([Affine(), Spline()])``, as affine maps alone would give a Gaussian. Use the
         latter also for several modes, thin curves or sharp edges: its affine part moves the
         spline's knots to where the posterior is, which is better than ``Spline()`` alone.
-    mixing : {"orthogonal", "permutation", "householder", "lu"}
+    mixing : {"orthogonal", "permutation", "householder", "lu"}, or Bijection, or several of them
+        What comes before each coupling. Your own :class:`Bijection` is copied for each block:
+        ``mixing=["orthogonal", MyBijection()]``.
+
         - "orthogonal": a fixed random rotation
         - "permutation": a fixed random permutation, best for hundreds of parameters
         - "householder", "lu": a learned map
@@ -91,7 +108,7 @@ def autoregressive(
     blocks: int = 5,
     hidden: Sequence[int] = (128, 128),
     transform: Transform | None = None,
-    mixing: str = "orthogonal",
+    mixing: Mixing = "orthogonal",
     actnorm: bool = True,
     latent: Latent | None = None,
     activation: str = "silu",
@@ -127,7 +144,7 @@ def hint(
     blocks: int = 4,
     hidden: Sequence[int] = (64, 64),
     transform: Transform | None = None,
-    mixing: str = "orthogonal",
+    mixing: Mixing = "orthogonal",
     actnorm: bool = True,
     latent: Latent | None = None,
     activation: str = "silu",
@@ -197,7 +214,7 @@ def image(
     blocks: int = 4,
     filters: Sequence[int] = (64, 64),
     transform: Transform | None = None,
-    mixing: str | None = "orthogonal",
+    mixing: Mixing = "orthogonal",
     actnorm: bool = True,
     latent: Latent | None = None,
     activation: str = "relu",
@@ -273,7 +290,9 @@ def image(
     if dense:
         own_transform = transform or Composed([Affine(), Spline()])
         vector = partial(Coupling, own_transform, filters, activation, dropout)
-        links.append([Reshape(), *_blocks(vector, dense, mixing or "orthogonal", actnorm)])
+        # Bijections of the user are of images.
+        of_vectors = mixing if isinstance(mixing, str) else "orthogonal"
+        links.append([Reshape(), *_blocks(vector, dense, of_vectors, actnorm)])
     scales = MultiScale([Chain(level, reversible) for level in links], finished)
     return InvertibleFlow(scales if shape is None else Chain([Reshape(shape), scales]), latent)
 
@@ -281,7 +300,7 @@ def image(
 def _stack(
     block: _Maker,
     blocks: int,
-    mixing: str | None,
+    mixing: Mixing,
     actnorm: bool,
     latent: Latent | None,
     reversible: bool = False,
@@ -290,14 +309,16 @@ def _stack(
     return InvertibleFlow(chain, latent)
 
 
-def _blocks(block: _Maker, blocks: int, mixing: str | None, actnorm: bool) -> list[Bijection]:
-    if (
-        check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
-        > MOST_REPEATED
-    ):
-        check_integer("Argument 'blocks' of a flow", blocks, most=MOST_REPEATED)
+def _blocks(block: _Maker, blocks: int, mixing: Mixing, actnorm: bool) -> list[Bijection]:
+    count = check_integer("Argument 'blocks' of a flow", blocks, do="start with blocks=6")
+    if count > MOST_REPEATED:
+        check_integer("Argument 'blocks' of a flow", count, most=MOST_REPEATED)
     parts: list[_Maker] = [ActNorm] if check_flag("Argument 'actnorm' of a flow", actnorm) else []
-    if mixing is not None:
-        check_choice("Argument 'mixing' of a flow", mixing, MIXINGS)
-        parts.append(MIXINGS[mixing])
+    for layer in [mixing] if mixing is None or isinstance(mixing, str | Bijection) else mixing:
+        if isinstance(layer, Bijection):
+            parts.append(partial(clone, layer))
+        elif layer is not None:
+            do = "choose one of them, or pass a Bijection, such as bi.bijections.Orthogonal()"
+            check_choice("Argument 'mixing' of a flow", layer, MIXINGS, do)
+            parts.append(MIXINGS[layer])
     return [part() for _ in range(blocks) for part in (*parts, block)]

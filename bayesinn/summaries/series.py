@@ -181,7 +181,6 @@ class Transformer(SetTransformer):
         subject = "Transformer, argument 'times'"
         check_type(subject, times, (str, type(None)), "the name of an observable", do)
         self.times = times
-        self.alike = times is not None
         self.order = "series" if times is None else "set"
         self.places: np.ndarray | None = None
 

@@ -86,37 +86,47 @@ def last_state(recurrent: keras.layers.RNN, h: tf.Tensor, mask: tf.Tensor | None
 class Summary(Configured, keras.layers.Layer):
     """A network that compresses one observable into a vector.
 
-    An author derives from this class, writes :meth:`call`, and declares the accepted data in
-    :attr:`shapes` and :attr:`masks`, which are checked before :meth:`call` runs. Declarations may
-    also be set in the constructor. Data have all axes that the simulator gave them. Rows are
-    independent: in training, the two halves of a batch may arrive in separate calls.
+    An author writes
+
+    - :meth:`call`, data in and a vector out;
+    - :attr:`shapes`, :attr:`masks` and :attr:`order`, which say what data are accepted: they are
+      checked before :meth:`call` runs.
+
+    Optional, with defaults that suit most summaries:
+
+    - :attr:`missing`, :attr:`gaps`, :attr:`images` and :attr:`nested`, where values may be missing;
+      :attr:`standardised` and :attr:`times`, for data that arrive in another way
+    - :meth:`initialize`, for weights that depend on data; :meth:`bind` and :meth:`locate`, for what
+      is known before there are weights
+    - :meth:`auxiliary_loss`, for a part with a loss of its own; with :meth:`auxiliary_layers`, that
+      part is trained first; with :meth:`precompute` and :meth:`placeholder`, what depends on it is
+      computed once; :attr:`reads` and :meth:`compared`, if these use other entries
+
+    Declarations may also be set in the constructor. Data have all axes that the simulator gave
+    them. Rows are independent: in training, the two halves of a batch may arrive in separate calls.
     """
 
     #: Accepted shapes, such as ``("(n, steps)", "(n, steps, channels)")``; empty: any shape.
     shapes: tuple[str, ...] = ()
     #: Whether observables of varying length, which come with a mask, are accepted.
     masks: bool = True
+    #: Kind of the second axis: steps in time, elements in any order, or neither.
+    order: Literal["series", "set"] | None = None
     #: Whether observables with missing values are accepted.
     missing: bool = True
     #: Whether steps without any value are masked like padding. If not, or if some values of a step
     #: are present, channels show which.
     gaps: bool = False
-    #: Whether data arrive standardised (True), or as the simulator gave them (False).
-    standardised: bool = True
-    #: Whether all steps (steps,) of an observable are standardised alike, and not each by itself.
-    alike: bool = False
     #: Whether data are images. Those of two axes, (height, width), may not have missing values:
     #: channels show which are present.
     images: bool = False
     #: Whether elements are sets or series of their own, whose last axis is taken for channels.
     nested: bool = False
-    #: Observable or context with the times of steps, which is the first channel of the data; or
-    #: None.
+    #: Whether data arrive standardised (True), or as the simulator gave them (False).
+    standardised: bool = True
+    #: Observable or context with the times of steps, which is the first channel of the data; all
+    #: steps are then standardised alike, and not each by itself.
     times: str | None = None
-    #: Kind of the second axis: steps in time, elements in any order, or neither.
-    order: Literal["series", "set"] | None = None
-    #: Whether there are :meth:`auxiliary_layers`, which are trained first if data are stored.
-    trained_first: bool = False
     #: Entries of the condition that the summary's own losses and comparisons read.
     reads: frozenset[str] = frozenset()
 
@@ -223,6 +233,11 @@ class Summary(Configured, keras.layers.Layer):
         """
         return {}
 
+    @property
+    def trained_first(self) -> bool:
+        """Whether there are :meth:`auxiliary_layers`, trained first if data are stored."""
+        return type(self).auxiliary_layers is not Summary.auxiliary_layers
+
     def auxiliary_layers(self) -> list[keras.layers.Layer]:
         """Return the layers that :meth:`auxiliary_loss` trains; by default none.
 
@@ -297,7 +312,7 @@ def scaled_alike(summaries: Mapping[str, Summary]) -> list[str]:
     """Return what has one mean and scale for all steps, as networks ask: observables and times."""
     names = []
     for key, summary in summaries.items():
-        if summary.alike:
+        if summary.times is not None:
             names += [*observables_of(key), str(summary.times)]
     return names
 

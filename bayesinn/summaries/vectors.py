@@ -166,7 +166,6 @@ class Noisy(Summary):
         self.summary = summary
         self.shapes = summary.shapes
         self.masks = summary.masks
-        self.alike = summary.alike
         self.times = summary.times
         self.order = summary.order
         self.reads = summary.reads

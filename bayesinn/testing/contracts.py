@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import EVERY, Bijection, entry
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
+from bayesinn.core.errors import InputError
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.simulation.finite import finite_rows
@@ -103,12 +105,38 @@ def default_dtype(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
+def maker_of(given: Any, kind: type, example: str) -> Callable[[], Any]:
+    """Return a function without arguments that makes new layers of a kind.
+
+    What is given is such a function, a class, or a layer, which is copied.
+    """
+    if isinstance(given, kind):
+        return partial(clone, given)
+    got = repr(given)
+    try:
+        inspect.signature(given).bind()
+    except (TypeError, ValueError) as error:
+        got = f"{got}: {error}"
+    else:
+        made = given()
+        if isinstance(made, kind):
+            return given
+        got = f"one that makes a {type(made).__name__}"
+    raise InputError(
+        f"What to check as a {kind.__name__}",
+        expected=f"a class of {kind.__name__} without required arguments, a function that makes "
+        "one, or one as an example",
+        got=got,
+        do=f"pass for example {example}, or lambda: {example}(...)",
+    )
+
+
 TOLERANCES = {"float32": 1e-4, "float64": 1e-9}
 ROWS = 16
 
 
 def check_bijection(
-    bijection_factory: Callable[[], Bijection],
+    bijection: Callable[[], Bijection] | Bijection,
     dimensions: Sequence[int] = (1, 2, 3, 7),
     condition_dimensions: Sequence[int] = (0, 4),
     seed: int = 1,
@@ -136,7 +164,7 @@ def check_bijection(
 
     Parameters
     ----------
-    bijection_factory : callable that makes a new bijection without weights: a class, or a lambda
+    bijection : class, function that makes a new bijection without weights, or a bijection to copy
     dimensions, condition_dimensions : sequences of int, lengths to try; 0 is no condition
     weight_scale : float, how far weights are moved from their initial values
     near_identity : bool, whether a new bijection must be the identity up to a rotation
@@ -150,6 +178,7 @@ def check_bijection(
     >>> from bayesinn.bijections import ActNorm
     >>> check_bijection(ActNorm, dimensions=(2,))
     """
+    make = maker_of(bijection, Bijection, "MyBijection")
     event_shapes: list[tuple[int, ...]] = [(length,) for length in dimensions]
     if event_shape is not None:
         event_shapes = [tuple(event_shape)]
@@ -171,7 +200,7 @@ def check_bijection(
         (largest, condition_shapes[-1], "float32"),
     ]
     for setting in settings:
-        case = _Case(bijection_factory, seed, *setting)
+        case = _Case(make, seed, *setting)
         if near_identity:
             case.check_new()
         if setting == compiled:
@@ -496,10 +525,10 @@ DATA_SETS = 6
 
 
 def check_summary(
-    summary_factory: Callable[[], Summary],
+    summary: Callable[[], Summary] | Summary,
     shape: Sequence[int],
-    masks: bool = True,
-    permutation_invariant: bool = False,
+    masks: bool | None = None,
+    permutation_invariant: bool | None = None,
     seed: int = 1,
     weight_scale: float = 0.3,
     parameters: ParameterSpace | None = None,
@@ -516,30 +545,32 @@ def check_summary(
 
     Parameters
     ----------
-    summary_factory : callable that makes a new summary without weights: a class, or a lambda
+    summary : class, function that makes a new summary without weights, or a summary to copy
     shape : sequence of int, shape of one observation: (steps,) or (steps, channels), ...
-    masks : bool, whether the summary takes observations of varying length
-    permutation_invariant : bool, whether the observation is a set
+    masks : bool, whether observations may have varying length; by default as declared
+    permutation_invariant : bool, whether the observation is a set; by default as declared
     weight_scale : float, how far weights are moved from their initial values
     parameters : ParameterSpace, optional, to bind the summary to if it needs the parameters
 
     Examples
     --------
     >>> from bayesinn.summaries import DeepSet
-    >>> check_summary(
-    ...     lambda: DeepSet(units=4, hidden=(16, 16)), shape=(9, 2), permutation_invariant=True
-    ... )
+    >>> check_summary(DeepSet(units=4, hidden=(16, 16)), shape=(9, 2))
     """
     generator = np.random.default_rng(seed)
     x = tf.constant(generator.standard_normal((DATA_SETS, *shape)), tf.float32)
+    make = maker_of(summary, Summary, "MySummary")
     with seeded_initial_weights(seed):
-        summary = summary_factory()
-        numbers = functools.partial(_numbers, summary)
+        tested = make()
+        numbers = functools.partial(_numbers, tested)
         if parameters is not None:
-            summary.bind(parameters)
+            tested.bind(parameters)
         first = numbers(x)
-    name = repr(summary)
-    perturb(summary, generator, weight_scale)
+    masks = tested.masks if masks is None else masks
+    if permutation_invariant is None:
+        permutation_invariant = tested.order == "set"
+    name = repr(tested)
+    perturb(tested, generator, weight_scale)
     result = numbers(x)
     demand_finite(first, f"{name}: the result of new weights.")
     demand_finite(result, f"{name}: the result.")
@@ -550,21 +581,21 @@ def check_summary(
         f"{name}: a row alone and in a batch give different results.",
     )
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
-    demand_gradients(summary, functools.partial(_weighted, summary, x, None, weights), name)
+    demand_gradients(tested, functools.partial(_weighted, tested, x, None, weights), name)
     # Where many steps follow each other, rounding errors add up: to 1.2e-5, 0.4e-5, 0.6e-5 in a
     # fit, for seeds 1, 2, 3.
     demand_compiles(lambda: [numbers(x)], name, 1e-4)
-    copy = clone(summary)
+    copy = clone(tested)
     if parameters is not None:
         copy.bind(parameters)
     copy(x)
     demand(repr(copy) == name, f"{name}: a copy from the configuration is {copy!r}.")
-    copy.set_weights(summary.get_weights())
+    copy.set_weights(tested.get_weights())
     demand_equal(
         _numbers(copy, x), result, 0.0, f"{name}: a copy with the same weights gives other results."
     )
     if masks:
-        _check_masks(summary, x, result, generator)
+        _check_masks(tested, x, result, generator)
     if permutation_invariant:
         law = f"{name}: the result depends on the order of elements."
         demand_equal(

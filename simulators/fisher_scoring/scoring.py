@@ -72,7 +72,6 @@ class FisherScoring(Summary):
 
     masks = False
     missing = False
-    trained_first = True
     standardised = False
     reads = frozenset({"estimate", "root"})
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
+import bayesinn as bi
 from bayesinn.bijections import (
     ActNorm,
     Additive,
@@ -248,3 +250,43 @@ def test_arguments_may_be_given_by_name() -> None:
         tf.debugging.assert_equal(bijection.inverse(z=z)[0], bijection.inverse(z)[0])
         with pytest.raises(TypeError, match="'x'"):
             bijection.forward(condition=None)
+
+
+class Sized(Orthogonal):
+    """Needs an argument."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (Sized, "missing a required argument: 'size'"),
+        (bi.summaries.MLP, "one that makes a MLP"),
+        (3, "3: 3 is not a callable object"),
+    ],
+)
+def test_what_can_be_checked_is_told(given: object, got: str) -> None:
+    with pytest.raises(InputError, match=rf"(?s)a class of Bijection .*{got}.*lambda: MyBij"):
+        check_bijection(given)
+
+
+def test_a_bijection_is_checked_by_copies() -> None:
+    example = Sized(3)
+    check_bijection(example, (2,), (0,))
+    assert not example.built
+
+
+def test_recipes_take_bijections_of_the_user() -> None:
+    own = Sized(3)
+    for recipe in (coupling, autoregressive, hint):
+        flow = recipe(blocks=2, hidden=(8,), mixing=["permutation", own])
+        kinds = [type(bijection) for bijection in flow.chain.bijections[:3]]
+        assert kinds == [ActNorm, Permutation, Sized]
+        assert np.isfinite(flow.log_prob(tf.ones((5, 3)))).all()
+    assert not own.built
+    assert repr(coupling(blocks=1, mixing=own).chain.bijections[1]) == "Sized(size=3)"
+    with pytest.raises(InputError, match=r"coupling\(mixing=...\)"):
+        coupling(transform=own)

@@ -274,7 +274,8 @@ def test_rows_that_cannot_be_trained_on(change: dict[str, object], message: str)
 class TrainedFirst(bi.summaries.Identity):
     """Has a loss of its own, which needs the parameters."""
 
-    trained_first = True
+    def auxiliary_layers(self) -> list[keras.layers.Layer]:
+        return []
 
     def auxiliary_loss(self, vector: tf.Tensor, x: tf.Tensor, entries: object = None) -> tf.Tensor:
         return tf.reduce_sum(vector**2, axis=-1)

@@ -136,7 +136,6 @@ class Generator(Flow):
     """A network of condition and noise, trained by the energy score: no density, and no codes."""
 
     nats = False
-    density = None
 
     def build(self, event_shape, condition_shape=None) -> None:
         self.network = keras.Sequential(
@@ -431,8 +430,8 @@ def test_extensions_are_short(parts: list[Callable[..., object]]) -> None:
 
 def test_contracts_hold() -> None:
     check_bijection(Shift)
-    check_summary(Moments, (10,), masks=False)
-    check_summary(WithMap, (10,), masks=False)
+    check_summary(Moments, (10,))
+    check_summary(WithMap, (10,))
     for make in IMAGES.values():
         check_bijection(make, event_shape=(4, 4, 1))
 
@@ -566,18 +565,31 @@ def test_what_a_flow_cannot_do_is_refused() -> None:
     )
 
 
-class Undeclared(Flow):
-    """Trained without a density, which it doesn't declare."""
+class Pointless(Flow):
+    """Trained without a density, and nothing can be drawn from it."""
 
     def loss(self, x, condition=None, *, seed=None, progress=1.0, training=False) -> tf.Tensor:
         return tf.zeros_like(x[:, 0])
 
 
-def test_a_flow_that_declares_too_much_is_told() -> None:
-    with pytest.raises(
-        InputError, match=r"expected: a method log_prob.*\n.*\n.*declare density = None"
-    ):
-        Undeclared().log_prob(tf.zeros((2, 1)))
+def test_abilities_follow_from_the_methods_that_are_written() -> None:
+    abilities = {
+        kind: (kind.density, kind.draws, kind.codes)
+        for kind in (Pointless, Mute, Generator, ConditionalGaussian, ScaleMixture)
+    }
+    assert abilities == {
+        Pointless: (None, False, False),
+        Mute: ("exact", False, False),
+        Generator: (None, True, False),
+        ConditionalGaussian: ("exact", True, False),
+        ScaleMixture: ("costly", True, False),
+    }
+    assert bi.flows.InvertibleFlow.codes
+    assert not bi.flows.Framed(Generator()).codes
+    assert bi.flows.Framed(Generator()).density is None
+    for call in (lambda flow, x: flow.log_prob(x), lambda flow, x: flow.sample(2, x, seed=(1, 2))):
+        with pytest.raises(InputError, match=r"(?s)expected: a method.*use a flow that has it"):
+            call(Pointless(), tf.zeros((2, 1)))
 
 
 def test_a_trainable_of_its_own(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_contract() -> None:
     def make() -> FisherScoring:
         return FisherScoring(Bent(), MLP(4, hidden=(8,)), units=3, hidden=(8,), further=2)
 
-    check_summary(make, (12,), masks=False, parameters=SPACE)
+    check_summary(make, (12,), parameters=SPACE)
 
 
 def test_parameters_must_be_known() -> None:
