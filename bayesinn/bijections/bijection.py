@@ -108,8 +108,8 @@ def reading(method: Callable[..., Any]) -> Callable[..., Any]:
         if len(arguments) > 1:
             first, condition, *rest = arguments
             arguments = first, entry(condition, self.reads), *rest
-        own = {name: entry(options[name], self.reads) for name in _NAMES if name in options}
-        return method(self, *arguments, **{**options, **own})
+        entries = {name: entry(options[name], self.reads) for name in _NAMES if name in options}
+        return method(self, *arguments, **{**options, **entries})
 
     return wrapper
 
@@ -134,9 +134,11 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
         # Everything outside the subnets stays in the dtype of the weights, also under mixed
         # precision: an inverse computed in half precision isn't one.
         x = tf.cast(x, self.variable_dtype)
-        given, events = condition if isinstance(condition, SharedCondition) else (condition, None)
+        events = None
+        if isinstance(condition, SharedCondition):
+            condition, events = condition
         values = map_entries(
-            lambda value: tf.cast(value, self.variable_dtype), entry(given, self.reads)
+            lambda value: tf.cast(value, self.variable_dtype), entry(condition, self.reads)
         )
         # A condition of no elements is none.
         values = without_empty(shapes_of(values), values)
@@ -269,8 +271,8 @@ class Bijection(Configured, keras.layers.Layer):
                 got=f"{event_shape}",
                 do="give one event per row, or use a bijection of events of this shape",
             )
-        own = entry(condition_shape, self.reads)
-        shapes = map_entries(tuple, own) if self.reads == EVERY else tuple(own or ()) or None
+        read = entry(condition_shape, self.reads)
+        shapes = map_entries(tuple, read) if self.reads == EVERY else tuple(read or ()) or None
         if self.reads == FEATURES and shapes is not None and len(shapes) > 1:
             raise InputError(
                 f"{type(self).__name__}, shape of conditions",

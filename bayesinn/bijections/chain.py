@@ -50,16 +50,16 @@ def apply_groups(groups: Sequence[Group], apply: Apply, x: tf.Tensor, total: tf.
     The body of the loop is the first group, which holds the weights of another in each round.
     Weights that a group changes, such as the states of random generators, are changed afterwards.
     """
-    own = [[variable for link in group for variable in link.variables] for group in groups]
-    first = own[0]
+    weights = [[variable for link in group for variable in link.variables] for group in groups]
+    first = weights[0]
     count = len(groups)
-    given = [_array(column) for column in zip(*own, strict=True)]
+    stacked = [_array(column) for column in zip(*weights, strict=True)]
     changing = [number for number, variable in enumerate(first) if not variable.trainable]
-    left = [tf.TensorArray(given[number].dtype, count) for number in changing]
+    left = [tf.TensorArray(stacked[number].dtype, count) for number in changing]
     changed: set[int] = set()
 
     def body(i: tf.Tensor, x: tf.Tensor, total: tf.Tensor, left: list[tf.TensorArray]) -> Any:
-        values = [array.read(i) for array in given]
+        values = [array.read(i) for array in stacked]
         held = list(zip(first, values, strict=True))
         with keras.StatelessScope(held, initialize_variables=False) as scope:
             x, total = in_turn([partial(apply, link) for link in groups[0]], x, total)
@@ -79,7 +79,7 @@ def apply_groups(groups: Sequence[Group], apply: Apply, x: tf.Tensor, total: tf.
     )
     for place in changed:
         values = left[place].stack()
-        for number, variables in enumerate(own):
+        for number, variables in enumerate(weights):
             variables[changing[place]].assign(values[number])
     return x, total
 
@@ -235,11 +235,15 @@ def _backward(
             sources = (x, held_condition, values)
             tape.watch([value for value in tf.nest.flatten(sources) if value.dtype.is_floating])
             result = bijection.forward(x, held_condition)
-        z_cotangent, terms, own = tape.gradient(result, sources, (z_cotangent, log_det_cotangent))
+        z_cotangent, terms, gradients = tape.gradient(
+            result, sources, (z_cotangent, log_det_cotangent)
+        )
         for name, term in terms.items():
             condition_cotangents[name] += 0.0 if term is None else term
-        group_cotangents.insert(0, own)
-        arrived = [value for value in (z_cotangent, *terms.values(), *own) if value is not None]
+        group_cotangents.insert(0, gradients)
+        arrived = [
+            value for value in (z_cotangent, *terms.values(), *gradients) if value is not None
+        ]
         z = x
     return z_cotangent, condition_cotangents, group_cotangents
 
@@ -408,9 +412,9 @@ class Chain(Bijection):
             consequence = "activations are stored while that lasts, as with reversible=False"
         if not error <= WARN_ABOVE and consequence not in self._warned_of:
             self._warned_of.add(consequence)
-            found = f"recomputed inputs are off by {error:.2g}, {consequence}"
+            fault = f"recomputed inputs are off by {error:.2g}, {consequence}"
             do = "Bound the scales more tightly (Affine(clamp=1.0)), or take fewer blocks."
-            warn(f"Chain of {len(self.bijections)} bijections: {found}. {do}")
+            warn(f"Chain of {len(self.bijections)} bijections: {fault}. {do}")
 
     def _apply(self, links: Sequence[Bijection], apply: Apply, x: tf.Tensor) -> Mapped:
         """Apply links one after another, equal ones in a loop if XLA compiles them."""

@@ -313,21 +313,21 @@ class Hierarchical(TransformBlock):
         super().build(event_shape, condition_shape)
         splits = sorted(_splits(0, self.dimension, self.levels), key=Split.order)
         # Splits of one level and shape are computed at once: one or two rounds to a level.
-        self.rounds = tuple(tuple(alike) for _, alike in itertools.groupby(splits, Split.order))
-        self.steps = [self._step(alike[0], len(alike)) for alike in self.rounds]
+        self.rounds = tuple(tuple(group) for _, group in itertools.groupby(splits, Split.order))
+        self.steps = [self._step(group[0], len(group)) for group in self.rounds]
 
     def forward(
         self, x: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rounds = zip(self.steps, self.rounds, strict=True)
-        maps = [partial(_apply, step.forward, alike, condition) for step, alike in rounds]
+        maps = [partial(_apply, step.forward, group, condition) for step, group in rounds]
         return in_turn(maps, x, constant_log_det(x))
 
     def inverse(
         self, z: tf.Tensor, condition: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         rounds = zip(reversed(self.steps), reversed(self.rounds), strict=True)
-        maps = [partial(_apply, step.inverse, alike, condition) for step, alike in rounds]
+        maps = [partial(_apply, step.inverse, group, condition) for step, group in rounds]
         return in_turn(maps, z, constant_log_det(z))
 
     def _step(self, split: "Split", groups: int) -> ConditionalTransform:
@@ -371,18 +371,18 @@ def _splits(start: int, stop: int, levels: int | None, level: int = 0) -> list[S
 
 def _apply(
     direction: Callable[..., Mapped],
-    alike: Sequence[Split],
+    group: Sequence[Split],
     condition: tf.Tensor | None,
     x: tf.Tensor,
 ) -> Mapped:
     edges = [
-        edge for split in alike for edge in (split.start, split.start + split.passive, split.stop)
+        edge for split in group for edge in (split.start, split.start + split.passive, split.stop)
     ]
     # Elements left alone, passive ones, active ones, and so on; at the end, those left alone.
     pieces = tf.split(x, np.diff([0, *edges, x.shape[-1]]).tolist(), axis=-1)
     passive = pieces[1::3]
     active = pieces[2::3]
-    if len(alike) == 1:
+    if len(group) == 1:
         pieces[2], log_det = direction(active[0], passive[0], condition)
     else:
         stacked, log_det = direction(tf.stack(active, axis=1), tf.stack(passive, axis=1), condition)

@@ -9,7 +9,7 @@ import scipy
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
-from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.validation import check_number
 
 
 class ActNorm(Bijection):
@@ -205,12 +205,6 @@ class Householder(Orthogonal):
 
     def __init__(self, reflections: int | None = None) -> None:
         super().__init__()
-        if reflections is not None:
-            check_integer(
-                "Householder, argument 'reflections'",
-                reflections,
-                do="leave it out, or use Orthogonal()",
-            )
         self.reflections = reflections
 
     def build(

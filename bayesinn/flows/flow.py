@@ -1,6 +1,7 @@
 """The flow contract: a conditional distribution of events, to be trained and drawn from."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -22,36 +23,37 @@ from bayesinn.core.validation import check_returned
 from bayesinn.flows.latents import Seed
 from bayesinn.spaces.parameters import ParameterSpace
 
-# Methods that return a number for each event.
-_NUMBERS = ("loss", "log_prob")
-# The other arguments of their methods are numbers, seeds and flags.
-_OF_ROWS = ("x", "z", "condition")
+# Methods of events, for which weights are made on first use.
+_OF_EVENTS = ("loss", "log_prob", "initialize", "encode")
 
 
-def _casting(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a method so that it gets events, and its entry of conditions, as the weights' dtype.
+def _prepared(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a method of events, latent codes or a number of draws, and conditions.
 
-    What it returns is checked.
+    It gets its entry of the condition, both in the dtype of the weights, which are made on first
+    use. What it returns is checked.
     """
+    name = method.__name__
+    names = [*inspect.signature(method).parameters][1:]
+    first, second = names[:2]
 
     @functools.wraps(method)
     def wrapper(self: "Flow", *arguments: Any, **options: Any) -> Any:
-        def cast(value: Any) -> Any:
-            return map_entries(functools.partial(_cast_real, dtype=self.variable_dtype), value)
-
-        own = {name: cast(options[name]) for name in _OF_ROWS if name in options}
-        arguments = tuple(map(cast, arguments))
-        result = method(self, *arguments, **{**options, **own})
-        if method.__name__ in _NUMBERS:
-            x = arguments[0] if arguments else own["x"]
-            return _checked_numbers(self, method.__name__, result, x)
-        if method.__name__ == "sample" and self.built:
-            n = arguments[0] if arguments else options["n"]
-            condition = arguments[1] if len(arguments) > 1 else own.get("condition")
-            _check_draws(self, result, n, condition)
+        values = {**dict(zip(names, arguments, strict=False)), **options}
+        cast = functools.partial(_cast_real, dtype=self.variable_dtype)
+        values[first] = x = cast(values[first])
+        condition = map_entries(cast, entry(values.get(second), self.reads))
+        values[second] = condition
+        if name in _OF_EVENTS:
+            self.build_for(x, condition)
+        result = method(self, **values)
+        if name in ("loss", "log_prob"):
+            return _checked_numbers(self, name, result, x)
+        if name == "sample" and self.built:
+            _check_draws(self, result, x, condition)
         return result
 
-    return reading(wrapper)
+    return wrapper
 
 
 def _checked_numbers(flow: "Flow", name: str, result: Any, x: tf.Tensor) -> tf.Tensor:
@@ -73,8 +75,8 @@ def _check_draws(flow: "Flow", draws: Any, n: Any, condition: Any) -> None:
 
 def _cast_real(value: Any, dtype: str) -> Any:
     """Return a tensor or array of real numbers in another dtype; anything else as it is."""
-    own = getattr(value, "dtype", None)
-    return value if own is None or not tf.as_dtype(own).is_floating else tf.cast(value, dtype)
+    kind = getattr(value, "dtype", None)
+    return value if kind is None or not tf.as_dtype(kind).is_floating else tf.cast(value, dtype)
 
 
 class Flow(Configured, keras.layers.Layer):
@@ -115,9 +117,7 @@ class Flow(Configured, keras.layers.Layer):
 
     wrappers: ClassVar = {
         "build": reading,
-        **dict.fromkeys(
-            (*_NUMBERS, "sample", "initialize", "bijection_inputs", "encode", "decode"), _casting
-        ),
+        **dict.fromkeys((*_OF_EVENTS, "sample", "decode", "bijection_inputs"), _prepared),
     }
 
     def __init__(self) -> None:
@@ -276,11 +276,11 @@ class Flow(Configured, keras.layers.Layer):
         """Refuse a missing condition, and one that there are no weights for."""
         self.check_built()
         if (condition is None) != (self.condition_shape is None):
-            known = self.condition_shape
-            given = shapes_of(condition)
+            built = self.condition_shape
+            shapes = shapes_of(condition)
             raise InputError(
                 f"{type(self).__name__}, argument 'condition'",
-                expected="none" if known is None else f"conditions of shape {tuple(known)}",
-                got="none" if given is None else f"conditions of shape {given}",
+                expected="none" if built is None else f"conditions of shape {tuple(built)}",
+                got="none" if shapes is None else f"conditions of shape {shapes}",
                 do="give conditions if, and only if, the flow was built with them",
             )

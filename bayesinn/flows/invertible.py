@@ -72,7 +72,6 @@ class InvertibleFlow(Flow):
             super().check_built()
 
     def log_prob(self, x: tf.Tensor, condition: Condition | None = None) -> tf.Tensor:
-        self.build_for(x, condition)
         z, log_det = self.chain.forward(x, condition)
         return self.latent.log_prob(z) + log_det
 
@@ -193,7 +192,6 @@ class Framed(Flow):
         return loss - log_det if self.nats else loss
 
     def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        self.build_for(x, condition)
         z, log_det = self.whiten(x, condition)
         return self.flow.log_prob(z, condition) + log_det
 
@@ -221,7 +219,6 @@ class Framed(Flow):
         return self.unwhiten(self.flow.decode(z, condition), condition)[0]
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> None:
-        self.build_for(x, condition)
         self.flow.initialize(self.whiten(x, condition)[0], condition)
 
     def bijection_inputs(self, x: tf.Tensor, condition: Any = None) -> Any:

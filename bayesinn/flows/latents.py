@@ -13,7 +13,7 @@ from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.validation import check_number
 
 Seed = tf.Tensor | Sequence[int]
 
@@ -123,11 +123,6 @@ class GaussianMixture(Latent):
     def __init__(self, components: int = 4, spread: float = 1.0, scale: float = 1.0) -> None:
         super().__init__()
         subject = "GaussianMixture, argument"
-        check_integer(
-            f"{subject} 'components'",
-            components,
-            do="take as many as the data have modes, or a few more",
-        )
         for name, value in (("spread", spread), ("scale", scale)):
             check_number(
                 f"{subject} {name!r}",

@@ -170,7 +170,6 @@ class NoiseFlow(Flow):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
         for_times, for_noise = split_seed(seed, 2, training)
         return self.noisy_loss(
             x,
@@ -274,7 +273,7 @@ def integrate(velocity: Velocity, state: Any, times: Any, solver: str) -> Any:
     def advance(number: tf.Tensor, current: Any) -> tuple[tf.Tensor, Any]:
         time = knots[number]
         step = knots[number + 1] - time
-        return number + 1, _moved(current, slope(velocity, time, step, current), step)
+        return number + 1, _step_along(current, slope(velocity, time, step, current), step)
 
     _, end = tf.while_loop(
         lambda number, _: number < steps,
@@ -285,27 +284,27 @@ def integrate(velocity: Velocity, state: Any, times: Any, solver: str) -> Any:
     return end
 
 
-def _moved(state: Any, slope: Any, step: tf.Tensor) -> Any:
+def _step_along(state: Any, slope: Any, step: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda value, rate: value + step * rate, state, slope)
 
 
 def _midpoint(velocity: Velocity, time: tf.Tensor, step: tf.Tensor, state: Any) -> Any:
     half = 0.5 * step
-    return velocity(time + half, _moved(state, velocity(time, state), half))
+    return velocity(time + half, _step_along(state, velocity(time, state), half))
 
 
 def _heun(velocity: Velocity, time: tf.Tensor, step: tf.Tensor, state: Any) -> Any:
     first = velocity(time, state)
-    second = velocity(time + step, _moved(state, first, step))
+    second = velocity(time + step, _step_along(state, first, step))
     return tf.nest.map_structure(lambda a, b: 0.5 * (a + b), first, second)
 
 
 def _rk4(velocity: Velocity, time: tf.Tensor, step: tf.Tensor, state: Any) -> Any:
     half = 0.5 * step
     first = velocity(time, state)
-    second = velocity(time + half, _moved(state, first, half))
-    third = velocity(time + half, _moved(state, second, half))
-    fourth = velocity(time + step, _moved(state, third, step))
+    second = velocity(time + half, _step_along(state, first, half))
+    third = velocity(time + half, _step_along(state, second, half))
+    fourth = velocity(time + step, _step_along(state, third, step))
     return tf.nest.map_structure(
         lambda a, b, c, d: (a + 2.0 * b + 2.0 * c + d) / 6.0, first, second, third, fourth
     )
@@ -404,7 +403,6 @@ class Transport(NoiseFlow):
 
     def encode(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
         """Return the noise (n, *event) whose paths end in events (n, *event)."""
-        self.build_for(x, condition)
         embedded = self.embedded(condition)
         noise = integrate(
             lambda time, state: self.velocity(state, time, embedded),
@@ -419,7 +417,6 @@ class Transport(NoiseFlow):
 
         The divergence is exact for events of up to 20 elements, and estimated for more.
         """
-        self.build_for(x, condition)
         embedded = self.embedded(condition)
         vectors = directions(self.event_shape)
 
@@ -748,7 +745,6 @@ class Consistency(NoiseFlow):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
         for_teacher, for_times, for_noise = split_seed(seed, 3, training)
         taught = self.teacher.loss(x, condition, seed=for_teacher, training=training)
         places = tf.minimum(spread_uniforms(x, for_times) / (1.0 - _AT_LARGEST), 1.0)

@@ -88,11 +88,9 @@ class MixtureDensity(Flow):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        self.build_for(x, condition)
         return -self._log_density(x, condition, training)
 
     def log_prob(self, x: tf.Tensor, condition: tf.Tensor | None = None) -> tf.Tensor:
-        self.build_for(x, condition)
         return self._log_density(x, condition, training=False)
 
     def sample(

@@ -280,9 +280,9 @@ def image(
             got=repr(reads),
             do="write for example levels=2, reads=('maps1', 'maps2')",
         )
-    own = subnet or Convolutional(filters, activation=activation, dropout=dropout)
+    networks = subnet or Convolutional(filters, activation=activation, dropout=dropout)
     block = partial(
-        Coupling, transform, subnet=own, split=(1.0 - finished) if finished > 0 else 0.5
+        Coupling, transform, subnet=networks, split=(1.0 - finished) if finished > 0 else 0.5
     )
     links = [
         [Haar(), *_blocks(partial(block, reads=name), blocks, mixing, actnorm)] for name in entries

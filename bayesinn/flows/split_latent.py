@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -72,6 +72,10 @@ def _ranges(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {stop - size}:{stop}" for (name, size), stop in parts if size)
 
 
+# Losses, noise and distances that may not be zero.
+_POSITIVE = ("observable_noise", "padding_noise", "backward_start", "neighbourhood")
+
+
 @dataclass(frozen=True)
 class SplitLosses(Registered):
     """Weights, noise and kernels of :class:`SplitLatent`.
@@ -132,32 +136,30 @@ class SplitLosses(Registered):
     neighbourhood: float | None = None
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
+        for name, value in list(vars(self).items()):
             subject = f"SplitLosses, argument {name!r}"
-            if name.endswith("_scales"):
-                several = isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
-                if not several or len(value) == 0:
+            several = name.endswith("_scales")
+            if several:
+                array = np.asarray(value)
+                if array.ndim != 1 or not array.size:
                     raise InputError(
                         subject,
                         expected="one or more positive numbers",
                         got=repr(value),
                         do="pass for example (0.2, 1.0, 3.0)",
                     )
-                for scale in value:
-                    check_number(f"{subject}, each", scale, above=0)
                 # A tuple, so that equal losses compare equal, whether given as lists or tuples.
                 object.__setattr__(self, name, tuple(value))
-            elif name in ("observable_noise", "padding_noise", "backward_start"):
-                check_number(
-                    subject, value, above=0, most=0.5 if name == "backward_start" else math.inf
-                )
-            elif name == "neighbourhood":
-                check_number(
-                    subject, 1.0 if value is None else value, above=0, do="change it, or pass None"
-                )
-            else:
-                check_number(subject, value, least=0)
+            positive = several or name in _POSITIVE
+            for number in value if several else [value]:
+                if number is not None or name != "neighbourhood":
+                    check_number(
+                        subject,
+                        number,
+                        least=0,
+                        above=0 if positive else -math.inf,
+                        most=0.5 if name == "backward_start" else math.inf,
+                    )
 
 
 # The MMD as a differentiable loss.
@@ -344,8 +346,8 @@ class SplitLatentFlow(Flow):
         normal = self._noise(x, layout.latent, 1.0, streams[1])
         joint = tf.concat([z, tf.stop_gradient(predicted)], axis=-1)
         target = tf.concat([normal, y], axis=-1)
-        given = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
-        drawn, drawn_padding = self._backward(given, context)
+        noisy = self._output(y, streams[2], losses.observable_noise, losses.padding_noise)
+        drawn, drawn_padding = self._backward(noisy, context)
         near = None if losses.neighbourhood is None else gaussian_weights(y, losses.neighbourhood)
         sds = losses.latent_noise, losses.padding_noise, losses.observable_noise
         returned, returned_padding = self._backward(

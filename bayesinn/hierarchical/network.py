@@ -105,7 +105,6 @@ class TwoStages(Flow):
         return tf.reshape(vector, (-1, count, vector.shape[-1]))
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> None:
-        self.build_for(x, condition)
         for flow, part in zip((self.first, self.second), self._parts(x, condition), strict=True):
             flow.initialize(*part)
 

@@ -579,9 +579,9 @@ def split_labelled(
 
     Validation data are a random share of the data, or a given pair (x, labels).
     """
-    given = x
-    x = check_events(given, None, "Argument 'x'")
-    _warn_of_lost_digits(np.asarray(given))
+    raw = x
+    x = check_events(raw, None, "Argument 'x'")
+    _warn_of_lost_digits(np.asarray(raw))
     labels = _check_labels(labels, len(x), "Argument 'labels'")
     if isinstance(validation, tuple):
         held_x = check_events(validation[0], x.shape[1:], "Validation data")
@@ -617,10 +617,10 @@ def check_events(x: Any, shape: Sequence[int] | None, subject: str) -> np.ndarra
     array = np.asarray(x)
     fit = array.ndim in (2, 4) if shape is None else array.shape[1:] == tuple(shape)
     if not fit or array.dtype.kind not in "fiub":
-        known = "d" if shape is None else ", ".join(map(str, shape))
+        sizes = "d" if shape is None else ", ".join(map(str, shape))
         raise InputError(
             subject,
-            expected=f"numbers in an array of shape (n, {known}), one vector or image a row",
+            expected=f"numbers in an array of shape (n, {sizes}), one vector or image a row",
             got=f"shape {array.shape} of {array.dtype}",
             do="give images a last axis of channels, x[..., None], or flatten them, "
             "x.reshape(len(x), -1)"

@@ -17,9 +17,9 @@ from bayesinn.core.progress import Progress
 from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, TrialErrors, padded
 from bayesinn.posterior.answers import inference_data
 from bayesinn.posterior.posterior import Posterior
+from bayesinn.reference.exact_density import Target
 from bayesinn.reference.nuts import NUTS, Convergence
-from bayesinn.reference.smc_moves import next_temperature
-from bayesinn.reference.smc_target import Target
+from bayesinn.reference.smc import next_temperature
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import join, take
 from bayesinn.simulation.simulator import Arrays, Simulator

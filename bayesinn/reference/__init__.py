@@ -13,13 +13,11 @@ Vectors (n, d) are unconstrained parameters, as
 :class:`bayesinn.spaces.parameters.ParameterSpace` defines them.
 """
 
-from bayesinn.reference.abc import (
+from bayesinn.reference.classics import (
     SimulatedPosterior as SimulatedPosterior,
+    kde_mcmc as kde_mcmc,
     rejection_abc as rejection_abc,
     smc_abc as smc_abc,
-)
-from bayesinn.reference.estimated_likelihood import (
-    kde_mcmc as kde_mcmc,
     synthetic_likelihood as synthetic_likelihood,
 )
 from bayesinn.reference.importance import (

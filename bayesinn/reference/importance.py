@@ -55,11 +55,26 @@ class ImportancePosterior:
                 got="none",
                 do="check the data's units and the likelihood's constraints, or weigh more draws",
             )
-        check_draws(n, {name: value.shape[1:] for name, value in self.parameters.items()})
-        rows = seeds.generator(seed, "reference", 1).choice(
-            len(self.weights), size=n, p=self.weights
-        )
-        return take(self.parameters, rows)
+        return resample(self.parameters, n, seed, "reference", 1, weights=self.weights)
+
+
+def resample(
+    parameters: Arrays,
+    n: int,
+    seed: int,
+    stream: str,
+    *keys: int,
+    weights: np.ndarray | None = None,
+) -> Arrays:
+    """Return draws (n, *event) out of draws (m, *event), by a stream of the seed.
+
+    None is repeated if there are enough, and no weights (m,).
+    """
+    check_draws(n, {name: value.shape[1:] for name, value in parameters.items()})
+    count = count_rows(parameters)
+    again = weights is not None or n > count
+    rows = seeds.generator(seed, stream, *keys).choice(count, n, replace=again, p=weights)
+    return take(parameters, rows)
 
 
 def importance(
@@ -102,11 +117,11 @@ def importance(
     return ImportancePosterior(values, weights / weights.sum(), effective_size, log_evidence)
 
 
-def real_numbers(found: Any) -> np.ndarray:
+def real_numbers(value: Any) -> np.ndarray:
     """Return a copy in double precision; raise TypeError if it isn't one of real numbers."""
-    values = np.asarray(found)
+    values = np.asarray(value)
     if values.dtype.kind not in "fiu":
-        raise TypeError(f"returns a {type(found).__name__} of {values.dtype}, not real numbers")
+        raise TypeError(f"returns a {type(value).__name__} of {values.dtype}, not real numbers")
     return values.astype(np.float64)
 
 
@@ -129,12 +144,12 @@ def likelihood_errors(*kinds: type[Exception]) -> Iterator[None]:
     except InputError:
         raise
     except kinds as error:
-        told = str(error).strip().splitlines() or [""]
+        lines = str(error).strip().splitlines() or [""]
         raise InputError(
             "Log likelihood",
             expected="a function of (parameters, data), two dicts by name, that returns log "
             "densities (n,) as real numbers",
-            got=f"{type(error).__name__}: {told[0][:300]}",
+            got=f"{type(error).__name__}: {lines[0][:300]}",
             do="call it with draws of the prior and one observation; the traceback shows where it "
             "fails",
         ) from error
@@ -258,8 +273,8 @@ class Weights(NamedTuple):
         k_hat = -np.inf if tail[0] == tail[-1] else np.inf
         if np.isfinite(tail[0]) and tail[0] < tail[-1]:
             # ArviZ takes the logs of what divides weights.
-            smoothed, found = array_stats.psislw(-log_ratios)
-            k_hat = float(np.nan_to_num(found, nan=np.inf))
+            smoothed, shape = array_stats.psislw(-log_ratios)
+            k_hat = float(np.nan_to_num(shape, nan=np.inf))
             weights = np.exp(smoothed)
         return cls(weights / weights.sum(), k_hat, float(total - np.log(count)), error)
 

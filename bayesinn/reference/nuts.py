@@ -175,9 +175,9 @@ class NUTS:
             accepted = tf.exp(tf.minimum(results.log_accept_ratio, 0.0))
             # A step from where the density is zero has no gradient.
             accepted = tf.where(tf.math.is_finite(accepted), accepted, 0.0)
-            moved = adaptation.update(tf.reduce_mean(accepted, axis=1)[:, None, None])
+            updated = adaptation.update(tf.reduce_mean(accepted, axis=1)[:, None, None])
             adaptation = _Adaptation(
-                *(tf.where(adapt, new, old) for new, old in zip(moved, adaptation, strict=True))
+                *(tf.where(adapt, new, old) for new, old in zip(updated, adaptation, strict=True))
             )
             values = [
                 place(z),
@@ -252,7 +252,7 @@ class Convergence(NamedTuple):
             size = value.shape[1] * value.shape[2]
             # Chains that stand still have no variance to divide by.
             with np.errstate(invalid="ignore", divide="ignore"):
-                found = [
+                statistics = [
                     [1.0, size, size]
                     if same
                     else [
@@ -262,7 +262,9 @@ class Convergence(NamedTuple):
                     ]
                     for row, same in zip(flat, fixed.ravel(), strict=True)
                 ]
-            values[name] = np.asarray(found, float).T.reshape(len(STATISTICS), *rows.shape[:-2])
+            values[name] = np.asarray(statistics, float).T.reshape(
+                len(STATISTICS), *rows.shape[:-2]
+            )
         return cls(values, diverged.mean(axis=(1, 2)))
 
     def extremes(self) -> tuple[dict[str, float], dict[str, float]]:
@@ -270,9 +272,9 @@ class Convergence(NamedTuple):
 
         They are NaN if a chain of any observation has no variance, or a draw that is not finite.
         """
-        worst = {name: float(np.max(found)) for name, found in self._columns("r_hat").items()}
+        worst = {name: float(np.max(numbers)) for name, numbers in self._columns("r_hat").items()}
         sizes = self._columns("ess_bulk")
-        return worst, {name: float(np.min(found)) for name, found in sizes.items()}
+        return worst, {name: float(np.min(numbers)) for name, numbers in sizes.items()}
 
     def extreme(self) -> tuple[float, float]:
         """Return the largest R-hat and the smallest effective size of all numbers."""
@@ -287,10 +289,10 @@ class Convergence(NamedTuple):
         few = [column for column, value in fewest.items() if not value >= FEWEST_DRAWS]
         if not bad and not few:
             return
-        found = [f"R-hat of {column} {worst[column]:.3g}" for column in bad]
-        found += [f"{fewest[column]:.0f} independent draws of {column}" for column in few]
+        faults = [f"R-hat of {column} {worst[column]:.3g}" for column in bad]
+        faults += [f"{fewest[column]:.0f} independent draws of {column}" for column in few]
         warn(
-            f"Chains of the posterior of {observations} have not converged: {', '.join(found)}; "
+            f"Chains of the posterior of {observations} have not converged: {', '.join(faults)}; "
             f"expected R-hat up to {MOST_R_HAT}, {FEWEST_DRAWS:.0f} draws. Ask for more draws; "
             "chains that stay in modes of their own, whose weights are then unknown, don't "
             "converge.",

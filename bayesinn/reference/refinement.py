@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,11 +16,18 @@ from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_flag
 from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
+from bayesinn.reference.exact_density import ExactDensity, warn_of_undefined
 from bayesinn.reference.importance import Weights, likelihood_of
 from bayesinn.reference.nuts import FEWEST_DRAWS, MOST_R_HAT, Convergence
-from bayesinn.reference.smc import SMCPosterior, sample_by_stages
-from bayesinn.reference.smc_moves import MOST_ROUNDING, StudentT, rounding, systematic
-from bayesinn.reference.smc_target import ExactDensity, warn_of_undefined
+from bayesinn.reference.smc import (
+    MOST_ROUNDING,
+    Schedule,
+    SMCPosterior,
+    StudentT,
+    rounding,
+    sample_by_stages,
+    systematic,
+)
 from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import check_observations
@@ -45,7 +51,7 @@ _EVIDENCE_DRAWS = 4_000
 # Of each of two runs, which must agree.
 _PARTICLES = 2_000
 # Particles forget where they started after thousands of moves, if ridges are curved.
-_MOVES = {"moves": 20, "most_moves": 240, "final_moves": 200, "most_final_moves": 4_800}
+_SCHEDULE = Schedule(_PARTICLES, moves=20, most_moves=240, final_moves=200, most_final_moves=4_800)
 # The first run starts near amortized draws, the second from the prior: what it does not find there,
 # it would not find elsewhere either. If they differ, the third starts near the one of the two that
 # found more.
@@ -73,15 +79,37 @@ class Refined(NamedTuple):
     log_evidence_error: float = np.nan
 
 
+class Request(NamedTuple):
+    """What is asked for: equally weighted draws, methods, most rounds of amortized draws."""
+
+    draws: int
+    methods: Sequence[str]
+    most_rounds: int
+    progress: bool
+
+
+class Proposals(NamedTuple):
+    """Draws (n, *event), log densities of the target (n,), and their ratios to what they are from.
+
+    They are amortized draws, and then prior draws: ratios are those to the density of the mixture.
+    """
+
+    parameters: Arrays
+    log_density: np.ndarray
+    log_ratios: np.ndarray
+
+
 class Refinement:
     """The search for exact draws of one observation.
 
-    Amortized draws come in rounds of equal size, at most ``most_rounds``; the first is given.
+    Amortized draws, (n, *event) with log densities (n,), come in rounds of equal size; the first
+    one is an argument.
 
     Attributes
     ----------
+    weights : Weights of all draws so far
     evaluations : int, of the likelihood, so far
-    undefined : int, those of them that gave NaN or inf and should not; their likelihood is zero
+    undefined : int, number of those in runs of SMC that gave NaN or inf and should not
     failures : list of str, why methods were given up
     doubts : list of str
         What keeps a search that starts from the prior from finding the draws that are returned:
@@ -94,92 +122,66 @@ class Refinement:
         density: ExactDensity,
         data: Arrays,
         which: str,
-        progress: bool,
-        most_rounds: int,
+        amortized: tuple[Arrays, np.ndarray],
+        request: Request,
+        seed: int,
     ) -> None:
-        self.which = which
         self.evaluations = 0
         self.undefined = 0
         self.failures: list[str] = []
         self.doubts: list[str] = []
-        self._runs: dict[int, SMCPosterior | None] = {}
         self._posterior = posterior
         self._density = density
         self._data = data
-        self._progress = progress
-        self._most_rounds = most_rounds
-
-    def run(
-        self,
-        amortized: Arrays,
-        log_amortized: np.ndarray,
-        methods: Sequence[str],
-        draws: int,
-        seed: int,
-    ) -> Refined:
-        """Try methods in turn; return what the first gives that works, else amortized draws.
-
-        Amortized draws are (n, *event), their log densities (n,), n at least ``draws``.
-        """
-        self._size = len(log_amortized)
-        self._draws = draws
+        self._which = which
+        self._request = request
         self._seed = seed
         self._generator = seeds.generator(seed, "refine")
-        self._prior_share = _PRIOR_SHARE if "importance" in methods else 0.0
-        self._drawn, self._log_density, ratios = self._compare(amortized, log_amortized, 0)
-        if not np.isfinite(ratios).any():
+        self._runs: dict[int, SMCPosterior | None] = {}
+        self._proposals = self._compare(*amortized, 0)
+        if not np.isfinite(self._proposals.log_ratios).any():
             raise InputError(
-                f"Log likelihood of {self.which}",
+                f"Log likelihood of {which}",
                 expected="a finite number for some amortized draws, or draws of the prior",
-                got=f"-inf for all {len(ratios):,}",
+                got=f"-inf for all {len(self._proposals.log_ratios):,}",
                 do="check the units of the data, and that the likelihood is that of the "
                 "simulator; if both are right, train longer",
             )
-        self._ratios = ratios
-        self.weights = Weights.smooth(ratios)
+        self._size = len(amortized[1])
+        self.weights = Weights.smooth(self._proposals.log_ratios)
+
+    def run(self) -> Refined:
+        """Try methods in turn; return what the first gives that works, else amortized draws."""
+        methods = self._request.methods
         for method in methods:
-            found = METHODS[method](self)
-            if found is not None and self._is_precise(found):
-                return found
+            refined = METHODS[method](self)
+            if refined is not None and self._is_precise(refined):
+                return refined
         if "importance" in methods and self.weights.reliable:
             return self._weighted()
-        rows = np.arange(draws)
-        values = take(self._drawn, rows)
-        return Refined(values, self._log_density[rows], AMORTIZED, self.weights.effective_size)
+        rows = np.arange(self._request.draws)
+        values = take(self._proposals.parameters, rows)
+        log_density = self._proposals.log_density[rows]
+        return Refined(values, log_density, AMORTIZED, self.weights.effective_size)
 
     def _evaluate(self, parameters: Arrays, *, far: bool = False) -> np.ndarray:
-        with self._counted():
-            values = self._density.log_density(parameters, self._data, self.which, far=far)
+        values = self._density.log_density(parameters, self._data, self._which, far=far)
         self.evaluations += len(values)
         return values
 
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count undefined likelihoods of the density."""
-        count = self._density.target.undefined
-        before = int(count.numpy())
-        yield
-        self.undefined += int(count.numpy()) - before
-
-    def _compare(
-        self, amortized: Arrays, log_amortized: np.ndarray, number: int
-    ) -> tuple[Arrays, np.ndarray, np.ndarray]:
-        """Return amortized draws and then prior draws, their log densities (n,), and log ratios.
-
-        Ratios (n,) are those to the density of the mixture that all are drawn from. ``number`` is
-        that of the round.
-        """
+    def _compare(self, amortized: Arrays, log_amortized: np.ndarray, number: int) -> Proposals:
+        """Return amortized draws, and prior draws if there are weights, of a round."""
         density = self._density
-        share = self._prior_share
+        share = _PRIOR_SHARE if "importance" in self._request.methods else 0.0
         drawn = amortized
         log_density = self._evaluate(amortized)
         if share:
             count = round(share / (1.0 - share) * len(log_amortized))
             seed = seeds.tensor_seed(self._seed, "prior", number)
-            known = density.simulator.prior.sample(count, seed)
-            more = {name: np.asarray(known[name], v.dtype) for name, v in amortized.items()}
+            from_prior = density.simulator.prior.sample(count, seed)
+            more = {name: np.asarray(from_prior[name], v.dtype) for name, v in amortized.items()}
             log_density = np.concatenate([log_density, self._evaluate(more, far=True)])
-            log_more = self._given().log_prob({name: v[None] for name, v in more.items()})[0]
+            log_more = self._amortized().log_prob({name: v[None] for name, v in more.items()})[0]
             log_amortized = np.nan_to_num(np.concatenate([log_amortized, log_more]), nan=-np.inf)
             drawn = join([amortized, more])
             log_amortized = np.logaddexp(
@@ -187,48 +189,52 @@ class Refinement:
             )
         with np.errstate(invalid="ignore"):
             ratios = log_density - log_amortized
-        return drawn, log_density, np.where(np.isfinite(ratios), ratios, -np.inf)
+        return Proposals(drawn, log_density, np.where(np.isfinite(ratios), ratios, -np.inf))
 
-    def _given(self) -> Given:
+    def _amortized(self) -> Given:
         """Return the amortized posterior of the observation."""
         return self._posterior.given(check_observations(self._density.simulator, self._data))
 
     def _importance(self) -> Refined | None:
         """Return weighted draws, if the weights can be trusted and are worth enough draws."""
-        enough = max(_SIZE_A_DRAW * self._draws, FEWEST_DRAWS)
-        for number in range(1, self._most_rounds):
+        draws = self._request.draws
+        enough = max(_SIZE_A_DRAW * draws, FEWEST_DRAWS)
+        for number in range(1, self._request.most_rounds):
             if not self.weights.trustworthy or self.weights.effective_size >= enough:
                 break
             self._enlarge(number)
         weights = self.weights
         # Of few amortized draws, as the user may ask for, half are enough: some are repeated.
-        enough = min(self._draws, len(self._ratios) / 2)
+        enough = min(draws, len(weights.weights) / 2)
         if not weights.reliable or weights.effective_size < enough:
-            found = weights.effective_size
-            self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {found:.0f}")
+            size = weights.effective_size
+            self.failures.append(f"k-hat {weights.k_hat:.2f}, effective size {size:.0f}")
             return None
         return self._weighted()
 
     def _enlarge(self, number: int) -> None:
         """Weight another round of draws."""
-        given = self._given()
-        drawn = given.sample(self._size, self._seed, f"refine {number}")
-        more, log_density, ratios = self._compare(
-            {name: value[0] for name, value in drawn.items()}, given.log_prob(drawn)[0], number
+        posterior = self._amortized()
+        drawn = posterior.sample(self._size, self._seed, f"refine {number}")
+        more = self._compare(
+            {name: value[0] for name, value in drawn.items()}, posterior.log_prob(drawn)[0], number
         )
-        self._drawn = join([self._drawn, more])
-        self._log_density = np.concatenate([self._log_density, log_density])
-        self._ratios = np.concatenate([self._ratios, ratios])
-        self.weights = Weights.smooth(self._ratios)
+        old = self._proposals
+        self._proposals = Proposals(
+            join([old.parameters, more.parameters]),
+            np.concatenate([old.log_density, more.log_density]),
+            np.concatenate([old.log_ratios, more.log_ratios]),
+        )
+        self.weights = Weights.smooth(self._proposals.log_ratios)
 
     def _weighted(self) -> Refined:
         """Return draws by their weights."""
         weights = self.weights
-        rows = systematic(weights.weights, self._generator.uniform(), self._draws)
+        rows = systematic(weights.weights, self._generator.uniform(), self._request.draws)
         rows = self._generator.permutation(rows)
         return Refined(
-            take(self._drawn, rows),
-            self._log_density[rows],
+            take(self._proposals.parameters, rows),
+            self._proposals.log_density[rows],
             "importance",
             weights.effective_size,
             log_evidence=weights.log_evidence,
@@ -246,11 +252,11 @@ class Refinement:
         if not runs:
             return None
         parts = [run.draws(_CHAINS // len(runs), self._seed) for run in runs]
-        steps = max(-(-self._draws // _CHAINS), _FEWEST_STEPS)
+        draws = self._request.draws
+        steps = max(-(-draws // _CHAINS), _FEWEST_STEPS)
         start = density.vectors(join(parts))
         data = {name: value[None] for name, value in density.tensors(self._data).items()}
-        with self._counted():
-            chains = density.sampler.run(start[None], data, draws=steps, seed=self._seed)
+        chains = density.sampler.run(start[None], data, draws=steps, seed=self._seed)
         self.evaluations += int(chains.evaluations.sum())
         vectors = chains.vectors.reshape(-1, chains.vectors.shape[-1])
         values = density.parameters(vectors)
@@ -262,14 +268,14 @@ class Refinement:
         if not size:
             return None
         searched = self._run_from_prior()
+        agrees = 0.0
         if searched is not None:
             rows = self._generator.choice(count_rows(searched.parameters), len(vectors))
             both = join([values, take(searched.parameters, rows)])
-            if not self._agreement("NUTS and particles from the prior", both, 2 * _CHAINS)[0]:
-                self.doubts.append(self.failures[-1])
-        else:
+            agrees, _ = self._agreement("NUTS and particles from the prior", both, 2 * _CHAINS)
+        if not agrees:
             self.doubts.append(self.failures[-1])
-        kept = take(values, self._generator.permutation(len(vectors))[: self._draws])
+        kept = take(values, self._generator.permutation(len(vectors))[:draws])
         evidence, error = self._evidence(vectors)
         return Refined(kept, self._evaluate(kept), "nuts", size, r_hat, evidence, error)
 
@@ -280,37 +286,36 @@ class Refinement:
             return None
         searched = self._run_from_prior()
         if searched is not None:
-            found = self._joined([near, searched])
-            if found is not None:
-                return found
+            joined = self._joined([near, searched])
+            if joined is not None:
+                return joined
             if searched.log_evidence > near.log_evidence:
                 # Amortized draws miss a part. The start that both runs make covers it.
                 again = self._run(_AGAIN, join([near.parameters, searched.parameters]))
                 return None if again is None else self._joined([again, searched])
-        told = self.failures[-1]
+        doubt = self.failures[-1]
         again = self._run(_AGAIN)
-        found = None if again is None else self._joined([near, again])
-        if found is not None:
-            self.doubts.append(told)
-        return found
+        joined = None if again is None else self._joined([near, again])
+        if joined is not None:
+            self.doubts.append(doubt)
+        return joined
 
     def _run(self, number: int, start: Arrays | None = None) -> SMCPosterior | None:
         """Return a run of SMC, made once; None if it can't be made."""
         if number not in self._runs:
             density = self._density
+            request = self._request
             self._runs[number] = None
             try:
                 run = sample_by_stages(
                     density.simulator,
                     self._data,
                     start or self._posterior,
+                    _SCHEDULE._replace(particles=max(_PARTICLES, 2 * -(-request.draws // 4))),
                     seeds.integer_seed(self._seed, "refine", number),
-                    density.of_tensors,
-                    "auto" if density.in_graph else False,
-                    self._progress,
-                    particles=max(_PARTICLES, 2 * -(-self._draws // 4)),
-                    precise=not density.in_graph,
-                    **_MOVES,
+                    density.log_likelihood,
+                    "auto",
+                    request.progress,
                 )
             except InputError as refusal:
                 self.failures.append(f"SMC: {refusal}")
@@ -349,18 +354,18 @@ class Refinement:
         if apart > _MOST_ERRORS * error + _SLACK:
             self.failures.append(f"SMC: log evidences of {evidences[0]:.2f}, {evidences[1]:.2f}")
             return None
-        kept = take(values, self._generator.permutation(count_rows(values))[: self._draws])
+        kept = take(values, self._generator.permutation(count_rows(values))[: self._request.draws])
         evidence = float(logsumexp(evidences) - np.log(len(runs)))
         log_density = self._evaluate(kept)
         return Refined(kept, log_density, "smc", size, r_hat, evidence, max(error, apart) / 2.0)
 
-    def _is_precise(self, found: Refined) -> bool:
+    def _is_precise(self, refined: Refined) -> bool:
         """Return whether the single precision of chains and particles suffices; say if not."""
-        step = rounding(found.log_density)
-        if step <= MOST_ROUNDING or found.method == "importance":
+        step = rounding(refined.log_density)
+        if step <= MOST_ROUNDING or refined.method == "importance":
             return True
         self.failures.append(
-            f"{found.method}: log densities of {found.log_density.max():.1e} are rounded to "
+            f"{refined.method}: log densities of {refined.log_density.max():.1e} are rounded to "
             f"{step:.2g} in single precision; leave constants out of the likelihood"
         )
         return False
@@ -389,8 +394,7 @@ class Refinement:
         density = self._density
         law = StudentT.fit(vectors)
         drawn = law.sample(_EVIDENCE_DRAWS, seeds.tensor_seed(self._seed, "evidence"))
-        with self._counted():
-            target = np.asarray(density.of_vectors(drawn, density.tensors(self._data)), np.float64)
+        target = np.asarray(density.of_vectors(drawn, density.tensors(self._data)), np.float64)
         self.evaluations += _EVIDENCE_DRAWS
         weights = Weights.smooth(target - law.log_prob(drawn).numpy())
         if not weights.reliable:
@@ -530,68 +534,71 @@ def refine(
     chosen = check_methods(density, posterior.density, methods)
     check_flag("Argument 'predictive'", predictive)
     check_flag("Argument 'progress'", progress)
-    given = posterior.given(observations)
+    answers = posterior.given(observations)
     started = time.monotonic()
-    amortized = given.sample(size, seed, "refine")
-    log_amortized = given.log_prob(amortized)
+    amortized = answers.sample(size, seed, "refine")
+    log_amortized = answers.log_prob(amortized)
     shared = (time.monotonic() - started) / observations.count
     trial = {name: value[0, :_TRIAL_DRAWS] for name, value in amortized.items()}
     first = observations.row()
     while density.outdated(trial, first):
         _exact_density.cache_clear()
         density = _exact_density(simulator, function)
-    doubts = []
-    found: list[Refined] = []
+    before = int(density.target.undefined.numpy())
+    request = Request(count, chosen, most_rounds, progress)
+    results: list[Refined] = []
     searches: list[Refinement] = []
     seconds: list[float] = []
-    notes = []
+    inexact: list[str] = []
+    doubtful: list[str] = []
     for row in range(observations.count):
         started = time.monotonic()
         which = f"observation {row}" if observations.batched else "the observation"
-        one = observations.row(row)
-        start = {name: value[row] for name, value in amortized.items()}
-        refinement = Refinement(posterior, density, one, which, progress, most_rounds)
-        own = seeds.integer_seed(seed, "refine", row)
-        refined = refinement.run(start, log_amortized[row], chosen, count, own)
-        if refined.method == AMORTIZED:
-            notes.append(f"{which} ({'; '.join(refinement.failures)})")
-        elif refinement.doubts:
-            doubts.append(f"{which} ({'; '.join(refinement.doubts)})")
-        found.append(refined)
-        searches.append(refinement)
+        start = {name: value[row] for name, value in amortized.items()}, log_amortized[row]
+        own_seed = seeds.integer_seed(seed, "refine", row)
+        search = Refinement(
+            posterior, density, observations.row(row), which, start, request, own_seed
+        )
+        results.append(search.run())
+        searches.append(search)
         seconds.append(shared + time.monotonic() - started)
-    if notes:
+        if results[-1].method == AMORTIZED:
+            inexact.append(f"{which} ({'; '.join(search.failures)})")
+        elif search.doubts:
+            doubtful.append(f"{which} ({'; '.join(search.doubts)})")
+    if inexact:
         warn(
-            f"Draws stay amortized, and inexact, for {', '.join(notes)}. Train longer, or pass "
+            f"Draws stay amortized, and inexact, for {', '.join(inexact)}. Train longer, or pass "
             "more proposals.",
         )
-    if doubts:
+    if doubtful:
         warn(
-            f"A part of the posterior may be missing for {', '.join(doubts)}: a search from the "
+            f"A part of the posterior may be missing for {', '.join(doubtful)}: a search from the "
             "prior does not find what amortized draws lead to, so that it could not find more, "
             "either. Compare with bi.reference.tempered_smc and more particles.",
         )
+    undefined = int(density.target.undefined.numpy()) - before
     warn_of_undefined(
         simulator.name,
-        sum(search.undefined for search in searches),
+        undefined + sum(search.undefined for search in searches),
         sum(search.evaluations for search in searches),
     )
     values = {
-        name: np.stack([refined.parameters[name] for refined in found])
+        name: np.stack([refined.parameters[name] for refined in results])
         for name in simulator.prior.names
     }
-    log_density = np.stack([refined.log_density for refined in found])
+    log_density = np.stack([refined.log_density for refined in results])
     tree = inference_data(
         simulator,
         observations,
         values,
         log_density,
-        given.typicality,
+        answers.typicality,
         seed,
         predictive,
         progress,
     )
-    tree["refinement"] = _statistics(found, searches, seconds, observations.batched)
+    tree["refinement"] = _statistics(results, searches, seconds, observations.batched)
     return tree
 
 
@@ -621,12 +628,16 @@ def check_methods(
         )
     if methods is None:
         return tuple(method for method in METHODS if not obstacles[method])
-    chosen = (methods,) if isinstance(methods, str) else methods
-    listed = isinstance(chosen, Sequence) and all(isinstance(name, str) for name in chosen)
-    if not listed or not chosen or not set(chosen) <= set(METHODS):
+    chosen = [methods] if isinstance(methods, str) else methods
+    known = list(METHODS)
+    if (
+        not isinstance(chosen, Sequence)
+        or not chosen
+        or any(method not in known for method in chosen)
+    ):
         raise InputError(
             "Argument 'methods'",
-            expected=f"some of {list(METHODS)}",
+            expected=f"some of {known}",
             got=repr(methods),
             do="leave it out, to try what is possible",
         )
@@ -651,13 +662,13 @@ def _exact_density(simulator: Simulator, log_likelihood: Callable[..., Any]) -> 
 
 
 def _statistics(
-    found: list[Refined], searches: list[Refinement], seconds: list[float], batched: bool
+    refinements: list[Refined], searches: list[Refinement], seconds: list[float], batched: bool
 ) -> xarray.DataTree:
     """Return numbers of each observation."""
     import xarray
 
     values: dict[str, list[Any]] = {
-        name: [row._asdict()[name] for row in found] for name in Refined._fields[2:]
+        name: [row._asdict()[name] for row in refinements] for name in Refined._fields[2:]
     }
     values["k_hat"] = [search.weights.k_hat for search in searches]
     values["evaluations"] = [search.evaluations for search in searches]

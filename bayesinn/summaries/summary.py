@@ -323,12 +323,12 @@ def masked_gaps(summaries: Mapping[str, Summary], at_random: bool) -> dict[str, 
     ``at_random`` says that values are missing by chance alone. If not, the time of a step without
     values tells something, where each step has its own.
     """
-    found: dict[str, list[str]] = {}
+    skipped: dict[str, list[str]] = {}
     for key, summary in summaries.items():
         if summary.gaps and (at_random or summary.times is None):
             seen = [name for name in observables_of(key) if name != summary.times]
-            found |= dict.fromkeys(observables_of(key), seen)
-    return found
+            skipped |= dict.fromkeys(observables_of(key), seen)
+    return skipped
 
 
 def side_by_side(values: Sequence[tf.Tensor]) -> tf.Tensor:

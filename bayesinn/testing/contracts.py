@@ -105,7 +105,7 @@ def default_dtype(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
-def maker_of(given: Any, kind: type, example: str) -> Callable[[], Any]:
+def maker_of(given: Any, kind: type, text: str) -> Callable[[], Any]:
     """Return a function without arguments that makes new layers of a kind.
 
     What is given is such a function, a class, or a layer, which is copied.
@@ -127,7 +127,7 @@ def maker_of(given: Any, kind: type, example: str) -> Callable[[], Any]:
         expected=f"a class of {kind.__name__} without required arguments, a function that makes "
         "one, or one as an example",
         got=got,
-        do=f"pass for example {example}, or lambda: {example}(...)",
+        do=f"pass for example {text}, or lambda: {text}(...)",
     )
 
 
@@ -251,7 +251,7 @@ class _Case:
     def demand_equal(self, got: tf.Tensor, expected: tf.Tensor, law: str) -> None:
         demand_equal(got, expected, self.tolerance, f"{self.name}: {law}")
 
-    def given(self, rows: slice, repeats: int = 1) -> tf.Tensor | None:
+    def conditions(self, rows: slice, repeats: int = 1) -> tf.Tensor | None:
         return None if self.condition is None else tf.repeat(self.condition[rows], repeats, axis=0)
 
     def check_new(self) -> None:
@@ -274,9 +274,9 @@ class _Case:
         )
         for rows in (slice(1), slice(ROWS)):
             some = tf.stack([self.z[rows], 0.5 * self.z[rows]], axis=1)
-            draws = self.bijection.inverse_of_draws(some, self.given(rows))
+            draws = self.bijection.inverse_of_draws(some, self.conditions(rows))
             each, _ = self.bijection.inverse(
-                tf.reshape(some, (-1, *self.z.shape[1:])), self.given(rows, 2)
+                tf.reshape(some, (-1, *self.z.shape[1:])), self.conditions(rows, 2)
             )
             self.demand_equal(
                 tf.reshape(draws, each.shape), each, "inverse_of_draws isn't inverse."
@@ -286,7 +286,7 @@ class _Case:
         # Each row once for each element: as rows don't influence each other, the gradient of the
         # sum of one element of each repetition has a row of the Jacobian for each, in one pass.
         size = self.bijection.dimension
-        condition = self.given(slice(ROWS), size)
+        condition = self.conditions(slice(ROWS), size)
         for name, (direction, events) in self.directions.items():
             repeated = tf.repeat(events, size, axis=0)
             with tf.GradientTape() as tape:
@@ -302,7 +302,7 @@ class _Case:
     def check_rows(self) -> None:
         row = slice(3, 4)
         together = self.forward(self.x)
-        alone = self.bijection.forward(self.x[row], self.given(row))
+        alone = self.bijection.forward(self.x[row], self.conditions(row))
         for got, expected in zip(alone, together, strict=True):
             self.demand_equal(
                 got, expected[row], "a row alone and in a batch give different results."
@@ -634,10 +634,10 @@ def _check_masks(
     law = f"{summary!r}: a mask without padding changes the result."
     demand_equal(_numbers(summary, x, tf.fill((DATA_SETS, steps), True)), result, 1e-5, law)
     # Anywhere: at the end, or missing values between others; no row is empty.
-    there = tf.constant((generator.random((DATA_SETS, steps)) < 0.5) | (np.arange(steps) == 0))
+    scattered = tf.constant((generator.random((DATA_SETS, steps)) < 0.5) | (np.arange(steps) == 0))
     weights = tf.constant(generator.standard_normal(result.shape), result.dtype)
     garbage = tf.constant(generator.choice([-3e38, -1.0, 1e-30, 7.0, 3e38], x.shape), x.dtype)
-    for mask in (there, tf.sequence_mask(1 + tf.range(DATA_SETS) % steps, steps)):
+    for mask in (scattered, tf.sequence_mask(1 + tf.range(DATA_SETS) % steps, steps)):
         masked = broadcast_mask(mask, x)
         law = f"{summary!r}: masked numbers change the result."
         filled = tf.where(masked, x, garbage)

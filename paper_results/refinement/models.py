@@ -14,7 +14,7 @@ import pandas as pd
 
 import bayesinn as bi
 from bayesinn.reference import importance
-from bayesinn.reference.smc_moves import systematic
+from bayesinn.reference.smc import systematic
 from bayesinn.simulation.simulations import take
 from bayesinn.simulators import tissue
 

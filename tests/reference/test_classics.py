@@ -26,8 +26,7 @@ from bayesinn.simulators import (
 )
 
 tfd = tfp.distributions
-# The package has the function under this name.
-smc_abc_module = importlib.import_module("bayesinn.reference.abc")
+classics = importlib.import_module("bayesinn.reference.classics")
 Tensors = dict[str, tf.Tensor]
 short_chains = pytest.mark.filterwarnings("ignore:Chains of the posterior")
 
@@ -302,8 +301,8 @@ def test_the_default_summaries_leave_the_context_out() -> None:
 
 
 def test_many_particles_advance_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smc_abc_module, "_MOST_ROWS", 100)
-    monkeypatch.setattr(smc_abc_module, "_ROWS_OF_PAIRS", 64)
+    monkeypatch.setattr(classics, "_MOST_ROWS", 100)
+    monkeypatch.setattr(classics, "_ROWS_OF_PAIRS", 64)
     found = smc_abc(
         bi.get_simulator("linear"), {"y": 1.5}, particles=300, simulations=20_000, seed=1
     )

@@ -17,7 +17,7 @@ from bayesinn.bijections import Coupling
 from bayesinn.core.errors import InputError
 from bayesinn.flows import InvertibleFlow
 from bayesinn.reference import SMCPosterior, importance, tempered_smc
-from bayesinn.reference.smc_moves import next_temperature
+from bayesinn.reference.smc import next_temperature
 from bayesinn.simulators import gaussian as gaussian_module, linear as linear_module
 from bayesinn.simulators.fisher_scoring import FisherScoring, Straightened, WorkingModel
 from bayesinn.summaries import MLP
@@ -476,7 +476,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_clear_errors(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bayesinn.reference.smc_target._MOST_PRIOR_BATCHES", 3)
+    monkeypatch.setattr("bayesinn.reference.smc._MOST_PRIOR_BATCHES", 3)
     simulator, data, options, words = FAULTS[fault]
     with pytest.raises(InputError) as caught:
         short(simulator, data, **options)

@@ -15,7 +15,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.reference import importance
 from bayesinn.reference.importance import Weights
 from bayesinn.reference.nuts import Convergence
-from bayesinn.reference.smc_moves import next_temperature, relative_variance, systematic
+from bayesinn.reference.smc import next_temperature, relative_variance, systematic
 
 tfd = tfp.distributions
 

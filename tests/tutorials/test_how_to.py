@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import runpy
 import sys
+from collections import defaultdict
 from types import MappingProxyType
 
 import numpy as np
@@ -392,3 +394,33 @@ def test_images_as_parameters(tmp_path, monkeypatch):
     without_data = module.pictures[:1_500].mean(axis=0) - module.truth
     assert np.std(errors) < 0.75 * min(np.std(module.seen - module.truth), np.std(without_data))
     assert (tmp_path / "pictures.png").exists()
+
+
+LOAD = """
+import os, runpy, sys
+os.chdir(sys.argv[1])
+sys.path.insert(0, sys.argv[1])
+runpy.run_path("load.py")
+"""
+
+
+@pytest.mark.slow
+def test_extend(tmp_path, monkeypatch, capsys, fresh_python):
+    monkeypatch.setattr("bayesinn.diagnosis.check._registered", {})
+    files = defaultdict(list)
+    for cell in CELL.findall((DOCS / "how_to" / "extend.md").read_text()):
+        file, _, code = cell.removeprefix("# ").partition("\n")
+        files[file].append(code.replace("steps=2_000", "steps=20, batch_size=32"))
+    for file, cells in files.items():
+        (tmp_path / file).write_text("\n\n".join(cells))
+        assert all(len(cell.splitlines()) <= 40 for cell in cells)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "parts", raising=False)
+    runpy.run_path("train.py")
+    trained = capsys.readouterr().out
+    loaded = fresh_python(LOAD, tmp_path).stdout.splitlines()
+    assert len(loaded) == 4
+    for line in loaded:
+        assert line in trained.splitlines()
+    assert "bias" in trained

@@ -1,4 +1,4 @@
-"""Prior and likelihood of unconstrained vectors, compiled: tempered SMC's view of a simulator."""
+"""Prior times likelihood of a simulator, as functions of unconstrained vectors, compiled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import XLA, Compiled, compiled, map_tensors
+from bayesinn.core.compilation import compiled, map_tensors
 from bayesinn.core.errors import InputError, warn
 from bayesinn.reference.importance import (
     call_likelihood,
     check_log_likelihood,
-    likelihood_of,
     real_numbers,
 )
 from bayesinn.reference.nuts import NUTS
@@ -29,7 +28,6 @@ LogLikelihood = Callable[[Tensors, Tensors], tf.Tensor]
 # A value whose round trip is off by more prior standard deviations than this lies in the last bits
 # of its support.
 _ROUND_TRIP = 0.1
-_MOST_PRIOR_BATCHES = 200
 # Of log likelihoods of one graph and another, relative.
 _ROUNDING = 1e-5
 
@@ -42,20 +40,36 @@ class Population(NamedTuple):
     log_likelihood: tf.Tensor
 
 
+def evaluate_prior(
+    space: ParameterSpace, vector: tf.Tensor
+) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Return parameters (n, *event) of unconstrained vectors (n, d), and their log prior (n,).
+
+    Log densities that aren't finite become -inf.
+    """
+    parameters = space.from_vector(vector)
+    back, log_det = space.to_vector(parameters)
+    log_prior = space.prior_log_prob(parameters) - log_det
+    # Past the last bits of a bounded support the density stops falling, and particles would drift
+    # away.
+    exact = tf.reduce_all(tf.abs(back - vector) < _ROUND_TRIP, axis=-1)
+    typed = {name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()}
+    return typed, finite_or_never(tf.where(exact, log_prior, -np.inf))
+
+
+def parameters_of(space: ParameterSpace, vectors: tf.Tensor) -> Arrays:
+    """Return parameters (n, *event) of unconstrained vectors (n, d), as arrays."""
+    values = space.from_vector(tf.constant(vectors, tf.float32))
+    return {name: np.asarray(value, space.prior.dtypes[name]) for name, value in values.items()}
+
+
 class Target:
     """Log prior and log likelihood of unconstrained vectors, given one observation."""
 
     def __init__(
-        self,
-        space: ParameterSpace,
-        log_likelihood: LogLikelihood,
-        *,
-        takes_arrays: bool = False,
-        nan: bool = False,
+        self, space: ParameterSpace, log_likelihood: LogLikelihood, *, nan: bool = False
     ) -> None:
         self.space = space
-        #: Whether the likelihood is a function of arrays, which sees data in double precision.
-        self.takes_arrays = takes_arrays
         self._log_likelihood = log_likelihood
         # Where simulations that fail are drawn again, NaN means impossible.
         self._nan = nan
@@ -68,17 +82,8 @@ class Target:
 
     def __call__(self, vector: tf.Tensor, data: Tensors) -> Population:
         """Evaluate vectors (n, d); log densities that aren't finite become -inf."""
-        space = self.space
-        parameters = space.from_vector(vector)
-        back, log_det = space.to_vector(parameters)
-        log_prior = space.prior_log_prob(parameters) - log_det
-        # Past the last bits of a bounded support the density stops falling, and particles would
-        # drift away.
-        exact = tf.reduce_all(tf.abs(back - vector) < _ROUND_TRIP, axis=-1)
-        typed = {
-            name: tf.cast(value, space.prior.dtypes[name]) for name, value in parameters.items()
-        }
-        log_likelihood = call_likelihood(self._log_likelihood, typed, data, _real_tensor)
+        parameters, log_prior = evaluate_prior(self.space, vector)
+        log_likelihood = call_likelihood(self._log_likelihood, parameters, data, _real_tensor)
         if not log_likelihood.shape.is_compatible_with(vector.shape[:1]):
             raise InputError(
                 "Log likelihood",
@@ -87,7 +92,6 @@ class Target:
                 do="sum over observables, steps and elements",
             )
         log_likelihood = tf.ensure_shape(log_likelihood, vector.shape[:1])
-        log_prior = finite_or_never(tf.where(exact, log_prior, -np.inf))
         undefined = log_likelihood == np.inf
         if not self._nan:
             undefined |= tf.math.is_nan(log_likelihood)
@@ -95,90 +99,6 @@ class Target:
         undefined &= log_prior > -np.inf
         self.undefined.assign_add(tf.math.count_nonzero(undefined))
         return Population(vector, log_prior, finite_or_never(log_likelihood))
-
-
-def compile_target(
-    simulator: Simulator,
-    log_likelihood: LogLikelihood | None,
-    xla: XLA,
-    like: ParameterSpace | None,
-) -> tuple[Target, Compiled]:
-    """Return a target for a graph, and compiled; ``like``, a parameter space, standardises."""
-    function = likelihood_of(simulator, log_likelihood)
-    # The seed only decides the moments that standardise the vector.
-    space = ParameterSpace(simulator.prior, seed=0)
-    if like is not None:
-        if like.event_shapes != space.event_shapes:
-            raise InputError(
-                "Posterior to start from",
-                expected=f"one of parameters with the shapes {space.event_shapes}",
-                got=f"{like.event_shapes}",
-                do="train it on this simulator, or pass draws of these parameters",
-            )
-        # Only the moments are taken over: its prior may differ.
-        space.mean = like.mean
-        space.scale = like.scale
-    if space.discrete:
-        raise InputError(
-            f"Simulator {simulator.name!r}",
-            expected="continuous parameters, which particles can move in",
-            got=f"integers: {list(space.discrete)}",
-            do="use bi.reference.importance, or give them continuous priors and round within the "
-            "simulator",
-        )
-    # Any observation of the right shapes, to compile with.
-    shapes = data_shapes(simulator)
-    vector = tf.zeros((2, space.dimension))
-    data = tensors_of(simulator, {name: np.ones(shape) for name, shape in shapes.items()})
-    of_tensors = in_graph(function, space.from_vector(vector), data)
-    redraws = simulator.on_nonfinite == "redraw"
-    if log_likelihood is None and of_tensors is None:
-        target = Target(space, of_arrays(function), takes_arrays=True, nan=redraws)
-        note = (
-            "the simulator's likelihood is a function of arrays; one in the graph, as "
-            "log_likelihood=, is faster"
-        )
-        return target, compiled(target, xla=False, subject="the likelihood")._replace(note=note)
-    # What can't be traced raises its own error here.
-    target = Target(space, of_tensors or tf.function(function), nan=redraws)
-    return target, compiled(target, vector, data, xla=xla, subject="the likelihood")
-
-
-def first_population(
-    simulator: Simulator,
-    particles: int,
-    seed: tf.Tensor,
-    draw: Callable[[int, tf.Tensor], tf.Tensor],
-    evaluate: Callable[[tf.Tensor, Any], Population],
-    given: Any,
-) -> tuple[Population, float, int]:
-    """Draw vectors until enough have a finite likelihood.
-
-    Return them, the share that has one, and the number drawn.
-    """
-    kept: list[Population] = []
-    finite = 0
-    drawn = 0
-    count = 0
-    while count < particles and drawn < _MOST_PRIOR_BATCHES * particles:
-        evaluated = evaluate(draw(particles, seeds.fold_in(seed, drawn)), given)
-        batch = Population(*(np.asarray(value) for value in evaluated))
-        drawn += particles
-        finite += int(np.sum(batch.log_likelihood > -np.inf))
-        usable = (batch.log_likelihood > -np.inf) & (batch.log_prior > -np.inf)
-        kept.append(Population(*(value[usable] for value in batch)))
-        count += int(usable.sum())
-    if count < particles:
-        raise InputError(
-            f"Simulator {simulator.name!r} and the data",
-            expected=f"{particles:,} draws under which the data have a finite log likelihood",
-            got=f"{count or 'none'} among {drawn:,}",
-            do="check the data's units and the likelihood's constraints",
-        )
-    population = Population(
-        *(tf.constant(np.concatenate(part)[:particles]) for part in zip(*kept, strict=True))
-    )
-    return population, finite / drawn, drawn
 
 
 def in_graph(
@@ -266,9 +186,9 @@ def of_arrays(function: Callable[..., Any]) -> LogLikelihood:
     def log_likelihood(parameters: Tensors, data: Tensors) -> tf.Tensor:
         def call(*values: np.ndarray) -> np.ndarray:
             # TensorFlow shares its memory with the arrays in and out.
-            given = [value.copy() for value in values]
-            found = function(*tf.nest.pack_sequence_as((parameters, data), given))
-            return real_numbers(found).astype(np.float32)
+            copies = [value.copy() for value in values]
+            densities = function(*tf.nest.pack_sequence_as((parameters, data), copies))
+            return real_numbers(densities).astype(np.float32)
 
         return tf.numpy_function(call, tf.nest.flatten((parameters, data)), tf.float32)
 
@@ -285,8 +205,8 @@ def warn_of_undefined(name: str, undefined: int, evaluations: int) -> None:
         )
 
 
-def _real_tensor(found: Any) -> tf.Tensor:
-    tensor = tf.convert_to_tensor(found)
+def _real_tensor(value: Any) -> tf.Tensor:
+    tensor = tf.convert_to_tensor(value)
     if not (tensor.dtype.is_floating or tensor.dtype.is_integer):
         raise TypeError(f"returns a tensor of {tensor.dtype.name}, not real numbers")
     return tf.cast(tensor, tf.float32)
@@ -305,24 +225,41 @@ class ExactDensity:
     simulator : Simulator
     log_likelihood : function ``(parameters, data)``
         Of tensors, if it can be traced (``in_graph``), or of arrays.
+    like : ParameterSpace, optional, whose moments standardise vectors; its prior may differ
     """
 
-    def __init__(self, simulator: Simulator, log_likelihood: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        log_likelihood: Callable[..., Any],
+        like: ParameterSpace | None = None,
+    ) -> None:
         self.simulator = simulator
+        # The seed only decides the moments that standardise the vector.
         self.space = ParameterSpace(simulator.prior, seed=0)
-        shapes = data_shapes(simulator)
-        ones = {name: np.ones(shape) for name, shape in shapes.items()}
-        self._any_data = tensors_of(simulator, ones)
+        if like is not None:
+            if like.event_shapes != self.space.event_shapes:
+                raise InputError(
+                    "Posterior to start from",
+                    expected=f"one of parameters with the shapes {self.space.event_shapes}",
+                    got=f"{like.event_shapes}",
+                    do="train it on this simulator, or pass draws of these parameters",
+                )
+            self.space.mean = like.mean
+            self.space.scale = like.scale
+        # Any observation of the correct shapes, to compile with.
+        ones = {name: np.ones(shape) for name, shape in data_shapes(simulator).items()}
+        self.any_data = tensors_of(simulator, ones)
         trial = simulator.prior.sample(2, seeds.tensor_seed(0, "pilot"))
-        of_tensors = in_graph(log_likelihood, trial, self._any_data)
+        of_tensors = in_graph(log_likelihood, trial, self.any_data)
         self.in_graph = of_tensors is not None
-        self._log_likelihood = tf.function(of_tensors) if of_tensors else log_likelihood
+        self.log_likelihood = log_likelihood
+        self._call = tf.function(of_tensors) if of_tensors else log_likelihood
         self._traced = Traced(log_likelihood)
-        #: The likelihood in the graph, with gradients if it is one of tensors.
-        self.of_tensors = of_tensors or of_arrays(log_likelihood)
         # Where simulations fail, so may the likelihood: the prior is truncated.
         self._redraws = simulator.on_nonfinite == "redraw"
-        self.target = Target(self.space, self.of_tensors, nan=self._redraws)
+        function = of_tensors or of_arrays(log_likelihood)
+        self.target = Target(self.space, function, nan=self._redraws)
         self.sampler = NUTS(self._of_chains)
 
     def log_density(
@@ -339,13 +276,13 @@ class ExactDensity:
         arguments: Any = typed, given
         if not self.in_graph:
             arguments = map_tensors(lambda value: value.numpy().copy(), arguments)
-        found = call_likelihood(self._log_likelihood, *arguments)
+        log_likelihood = call_likelihood(self._call, *arguments)
         if far:
-            undefined = np.isnan(found) | (found == np.inf)
-            wrong = undefined & ~(self._redraws & np.isnan(found))
+            undefined = np.isnan(log_likelihood) | (log_likelihood == np.inf)
+            wrong = undefined & ~(self._redraws & np.isnan(log_likelihood))
             self.target.undefined.assign_add(np.sum(wrong))
-            found = np.where(undefined, -np.inf, found)
-        values = check_log_likelihood(found, typed, subject, nan=self._redraws)
+            log_likelihood = np.where(undefined, -np.inf, log_likelihood)
+        values = check_log_likelihood(log_likelihood, typed, subject, nan=self._redraws)
         count = len(values)
         if not far and count > 1 and np.isfinite(values[0]) and np.all(values == values[0]):
             warn(
@@ -375,9 +312,7 @@ class ExactDensity:
 
     def parameters(self, vectors: np.ndarray) -> Arrays:
         """Return parameters (n, *event) of unconstrained vectors (n, d)."""
-        found = self.space.from_vector(tf.constant(vectors))
-        dtypes = self.simulator.prior.dtypes
-        return {name: np.asarray(value, dtypes[name]) for name, value in found.items()}
+        return parameters_of(self.space, vectors)
 
     def _typed(self, parameters: Arrays) -> dict[str, tf.Tensor]:
         dtypes = self.simulator.prior.dtypes
@@ -385,8 +320,8 @@ class ExactDensity:
 
     def of_vectors(self, vectors: tf.Tensor, data: Tensors) -> tf.Tensor:
         """Return log densities (n,) of unconstrained vectors (n, d), in the graph."""
-        found = self.target(vectors, data)
-        return found.log_prior + found.log_likelihood
+        evaluated = self.target(vectors, data)
+        return evaluated.log_prior + evaluated.log_likelihood
 
     @functools.cached_property
     def obstacle(self) -> str:
@@ -400,8 +335,12 @@ class ExactDensity:
                 value = self.of_vectors(vectors, data)
             return value, tape.gradient(value, vectors)
 
-        trial = tf.zeros((2, self.space.dimension))
-        return compiled(slope, trial, self._any_data, xla="auto", subject="the likelihood").note
+        trial = tf.zeros((2, self.space.dimension)), self.any_data
+        before = self.target.undefined.numpy()
+        note = compiled(slope, *trial, xla="auto", subject="the likelihood").note
+        # Of made-up data, likelihoods may be undefined.
+        self.target.undefined.assign(before)
+        return note
 
     def _of_chains(self, vectors: tf.Tensor, data: Tensors) -> tf.Tensor:
         """Return log densities (1, chains) of vectors (1, chains, d) and data (1, ...)."""
