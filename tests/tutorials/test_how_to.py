@@ -423,4 +423,3 @@ def test_extend(tmp_path, monkeypatch, capsys, fresh_python):
     assert len(loaded) == 4
     for line in loaded:
         assert line in trained.splitlines()
-    assert "bias" in trained
