@@ -778,9 +778,8 @@ def _rise(
         roots = roots[rows]
         population = resampled = Population(*(tf.gather(value, rows) for value in population))
         last = temperature == 1.0
-        least, most = moves, schedule.most_moves
-        if last:
-            least, most = schedule.final_moves, schedule.most_final_moves
+        least = schedule.final_moves if last else moves
+        most = schedule.most_final_moves if last else schedule.most_moves
         done = 0
         left = 1.0
         accepted = np.zeros(len(KINDS))
