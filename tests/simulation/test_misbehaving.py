@@ -26,6 +26,7 @@ from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.engines.workers import (
     _pools,
+    end_workers,
     ending_lone_workers,
     pickled_by_value,
     start,
@@ -850,6 +851,21 @@ if __name__ == "__main__":
     assert time.monotonic() - begun < 60.0
     for child in map(int, (tmp_path / "children").read_text().split()):
         assert _has_ended(child)
+
+
+def test_busy_workers_end_at_once_when_all_are_ended() -> None:
+    """As on Ctrl-C: what has been given to them would take 20 seconds."""
+
+    def slow(parameters, generator):
+        time.sleep(0.05)
+        return {"x": parameters["mean"]}
+
+    simulator = make(slow, engine="python", workers=1)
+    wait = simulator.engine.start(400, [1])
+    workers = [worker for pool in _pools.values() for worker in pool._processes]
+    end_workers()
+    assert all(_has_ended(worker, 5.0) for worker in workers)
+    assert callable(wait)
 
 
 def _has_ended(process: int, seconds: float = 10.0) -> bool:

@@ -177,10 +177,11 @@ def pickled_by_value(simulator: str, function: Any) -> bytes:
 def end_workers() -> None:
     """End all workers of this process at once, whatever they are busy with."""
     with _locks[os.getpid()]:
+        # Also those that were dropped, and end their work. First: a pool that nobody holds any more
+        # is known to nobody, and its workers do all that they were given.
+        own = [pool for pool, process in _started.items() if process == os.getpid()]
         for key in [key for key in _pools if key[0] == os.getpid()]:
             del _pools[key]
-        # Also those that were dropped, and end their work.
-        own = [pool for pool, process in _started.items() if process == os.getpid()]
     for pool in own:
         workers = list(pool._processes or ())  # type: ignore[attr-defined]
         pool.shutdown(kill_workers=True)  # type: ignore[call-arg]
