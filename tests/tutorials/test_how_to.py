@@ -410,7 +410,8 @@ def test_extend(tmp_path, monkeypatch, capsys, fresh_python):
     files = defaultdict(list)
     for cell in CELL.findall((DOCS / "how_to" / "extend.md").read_text()):
         file, _, code = cell.removeprefix("# ").partition("\n")
-        files[file].append(code.replace("steps=2_000", "steps=20, batch_size=32"))
+        code = code.replace("steps=2_000", "steps=20, batch_size=32")
+        files[file].append(code.replace("simulations=500, draws=200", "simulations=60, draws=40"))
     for file, cells in files.items():
         (tmp_path / file).write_text("\n\n".join(cells))
         assert all(len(cell.splitlines()) <= 40 for cell in cells)
@@ -423,3 +424,4 @@ def test_extend(tmp_path, monkeypatch, capsys, fresh_python):
     assert len(loaded) == 4
     for line in loaded:
         assert line in trained.splitlines()
+    assert "Name: medians" in trained
