@@ -34,7 +34,6 @@ from bayesinn.estimators.fitting_data import Length, Stream
 from bayesinn.simulation import identity
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.from_arrays import written_declaration
-from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.settings import Checkpoint, Optimization
@@ -185,7 +184,6 @@ class Estimator(Registered, ABC):
         """Return a new, untrained estimator of the same simulator and configuration."""
         return self.from_configuration(self.simulator, self.configuration())
 
-    @remembering()
     def fit(
         self,
         data: Mapping[str, Any] | Bank | Stream | None = None,
@@ -382,7 +380,6 @@ class Estimator(Registered, ABC):
         """Take a trained model; measure on training rows (n, ...) all else that answers need."""
         self._model = model
 
-    @remembering()
     def save(self, folder: str | Path) -> Path:
         """Write the estimator into a folder for :func:`bayesinn.load`, and return the folder.
 
@@ -564,7 +561,6 @@ class Joined(Registered, ABC):
             do=f"fit each of them, then join them: bi.{name}([...])",
         )
 
-    @remembering()
     def save(self, folder: str | Path) -> Path:
         """Write all members into a folder for :func:`bayesinn.load`, and return the folder.
 

@@ -26,7 +26,6 @@ from bayesinn.core.files import (
 from bayesinn.core.validation import check_flag, check_path, check_type
 from bayesinn.estimators.estimator import Estimator, Joined
 from bayesinn.simulation import identity
-from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 
@@ -36,6 +35,7 @@ _OWNER = identity.Owner(
     "load with the version of the simulator that the posterior was trained on, or train again; "
     "if it is the same: bi.load(folder, check_simulator=False)",
     SavedPosteriorError,
+    warns=True,
 )
 #: Kinds of model that can be loaded.
 _KINDS = ("AmortizedPosterior", "LatentMixture", "Estimator")
@@ -54,7 +54,6 @@ _TRAINED = {
 }
 
 
-@remembering()
 def load(
     folder: str | Path,
     simulator: Simulator | Sequence[Simulator] | None = None,
@@ -82,7 +81,8 @@ def load(
     Raises
     ------
     SavedPosteriorError
-        If the folder is no saved estimator, is damaged or newer, or has another simulator.
+        If the folder is no saved estimator, is damaged or newer, or its simulator has other names
+        or shapes. A warning says if the simulator does something else than at training.
 
     Examples
     --------
@@ -152,7 +152,9 @@ def _in_order(given: list[Simulator], names: list[str]) -> list[Simulator]:
     return [known[name] for name in names] if known.keys() == set(names) else given
 
 
-def _load_members(folder: Path, *options: Any) -> Joined:
+def _load_members(
+    folder: Path, simulator: Any, trust_source: bool, check_simulator: bool
+) -> Joined:
     """Return what a folder's members make together."""
     entries = read_manifest(folder)
     subject = f"Manifest {str(folder / 'manifest.json')!r}"
@@ -164,12 +166,17 @@ def _load_members(folder: Path, *options: Any) -> Joined:
             raise TypeError(f"{entries['class']!r}, which has no members")
     check_entry(subject, "", entries, kind.schema)
     try:
-        members = [load(place, *options) for place in member_folders(folder, entries)]
+        members: list[Any] = []
+        for place in member_folders(folder, entries):
+            # Members that were trained on one simulator are compared with it once.
+            record = identity.kept_in(read_manifest(place))
+            seen = record and record in [getattr(one, "identity", None) for one in members]
+            members.append(load(place, simulator, trust_source, check_simulator and not seen))
     except SavedPosteriorError:
         if read_manifest(folder) == entries:
             raise
         # Another process has replaced the members meanwhile.
-        return _load_members(folder, *options)
+        return _load_members(folder, simulator, trust_source, check_simulator)
     with reraise_as(f"{subject}, entries {sorted(kind.schema)}", "what fits the members"):
         return kind.from_members(members, entries)
 

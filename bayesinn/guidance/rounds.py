@@ -26,7 +26,6 @@ from bayesinn.guidance.advise import FittedPosterior, check_fitted
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import identity
 from bayesinn.simulation.from_arrays import PriorWarning
-from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.proposals import draw_proposed, read_proposed, write_proposed
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
@@ -210,7 +209,9 @@ class RoundFiles:
     ) -> tuple[Arrays, int] | None:
         """Return the simulations of a round and the number of failures; None if not there yet."""
         folder = self._path(number, "simulations")
-        return None if folder is None else read_proposed(simulator, folder, seed, self.compared)
+        # Who goes on with rounds has compared the first one.
+        compared = self.compared and number == 0
+        return None if folder is None else read_proposed(simulator, folder, seed, compared)
 
     def keep_simulations(
         self,
@@ -231,7 +232,7 @@ class RoundFiles:
         folder = self._path(number, "posterior")
         if folder is None or not (folder / "manifest.json").exists():
             return None
-        return load(folder, simulator, check_simulator=self.compared)
+        return load(folder, simulator, check_simulator=False)
 
     def keep_posterior(self, number: int, posterior: FittedPosterior) -> None:
         """Save the posterior of a round."""
@@ -306,7 +307,6 @@ class TruncatedRounds:
         )
 
 
-@remembering()
 def truncated_rounds(
     posterior: FittedPosterior,
     observation: Mapping[str, Any],

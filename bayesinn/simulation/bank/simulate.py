@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from bayesinn.simulation.bank.store import (
 )
 from bayesinn.simulation.engines.engine import no_function
 from bayesinn.simulation.engines.workers import connected
-from bayesinn.simulation.identity_rows import remembering
 from bayesinn.simulation.simulations import Arrays, Simulations, join, take
 from bayesinn.simulation.simulator import Simulator
 
@@ -137,7 +136,6 @@ def simulate(
     return write_bank(simulator, *given, compared=check_simulator)[0]
 
 
-@remembering()
 def write_bank(
     simulator: Simulator,
     n: int,
@@ -168,7 +166,7 @@ def write_bank(
         )
     store.prepare(n, variables, bank_coordinates(simulator))
     # A program that created another bank here at the same time may have replaced it.
-    _open(simulator, store.location, seed, store.rows, compared)
+    _open(simulator, store.location, seed, store.rows, compared, store.attributes)
     missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
     if not len(missing):
         return Bank(store), math.nan
@@ -331,6 +329,7 @@ def _open_or_create(
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
     foreign = foreign_files(location)
+    attributes = None
     if open_group(location, "r") is None:
         refuse_foreign_files(location, foreign)
         row_bytes = sum(
@@ -338,9 +337,9 @@ def _open_or_create(
             for variable in variables.values()
         )
         size = rows or _default_rows(simulator, n, row_bytes)
-        attributes = bank_identity.bank_attributes(simulator, seed, size, compared)
-        open_group(location, "a", {**attributes, **marker})
-    return _open(simulator, location, seed, rows, compared)
+        attributes = {**bank_identity.bank_attributes(simulator, seed, size, compared), **marker}
+        open_group(location, "a", attributes)
+    return _open(simulator, location, seed, rows, compared, attributes)
 
 
 def _open(
@@ -349,9 +348,15 @@ def _open(
     seed: int,
     rows: int | None,
     compared: bool,
+    known: Mapping[str, Any] | None,
 ) -> BankStore:
-    """Open a bank to write into it; a BankError says if it is one of other simulations."""
+    """Open a bank to write into it; a BankError says if it is one of other simulations.
+
+    Attributes that are ``known`` have been checked, or were written just now.
+    """
     store = BankStore(location, open_group(location, "r+"))
+    if store.attributes == known:
+        return store
     bank_identity.check_simulator(location, store.attributes, simulator, compared)
     bank_identity.check_proposal(location, store.attributes)
     bank_identity.check_settings(location, store.attributes, seed, rows)
