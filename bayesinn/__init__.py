@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.unusual import explain_unusual
     from bayesinn.reference.refinement import refine
     from bayesinn.simulation.bank import open_bank
-    from bayesinn.simulation.bank.simulate import simulate
+    from bayesinn.simulation.bank.simulate import simulate_bank
     from bayesinn.simulation.command import command_simulator
     from bayesinn.simulation.derived import Selection
     from bayesinn.simulation.from_arrays import from_arrays
@@ -102,7 +102,7 @@ _NAMES = {
     "open_bank": "bayesinn.simulation.bank",
     "refine": "bayesinn.reference.refinement",
     "register_simulator": "bayesinn.simulation.registry",
-    "simulate": "bayesinn.simulation.bank.simulate",
+    "simulate_bank": "bayesinn.simulation.bank.simulate",
     "simulator": "bayesinn.simulation.simulator",
     "simulator_report": "bayesinn.guidance.simulator_report",
     "truncated_rounds": "bayesinn.guidance.rounds",
@@ -148,7 +148,7 @@ __all__ = [
     "reference",
     "refine",
     "register_simulator",
-    "simulate",
+    "simulate_bank",
     "simulator",
     "simulator_report",
     "simulators",

@@ -45,7 +45,7 @@ def cheap(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Ten
 
 
 def write_bank(n: int, folder: Path) -> Bank:
-    return bi.simulate(cheap, n, folder, seed=1, chunk=65_536, progress=False)
+    return bi.simulate_bank(cheap, n, folder, seed=1, chunk=65_536, progress=False)
 
 
 def write_zarr(n: int, folder: Path, arrays: dict[str, np.ndarray], compressors: object) -> None:

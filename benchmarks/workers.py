@@ -80,7 +80,7 @@ def main() -> None:
                     started = time.perf_counter()
                     # The first round starts the processes.
                     draws = n if number >= 0 else 64
-                    bi.simulate(
+                    bi.simulate_bank(
                         models[function, workers], draws, place, cluster=where, progress=False
                     )
                     if number >= 0:

@@ -32,7 +32,7 @@ from bayesinn.guidance.advise import advise
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation.bank import Bank, open_bank
 from bayesinn.simulation.bank.bank import is_awaited
-from bayesinn.simulation.bank.simulate import simulate
+from bayesinn.simulation.bank.simulate import simulate_bank
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -131,7 +131,7 @@ def _wait_for_bank(place: str) -> None:
 def simulate_or_say(simulator: Simulator, n: int, place: str, **options: Any) -> Bank:
     """Write a bank, or go on with one."""
     try:
-        return simulate(simulator, n, place, **options)
+        return simulate_bank(simulator, n, place, **options)
     except KeyboardInterrupt:
         kept = "nothing"
         # In the first seconds there is no bank yet, or a part of one.

@@ -437,7 +437,7 @@ class Stream:
     >>> import tempfile
     >>> import bayesinn as bi
     >>> linear, folder = bi.get_simulator("linear"), tempfile.TemporaryDirectory()
-    >>> bank = bi.simulate(linear, 2_000, folder.name, seed=1, progress=False)
+    >>> bank = bi.simulate_bank(linear, 2_000, folder.name, seed=1, progress=False)
     >>> posterior = bi.AmortizedPosterior(linear, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
     >>> posterior = posterior.fit(
     ...     bi.Stream(bank, fresh=0.25), steps=20, batch_size=64, seed=1, progress=False

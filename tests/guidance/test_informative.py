@@ -76,7 +76,7 @@ def test_the_distractors_of_slcp_are_found() -> None:
 
 
 def test_a_bank_is_read_like_its_arrays(tmp_path) -> None:
-    bank = bi.simulate(noisy, 1_000, tmp_path, seed=1, progress=False)
+    bank = bi.simulate_bank(noisy, 1_000, tmp_path, seed=1, progress=False)
     from_bank = bi.informative(noisy, bank).places["x"]
     from_arrays = bi.informative(noisy, bank.read()).places["x"]
     np.testing.assert_array_equal(from_bank, from_arrays)

@@ -100,7 +100,7 @@ def test_banks_of_proposals_are_not_taken_for_those_of_the_prior(finished):
     place = folder / "round_2" / "simulations"
     assert "from a proposal in place of the prior" in repr(bi.open_bank(place))
     with pytest.raises(BankError, match="simulations from the prior"):
-        bi.simulate(readings, 400, place, seed=1, progress=False)
+        bi.simulate_bank(readings, 400, place, seed=1, progress=False)
     with pytest.raises(BankError, match="simulations from the prior"):
         template().fit(bi.open_bank(place), steps=5, progress=False)
     with pytest.raises(BankError, match="simulations from the prior"):
@@ -217,7 +217,9 @@ def test_simulations_of_something_else_are_refused_and_stay(finished, tmp_path, 
         (place / "2019.csv").write_text("mine")
     else:
         drawn = bi.open_bank(copy / "round_1" / "simulations")
-        bank = bi.simulate(readings, drawn.n, place, seed=drawn.seed, chunk=drawn.n, progress=False)
+        bank = bi.simulate_bank(
+            readings, drawn.n, place, seed=drawn.seed, chunk=drawn.n, progress=False
+        )
         if what != "a bank":
             bank._store.forget(0)
     before = {file: file.read_bytes() for file in place.rglob("*") if file.is_file()}

@@ -68,7 +68,7 @@ def test_offsets_of_python_functions_arrays_and_banks_lose_nothing(
     if kind == "arrays":
         given = clock.sample(2_000, seed=2)
     if kind == "stream":
-        given = bi.Stream(bi.simulate(clock, 2_000, tmp_path / "bank", seed=2, progress=False))
+        given = bi.Stream(bi.simulate_bank(clock, 2_000, tmp_path / "bank", seed=2, progress=False))
     posterior = bi.AmortizedPosterior(clock, flow=small_flow())
     posterior.fit(given, steps=250, batch_size=64, seed=1, progress=False)
     (tmp_path / "data.csv").write_text("time\n" + 3 * f"{SECONDS + 1}\n")
@@ -100,7 +100,7 @@ def test_scalings_of_single_and_double_precision_are_read_back(
 
 
 def test_banks_hold_whole_numbers_beyond_single_precision(tmp_path: Path) -> None:
-    bank = bi.simulate(counter, 20, tmp_path / "bank", seed=1, progress=False)
+    bank = bi.simulate_bank(counter, 20, tmp_path / "bank", seed=1, progress=False)
     ticks = bank.read()["ticks"]
     assert np.any(ticks % 2 == 0)
     assert np.any(ticks % 2 == 1)

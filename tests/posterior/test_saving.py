@@ -160,7 +160,7 @@ def test_a_changed_prior(folder: Path) -> None:
     def changed(parameters, seed):
         return {"y": parameters["x1"] + parameters["x2"]}
 
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="was trained on") as caught:
         assert bi.load(folder, changed).trained
     message = str(caught[0].message)
     assert "expected: the simulator that this posterior was trained on" in message

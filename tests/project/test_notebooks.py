@@ -22,7 +22,7 @@ def test_html_of_everything(tmp_path) -> None:
     truth = generator.normal(size=60)
     draws = generator.normal(size=(60, 20))
     diagnosis = diagnose_arrays(Evidence({"x1": truth}, {"x1": draws}, prior={"x1": truth}))
-    bank = bi.simulate(linear, 20, tmp_path / "bank", progress=False)
+    bank = bi.simulate_bank(linear, 20, tmp_path / "bank", progress=False)
     for thing, names in (
         (linear, ["linear", "x1", "Normal(", "observables"]),
         (posterior, ["linear", "2 steps of 32", "loss", "Coupling"]),

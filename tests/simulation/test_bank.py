@@ -35,7 +35,7 @@ import sys
 import bayesinn as bi
 from tests.simulation.test_bank import growth
 print("ready", flush=True)
-bi.simulate(growth, int(sys.argv[2]), sys.argv[1], seed=3, chunk=50, progress=False)
+bi.simulate_bank(growth, int(sys.argv[2]), sys.argv[1], seed=3, chunk=50, progress=False)
 """
 
 
@@ -64,7 +64,9 @@ def simulator(prior=None, name="toy", offset=0.0, **options) -> bi.Simulator:
 
 
 def write(folder: Path, n: int = 1_000, model: bi.Simulator = growth, **options) -> Bank:
-    return bi.simulate(model, n, folder, **{"seed": 3, "chunk": 300, "progress": False, **options})
+    return bi.simulate_bank(
+        model, n, folder, **{"seed": 3, "chunk": 300, "progress": False, **options}
+    )
 
 
 def contents(folder: Path) -> dict[str, object]:
@@ -273,7 +275,7 @@ def test_an_interrupted_run_keeps_its_chunks(undisturbed: Path, tmp_path, monkey
     assert "2 chunks unfinished" in repr(bank)
     with pytest.raises(BankError, match="2 of 4 chunks unfinished") as error:
         bank.read()
-    assert "bi.simulate" in str(error.value)
+    assert "bi.simulate_bank" in str(error.value)
     # What is unfinished is seen as such in xarray, too.
     assert np.isnan(bank.dataset["rate"].values).sum() >= 400
     bank.read(slice(300 * made[0], 300 * made[0] + 10))
@@ -310,8 +312,8 @@ def test_killed_and_continued_gives_the_same_bits(tmp_path) -> None:
         assert len(checksums(folder)) >= finished + kill % 2
         finished = len(checksums(folder))
     assert 0 < finished < n // 50
-    bi.simulate(growth, n, folder, seed=3, chunk=50, progress=False)
-    bi.simulate(growth, n, tmp_path / "undisturbed", seed=3, chunk=50, progress=False)
+    bi.simulate_bank(growth, n, folder, seed=3, chunk=50, progress=False)
+    bi.simulate_bank(growth, n, tmp_path / "undisturbed", seed=3, chunk=50, progress=False)
     assert contents(folder) == contents(tmp_path / "undisturbed")
 
 

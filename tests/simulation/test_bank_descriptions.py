@@ -57,7 +57,7 @@ def use(folder: Path) -> None:
     )
     bank.read(slice(0, 3))
     bank.check_simulator(toy)
-    bi.simulate(toy, 8, folder, seed=3, progress=False)
+    bi.simulate_bank(toy, 8, folder, seed=3, progress=False)
 
 
 WRONG_ATTRIBUTES = {
@@ -86,7 +86,7 @@ WRONG_ATTRIBUTES = {
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "bank"
-    bi.simulate(toy, 8, folder, seed=3, chunk=4, progress=False)
+    bi.simulate_bank(toy, 8, folder, seed=3, chunk=4, progress=False)
     return folder
 
 

@@ -29,7 +29,7 @@ def toy(parameters, seed):
 
 
 def write(folder, n: int = 4, seed: int = 1) -> Bank:
-    return bi.simulate(toy, n, folder, seed=seed, chunk=4, progress=False)
+    return bi.simulate_bank(toy, n, folder, seed=seed, chunk=4, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -97,5 +97,5 @@ def test_variables_may_have_the_longest_names(tmp_path) -> None:
     def function(parameters, seed):
         return {"y": parameters[name]}
 
-    bank = bi.simulate(function, 4, tmp_path / "bank", seed=1, progress=False)
+    bank = bi.simulate_bank(function, 4, tmp_path / "bank", seed=1, progress=False)
     assert bank.read()[name].shape == (4,)

@@ -101,7 +101,7 @@ def same(bank: Bank, other: Bank) -> bool:
 def test_a_cluster_gives_the_bits_of_local_workers_also_if_a_worker_is_killed(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    here = bi.simulate(model(), 800, tmp_path / "here", seed=3, chunk=100, progress=False)
+    here = bi.simulate_bank(model(), 800, tmp_path / "here", seed=3, chunk=100, progress=False)
     command = [
         sys.executable,
         "-c",
@@ -122,13 +122,13 @@ def test_a_killed_scheduler_is_said_and_the_bank_goes_on(cluster: Cluster, tmp_p
     simulator = model()
     place = tmp_path / "bank"
     with distributed.Client(cluster.address, set_as_default=False, timeout=10) as client:
-        bi.simulate(simulator, 100, place, seed=3, chunk=100, cluster=client, progress=False)
+        bi.simulate_bank(simulator, 100, place, seed=3, chunk=100, cluster=client, progress=False)
         cluster.kill(cluster.scheduler)
         with pytest.raises(SimulatorError, match="start it again"):
-            bi.simulate(simulator, 800, place, seed=3, cluster=client, progress=False)
-    bank = bi.simulate(simulator, 800, place, seed=3, progress=False)
+            bi.simulate_bank(simulator, 800, place, seed=3, cluster=client, progress=False)
+    bank = bi.simulate_bank(simulator, 800, place, seed=3, progress=False)
     assert same(
-        bank, bi.simulate(simulator, 800, tmp_path / "here", seed=3, chunk=100, progress=False)
+        bank, bi.simulate_bank(simulator, 800, tmp_path / "here", seed=3, chunk=100, progress=False)
     )
 
 
@@ -144,8 +144,8 @@ def test_failures_and_crashes_on_a_cluster_follow_the_policy(
 
     simulator = model(crashing, on_nonfinite="redraw", time_limit=0.5)
     options = {"seed": 2, "chunk": 40, "progress": False}
-    there = bi.simulate(simulator, 40, tmp_path / "there", cluster=cluster.address, **options)
-    here = bi.simulate(simulator, 40, tmp_path / "here", **options)
+    there = bi.simulate_bank(simulator, 40, tmp_path / "there", cluster=cluster.address, **options)
+    here = bi.simulate_bank(simulator, 40, tmp_path / "here", **options)
     assert there.read()["rate"].max() <= 2.0
     assert there.failed == here.failed > 0
     assert same(there, here)
@@ -218,18 +218,18 @@ def test_what_can_not_run_on_a_cluster_is_refused(tmp_path: Path, monkeypatch) -
         ("", "missing port"),
     ):
         with pytest.raises(InputError, match=match):
-            bi.simulate(model(), 10, tmp_path / "bank", cluster=address)
+            bi.simulate_bank(model(), 10, tmp_path / "bank", cluster=address)
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
         with (
             distributed.Client(empty, set_as_default=False) as client,
             pytest.raises(InputError, match="no worker"),
         ):
-            bi.simulate(model(), 10, tmp_path / "bank", cluster=client)
+            bi.simulate_bank(model(), 10, tmp_path / "bank", cluster=client)
         with (
             distributed.Client(empty, set_as_default=False) as client,
             pytest.raises(InputError, match="TensorFlow"),
         ):
-            bi.simulate(bi.get_simulator("linear"), 10, tmp_path / "bank", cluster=client)
+            bi.simulate_bank(bi.get_simulator("linear"), 10, tmp_path / "bank", cluster=client)
     assert not (tmp_path / "bank").exists()
 
 
@@ -264,7 +264,7 @@ def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_on
         monkeypatch.setattr(client, "nthreads", counted_nthreads)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
-            there = bi.simulate(
+            there = bi.simulate_bank(
                 simulator, 40, tmp_path / "there", seed=3, chunk=40, cluster=client, progress=False
             )
     assert len(looks) >= 3
@@ -275,7 +275,7 @@ def test_a_cluster_whose_workers_are_gone_says_so_once_and_goes_on_with_a_new_on
     for part in (cluster.address, "has 0 workers now", f"dask worker {cluster.address}"):
         assert part in messages[0]
     assert same(
-        there, bi.simulate(simulator, 40, tmp_path / "here", seed=3, chunk=40, progress=False)
+        there, bi.simulate_bank(simulator, 40, tmp_path / "here", seed=3, chunk=40, progress=False)
     )
 
 
@@ -289,7 +289,7 @@ def test_nothing_is_said_of_simulations_that_take_long(
     monkeypatch.setattr(cluster_module, "_SECONDS_BETWEEN_LOOKS", 0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        bi.simulate(
+        bi.simulate_bank(
             model(slow),
             4,
             tmp_path / "bank",
@@ -305,5 +305,5 @@ import sys
 sys.path.insert(0, sys.argv[3])
 import bayesinn as bi
 from tests.simulation.test_cluster import model
-bi.simulate(model(), 800, sys.argv[2], seed=3, chunk=100, cluster=sys.argv[1], progress=False)
+bi.simulate_bank(model(), 800, sys.argv[2], seed=3, chunk=100, cluster=sys.argv[1], progress=False)
 """

@@ -227,7 +227,7 @@ def test_a_bank_is_one_of_a_command_wherever_its_files_are(tmp_path: Path) -> No
         simulator = declare(
             [sys.executable, script, "{rate}", str(factor)], output="csv", name="model"
         )
-        return bi.simulate(simulator, 4, banks, seed=1, progress=False)
+        return bi.simulate_bank(simulator, 4, banks, seed=1, progress=False)
 
     simulate("here", 1)
     simulate("there", 1)

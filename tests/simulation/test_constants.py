@@ -54,7 +54,7 @@ def test_changed_constants_are_seen_by_all_that_simulate(
     assert simulator.sample(2_000, seed=1)["y"].std() == pytest.approx(1.0, abs=0.05)
     monkeypatch.setitem(SETTINGS, "scale", 10.0)
     assert simulator.sample(2_000, seed=1)["y"].std() == pytest.approx(10.0, abs=0.5)
-    bank = bi.simulate(simulator, 2_000, tmp_path / "bank", seed=1, progress=False)
+    bank = bi.simulate_bank(simulator, 2_000, tmp_path / "bank", seed=1, progress=False)
     assert bank.read()["y"].std() == pytest.approx(10.0, abs=0.5)
 
 
@@ -70,7 +70,7 @@ def test_changed_constants_are_seen_by_workers(
     assert drawn["k"].std() == pytest.approx(1.0, abs=0.05)
     monkeypatch.setitem(SETTINGS, "scale", 10.0)
     monkeypatch.setitem(SETTINGS, "width", 5.0)
-    bank = bi.simulate(simulator, 2_000, tmp_path / "bank", seed=1, progress=False).read()
+    bank = bi.simulate_bank(simulator, 2_000, tmp_path / "bank", seed=1, progress=False).read()
     found = {
         "sample": simulator.sample(2_000, seed=1)["y"],
         "predictions": simulator.simulate(given, seed=1)["y"],

@@ -103,7 +103,7 @@ def test_what_needs_a_function_says_so(posterior, arrays, tmp_path) -> None:
     for call in (
         lambda: posterior.untrained().fit(steps=3),
         lambda: model.sample(3, seed=1),
-        lambda: bi.simulate(model, 10, tmp_path / "bank"),
+        lambda: bi.simulate_bank(model, 10, tmp_path / "bank"),
         lambda: bi.simulator_report(model),
         lambda: model({}, None),
     ):
@@ -275,5 +275,5 @@ def test_shapes_in_texts_are_whole_by_place_and_by_name() -> None:
 def test_a_bank_of_arrays_alone_is_refused_before_it_is_made(arrays, tmp_path) -> None:
     model = bi.from_arrays(PRIOR, arrays)
     with pytest.raises(InputError, match="a function that simulates"):
-        bi.simulate(model, 50, tmp_path / "bank", progress=False)
+        bi.simulate_bank(model, 50, tmp_path / "bank", progress=False)
     assert not (tmp_path / "bank").exists()

@@ -339,7 +339,7 @@ def posterior(tmp_path_factory) -> Path:
 
 
 def write_bank(simulator: bi.Simulator, folder: Path, n: int = 16, **options: Any) -> Bank:
-    return bi.simulate(simulator, n, folder, seed=1, chunk=16, progress=False, **options)
+    return bi.simulate_bank(simulator, n, folder, seed=1, chunk=16, progress=False, **options)
 
 
 def keep_in_bank(simulator: bi.Simulator, folder: Path) -> None:

@@ -458,7 +458,7 @@ def test_a_bank_of_what_crashes_is_that_of_what_raises(tmp_path) -> None:
             return {"x": generator.normal()}
 
         simulator = make(odd, engine="python", workers=2, on_nonfinite="redraw")
-        return bi.simulate(simulator, 120, tmp_path / name, seed=1, chunk=20, progress=False)
+        return bi.simulate_bank(simulator, 120, tmp_path / name, seed=1, chunk=20, progress=False)
 
     def die() -> None:
         os._exit(3)

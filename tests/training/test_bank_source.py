@@ -30,7 +30,7 @@ BATCH = 20
 def bank(tmp_path_factory) -> Bank:
     """15 chunks of 64 rows, the last with 54."""
     folder = tmp_path_factory.mktemp("bank") / "bank"
-    return bi.simulate(series, ROWS, folder, seed=1, chunk=SIZE, progress=False)
+    return bi.simulate_bank(series, ROWS, folder, seed=1, chunk=SIZE, progress=False)
 
 
 @pytest.fixture
@@ -132,7 +132,9 @@ def test_two_chunks_with_less_than_a_batch_each_give_one_together(
     tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setattr(sources, "_WINDOW_BYTES", 0)
-    bank = bi.simulate(bi.get_simulator("linear"), 84, tmp_path, seed=1, chunk=64, progress=False)
+    bank = bi.simulate_bank(
+        bi.get_simulator("linear"), 84, tmp_path, seed=1, chunk=64, progress=False
+    )
     source = BankSource(series, bank, 44, settings(batch_size=30))
     assert [window.batches for window in source._windows(0)] == [1]
 
@@ -178,7 +180,7 @@ def test_training_resumes_bit_for_bit(
 @pytest.mark.usefixtures("small_windows")
 def test_another_bank_is_no_data_of_a_checkpoint(bank: Bank, tmp_path: Path) -> None:
     train(bank, steps=4, checkpoint=tmp_path / "checkpoint")
-    other = bi.simulate(series, ROWS, tmp_path / "bank", seed=2, chunk=SIZE, progress=False)
+    other = bi.simulate_bank(series, ROWS, tmp_path / "bank", seed=2, chunk=SIZE, progress=False)
     with pytest.raises(InputError, match="a checkpoint of this very run"):
         train(other, steps=4, checkpoint=bi.Checkpoint(tmp_path / "checkpoint", resume=True))
 
@@ -220,7 +222,7 @@ def test_other_and_unfinished_banks_are_refused(bank: Bank, tmp_path: Path) -> N
         bi.AmortizedPosterior(bi.get_simulator("linear"), flow=small_flow()).fit(
             bank, steps=4, progress=False
         )
-    unfinished = bi.simulate(series, 200, tmp_path, seed=1, chunk=SIZE, progress=False)
+    unfinished = bi.simulate_bank(series, 200, tmp_path, seed=1, chunk=SIZE, progress=False)
     unfinished._store.forget(1)
     with pytest.raises(BankError, match="1 of 4 chunks unfinished"):
         train(unfinished, steps=4)
@@ -228,7 +230,7 @@ def test_other_and_unfinished_banks_are_refused(bank: Bank, tmp_path: Path) -> N
 
 @pytest.mark.usefixtures("small_windows")
 def test_a_corrupt_chunk_stops_training_by_name(bank: Bank, tmp_path: Path) -> None:
-    damaged = bi.simulate(series, ROWS, tmp_path, seed=1, chunk=SIZE, progress=False)
+    damaged = bi.simulate_bank(series, ROWS, tmp_path, seed=1, chunk=SIZE, progress=False)
     file = tmp_path / "cases" / "c" / "7" / "0"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     with pytest.raises(BankError, match="chunk 7 as it was written"):
@@ -243,7 +245,7 @@ def test_training_from_a_bank_finds_the_posterior(
     from bayesinn.simulators.linear import entropy
 
     linear = bi.get_simulator("linear")
-    bank = bi.simulate(linear, 20_000, tmp_path, seed=1, progress=False)
+    bank = bi.simulate_bank(linear, 20_000, tmp_path, seed=1, progress=False)
     monkeypatch.setattr(fitting_data, "_MOST_BYTES_IN_MEMORY", bank.nbytes // 2)
     posterior = bi.AmortizedPosterior(linear, flow=small_flow())
     posterior.fit(bank, steps=600, batch_size=128, seed=1, progress=False)

@@ -116,7 +116,7 @@ def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, setting
     """Which may be held out, or diagnosed on."""
     simulator = bi.get_simulator("linear")
     drawn, _, _ = offline.draw_all(simulator, settings, progress=False)
-    bank = bi.simulate(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
+    bank = bi.simulate_bank(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
     assert not np.isin(drawn["x1"], bank.read()["x1"]).any()
 
 
@@ -230,7 +230,7 @@ def link_to_an_empty_folder(folder: Path) -> None:
 def own_bank(folder: Path) -> None:
     """With the seed and the chunks that the run itself would draw."""
     seed = offline.seeds.integer_seed(1, "simulations")
-    bi.simulate(
+    bi.simulate_bank(
         bi.get_simulator("linear"), 64, folder / "simulations", seed=seed, chunk=16, progress=False
     )
 
@@ -279,7 +279,9 @@ def test_simulations_of_something_else_are_refused_and_stay(
 def test_the_bank_that_is_trained_from_stays(tmp_path: Path, where: str, streamed: bool) -> None:
     folder = tmp_path / "run"
     place = folder / where if where != "linked" else tmp_path / "elsewhere"
-    bank = bi.simulate(bi.get_simulator("linear"), 256, place, seed=1, chunk=64, progress=False)
+    bank = bi.simulate_bank(
+        bi.get_simulator("linear"), 256, place, seed=1, chunk=64, progress=False
+    )
     if where == "linked":
         folder.mkdir()
         (folder / "simulations").symlink_to(place)

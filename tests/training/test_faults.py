@@ -201,7 +201,7 @@ def test_a_checkpoint_with_another_validation_set_is_refused(tmp_path: Path) -> 
         }
         posterior.fit(data, validation=linear.sample(20, seed), **options)
 
-    bank = bi.simulate(linear, 64, tmp_path / "bank", seed=1, progress=False)
+    bank = bi.simulate_bank(linear, 64, tmp_path / "bank", seed=1, progress=False)
     for data in (bank.read(), bi.Stream(bank)):
         fit(data, 2)
         fit(data, 2)

@@ -153,7 +153,7 @@ def test_a_run_that_has_ended_draws_nothing_again(tmp_path, monkeypatch) -> None
 def test_a_run_without_stored_simulations_that_has_ended_resumes(kind: str, tmp_path) -> None:
     """Its first estimate was trained with all else."""
     bank = (
-        bi.simulate(fitted_line, 400, tmp_path / "bank", seed=2, progress=False)
+        bi.simulate_bank(fitted_line, 400, tmp_path / "bank", seed=2, progress=False)
         if kind == "stream"
         else None
     )

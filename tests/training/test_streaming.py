@@ -42,7 +42,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def bank(tmp_path_factory) -> Bank:
-    return bi.simulate(
+    return bi.simulate_bank(
         series, ROWS, tmp_path_factory.mktemp("bank") / "bank", seed=1, chunk=SIZE, progress=False
     )
 
@@ -50,7 +50,9 @@ def bank(tmp_path_factory) -> Bank:
 @pytest.fixture
 def begun(tmp_path: Path) -> Bank:
     """The same bank with its first three chunks alone."""
-    growing = bi.simulate(series, ROWS, tmp_path / "a bank", seed=1, chunk=SIZE, progress=False)
+    growing = bi.simulate_bank(
+        series, ROWS, tmp_path / "a bank", seed=1, chunk=SIZE, progress=False
+    )
     for number in range(3, growing.chunks):
         growing._store.forget(number)
     return bi.open_bank(tmp_path / "a bank")
@@ -61,7 +63,7 @@ def write(place: str) -> threading.Thread:
 
     def work() -> None:
         time.sleep(1.0)
-        bi.simulate(series, ROWS, place, seed=1, chunk=SIZE, progress=False)
+        bi.simulate_bank(series, ROWS, place, seed=1, chunk=SIZE, progress=False)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -104,7 +106,7 @@ def test_it_waits_for_no_more_than_it_needs(begun: Bank) -> None:
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_numbers_that_are_not_finite_are_refused_as_in_arrays(tmp_path: Path, number: int) -> None:
     """In what is held out, in the rows that scalings come from, and in a later chunk."""
-    bank = bi.simulate(series, ROWS, tmp_path / "bank", seed=1, chunk=SIZE, progress=False)
+    bank = bi.simulate_bank(series, ROWS, tmp_path / "bank", seed=1, chunk=SIZE, progress=False)
     drawn = series.draw(SIZE, seed=5)
     broken = np.array(drawn.observables["cases"])
     broken[3, 2] = np.nan
@@ -190,7 +192,7 @@ def test_a_mixture_finds_the_posterior(tmp_path: Path) -> None:
     from bayesinn.simulators.linear import entropy
 
     linear = bi.get_simulator("linear")
-    bank = bi.simulate(linear, 100, tmp_path, seed=1, progress=False)
+    bank = bi.simulate_bank(linear, 100, tmp_path, seed=1, progress=False)
     fresh = linear.sample(4_000, seed=7)
     losses = []
     for share in (0.0, 0.75):

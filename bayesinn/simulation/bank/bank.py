@@ -40,7 +40,7 @@ _DO = (
     "use the simulator, the seed and the chunk that the bank was made with, or another place "
     "for a new bank"
 )
-_OR_LEAVE_OUT = "; if it is the same: bi.simulate or bi.open_bank(..., check_simulator=False)"
+_OR_LEAVE_OUT = "; if it is the same: bi.simulate_bank or bi.open_bank(..., check_simulator=False)"
 
 
 def bank_attributes(
@@ -123,7 +123,7 @@ Place = tuple[int, Rows, Rows]
 
 
 class Bank:
-    """Simulations written by :func:`simulate`; :func:`open_bank` opens them again.
+    """Simulations written by :func:`simulate_bank`; :func:`open_bank` opens them again.
 
     A bank is a Zarr group with one array (n, ...) for each parameter, context variable and
     observable; ``xarray.open_zarr`` opens it, too. Chunks of rows are finished one by one. Rows of
@@ -144,7 +144,9 @@ class Bank:
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> bank = bi.simulate(bi.get_simulator("linear"), 2_000, folder.name, seed=1, progress=False)
+    >>> bank = bi.simulate_bank(
+    ...     bi.get_simulator("linear"), 2_000, folder.name, seed=1, progress=False
+    ... )
     >>> bank
     Bank of 2,000 simulations of 'linear', seed 1, all finished
       parameters:  x1, x2
@@ -287,7 +289,7 @@ class Bank:
     def verify(self) -> list[int]:
         """Read every finished chunk; mark the damaged ones as unfinished, and return their numbers.
 
-        :func:`simulate` makes them again.
+        :func:`simulate_bank` makes them again.
 
         Raises
         ------
@@ -312,7 +314,7 @@ class Bank:
                 expected="finished simulations",
                 got=f"{len(missing):,} of {self.chunks:,} chunks unfinished",
                 do=(
-                    f"finish them: bi.simulate(simulator, {self.n}, {self.location!r}, "
+                    f"finish them: bi.simulate_bank(simulator, {self.n}, {self.location!r}, "
                     f"seed={self.seed})"
                 ),
             )
@@ -372,7 +374,7 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> _ = bi.simulate(bi.get_simulator("linear"), 100, folder.name, seed=1, progress=False)
+    >>> _ = bi.simulate_bank(bi.get_simulator("linear"), 100, folder.name, seed=1, progress=False)
     >>> len(open_bank(folder.name))
     100
     >>> folder.cleanup()
@@ -386,8 +388,8 @@ def open_bank(location: str | os.PathLike[str], check_simulator: bool = True) ->
             expected="a simulation bank",
             got="no Zarr group",
             do=(
-                "write one: bi.simulate(simulator, n, folder, seed=1), or bayesinn simulate NAME "
-                "--n N --out BANK"
+                "write one: bi.simulate_bank(simulator, n, folder, seed=1), or bayesinn simulate "
+                "NAME --n N --out BANK"
             ),
         )
     return Bank(BankStore(place, group), check_simulator)

@@ -52,7 +52,7 @@ _SECONDS_WORTH_TELLING = 5.0
 type Wait = Callable[[], Simulations]
 
 
-def simulate(
+def simulate_bank(
     simulator: Simulator,
     n: int,
     folder: str | os.PathLike[str],
@@ -111,9 +111,13 @@ def simulate(
     >>> import tempfile
     >>> import bayesinn as bi
     >>> folder = tempfile.TemporaryDirectory()
-    >>> len(bi.simulate(bi.get_simulator("linear"), 1_000, folder.name, seed=1, progress=False))
+    >>> len(
+    ...     bi.simulate_bank(bi.get_simulator("linear"), 1_000, folder.name, seed=1, progress=False)
+    ... )
     1000
-    >>> len(bi.simulate(bi.get_simulator("linear"), 3_000, folder.name, seed=1, progress=False))
+    >>> len(
+    ...     bi.simulate_bank(bi.get_simulator("linear"), 3_000, folder.name, seed=1, progress=False)
+    ... )
     3000
     >>> folder.cleanup()
     """

@@ -154,7 +154,7 @@ class BankStore:
 
         It is at least ``least``, also while another writer resizes the arrays.
         """
-        with self.reraise_as("arrays of all variables", "complete it with bi.simulate"):
+        with self.reraise_as("arrays of all variables", "complete it with bi.simulate_bank"):
             arrays = {name: self._group[name] for name in self.names}
             for name, array in arrays.items():
                 check_array(name, array, self.rows, self._shapes[name])
@@ -273,7 +273,7 @@ class BankStore:
 
     def read(self, number: int) -> Arrays:
         """Return all rows of a chunk; a BankError says if they are not those that were written."""
-        do = "bank.verify() marks such chunks, bi.simulate(...) then makes them again"
+        do = "bank.verify() marks such chunks, bi.simulate_bank(...) then makes them again"
         with self.reading(f"chunk {number} as it was written", do):
             part = slice(number * self.rows, (number + 1) * self.rows)
             arrays = {name: np.asarray(array[part]) for name, array in self._arrays.items()}
