@@ -29,6 +29,7 @@ from bayesinn.simulation.engines.workers import (
     ending_lone_workers,
     pickled_by_value,
     start,
+    wait_on_cluster,
 )
 from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
@@ -230,13 +231,13 @@ class PythonEngine(Engine):
         otherwise, what happens to run at the same time would decide which rows fail.
         """
         with contextlib.suppress(BrokenExecutor):
-            return task.future.result()
+            return self._result(task)
         entropy = task.entropy
         first = task.first
         if self.batched:
             # Rows share a generator: once more together.
             with contextlib.suppress(BrokenExecutor):
-                return self._start(*task[1:], alone=True).future.result()
+                return self._result(self._start(*task[1:], alone=True))
             # The generators of rows that are called by themselves, as in run_block.
             entropy = [*entropy, first]
             first = 0
@@ -250,10 +251,15 @@ class PythonEngine(Engine):
         observables = combine([blocks[row].observables for row in good], np.concatenate, call)
         return Outcome(task.rows, observables, failed)
 
+    def _result(self, task: _Task) -> Outcome:
+        if self._client is not None:
+            wait_on_cluster(task.future, self._client)
+        return task.future.result()
+
     def _row(self, parameters: Arrays, context: Arrays, entropy: list[int], row: int) -> Outcome:
         """Run a row by itself; it has failed if its worker dies again."""
         try:
-            return self._start(parameters, context, entropy, row, alone=True).future.result()
+            return self._result(self._start(parameters, context, entropy, row, alone=True))
         except BrokenExecutor as error:
             reason = next(
                 (line for line in str(error).splitlines() if "exit code" in line), str(error)

@@ -92,19 +92,10 @@ def install(payload: bytes, parent: int, folder: str) -> None:
     # What a simulator starts is then known as this worker's, also when the worker has ended.
     with contextlib.suppress(OSError):
         os.setsid()
-    # Before Python waits for threads that a simulator has left.
-    threading._register_atexit(_leave)  # type: ignore[attr-defined]
     # The parent alone decides what Ctrl-C ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, _out_of_time)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
-
-
-def _leave() -> None:
-    """End this process."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def run_block(
@@ -355,8 +346,16 @@ def _nowhere() -> int:
 
 
 def _outlive_nobody(parent: int) -> None:
-    """End this process when the one that started it has ended, in whatever way."""
+    """End this process when the one that started it has ended, in whatever way.
+
+    It also ends with its main thread, whatever threads a simulator has left.
+    """
+    main = threading.main_thread()
     while os.getppid() == parent:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        main.join(_SECONDS_BETWEEN_LOOKS)
+        if not main.is_alive():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)
     end_programs()
     os._exit(1)

@@ -6,17 +6,17 @@ Loky's workers start clean: they don't run the user's script again, as the stand
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import sys
 import tempfile
 import threading
-import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, wait
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -79,9 +79,6 @@ def start(workers: int, payload: bytes, *task: Any, alone: bool = False) -> Futu
                 target=_watch, args=(weakref.ref(pool), pool._processes), daemon=True
             )
             watch.start()
-            # After loky's own for this pool, and therefore called before it: that one waits for
-            # workers that are busy.
-            threading._register_atexit(end_workers)  # type: ignore[attr-defined]
         _pools[key] = pool
         while len(_pools) > _MOST_POOLS:
             # A pool that is dropped ends its work first.
@@ -114,8 +111,10 @@ def _folder() -> str:
 def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
     """End what workers leave that have ended, such as processes that a simulator has started.
 
-    These keep the pipe open by whose end loky knows that a worker has ended.
+    These keep the pipe open by whose end loky knows that a worker has ended. All workers end with
+    the program's main thread: loky would wait for those that are busy.
     """
+    main = threading.main_thread()
     seen: set[int] = set()
     while seen or pool() is not None:
         now = set(processes.copy())
@@ -129,7 +128,10 @@ def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, worker, kinds) is not None:
                     end_group(worker)
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        main.join(_SECONDS_BETWEEN_LOOKS)
+        if not main.is_alive():
+            end_workers()
+            return
 
 
 def start_tracker() -> None:
@@ -301,10 +303,7 @@ def _explained() -> Iterator[None]:
 
 
 class RemoteWorkers:
-    """Starts blocks of simulations on a cluster.
-
-    It works as :func:`bayesinn.simulation.engines.workers.start` does here.
-    """
+    """Starts blocks of simulations on a cluster, as :func:`start` does here."""
 
     def __init__(self, client: Client, payload: bytes) -> None:
         # Sent once to each worker, not with each block. Results of tasks are made again if their
@@ -314,70 +313,57 @@ class RemoteWorkers:
             self._payload = client.submit(bytes, payload, pure=False)
 
     def __call__(self, *task: Any, alone: bool = False) -> Future[Outcome]:
+        """Let a worker run a block as soon as there is one."""
         with _explained():
-            future = self._client.submit(
-                run_remotely, self._payload, *task, alone=alone, pure=False
-            )
-            return RemoteFuture(self._client, future)
+            there = self._client.submit(run_remotely, self._payload, *task, alone=alone, pure=False)
+        here: Future[Outcome] = Future()
+        here.add_done_callback(lambda done: there.cancel() if done.cancelled() else None)
+        there.add_done_callback(functools.partial(_fetch, here))
+        return here
 
 
-class RemoteFuture(Future[Outcome]):
-    """The future of a block, with the errors of a local one."""
+def _fetch(here: Future[Outcome], there: Any) -> None:
+    """Take the result of a block from a cluster, or its error as a local worker has it.
 
-    def __init__(self, client: Client, future: Any) -> None:
-        super().__init__()
-        self._client = client
-        self._future = future
+    A BrokenExecutor says that worker after worker died of it.
+    """
+    from distributed import KilledWorker
 
-    def cancel(self) -> bool:
-        self._future.cancel()
-        return True
-
-    def result(self, timeout: float | None = None) -> Outcome:
-        """Wait for the block; a BrokenExecutor says that worker after worker died of it.
-
-        The block is simulated as soon as there is a worker. While there is none, a warning says
-        what is waited for.
-        """
-        from distributed import KilledWorker
-
-        try:
-            with _explained():
-                return self._patient_result() if timeout is None else self._future.result(timeout)
-        except RuntimeError as error:
-            # A BrokenExecutor is one, too: that of the process beside a worker of the cluster.
-            if "deserialization" not in str(error):
-                raise
-            raise SimulatorError(
+    error: Exception | None = None
+    try:
+        with _explained():
+            block = there.result()
+    except KilledWorker as killed:
+        error = BrokenExecutor(f"workers of the cluster ended: {killed}")
+    except Exception as failed:
+        error = failed
+        # A BrokenExecutor is a RuntimeError, too: that of the process beside a worker.
+        if isinstance(failed, RuntimeError) and "deserialization" in str(failed):
+            error = SimulatorError(
                 "Dask cluster",
                 expected="bayesinn on scheduler and workers",
-                got=str(error.__cause__ or error),
+                got=str(failed.__cause__ or failed),
                 do="install the same bayesinn on all machines",
-            ) from error
-        except KilledWorker as error:
-            raise BrokenExecutor(f"workers of the cluster ended: {error}") from error
-
-    def _patient_result(self) -> Outcome:
-        while True:
-            try:
-                return self._future.result(_SECONDS_BETWEEN_POLLS)
-            except TimeoutError:
-                if self._future.done():
-                    # Done just now, or the error is one of the block itself.
-                    return self._future.result()
-            _warn_without_workers(self._client)
+            )
+    if here.cancelled():
+        return
+    if error is None:
+        here.set_result(block)
+    else:
+        here.set_exception(error)
 
 
-def _warn_without_workers(client: Client) -> None:
-    """Say so if a cluster has no worker that could do what is waited for."""
-    workers = len(client.nthreads())
-    if not workers and client.scheduler is not None:
-        address = client.scheduler.address
-        warn(
-            f"waiting for a worker: the Dask cluster at {address} has {workers} workers now. "
-            "Simulations go on as soon "
-            f"as there is one: dask worker {address}",
-        )
+def wait_on_cluster(future: Future[Outcome], client: Client) -> None:
+    """Wait for a block; a warning says so while there is no worker that could run it."""
+    while not wait([future], _SECONDS_BETWEEN_POLLS).done:
+        with _explained():
+            workers = len(client.nthreads())
+        if not workers and client.scheduler is not None:
+            address = client.scheduler.address
+            warn(
+                f"waiting for a worker: the Dask cluster at {address} has 0 workers now. "
+                f"Simulations go on as soon as there is one: dask worker {address}",
+            )
 
 
 def run_remotely(payload: bytes, *task: Any, alone: bool = False) -> Outcome:
@@ -390,5 +376,5 @@ def run_remotely(payload: bytes, *task: Any, alone: bool = False) -> Outcome:
 
     # Dask's workers are daemons, which multiprocessing lets have no children. Ours end with their
     # parent by themselves.
-    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+    multiprocessing.current_process().daemon = False
     return start(get_worker().state.nthreads, payload, *task, alone=alone).result()
