@@ -66,9 +66,8 @@ if TYPE_CHECKING:
     from bayesinn.simulation.derived import Selection
     from bayesinn.simulation.from_arrays import from_arrays
     from bayesinn.simulation.prior import Samples
-    from bayesinn.simulation.recommended import Recommended
     from bayesinn.simulation.registry import get_simulator, list_simulators, register_simulator
-    from bayesinn.simulation.simulator import Simulator, simulator
+    from bayesinn.simulation.simulator import Recommended, Simulator, simulator
     from bayesinn.training.settings import Checkpoint, Optimization
 
 _NAMES = {
@@ -82,7 +81,7 @@ _NAMES = {
     "Optimization": "bayesinn.training.settings",
     "PointEstimator": "bayesinn.points.estimator",
     "Posterior": "bayesinn.posterior.posterior",
-    "Recommended": "bayesinn.simulation.recommended",
+    "Recommended": "bayesinn.simulation.simulator",
     "SampledPosterior": "bayesinn.posterior.posterior",
     "Samples": "bayesinn.simulation.prior",
     "Selection": "bayesinn.simulation.derived",

@@ -27,11 +27,10 @@ from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation import checks
-from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.missing import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, flatten_draws, take
-from bayesinn.simulation.simulator import Simulator
-from bayesinn.simulation.speed import simulations_per_second
+from bayesinn.simulation.simulator import Simulator, simulations_per_second
 from bayesinn.spaces.observations import Observations, refuse_batch
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -21,10 +21,8 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
-from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import count_rows, take
-from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.simulation.speed import simulations_per_second
+from bayesinn.simulation.simulator import Arrays, Recommended, Simulator, simulations_per_second
 from bayesinn.training.offline import offline_source, precomputed
 from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both
 from bayesinn.training.sources import (

@@ -14,8 +14,7 @@ from bayesinn.hierarchical.network import BATCH, Levels
 from bayesinn.simulation.checks import without_padding_in_graph
 from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.prior import Prior, Values
-from bayesinn.simulation.recommended import Recommended
-from bayesinn.simulation.simulator import Simulator, simulator as declare
+from bayesinn.simulation.simulator import Recommended, Simulator, simulator as declare
 
 tfd = tfp.distributions
 

@@ -14,7 +14,7 @@ from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.masks import broadcast_mask
-from bayesinn.simulation.finite import finite, finite_rows
+from bayesinn.simulation.missing import finite, finite_rows
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations
 

@@ -14,8 +14,7 @@ from bayesinn.core.validation import check_choice
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.engines.program import PLACES, Program
 from bayesinn.simulation.prior import Entry, Prior
-from bayesinn.simulation.recommended import Recommended
-from bayesinn.simulation.simulator import Simulator, simulator
+from bayesinn.simulation.simulator import Recommended, Simulator, simulator
 
 tfd = tfp.distributions
 

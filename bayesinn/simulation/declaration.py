@@ -15,7 +15,7 @@ from bayesinn.core.labels import Coordinate
 from bayesinn.core.validation import check_choice, check_integer, check_number
 from bayesinn.simulation.checks import Declared, may_miss
 from bayesinn.simulation.engines.engine import Declaration
-from bayesinn.simulation.finite import finite
+from bayesinn.simulation.missing import finite
 from bayesinn.simulation.prior import Prior, Support, support_of
 from bayesinn.simulation.simulations import Arrays, copied
 

@@ -20,8 +20,7 @@ from bayesinn.simulation.declaration import TRIAL_ROWS
 from bayesinn.simulation.engines.engine import NoEngine, NoFunction
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.prior_text import read_distribution, write_distribution
-from bayesinn.simulation.recommended import Recommended
-from bayesinn.simulation.simulator import Simulator, simulator
+from bayesinn.simulation.simulator import Recommended, Simulator, simulator
 
 tfd = tfp.distributions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Self
@@ -28,7 +29,6 @@ from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
 from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.prior_text import entry_texts
-from bayesinn.simulation.recommended import Recommended
 from bayesinn.simulation.simulations import Simulations
 
 tfd = tfp.distributions
@@ -414,6 +414,35 @@ class simulator:
             raise
 
 
+@dataclasses.dataclass(frozen=True)
+class Recommended:
+    """Defaults of a simulator, used in place of the library's where its user chooses nothing.
+
+    Parameters
+    ----------
+    summary : Summary, or dict of observable to Summary, as for :class:`AmortizedPosterior`
+    flow : Flow, by default that of :class:`AmortizedPosterior`
+    steps, batch_size : int, for online training
+    learning_rate : float
+    passes : int
+        Number of passes through simulations that are drawn before the first step, for simulators
+        slower than a training step; 0 draws new simulations at each step.
+
+    Examples
+    --------
+    >>> from bayesinn.summaries import MLP
+    >>> Recommended(summary=MLP(64), steps=20_000).batch_size
+    256
+    """
+
+    summary: Any = None
+    flow: Any = None
+    steps: int = 5_000
+    batch_size: int = 256
+    learning_rate: float = 5e-3
+    passes: int = 0
+
+
 def check_simulator(value: object) -> None:
     """Refuse what is no simulator, such as a bare function, as the argument of an estimator."""
     check_type(
@@ -423,3 +452,31 @@ def check_simulator(value: object) -> None:
         "a Simulator",
         "decorate the function with @bi.simulator, or fetch one with bi.get_simulator(name)",
     )
+
+
+_SECONDS = 2.0
+_MOST = 10_000
+
+
+def simulations_per_second(simulator: Simulator, seed: int) -> float:
+    """Return how many simulations a second are made in large batches.
+
+    Batches are timed that grow until one takes two seconds; the first one, in which processes
+    start, counts only if it takes long.
+    """
+
+    def timed(size: int) -> float:
+        started = time.perf_counter()
+        simulator.draw(size, seed, "speed")
+        return time.perf_counter() - started
+
+    size = 4
+    seconds = timed(size)
+    # Processes start in the first batch.
+    if seconds > 10.0 * _SECONDS:
+        return size / seconds
+    while True:
+        seconds = timed(size)
+        if seconds > _SECONDS or size >= _MOST:
+            return size / seconds
+        size *= 4

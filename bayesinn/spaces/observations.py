@@ -21,7 +21,7 @@ from bayesinn.simulation.checks import (
     check_keys,
     may_miss,
 )
-from bayesinn.simulation.finite import finite
+from bayesinn.simulation.missing import finite
 from bayesinn.simulation.prior import Prior, outside
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator

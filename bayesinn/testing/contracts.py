@@ -19,7 +19,7 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.masks import broadcast_mask
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.missing import finite_rows
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations

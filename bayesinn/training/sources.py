@@ -26,7 +26,7 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.engines.workers import end_workers, on_interrupt
-from bayesinn.simulation.finite import finite_rows
+from bayesinn.simulation.missing import finite_rows
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.settings import TrainingSettings

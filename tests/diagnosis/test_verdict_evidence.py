@@ -21,7 +21,7 @@ from bayesinn.diagnosis.diagnosis import _call
 from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.posterior.typicality import Typicality
-from bayesinn.simulation.speed import simulations_per_second
+from bayesinn.simulation.simulator import simulations_per_second
 from bayesinn.testing import Conjugate
 from tests.diagnostics.faults import case, named
 

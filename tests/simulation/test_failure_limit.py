@@ -16,8 +16,8 @@ from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.diagnosis.methods import methods_text
 from bayesinn.estimators import fitting_data
 from bayesinn.guidance.simulator_report import pilot
+from bayesinn.simulation.bank.simulate import draw_proposed
 from bayesinn.simulation.identity import entries
-from bayesinn.simulation.proposals import draw_proposed
 from bayesinn.training import sources
 from tests.helpers.models import small_flow
 from tests.simulation.test_bank import contents, write

@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
-from bayesinn.simulation.proposals import draw_proposed
+from bayesinn.simulation.bank.simulate import draw_proposed
 
 tfd = tfp.distributions
 PRIOR = {"mean": tfd.Normal(0.0, 1.0)}

@@ -12,7 +12,7 @@ from bayesinn.diagnosis.report import Figure
 from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Remark, Result, bounds
 from bayesinn.plots.predictive import prior_predictive
 from bayesinn.simulation.digits import lost_digits
-from bayesinn.simulation.finite import finite
+from bayesinn.simulation.missing import finite
 from bayesinn.spaces.data import DataSpace, Scaling
 
 _LEVELS = {
