@@ -420,11 +420,11 @@ def check_coordinates(
     """
     option = f"Option 'coordinates' of simulator {simulator!r}"
     check_known(option, declared, shapes)
-    found: dict[str, Coordinate] = {}
-    for name, given in declared.items():
+    coordinates: dict[str, Coordinate] = {}
+    for name, places in declared.items():
         subject = f"{option}, {name!r}"
         shape = shapes[name]
-        named = given if isinstance(given, Mapping) else {"time": given}
+        named = places if isinstance(places, Mapping) else {"time": places}
         if len(named) != 1:
             raise SimulatorError(
                 subject,
@@ -451,23 +451,23 @@ def check_coordinates(
                 subject, expected="numbers or dates", got=f"dtype {array.dtype}", do=_DATES
             )
         _check_order(subject, array)
-        same = next((other for other, known in found.items() if known.name == axis), None)
-        if same and not np.array_equal(found[same].values, array):
+        same = next((other for other, known in coordinates.items() if known.name == axis), None)
+        if same and not np.array_equal(coordinates[same].values, array):
             raise SimulatorError(
                 subject,
                 expected=f"the {axis!r} of {same!r}",
                 got="other values",
                 do=(f"rename one of them: coordinates={{{name!r}: {{'{axis} of {name}': ...}}}}"),
             )
-        found[name] = Coordinate(axis, array, len(shape))
-    return found
+        coordinates[name] = Coordinate(axis, array, len(shape))
+    return coordinates
 
 
 def _check_order(subject: str, array: np.ndarray) -> None:
-    known = np.isfinite(array)
+    finite = np.isfinite(array)
     ahead = np.diff(array if array.dtype.kind == "M" else array.astype(float)).astype(float)
-    right = known[1:] & known[:-1] & (ahead * ahead[:1] > 0.0)
-    if not (known.all() and right.all()):
+    right = finite[1:] & finite[:-1] & (ahead * ahead[:1] > 0.0)
+    if not (finite.all() and right.all()):
         at = int(np.argmin(right)) if len(right) else 0
         raise SimulatorError(
             subject,

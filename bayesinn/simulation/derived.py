@@ -222,10 +222,10 @@ def _repeat_in_graph(
     """Repeat a function of tensors (n, ...)."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
-        *given, seed = arguments
+        *inputs, seed = arguments
         repeated = [
             {name: tf.repeat(value, trials, axis=0) for name, value in part.items()}
-            for part in given
+            for part in inputs
         ]
         data = without_padding_in_graph(lengths, function(*repeated, seed), repeated[-1])
         return {
@@ -242,10 +242,10 @@ def _repeat_rows(
     """Repeat a function of arrays (n, ...)."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
-        *given, generator = arguments
+        *inputs, generator = arguments
         repeated = [
             {name: np.repeat(value, trials, axis=0) for name, value in part.items()}
-            for part in given
+            for part in inputs
         ]
         data = without_padding(lengths, function(*repeated, generator), repeated[-1])
         return {
@@ -262,10 +262,10 @@ def _repeat_calls(
     """Repeat a function of the numbers of one simulation."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
-        *given, generator = arguments
-        rows = [function(*given, generator) for _ in range(trials)]
+        *inputs, generator = arguments
+        rows = [function(*inputs, generator) for _ in range(trials)]
         data = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        counts = {name: np.repeat(value, trials) for name, value in given[-1].items()}
+        counts = {name: np.repeat(value, trials) for name, value in inputs[-1].items()}
         return without_padding(lengths, data, counts)
 
     return simulate

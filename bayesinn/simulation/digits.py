@@ -78,13 +78,13 @@ def lost_digits(
     """
     context = () if simulator.context is None else simulator.context.names
     for name, value in arrays.items():
-        own = resolution(value)
+        own_resolution = resolution(value)
         rounded = name in simulator.prior.names or name in raw
         size, deviation, varies = statistics(
-            _valid(simulator, arrays, name), max(own, SINGLE * rounded)
+            _valid(simulator, arrays, name), max(own_resolution, SINGLE * rounded)
         )
         steps = deviation / np.maximum(SINGLE * size, np.finfo(float).tiny)
-        few = varies & (steps < FEWEST_STEPS) & (rounded or own >= SINGLE)
+        few = varies & (steps < FEWEST_STEPS) & (rounded or own_resolution >= SINGLE)
         do = "declare its difference from a constant in its place"
         kind = "context" if name in context else "parameter"
         if name in simulator.observable_shapes:

@@ -90,12 +90,12 @@ def from_arrays(
             do="pass {'y': (14,)}, or the arrays: {'y': array of shape (n, 14)}, which is "
             "table[columns].to_numpy() for columns of a table that are one vector",
         )
-    known = {*Prior(prior).names, *(() if context is None else Prior(context).names)}
+    inputs = {*Prior(prior).names, *(() if context is None else Prior(context).names)}
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, np.dtype] = {}
     for key, value in observables.items():
         check_type("Name in 'observables'", key, str, "a text", "rename it, such as 'y'")
-        if key in known:
+        if key in inputs:
             continue
         shape = _given_shape(key, value)
         if shape is None:
@@ -125,8 +125,8 @@ def written_declaration(simulator: Simulator) -> dict[str, Any] | None:
         return None
     labels = simulator.labels
     coordinates = {
-        key: {known.name: known.values.astype(str if known.dates else float).tolist()}
-        for key, known in labels.coordinates.items()
+        key: {axis.name: axis.values.astype(str if axis.dates else float).tolist()}
+        for key, axis in labels.coordinates.items()
     }
     return {
         **written,
@@ -237,21 +237,21 @@ def warn_of_other_prior(prior: Prior, rows: Mapping[str, np.ndarray]) -> None:
     drawn = prior.sample(_DRAWS, seeds.tensor_seed(0, "prior"))
     for name in prior.names:
         expected = columns({name: drawn[name].numpy()}, 1)
-        given = columns({name: rows[name]}, 1)
+        values_of = columns({name: rows[name]}, 1)
         other = {}
-        for part, values in given.items():
+        for part, values in values_of.items():
             distance, p_value = _distance(values, expected[part])
             if distance > _DISTANCE and p_value < _CHANCE:
                 other[part] = distance
         if other:
             farthest = max(other, key=other.__getitem__)
-            own = _quantiles(given[farthest])
-            theirs = _quantiles(expected[farthest])
+            data_quantiles = _quantiles(values_of[farthest])
+            prior_quantiles = _quantiles(expected[farthest])
             more = f", the farthest of {len(other)} numbers" if len(other) > 1 else ""
             warn(
                 f"training data contradict the prior of {farthest!r}{more}: their 5, 50 and 95 % "
-                f"quantiles are {own}, the prior's are {theirs}. The posterior learns the prior of "
-                "its training data: declare the one that these were drawn from",
+                f"quantiles are {data_quantiles}, the prior's are {prior_quantiles}. The posterior "
+                "learns the prior of its training data: declare the one that these were drawn from",
                 PriorWarning,
             )
 
@@ -262,8 +262,8 @@ def _distance(values: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
     from scipy import stats
 
     # In the precision of draws, or numbers that are equal but for rounding would differ.
-    found = stats.ks_2samp(values.astype(np.float32), expected, method="asymp")
-    return float(found.statistic), float(found.pvalue)
+    test = stats.ks_2samp(values.astype(np.float32), expected, method="asymp")
+    return float(test.statistic), float(test.pvalue)
 
 
 def _quantiles(values: np.ndarray) -> str:

@@ -87,8 +87,8 @@ def kept_in(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def fingerprint(kept: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what a simulator declares, out of its record."""
-    told = {**kept, "identity": kept["identity"]["declared"]}
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    declared = {**kept, "identity": kept["identity"]["declared"]}
+    return hashlib.sha256(json.dumps(declared).encode()).hexdigest()
 
 
 def check(

@@ -137,5 +137,5 @@ def _line(module: str, attribute: str) -> str:
     if spec is None or spec.origin is None:
         return "(not importable)"
     text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
-    own = re.search(rf"^``{re.escape(attribute)}``: (.+)$", text, re.MULTILINE)
-    return own[1] if own else text.partition("\n")[0]
+    line = re.search(rf"^``{re.escape(attribute)}``: (.+)$", text, re.MULTILINE)
+    return line[1] if line else text.partition("\n")[0]

@@ -46,11 +46,11 @@ def lose_values(
     rows = tf.shape(next(iter(observables.values())))[:1]
     shares = tf.random.stateless_uniform(rows, first, 0.0, share, alg="philox")
     kept = {}
-    for (name, value), own in zip(observables.items(), others, strict=True):
+    for (name, value), lose_seed in zip(observables.items(), others, strict=True):
         value = tf.convert_to_tensor(value)
         value = value if value.dtype.is_floating else tf.cast(value, tf.float32)
         threshold = tf.reshape(shares, tf.concat([rows, (value.shape.rank - 1) * [1]], axis=0))
-        lost = tf.random.stateless_uniform(tf.shape(value), own, alg="philox") < threshold
+        lost = tf.random.stateless_uniform(tf.shape(value), lose_seed, alg="philox") < threshold
         kept[name] = tf.where(lost, tf.constant(float("nan"), value.dtype), value)
     return kept
 

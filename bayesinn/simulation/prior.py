@@ -382,9 +382,9 @@ def outside(
         support = Support(tfb.Identity(), None, discrete=False)
     cells = support.holds(tf.cast(values, tf.float64)).numpy()
     if support.ends is None:
-        known = tf.cast(values, distribution.dtype)
-        cells &= np.isclose(known, values)
-        rows = np.asarray(distribution.log_prob(known) > -np.inf)
+        typed = tf.cast(values, distribution.dtype)
+        cells &= np.isclose(typed, values)
+        rows = np.asarray(distribution.log_prob(typed) > -np.inf)
     else:
         cells &= (values == np.floor(values)) | (not support.discrete)
         rows = np.ones(len(values), bool)
@@ -508,8 +508,8 @@ def _integer_bounds(
         return 0.0, distribution._num_categories() - 1.0
     if isinstance(distribution, tfd.FiniteDiscrete):
         # In a graph, too, though it traces the function that returns the distribution.
-        known = tf.get_static_value(distribution.outcomes)
-        outcomes = np.sort(np.asarray([np.nan] if known is None else known, float))
+        static = tf.get_static_value(distribution.outcomes)
+        outcomes = np.sort(np.asarray([np.nan] if static is None else static, float))
         if np.all(outcomes == np.round(outcomes)) and np.all(np.diff(outcomes) == 1):
             return float(outcomes[0]), float(outcomes[-1])
     return None
@@ -618,7 +618,7 @@ class Samples(tfd.Distribution):
             return tf.reduce_logsumexp(-0.5 * squares)
 
         # One after another: distances of thousands of pictures from each other would fill memory.
-        found = tf.map_fn(density, tf.reshape(value, (-1, size)))
+        densities = tf.map_fn(density, tf.reshape(value, (-1, size)))
         constant = size * (0.5 * math.log(2.0 * math.pi) + math.log(self.noise))
-        log_prob = found - constant - math.log(self.values.shape[0])
+        log_prob = densities - constant - math.log(self.values.shape[0])
         return tf.reshape(log_prob, tf.shape(value)[: len(value.shape) - len(self.event_shape)])

@@ -50,8 +50,8 @@ def entry_texts(prior: Prior, draws: Mapping[str, np.ndarray]) -> dict[str, str]
         if needs and not draws:
             texts[name] = f"{_FUNCTION}{', '.join(needs)}"
             continue
-        given = {need: tf.convert_to_tensor(draws[need]) for need in needs}
-        text = _distribution_text(prior.distribution(name, given))
+        parents = {need: tf.convert_to_tensor(draws[need]) for need in needs}
+        text = _distribution_text(prior.distribution(name, parents))
         dtype = np.dtype(prior.dtypes[name])
         text += "" if dtype in (np.float32, np.int32) else f", {dtype}"
         texts[name] = f"{_FUNCTION}{', '.join(needs)}, at some draws {text}" if needs else text
@@ -197,11 +197,11 @@ def read_distribution(subject: str, text: str) -> tfd.Distribution:
             # Some distributions look at their arguments only here.
             _ = value.batch_shape, value.event_shape
     except Exception as error:  # Also whatever TFP raises for wrong numbers.
-        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise InputError(
             subject,
             expected="a distribution with its numbers",
-            got=f"{shown}: {told[:300]}",
+            got=f"{shown}: {reason[:300]}",
             do=_EXAMPLE,
         ) from error
     if not isinstance(value, tfd.Distribution):
@@ -280,8 +280,10 @@ def _value_text(value: Any) -> str:
     kind = type(value).__name__
     named = _kinds().get(kind) is type(value)
     if named:
-        given = {key: part for key, part in value.parameters.items() if _told(key, part)}
-        return f"{kind}({', '.join(f'{key}={_value_text(part)}' for key, part in given.items())})"
+        arguments = {key: part for key, part in value.parameters.items() if _told(key, part)}
+        return (
+            f"{kind}({', '.join(f'{key}={_value_text(part)}' for key, part in arguments.items())})"
+        )
     if isinstance(value, list | tuple) and any(isinstance(part, tfb.Bijector) for part in value):
         return f"[{', '.join(map(_value_text, value))}]"
     if value is None or isinstance(value, bool | str):

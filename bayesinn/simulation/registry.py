@@ -41,9 +41,9 @@ def register_simulator(simulator: Simulator) -> Simulator:
         "a Simulator",
         "decorate the function with @bi.simulator",
     )
-    known = _registered.get(simulator.name)
-    if known is not None and known is not simulator and known.reference() != simulator.reference():
-        got = known.function.__module__
+    other = _registered.get(simulator.name)
+    if other is not None and other is not simulator and other.reference() != simulator.reference():
+        got = other.function.__module__
         raise InputError(
             f"Registration of simulator {simulator.name!r}",
             expected="a name that is free",
@@ -105,8 +105,8 @@ def get_simulator(name: str) -> Simulator:
     module = _import_file(file)
     found: Any = getattr(module, attribute, None)
     if not isinstance(found, Simulator):
-        known = [name for name, value in vars(module).items() if isinstance(value, Simulator)]
-        raise no_such_simulator(file, attribute, known)
+        names = [name for name, value in vars(module).items() if isinstance(value, Simulator)]
+        raise no_such_simulator(file, attribute, names)
     return found
 
 
@@ -156,11 +156,11 @@ def find(reference: Mapping[str, Any], trust_source: bool = False) -> Simulator:
 
 def _from_source(module: str, attribute: str, file: str) -> Simulator | None:
     """Import the module of a simulator, or run its file; None if neither has it."""
-    found = _imported(module, attribute)
+    simulator = _imported(module, attribute)
     # A file by its path; another module may have its name.
-    if found is None and Path(file).is_absolute() and Path(file).is_file():
+    if simulator is None and Path(file).is_absolute() and Path(file).is_file():
         return get_simulator(f"{file}:{attribute}")
-    return found
+    return simulator
 
 
 def _not_found(
@@ -182,20 +182,20 @@ def _not_found(
 
 
 def _imported(module: str, attribute: str) -> Simulator | None:
-    found = None
+    value = None
     if module not in ("", "__main__") and not module.startswith("."):
         with contextlib.suppress(ImportError):
-            found = getattr(importlib.import_module(module), attribute, None)
-    return found if isinstance(found, Simulator) else None
+            value = getattr(importlib.import_module(module), attribute, None)
+    return value if isinstance(value, Simulator) else None
 
 
 def _import_file(path: Path) -> Any:
     name = path.stem
     loaded = sys.modules.get(name)
-    own = loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve())
+    same_file = loaded is not None and getattr(loaded, "__file__", None) == str(path.resolve())
     written = path.stat().st_mtime_ns if path.is_file() else None
     # A file that was edited since is run anew; one that the program has imported itself is not.
-    if own and _written.get(name, written) == written:
+    if same_file and _written.get(name, written) == written:
         return loaded
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None
@@ -203,8 +203,8 @@ def _import_file(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     # Known by its name while it lives, so that its functions can be pickled; never in place of
     # another module, but then by its path, so that programs in it know where they are.
-    known = name if loaded is None or own else str(path.resolve())
-    sys.modules[known] = module
+    key = name if loaded is None or same_file else str(path.resolve())
+    sys.modules[key] = module
     # As for a program, modules beside the file can be imported, in worker processes too.
     if (folder := str(path.resolve().parent)) not in sys.path:
         sys.path.append(folder)
@@ -212,9 +212,9 @@ def _import_file(path: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
-        sys.modules.pop(known, None)
-        if own and loaded is not None:
-            sys.modules[known] = loaded
+        sys.modules.pop(key, None)
+        if same_file and loaded is not None:
+            sys.modules[key] = loaded
         if isinstance(error, BayesinnError | KeyboardInterrupt):
             raise
         raise InputError(
@@ -226,5 +226,5 @@ def _import_file(path: Path) -> Any:
     finally:
         _loading.reset(token)
     if written is not None:
-        _written[known] = written
+        _written[key] = written
     return module

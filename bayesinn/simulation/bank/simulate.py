@@ -136,12 +136,12 @@ def simulate_bank(
     seed = check_seed(seed)
     check_flag("Argument 'progress'", progress)
     check_flag("Argument 'check_simulator'", check_simulator)
-    given = n, folder, seed, chunk, progress
+    arguments = n, folder, seed, chunk, progress
     if cluster is not None:
         with connected(cluster) as client:
             distributed = _on_cluster(simulator, client)
-            return write_bank(distributed, *given, compared=check_simulator)[0]
-    return write_bank(simulator, *given, compared=check_simulator)[0]
+            return write_bank(distributed, *arguments, compared=check_simulator)[0]
+    return write_bank(simulator, *arguments, compared=check_simulator)[0]
 
 
 def write_bank(
@@ -235,15 +235,15 @@ def _make(
     started = _started(simulator, store.rows, seed, _in_turn(missing), store.finished)
     with ThreadPoolExecutor(1) as writer:
         written: Future[None] | None = None
-        own = 0
+        drawn = 0
         for passed, (number, wait) in enumerate(started, 1):
             if wait is not None:
                 simulations = _checked(simulator, wait)
                 seconds = seconds or time.monotonic() - begun
-                own += 1
+                drawn += 1
                 if written is not None:
                     written.result()
-                    if own == 2:
+                    if drawn == 2:
                         # All but the one that is written.
                         left = len(missing) - passed + 1
                         _check_room(store, store.rows * store.row_bytes * left)
@@ -402,17 +402,17 @@ def draw_proposed(
 
     def draw_rows(count: int, attempt: int) -> tuple[Arrays, Arrays, Outcome]:
         parameters = checks.check_arrays(simulator.prior, propose(count, attempt))
-        given = {
+        contexts = {
             name: np.repeat(value, count, axis=0).astype(types[name])
             for name, value in context.items()
         }
         entropy = seeds.entropy(int(state(attempt)[0]), "predictive")
-        outcome = simulator.engine.simulate(simulator.prior.cast(parameters), given, entropy)
+        outcome = simulator.engine.simulate(simulator.prior.cast(parameters), contexts, entropy)
         # In the types of a bank, so that it makes no difference whether they are kept in one.
         observables = {
             name: np.asarray(value, types[name]) for name, value in outcome.observables.items()
         }
-        return parameters, given, outcome._replace(observables=observables)
+        return parameters, contexts, outcome._replace(observables=observables)
 
     def lose(observables: Arrays, attempt: int) -> Arrays:
         lost = lose_values(

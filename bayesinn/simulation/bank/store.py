@@ -249,14 +249,14 @@ class BankStore:
         """Return how many simulations of finished chunks failed and were drawn again."""
         with self.reading("counts of failed simulations", _ANEW):
             # Not of equal lengths where another program lengthens the bank.
-            known = zip(self._checksums[chunks], self._failed[chunks], strict=False)
-            return int(sum(count for finished, count in known if finished))
+            chunks_failed = zip(self._checksums[chunks], self._failed[chunks], strict=False)
+            return int(sum(count for finished, count in chunks_failed if finished))
 
     def write(self, number: int, simulations: Simulations) -> None:
         """Write a chunk in the bank's types: its rows, the number of failures, the checksum."""
-        given = simulations.flat()
+        values = simulations.flat()
         arrays = {
-            name: np.ascontiguousarray(given[name], array.dtype)
+            name: np.ascontiguousarray(values[name], array.dtype)
             for name, array in self._arrays.items()
         }
         with self.writing():
@@ -455,15 +455,15 @@ def bank_coordinates(simulator: Simulator) -> dict[str, Any]:
     import xarray
 
     labels = simulator.labels
-    found = dict[str, Any]()
+    coordinates = dict[str, Any]()
     for coordinate in labels.coordinates.values():
         name = coordinate.name
         text = {"long_name": labels.label(coordinate.name)}
         if not coordinate.dates:
             text["units"] = labels.units.get(name, "")
         variable = xarray.Variable((name,), coordinate.values, text, {"_FillValue": None})
-        found[name] = xarray.conventions.encode_cf_variable(variable)
-    return found
+        coordinates[name] = xarray.conventions.encode_cf_variable(variable)
+    return coordinates
 
 
 def remove_bank(folder: Path) -> list[str]:

@@ -58,7 +58,7 @@ def constants_of(*functions: Any) -> Constants:
     >>> before.same_as(constants_of(simulate))
     False
     """
-    found = Constants({}, {})
+    constants = Constants({}, {})
     waiting = [one for one in map(_plain_function, functions) if one is not None]
     seen: set[int] = set()
     while waiting:
@@ -73,10 +73,10 @@ def constants_of(*functions: Any) -> Constants:
                 waiting.append(other)
             text = _text_of(value)
             if text is None:
-                found.objects[place] = value
+                constants.objects[place] = value
             else:
-                found.texts[place] = text
-    return found
+                constants.texts[place] = text
+    return constants
 
 
 def innermost(value: Any) -> Any:
@@ -174,8 +174,8 @@ def find_source(simulator: Any, function: Callable[..., Any]) -> dict[str, str]:
         # The script that runs last: it may have imported the simulator.
         for _, other in sorted(sys.modules.items(), key=lambda item: item[0] == "__main__"):
             variables = list(getattr(other, "__dict__", {}).items())
-            if found := [key for key, value in variables if value is simulator]:
-                name = found[0]
+            if variable := [key for key, value in variables if value is simulator]:
+                name = variable[0]
                 module = other.__name__
                 file = Path(getattr(other, "__file__", None) or "")
                 break

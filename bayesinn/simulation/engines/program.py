@@ -56,16 +56,16 @@ def run_program(
     started. What a program leaves that fails is ended, too.
     """
     with contextlib.ExitStack() as stack:
-        given, *written = (
+        stdin, *outputs = (
             stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace"))
             for _ in range(3)
         )
-        given.write(text)
-        given.seek(0)
-        status = _run(arguments, folder, [given, *written], file)
-        for stream in written:
+        stdin.write(text)
+        stdin.seek(0)
+        status = _run(arguments, folder, [stdin, *outputs], file)
+        for stream in outputs:
             stream.seek(0)
-        return subprocess.CompletedProcess(arguments, status, *(s.read() for s in written))
+        return subprocess.CompletedProcess(arguments, status, *(s.read() for s in outputs))
 
 
 def _run(
@@ -180,22 +180,22 @@ class Program:
     def __call__(self, parameters: Mapping[str, Any], *others: Any) -> dict[str, np.ndarray]:
         *context, generator = others
         values = _plain(parameters)
-        known = _plain(context[0] if context else {})
+        context_values = _plain(context[0] if context else {})
         seed = int(generator.integers(2**31))
-        given = json.dumps({"parameters": values, "context": known, "seed": seed})
+        text = json.dumps({"parameters": values, "context": context_values, "seed": seed})
         with tempfile.TemporaryDirectory(
             prefix="bayesinn-", dir=place(), ignore_cleanup_errors=True
         ) as folder:
             files = {name: os.path.join(folder, name) for name in ("input", "output")}
             if "input" in self.placeholders:
-                Path(files["input"]).write_text(given, encoding="utf-8")
-            filled = {**values, **known, "seed": seed, **files}
+                Path(files["input"]).write_text(text, encoding="utf-8")
+            filled = {**values, **context_values, "seed": seed, **files}
             arguments = [
                 argument.format_map(filled) if number in self._templates else argument
                 for number, argument in enumerate(self.arguments)
             ]
             file = files["output"] if "output" in self.placeholders else None
-            done = run_program(arguments, given, folder, file)
+            done = run_program(arguments, text, folder, file)
             try:
                 return self._observables(done, files["output"])
             except ValueError as error:
@@ -222,8 +222,8 @@ class Program:
                 )
             text = Path(file).read_text(encoding="utf-8", errors="replace")
         try:
-            found = _from_json(text) if self.output == "json" else _from_csv(text)
-            return {name: _numbers(value) for name, value in found.items()}
+            observables = _from_json(text) if self.output == "json" else _from_csv(text)
+            return {name: _numbers(value) for name, value in observables.items()}
         except (ValueError, TypeError, RecursionError, csv.Error) as error:
             first = next((line.strip() for line in text.splitlines() if line.strip()), "")
             begins = f"begins with {first[:100]!r}" if first else "is empty"
@@ -253,7 +253,7 @@ def _found(command: Sequence[str | os.PathLike[str]]) -> str:
             do='pass for example ["./model", "--dt", "0.1"], with numbers as texts',
         )
     program = os.fspath(command[0])
-    if (found := shutil.which(program)) is None:
+    if (path := shutil.which(program)) is None:
         got = "no such program"
         do = "check the path, which is relative to the current folder"
         if os.path.isfile(program):
@@ -270,7 +270,7 @@ def _found(command: Sequence[str | os.PathLike[str]]) -> str:
         raise InputError(
             f"Program {program!r}", expected="a program that can be run", got=got, do=do
         )
-    return found
+    return path
 
 
 def _is_file(part: str | os.PathLike[str]) -> bool:
@@ -320,10 +320,10 @@ def _last_lines(text: str) -> str:
 
 
 def _from_json(text: str) -> dict[str, Any]:
-    found = json.loads(text, object_pairs_hook=distinct)
-    if not isinstance(found, dict) or not found:
+    observables = json.loads(text, object_pairs_hook=distinct)
+    if not isinstance(observables, dict) or not observables:
         raise ValueError('no object such as {"x": [1.0, 2.0]}')
-    return found
+    return observables
 
 
 def _from_csv(text: str) -> dict[str, Any]:
@@ -336,15 +336,15 @@ def _from_csv(text: str) -> dict[str, Any]:
         if len(row) != len(names):
             more = "more" if len(row) > len(names) else "fewer"
             raise ValueError(f"row {number} below the header has {more} cells than the header")
-    found: dict[str, Any] = {}
+    observables: dict[str, Any] = {}
     for column, name in enumerate(names):
         cells = [row[column] for row in rows[1:]]
         # Another observable may have more steps: its rows end with empty cells here.
         while len(cells) > 1 and not cells[-1]:
             cells.pop()
         values = [np.nan if cell in _MISSING else read_number(cell) for cell in cells]
-        found[name] = values if len(values) > 1 else values[0]
-    return found
+        observables[name] = values if len(values) > 1 else values[0]
+    return observables
 
 
 def _numbers(value: Any) -> np.ndarray:

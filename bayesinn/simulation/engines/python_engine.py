@@ -165,14 +165,14 @@ class PythonEngine(Engine):
         """Return a block that is kept, or start it, to be kept when it is finished."""
         kept = self.kept
         inputs = parameters, context
-        given = *inputs, [*entropy, 1], first
+        arguments = *inputs, [*entropy, 1], first
         if kept is None:
-            return self._start(*given)
+            return self._start(*arguments)
         if first in kept.rows(entropy) and (block := kept.read(entropy, first, *inputs)):
             future: Future[Outcome] = Future()
             future.set_result(block)
-            return _Task(future, *given)
-        task = self._start(*given)
+            return _Task(future, *arguments)
+        task = self._start(*arguments)
 
         def keep(done: Future[Outcome]) -> None:
             if not done.cancelled() and done.exception() is None:

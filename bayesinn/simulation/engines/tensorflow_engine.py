@@ -173,11 +173,13 @@ class TensorFlowEngine(Engine):
         those of the processor, whatever else keeps it busy.
         """
         key = seeds.tensor_seed(seed, "identity")
-        values, known = (map_tensors(tf.convert_to_tensor, part) for part in (parameters, context))
+        values, context_values = (
+            map_tensors(tf.convert_to_tensor, part) for part in (parameters, context)
+        )
         begun = time.process_time()
         try:
             with full_precision():
-                return _outcome(parameters, self.forward(values, known, key), begun)
+                return _outcome(parameters, self.forward(values, context_values, key), begun)
         except (BayesinnError, tf.errors.OpError) as error:
             rows = count_rows(parameters)
             failure = Failure(str(error), "")
@@ -188,9 +190,9 @@ class TensorFlowEngine(Engine):
     def forward(self, parameters: Values, context: Values, seed: tf.Tensor) -> Values:
         """Run the forward model; an empty context is not passed on."""
         subject = f"Simulator {self.declared.name!r}"
-        given = [dict(parameters), dict(context), seed] if context else [dict(parameters), seed]
+        arguments = [dict(parameters), dict(context), seed] if context else [dict(parameters), seed]
         try:
-            observables = self.declared.function(*given)
+            observables = self.declared.function(*arguments)
         except BayesinnError:
             raise
         except (Exception, SystemExit) as error:
@@ -259,8 +261,8 @@ class TensorFlowEngine(Engine):
         observables = self.forward(parameters, context, simulator_seed)
         finite = self.policy.finite_in_graph(n, observables, context)
         if self.declared.missing:
-            own = seeds.fold_in(simulator_seed, 1)
-            observables = lose_values(observables, self.declared.missing, own)
+            lose_seed = seeds.fold_in(simulator_seed, 1)
+            observables = lose_values(observables, self.declared.missing, lose_seed)
         return (parameters, context, observables), finite
 
     def explain(self, error: Exception, n: int, seed: tf.Tensor) -> SimulatorError:

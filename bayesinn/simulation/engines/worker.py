@@ -132,12 +132,12 @@ def run_block(
         else:
             inputs = _row(parameters, row), _row(context, row), [*entropy, first_row + row]
         results.append(_call(*inputs, limit))
-    failed = {row: found for row, found in enumerate(results) if isinstance(found, Failure)}
+    failed = {row: result for row, result in enumerate(results) if isinstance(result, Failure)}
     if isinstance(whole, Failure) and not failed:
         # All rows together failed, and none by itself.
         return Outcome(rows, {}, dict.fromkeys(range(rows), whole))
     good = [row for row in range(rows) if row not in failed]
-    parts = [found for found in results if not isinstance(found, Failure)]
+    parts = [result for result in results if not isinstance(result, Failure)]
 
     def call(part: int) -> str:
         return describe_call(_row(parameters, good[part]), _row(context, good[part]))
@@ -243,10 +243,12 @@ def _call(
     function = _function()
     random = np.random.Generator(np.random.PCG64(generator))
     inputs = (parameters, context) if context else (parameters,)
-    given = (*map(_copied, inputs), random)
+    arguments = (*map(_copied, inputs), random)
     process = os.getpid()
     try:
-        observables = function(*given) if limit is None else _call_in_time(function, given, limit)
+        observables = (
+            function(*arguments) if limit is None else _call_in_time(function, arguments, limit)
+        )
     except BaseException as error:
         _end_copy(process)
         # It travels from each worker with every failure.

@@ -71,8 +71,8 @@ def start(workers: int, payload: bytes, *task: Any, alone: bool = False) -> Futu
                 future = pool.submit(run_block, *task)
         if pool is None or future is None:
             start_tracker()
-            given = {"initializer": install, "initargs": (payload, os.getpid(), _folder())}
-            pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **given)
+            options = {"initializer": install, "initargs": (payload, os.getpid(), _folder())}
+            pool = loky.ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, **options)
             future = pool.submit(run_block, *task)
             _started[pool] = os.getpid()
             watch = threading.Thread(
@@ -92,9 +92,9 @@ def ending_lone_workers() -> Iterator[None]:
     try:
         yield
     finally:
-        own = (os.getpid(), threading.get_ident())
+        place = (os.getpid(), threading.get_ident())
         with _locks[os.getpid()]:
-            pools = [_pools.pop(key) for key in list(_pools) if (key[0], key[3]) == own]
+            pools = [_pools.pop(key) for key in list(_pools) if (key[0], key[3]) == place]
         for pool in pools:
             # They are idle: nothing waits for them, be it threads that a simulator has left.
             pool.shutdown(wait=False, kill_workers=True)  # type: ignore[call-arg]
