@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -79,6 +80,10 @@ def start(workers: int, payload: bytes, *task: Any, alone: bool = False) -> Futu
                 target=_watch, args=(weakref.ref(pool), pool._processes), daemon=True
             )
             watch.start()
+            # After loky's own for this pool, and therefore called before it: that one waits for
+            # workers that are busy, while the main thread still counts as alive. There is no public
+            # function that comes early enough.
+            threading._register_atexit(end_workers)  # type: ignore[attr-defined]
         _pools[key] = pool
         while len(_pools) > _MOST_POOLS:
             # A pool that is dropped ends its work first.
@@ -111,10 +116,8 @@ def _folder() -> str:
 def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
     """End what workers leave that have ended, such as processes that a simulator has started.
 
-    These keep the pipe open by whose end loky knows that a worker has ended. All workers end with
-    the program's main thread: loky would wait for those that are busy.
+    These keep the pipe open by whose end loky knows that a worker has ended.
     """
-    main = threading.main_thread()
     seen: set[int] = set()
     while seen or pool() is not None:
         now = set(processes.copy())
@@ -128,10 +131,7 @@ def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
             with contextlib.suppress(ChildProcessError):
                 if os.waitid(os.P_PID, worker, kinds) is not None:
                     end_group(worker)
-        main.join(_SECONDS_BETWEEN_LOOKS)
-        if not main.is_alive():
-            end_workers()
-            return
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def start_tracker() -> None:
