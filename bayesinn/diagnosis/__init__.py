@@ -7,6 +7,7 @@ tables, figures and report are made from their declarations. Add your own check 
 
 from bayesinn.diagnosis.check import (
     Check as Check,
+    Outcome as Outcome,
     Tolerances as Tolerances,
     register_check as register_check,
     registered_checks as registered_checks,

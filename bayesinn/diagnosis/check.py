@@ -1,12 +1,9 @@
 """Checks of a posterior: their declaration, tolerances, register."""
 
-import importlib
 import math
-import pkgutil
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,6 @@ import pandas as pd
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_number
-from bayesinn.diagnosis import checks
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnostics.deviation import Deviation, Tested
 from bayesinn.plots.panels import Canvas
@@ -25,13 +21,15 @@ OUTSIDE = "outside"
 UNDECIDED = "undecided"
 #: Nothing bounds the error from above, so that nothing can show that it is within tolerance.
 UNBOUNDED = "no upper bound"
+#: A remark that does not count: the model, not the posterior, differs from the data.
+FLAGGED = "flagged"
 #: Probability that a diagnosis calls anything outside if all errors of a posterior are within
 #: tolerance. ``within`` is an intersection of intervals, each of which may hold with its own level.
 #: ``outside`` is a union over all checks, measures and columns, which share this probability by
 #: weight (Bonferroni).
 FAMILY_ERROR = 0.01
-#: A remark that does not count: the model, not the posterior, differs from the data.
-FLAGGED = "flagged"
+#: Largest number of panels of a figure: more are slow to draw, and nobody reads them.
+MOST_PANELS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,16 +107,55 @@ class Tolerances:
         )
 
 
-#: Largest number of panels of a figure: more are slow to draw, and nobody reads them.
-MOST_PANELS = 12
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """What a check found: errors, and whatever else differs from what its result has.
 
+    A check whose :attr:`Check.run` returns any other result has the outcome
+    ``Outcome.of(result)``: ``deviations`` and ``to_dataframe()`` of the result, if it has them.
 
-def judge(result: Any) -> str:
-    """Return the grade of a result without deviations: "outside" if its test fails.
-
-    A test that passes proves nothing.
+    Parameters
+    ----------
+    result : what the diagnosis has under the check's key, with a line ``summary``
+    errors : sequence of :class:`bayesinn.diagnostics.Deviation`
+        Errors that are compared with :class:`bayesinn.diagnosis.Tolerances`.
+    grade : str
+        Grade of an outcome without errors: "within", "outside", "undecided", "flagged" (a remark
+        that does not count), or "". With a p-value, "outside" counts only if that is below the
+        check's share of the errors that a diagnosis may make; otherwise the check is undecided, or
+        flagged if there is a sentence.
+    table : DataFrame with one row for each checked column
+    sentence : str
+        Text for the top of the report; only for checks that don't judge the posterior itself.
+    part : bool
+        Whether the check used only a part of the simulations, if there are many: with likelihoods,
+        or near the observation.
+    most : float
+        Largest number of data sets that the check can use, because each costs too much.
     """
-    return OUTSIDE if isinstance(result, Tested) and not result.passed_family_wise else ""
+
+    result: Any
+    errors: Sequence[Deviation] = ()
+    grade: str = ""
+    table: pd.DataFrame | None = None
+    sentence: str = ""
+    part: bool = False
+    most: float = math.inf
+
+    @classmethod
+    def of(cls, result: Any, **others: Any) -> "Outcome":
+        """Return the outcome of a result; ``others`` are the fields that differ.
+
+        A test that fails is outside. A test that passes proves nothing.
+        """
+        failed = isinstance(result, Tested) and not result.passed_family_wise
+        whole = cls(
+            result=result,
+            errors=tuple(getattr(result, "deviations", ())),
+            grade=OUTSIDE if failed else "",
+            table=getattr(result, "to_dataframe", lambda: None)(),
+        )
+        return replace(whole, **others)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -132,98 +169,69 @@ class Check:
         Checks of a group are listed together: "calibration", "around the observation", "sharpness",
         or a group of your own.
     run : function of :class:`Evidence`
-        Returns the result, or None if the check does not apply. A result has at least a line
-        ``summary``. Evidence is computed when the function asks for it. If a part is missing, the
-        check is not run, and the verdict says why.
-    place : int
-        Position in the verdict, also of its group. The library's own checks have 10, 20, ...; by
-        default after these.
-    part : bool
-        Whether the check uses only a part of the simulations, if there are many: with likelihoods,
-        or near the observation.
-    most : function of :class:`Evidence`
-        Returns the largest number of data sets that the check can use, because each costs too much;
-        by default infinite.
-    deviations : function of the result
-        Returns the errors that are compared with :class:`bayesinn.diagnosis.Tolerances`, each a
-        :class:`bayesinn.diagnostics.Deviation`. By default the result's attribute ``deviations``,
-        if any.
-    judge : function of the result, returns the grade of a result without deviations
-        The grade is "within", "outside", "undecided", "flagged" (a remark that does not count), or
-        "". By default a :class:`bayesinn.diagnostics.Tested` that fails is outside. With a p-value,
-        "outside" counts only if that is below the check's share of the errors that a diagnosis may
-        make; otherwise the check is undecided, or flagged if there is a ``sentence``.
-    weights : mapping of the name of a measure to its share of these errors
-        Relative to other measures; by default 1. The name is empty for a result without deviations.
-        See :data:`bayesinn.diagnosis.check.FAMILY_ERROR`. No p-value of a permutation test is
-        below one over the number of repetitions: to be able to fail, it needs about
-        family / (0.01 * weight) of them, where family is the sum of the weights of all measures of
-        the diagnosis, about 65 for the library's own.
+        Returns errors, a :class:`bayesinn.diagnostics.Deviation`; or a result with a line
+        ``summary`` and perhaps ``deviations``, several of them; or an :class:`Outcome`; or None if
+        the check does not apply. Evidence is computed when the function asks for it. If a part is
+        missing, the check is not run, and the verdict says why.
     question : str, what the check looks at
-    figures : mapping of name to function of result and ``labels``
-        The name is that of the file, without ending. The function returns a matplotlib figure.
-    panels : bool
-        Whether figures have a panel or row for each column of the result. The result then has a
-        ``ranking`` of them. The functions take ``shown``, the columns to draw: if there are many,
-        the worst.
-    tolerances_drawn : bool
-        Whether the functions of ``figures`` also take ``errors``, see
-        :mod:`bayesinn.plots.calibration`, and draw what is allowed.
-    captions : mapping of name to str: what a figure shows, and how to tell good from bad
+    figures : mapping of name to function and caption
+        The name is that of the file, without ending. The function takes the result and, as far as
+        its arguments are named so: ``labels``; ``errors``, the graded table of errors, to draw what
+        is allowed; ``shown``, the columns to draw, the worst of many. It returns a matplotlib
+        figure. The caption says what is shown, and how to tell good from bad.
     meaning : str
         What can be trusted within tolerance; ``{columns}`` stands for the names of the tested
         columns, ``{left_out}`` for the result's text on what was not tested, if any.
     remedy : str, what to do if the check is outside
+    reference : str, publication of the method
     relies_on : sequence of names of checks
         If one of these is outside, a good result means nothing, and only the remedy of that check
         is given.
-    reference : str, publication of the method
-    sentence : function of the result
-        Text for the top of the report; only for checks that don't judge the posterior itself.
-    unlearnt : function of the result and a number of nats
-        Returns the parameters about which fewer nats were learned.
-    learnt_together : function of the result and a number of nats
-        Returns whether more nats for each parameter were learned about all of them together; None
-        if that can't be told.
+    weights : mapping of the name of a measure to its share of the errors of a diagnosis
+        Relative to other measures; by default 1. The name is empty for a result without errors.
+        See :data:`bayesinn.diagnosis.check.FAMILY_ERROR`. No p-value of a permutation test is
+        below one over the number of repetitions: to be able to fail, it needs about
+        family / (0.01 * weight) of them, where family is the sum of the weights of all measures of
+        the diagnosis, about 65 for the library's own.
     key : str
         Attribute of the diagnosis, and prefix of columns in its table; by default made from the
         name.
-    table : function of the result
-        Returns a DataFrame with one row for each checked column, or None.
-    heads : mapping of a column of the table to its heading in the report
     overview : mapping of a measure, or of a column of the table, to a heading
         Entries of the table of parameters, with one column for each number, all checks side by
         side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from bayesinn.diagnostics import Deviation
+    >>> def halves(evidence):
+    ...     truth, draws = evidence.truth["mean"], evidence.draws["mean"]
+    ...     error = 100 * np.mean(truth < np.median(draws, axis=1), keepdims=True) - 50
+    ...     half = 100 / np.sqrt(len(truth))  # of an interval of 95 %
+    ...     ends = error, error - half, error + half
+    ...     words = "too few truths below the median", "too many truths below the median"
+    ...     return Deviation("medians", "points", 5.0, ("mean",), *ends, len(truth), words)
+    >>> check = Check(
+    ...     name="halves",
+    ...     group="calibration",
+    ...     run=halves,
+    ...     meaning="Posterior medians are not biased.",
+    ... )
+
+    ``bi.diagnosis.register_check(check)`` adds it to each diagnosis.
     """
 
     name: str
     group: str
     run: Callable[[Evidence], Any]
-    place: int = 1_000
-    part: bool = False
-    most: Callable[[Evidence], float] = lambda given: math.inf
-    deviations: Callable[[Any], Sequence[Deviation]] = lambda result: getattr(
-        result, "deviations", ()
-    )
-    judge: Callable[[Any], str] = judge
-    weights: Mapping[str, float] = field(default_factory=dict)
     question: str = ""
-    figures: Mapping[str, Callable[..., Canvas]] = field(default_factory=dict)
-    panels: bool = False
-    tolerances_drawn: bool = False
-    captions: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, tuple[Callable[..., Canvas], str]] = field(default_factory=dict)
     meaning: str = ""
     remedy: str = ""
-    relies_on: Sequence[str] = ()
     reference: str = ""
-    sentence: Callable[[Any], str] | None = None
-    unlearnt: Callable[[Any, float], Sequence[str]] | None = None
-    learnt_together: Callable[[Any, float], bool | None] | None = None
+    relies_on: Sequence[str] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
     key: str = ""
-    table: Callable[[Any], pd.DataFrame | None] = lambda result: getattr(
-        result, "to_dataframe", lambda: None
-    )()
-    heads: Mapping[str, str] = field(default_factory=dict)
     overview: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -242,9 +250,9 @@ _registered: dict[str, Check] = {}
 def register_check(check: Check) -> Check:
     """Add a check to every diagnosis of this session.
 
-    It appears in the verdict, the tables, the figures folder and the report like the library's own.
-    It replaces your own check of the same name. Another check with the same name, key or name of a
-    figure raises an InputError.
+    It appears in the verdict, the tables, the figures folder and the report like the library's own,
+    after those of its group. It replaces your own check of the same name. Another check with the
+    same name, key or name of a figure raises an InputError.
 
     Examples
     --------
@@ -256,7 +264,7 @@ def register_check(check: Check) -> Check:
       got:      SBC, sbc
       do this:  rename what is taken
     """
-    others = (*_own(), *(other for other in _registered.values() if other.name != check.name))
+    others = [other for other in registered_checks() if _registered.get(check.name) is not other]
     taken = {name for other in others for name in (other.name, other.key, *other.figures)}
     if clash := [name for name in (check.name, check.key, *check.figures) if name in taken]:
         raise InputError(
@@ -270,8 +278,11 @@ def register_check(check: Check) -> Check:
 
 
 def registered_checks() -> list[Check]:
-    """Return all checks, group by group, in the order of their places."""
-    every = sorted((*_own(), *_registered.values()), key=lambda check: check.place)
+    """Return all checks, group by group: the library's own, then those of users."""
+    from bayesinn.diagnosis import checks
+
+    library = [check for check in vars(checks).values() if isinstance(check, Check)]
+    every = [*library, *_registered.values()]
     groups = list(dict.fromkeys(check.group for check in every))
     return sorted(every, key=lambda check: groups.index(check.group))
 
@@ -279,18 +290,3 @@ def registered_checks() -> list[Check]:
 def users_checks() -> tuple[Check, ...]:
     """Return the checks that users have registered."""
     return tuple(_registered.values())
-
-
-@cache
-def _own() -> tuple[Check, ...]:
-    """Return the check of each file in the folder of checks."""
-    names = [file.name for file in pkgutil.iter_modules(checks.__path__, f"{checks.__name__}.")]
-    return tuple(importlib.import_module(name).CHECK for name in names)
-
-
-TRAIN = (
-    "Train for more steps, until the loss is flat; then give the flow more blocks. Diagnose again."
-)
-SUMMARY = (
-    "look at the summary network (does its output vary with the data? is its vector long enough?)"
-)

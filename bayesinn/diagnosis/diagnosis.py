@@ -26,6 +26,7 @@ from bayesinn.diagnosis.check import (
     UNDECIDED,
     WITHIN,
     Check,
+    Outcome,
     Tolerances,
     registered_checks,
 )
@@ -42,18 +43,21 @@ from bayesinn.diagnosis.evidence import (
     simulate,
 )
 from bayesinn.diagnosis.methods import methods_text
-from bayesinn.diagnosis.report import Section, render, save_all
+from bayesinn.diagnosis.report import Figure, Section, render, save_all, say
 from bayesinn.diagnosis.report.sections import (
+    check_figures,
+    check_section,
     checks_section,
     describe_data,
     first_paragraph,
     model_section,
     observed_section,
+    overview,
     parameters_section,
     training_section,
     verdict_picture,
 )
-from bayesinn.diagnosis.verdict import Finding, Verdict, write_checks, write_list
+from bayesinn.diagnosis.verdict import Finding, Verdict, write_checks
 from bayesinn.diagnostics import MisspecificationResult, misspecification as test
 from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.deviation import repetitions_for
@@ -103,6 +107,12 @@ class Diagnosis(Verdict):
         return {finding.check.key: finding.result for finding in self.findings}
 
     @cached_property
+    def figures(self) -> dict[Check, dict[str, Figure]]:
+        """The figures of each check by name, drawn once."""
+        labels = self.evidence.labels
+        return {finding.check: check_figures(finding, labels) for finding in self.findings}
+
+    @cached_property
     def verdict(self) -> pd.DataFrame:
         """One row for each check: grade, p-value, largest error, and a summary.
 
@@ -134,18 +144,19 @@ class Diagnosis(Verdict):
 
         A column is named after the check's key and the column of its table: ``sbc_p_value``.
         """
-        tables = [
-            finding.table.rename(columns=finding.column)
-            for finding in self.findings
-            if finding.table is not None and tuple(finding.table.index) == self.parameters
-        ]
+        tables = []
+        for finding in self.findings:
+            table = finding.outcome.table
+            if table is not None and tuple(table.index) == self.parameters:
+                key = finding.check.key
+                own = {name: f"{key}_{name}" for name in table if not name.startswith(key)}
+                tables.append(table.rename(columns=own))
         return pd.concat(tables, axis=1)
 
     def plot(self, folder: str | Path) -> list[Path]:
         """Write every figure as PNG into ``folder``, made if need be, and return the paths."""
-        return save_all(
-            (item for finding in self.findings for item in finding.figures.items()), folder
-        )
+        drawn = (item for figures in self.figures.values() for item in figures.items())
+        return save_all(drawn, folder)
 
     def to_html(
         self,
@@ -178,7 +189,8 @@ class Diagnosis(Verdict):
         # Faults come first, the rest is folded away.
         order = (OUTSIDE, FLAGGED, UNDECIDED, UNBOUNDED, "", WITHIN)
         for finding in sorted(self.findings, key=lambda finding: order.index(finding.grade)):
-            parts.append(finding.section(finding.check.heading, self.parameters))
+            figures = [*self.figures[finding.check].values()]
+            parts.append(check_section(finding, figures, labels, self.parameters))
         parts += sections
         parts += [] if self.model is None else [self.model]
         if self.history is not None and not self.history.empty:
@@ -239,17 +251,15 @@ class Diagnosis(Verdict):
     @cached_property
     def _numbers(self) -> pd.DataFrame:
         """One row for each parameter: errors by measure, and how much the posterior knows."""
-        return pd.concat([finding.overview(self.parameters) for finding in self.findings], axis=1)
+        return pd.concat([overview(finding, self.parameters) for finding in self.findings], axis=1)
 
     @property
     def _not_run(self) -> list[str]:
         """A sentence for each reason why checks were not run."""
-        reasons = dict.fromkeys(filter(None, self.left_out.values()))
-        return [
-            f"{write_list([c.name for c in self.left_out if self.left_out[c] == reason])}: "
-            f"not run, {reason}."
-            for reason in reasons
-        ]
+        names: dict[str, list[str]] = {}
+        for check, reason in self.left_out.items():
+            names.setdefault(reason, []).append(check.name)
+        return [say("not_run", names[reason], reason) for reason in names if reason]
 
 
 # Classifiers and trees learn nothing from fewer.
@@ -534,9 +544,9 @@ def diagnose_arrays(
                 continue
             if result is None:
                 left_out[check] = ""
-            else:
-                most = check.most(evidence)
-                findings.append(Finding(check, result, tolerances, evidence.labels, most=most))
+                continue
+            outcome = result if isinstance(result, Outcome) else Outcome.of(result)
+            findings.append(Finding(check, outcome, tolerances))
     family = sum(finding.weight for finding in findings)
     rows, draws = next(iter(evidence.draws.values())).shape[:2]
     return Diagnosis(

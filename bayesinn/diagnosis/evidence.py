@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
-from typing import Any, NoReturn, overload
+from typing import Any, cast, overload
 
 import numpy as np
 
@@ -61,17 +61,22 @@ class Part[Value]:
     def __get__(self, evidence: object, owner: type) -> Value: ...
     def __get__(self, evidence: object, owner: type) -> Value | None:
         # The class has no value: the default of the dataclass.
-        return None if evidence is None else vars(evidence)[self.name]()
+        if evidence is None:
+            return None
+        value: Any = vars(evidence)[self.name]
+        if callable(value):
+            # Also that it is missing is remembered: it would be simulated again for each check.
+            try:
+                value = value()
+            except MissingEvidence as missing:
+                value = missing
+            vars(evidence)[self.name] = value
+        if value is None or isinstance(value, MissingEvidence):
+            raise MissingEvidence(self.reason if value is None else str(value))
+        return cast(Value, value)
 
     def __set__(self, evidence: object, value: Value | Callable[[], Value] | None) -> None:
-        compute: Callable[[], object]
-        if value is None:
-            compute = partial(_refuse, self.reason)
-        elif callable(value):
-            compute = _remember(value)
-        else:
-            compute = partial(_return, value)
-        vars(evidence)[self.name] = compute
+        vars(evidence)[self.name] = value
 
 
 def optional[Value](ask: Callable[[], Value]) -> Value | None:
@@ -84,35 +89,6 @@ def optional[Value](ask: Callable[[], Value]) -> Value | None:
         return ask()
     except MissingEvidence:
         return None
-
-
-def _remember[Value](compute: Callable[[], Value]) -> Callable[[], Value]:
-    """Return a function that computes once, and then returns or raises the same again."""
-
-    # A cache alone forgets exceptions: what is missing would be simulated again for each check.
-    @cache
-    def find() -> tuple[Value] | MissingEvidence:
-        try:
-            return (compute(),)
-        except MissingEvidence as missing:
-            return missing
-
-    def ask() -> Value:
-        found = find()
-        if isinstance(found, MissingEvidence):
-            raise MissingEvidence(*found.args)
-        (value,) = found
-        return value
-
-    return ask
-
-
-def _refuse(reason: str) -> NoReturn:
-    raise MissingEvidence(reason)
-
-
-def _return[Value](value: Value) -> Value:
-    return value
 
 
 @dataclass(frozen=True, eq=False, repr=False)

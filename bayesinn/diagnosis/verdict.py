@@ -10,24 +10,27 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from bayesinn.core.labels import Labels
 from bayesinn.diagnosis.check import (
     FAMILY_ERROR,
     FLAGGED,
-    MOST_PANELS,
     OUTSIDE,
     UNBOUNDED,
     UNDECIDED,
     WITHIN,
     Check,
+    Outcome,
     Tolerances,
 )
 from bayesinn.diagnosis.evidence import part_of
-from bayesinn.diagnosis.report import Figure, Section
+from bayesinn.diagnosis.report import say
 from bayesinn.diagnostics.deviation import CONFIDENCE, TOGETHER, Deviation, digits
+from bayesinn.diagnostics.information import InformationResult
 from bayesinn.plots.verdict import shares
 
-_MOST_SAID = 4
+# Errors that a line of the verdict tells, at most.
+_MOST_TOLD = 4
+# A grade of some error is that of its check, the first of these.
+_WORST_FIRST = (OUTSIDE, UNDECIDED, UNBOUNDED, WITHIN)
 _ERRORS = [
     "check",
     "measure",
@@ -41,38 +44,30 @@ _ERRORS = [
     "factor",
     "text",
 ]
-# Headings of columns that several checks share.
-_HEADS = {
-    "p_value": "p-value",
-    "chi_square_p_value": "Histogram p-value",
-    "inside": "Inside the band",
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """A check with its result.
+    """The outcome of a check, compared with tolerances.
 
     ``family`` is the summed weight of all findings, which share the probability
-    :data:`FAMILY_ERROR`. ``most`` is the largest number of data sets that the check can use.
+    :data:`FAMILY_ERROR`.
     """
 
     check: Check
-    result: Any
+    outcome: Outcome
     tolerances: Tolerances
-    labels: Labels
     family: float = 0.0
-    most: float = math.inf
 
-    @cached_property
-    def deviations(self) -> Sequence[Deviation]:
-        """The measures of error."""
-        return tuple(self.check.deviations(self.result))
+    @property
+    def result(self) -> Any:
+        """What the diagnosis has under the key of the check."""
+        return self.outcome.result
 
     @property
     def weight(self) -> float:
         """Sum of the weights of all measures; without measures, that of the p-value, if any."""
-        measures = [deviation.measure for deviation in self.deviations]
+        measures = [deviation.measure for deviation in self.outcome.errors]
         if not measures and np.isfinite(self.p_value):
             # The weight of a p-value has no name.
             measures = [""]
@@ -80,9 +75,8 @@ class Finding:
 
     def error(self, measure: str = "") -> float:
         """Return the probability that a measure may be outside with no error beyond tolerance."""
-        own = self.check.weights.get(measure, 1.0)
         together = max(self.family, self.weight) or 1.0
-        return FAMILY_ERROR * own / together
+        return FAMILY_ERROR * self.check.weights.get(measure, 1.0) / together
 
     @cached_property
     def errors(self) -> pd.DataFrame:
@@ -91,32 +85,103 @@ class Finding:
         ``factor`` is the multiple of the simulations that would tell on which side of the tolerance
         an error lies.
         """
-        tables = [self._grade(deviation) for deviation in self.deviations]
+        tables = [self._compare(deviation) for deviation in self.outcome.errors]
         if not tables:
             return pd.DataFrame(columns=_ERRORS)
         table = pd.concat(tables)
         order = np.argsort(-_sizes(table) / table["tolerance"].to_numpy(), kind="stable")
         return table.iloc[order].reset_index(drop=True)
 
+    def _compare(self, deviation: Deviation) -> pd.DataFrame:
+        """Compare a measure with its tolerance."""
+        tolerance = self.tolerances.of(deviation)
+        chance = self.error(deviation.measure)
+        needed = deviation.simulations_needed(tolerance, chance)
+        values = {
+            "check": self.check.name,
+            "measure": deviation.measure,
+            "column": list(deviation.columns),
+            "estimate": deviation.estimate.astype(float),
+            "lower": deviation.lower.astype(float),
+            "upper": deviation.upper.astype(float),
+            "unit": deviation.unit,
+            "tolerance": tolerance,
+            "grade": self.tolerances.grades(deviation, chance),
+            "factor": np.where(needed > self.outcome.most, np.inf, needed) / deviation.simulations,
+            "text": list(map(deviation.text, range(len(deviation.columns)))),
+        }
+        return pd.DataFrame(values)[_ERRORS]
+
     def graded(self, grade: str) -> pd.DataFrame:
         """Return the errors with a grade."""
         return self.errors[self.errors["grade"] == grade]
 
-    @property
+    @cached_property
     def grade(self) -> str:
         """Grade: all errors ``within``, one ``outside``, one ``undecided``; empty if no test.
 
         The errors are compared with the tolerance. With ``no upper bound`` an error may be larger
         than what was found of it.
         """
-        if len(self.errors):
-            grades = set(self.errors["grade"])
-            worst_first = (OUTSIDE, UNDECIDED, UNBOUNDED, WITHIN)
-            return next(grade for grade in worst_first if grade in grades)
-        grade = self.check.judge(self.result)
-        if grade == OUTSIDE and self.p_value > self.error():
-            return FLAGGED if self.check.sentence else UNDECIDED
-        return grade
+        grades = set(self.errors["grade"])
+        if grades:
+            return next(grade for grade in _WORST_FIRST if grade in grades)
+        if self.outcome.grade == OUTSIDE and self.p_value > self.error():
+            return FLAGGED if self.outcome.sentence else UNDECIDED
+        return self.outcome.grade
+
+    @property
+    def p_value(self) -> float:
+        """One p-value for all columns together; NaN if there is none."""
+        own = getattr(self.result, "p_value", np.nan)
+        return float(np.min(getattr(self.result, "family_p_value", own)))
+
+    @property
+    def worst(self) -> pd.Series:
+        """The error that decides the grade; empty if there is none."""
+        # The error that may be largest is not always one that decides the grade.
+        deciding = self.graded(self.grade)
+        return pd.Series(dtype=object) if deciding.empty else deciding.iloc[0]
+
+    @cached_property
+    def told(self) -> pd.DataFrame:
+        """The errors that the verdict tells: the first outside, or the largest of each measure."""
+        told = self.graded(OUTSIDE).iloc[:_MOST_TOLD]
+        if told.empty and self.grade in (WITHIN, UNDECIDED, UNBOUNDED):
+            order = self.errors["measure"].drop_duplicates(keep="last")
+            largest = self.errors.drop_duplicates("measure").set_index("measure", drop=False)
+            told = largest.loc[order]
+        return told.assign(
+            size=list(map(digits, _sizes(told))),
+            bounded=np.isfinite(told[["lower", "upper"]].to_numpy(float)).all(axis=1),
+            together=told["column"].isin(TOGETHER),
+        )
+
+    @cached_property
+    def found(self) -> str:
+        """One line for the verdict: what is outside, by how much, or how large errors may be."""
+        return say("found", self)
+
+    @cached_property
+    def allowed(self) -> str:
+        """What is allowed of each measure that :attr:`found` tells."""
+        kinds = self.told.drop_duplicates("measure")
+        return "; ".join(f"{row.tolerance:g} {row.unit}".rstrip() for row in kinds.itertuples())
+
+    @property
+    def sentence(self) -> str:
+        """What is outside, for a headline; a parameter's name at its head stays as it is."""
+        if self.errors.empty:
+            return self.found
+        text = str(self.worst["text"])
+        return text[0].upper() + text[1:] if self.worst["column"] in TOGETHER else text
+
+    @property
+    def meaning(self) -> str:
+        """What may be trusted within tolerance."""
+        columns = ", ".join(getattr(self.result, "columns", ()))
+        left_out = str(getattr(self.result, "left_out", ""))
+        return self.check.meaning.replace("{columns}", columns).replace("{left_out}", left_out)
 
     @property
     def _hopeless(self) -> bool:
@@ -126,7 +191,7 @@ class Finding:
     @property
     def at_its_limit(self) -> bool:
         """Whether an error stays undecided as the check can't use enough data sets."""
-        return self._hopeless and math.isfinite(self.most)
+        return self._hopeless and math.isfinite(self.outcome.most)
 
     @property
     def needs_draws(self) -> bool:
@@ -140,167 +205,8 @@ class Finding:
         return any(
             deviation.gap > 0.0
             and np.any(deviation.gap >= 0.25 * (deviation.upper - deviation.lower))
-            for deviation in self.deviations
+            for deviation in self.outcome.errors
         )
-
-    @property
-    def p_value(self) -> float:
-        """One p-value for all columns together; NaN if there is none."""
-        return float(
-            np.min(getattr(self.result, "family_p_value", getattr(self.result, "p_value", np.nan)))
-        )
-
-    @cached_property
-    def found(self) -> str:
-        """One line for the verdict: what is outside, by how much, or how large errors may be."""
-        outside = list(self.graded(OUTSIDE)["text"])
-        if outside:
-            said = outside[:_MOST_SAID]
-            if len(outside) > _MOST_SAID:
-                said.append("...")
-            return "; ".join(said)
-        if self.grade not in (WITHIN, UNDECIDED) or self.errors.empty:
-            return str(self.result.summary)
-        order = self.errors["measure"].drop_duplicates(keep="last")
-        largest = self.errors.drop_duplicates("measure").set_index("measure", drop=False).loc[order]
-        sizes = map(digits, _sizes(largest))
-        return "; ".join(map(_bounded, largest.itertuples(), sizes))
-
-    @cached_property
-    def allowed(self) -> str:
-        """What is allowed of each measure that :attr:`found` tells."""
-        outside = self.graded(OUTSIDE)
-        told = self.errors if outside.empty else outside.iloc[:_MOST_SAID]
-        if self.errors.empty or (
-            outside.empty and self.grade not in (WITHIN, UNDECIDED, UNBOUNDED)
-        ):
-            return ""
-        order = "first" if len(outside) else "last"
-        kinds = told.drop_duplicates("measure", keep=order)
-        return "; ".join(f"{row.tolerance:g} {row.unit}".rstrip() for row in kinds.itertuples())
-
-    @property
-    def unbounded(self) -> str:
-        """What is known of an error without upper bound; empty if it has one."""
-        if self.grade != UNBOUNDED:
-            return ""
-        least = f"at least {digits(self.worst['lower'])} of {self.allowed}"
-        return f"{self.check.name} has no upper bound: {least}"
-
-    @property
-    def worst(self) -> pd.Series:
-        """The error that decides the grade; empty if there is none."""
-        # The error that may be largest is not always one that decides the grade.
-        deciding = self.graded(self.grade)
-        return pd.Series(dtype=object) if deciding.empty else deciding.iloc[0]
-
-    @property
-    def sentence(self) -> str:
-        """What is outside, for a headline; a parameter's name at its head stays as it is."""
-        if self.grade != OUTSIDE or self.errors.empty:
-            return self.found
-        text = str(self.worst["text"])
-        return text[0].upper() + text[1:] if self.worst["column"] in TOGETHER else text
-
-    @property
-    def meaning(self) -> str:
-        """What may be trusted within tolerance."""
-        columns = ", ".join(getattr(self.result, "columns", ()))
-        left_out = str(getattr(self.result, "left_out", ""))
-        return self.check.meaning.replace("{columns}", columns).replace("{left_out}", left_out)
-
-    @cached_property
-    def table(self) -> pd.DataFrame | None:
-        """The table of numbers."""
-        return self.check.table(self.result)
-
-    def column(self, name: str) -> str:
-        """Name a column of the table where those of all checks stand side by side."""
-        return name if name.startswith(self.check.key) else f"{self.check.key}_{name}"
-
-    def overview(self, parameters: tuple[str, ...]) -> pd.DataFrame:
-        """Return the columns of the table of parameters, one row a parameter."""
-        columns = {}
-        for name, heading in self.check.overview.items():
-            rows = self.errors[self.errors["measure"] == name].set_index("column")
-            if len(rows):
-                columns[heading] = rows["estimate"].reindex(parameters)
-            elif self.table is not None and name in self.table:
-                columns[heading] = self.table[name].reindex(parameters)
-        return pd.DataFrame(columns, index=pd.Index(parameters, name="Parameter"))
-
-    @cached_property
-    def figures(self) -> dict[str, Figure]:
-        """All figures by name, drawn once; of many columns, those with the largest errors."""
-        options: dict[str, Any] = {"labels": self.labels}
-        if self.check.tolerances_drawn:
-            options["errors"] = self.errors
-        note = ""
-        if self.check.panels and len(self.result.columns) > MOST_PANELS:
-            options["shown"] = self.ranking[:MOST_PANELS]
-            note = write_choice(options["shown"], len(self.result.columns))
-        return {
-            name: Figure(
-                draw(self.result, **options),
-                self.check.captions.get(name, self.check.question) + note,
-            )
-            for name, draw in self.check.figures.items()
-        }
-
-    @property
-    def ranking(self) -> list[str]:
-        """The columns of the result, those with the largest errors first."""
-        columns = set(self.result.columns)
-        ranked = dict.fromkeys((*self.errors["column"], *self.result.ranking))
-        return [name for name in ranked if name in columns]
-
-    def section(self, title: str, parameters: tuple[str, ...] = ()) -> Section:
-        """Return the report's section: question, finding, table, figures.
-
-        The section is folded unless something is wrong. A table with a row for each of the
-        parameters is left out: the report has one for all checks.
-        """
-        source = f" ({self.check.reference}.)" if self.check.reference else ""
-        table = self.table
-        if table is not None and tuple(table.index) == parameters:
-            table = None
-        if table is not None:
-            heads = {name: str(name).replace("_", " ").capitalize() for name in table} | _HEADS
-            table = table.rename(columns=heads | dict(self.check.heads))
-            table = table.rename_axis([str(name).capitalize() for name in table.index.names])
-        text = f"{self.check.question}{source}\n\nFound: {self.found}."
-        figures = [*self.figures.values()]
-        folded = self.grade not in (OUTSIDE, FLAGGED)
-        return Section(title, text, table, figures, self.labels, folded)
-
-    def _grade(self, deviation: Deviation) -> pd.DataFrame:
-        """Compare a measure with its tolerance."""
-        tolerance = self.tolerances.of(deviation)
-        chance = self.error(deviation.measure)
-        needed = deviation.simulations_needed(tolerance, chance)
-        factor = np.where(needed > self.most, np.inf, needed) / deviation.simulations
-        values = {
-            "check": self.check.name,
-            "measure": deviation.measure,
-            "column": list(deviation.columns),
-            "estimate": deviation.estimate.astype(float),
-            "lower": deviation.lower.astype(float),
-            "upper": deviation.upper.astype(float),
-            "unit": deviation.unit,
-            "tolerance": tolerance,
-            "grade": self.tolerances.grades(deviation, chance),
-            "factor": factor,
-            "text": list(map(deviation.text, range(len(deviation.columns)))),
-        }
-        return pd.DataFrame(values)[_ERRORS]
-
-
-def write_choice(shown: Sequence[str], count: int) -> str:
-    """Say in a caption which of ``count`` columns are drawn."""
-    return (
-        f" Drawn are {len(shown)} of {count}, the worst: {', '.join(shown)}; the tables have the "
-        f"other {count - len(shown)}, too."
-    )
 
 
 def _sizes(errors: pd.DataFrame) -> np.ndarray:
@@ -312,25 +218,17 @@ def _sizes(errors: pd.DataFrame) -> np.ndarray:
     return np.where(np.isfinite(largest), largest, smallest)
 
 
-def _bounded(error: Any, size: str) -> str:
-    bound = "at most" if np.isfinite([error.lower, error.upper]).all() else "at least"
-    where = "" if error.column in TOGETHER else f" ({error.column})"
-    return f"{error.measure} {bound} {size} {error.unit}".rstrip() + where
-
-
 # At least so many times the simulations are advised.
 _LEAST_FACTOR = 1.5
-# What to do where no number of simulations decides.
-_HOPELESS = "train for longer, or declare bi.diagnosis.Tolerances(...)"
 
 #: Takes the name of an argument and a number; writes the call or command that repeats the diagnosis
 #: with it.
 Again = Callable[[str, int], str]
 
 
-def name_number(name: str, value: int) -> str:
+def _take(name: str, number: int) -> str:
     """Name a number, where the call or command that diagnosed is not known."""
-    return f"take {value:,} {name}"
+    return say("take", name, number)
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -342,29 +240,27 @@ class Verdict:
     tolerances: Tolerances
     size: tuple[int, int]  #: numbers of data sets and of posterior draws for each
     #: writes the call or command that diagnoses anew with another number
-    again: Again = name_number
+    again: Again = _take
     unfinished: str = ""  #: what the training lacks, in a sentence
+
+    def with_grade(self, *grades: str) -> list[Finding]:
+        """Return the findings with one of these grades."""
+        return [finding for finding in self.findings if finding.grade in grades]
 
     @cached_property
     def outside(self) -> tuple[str, ...]:
         """Names of the checks that found an error outside tolerance."""
-        return tuple(finding.check.name for finding in self.findings if finding.grade == OUTSIDE)
+        return tuple(finding.check.name for finding in self.with_grade(OUTSIDE))
 
     @cached_property
     def undecided(self) -> tuple[str, ...]:
         """Names of the checks with errors that may lie on either side of their tolerances."""
-        return tuple(finding.check.name for finding in self.findings if finding.grade == UNDECIDED)
+        return tuple(finding.check.name for finding in self.with_grade(UNDECIDED))
 
     @property
-    def decides(self) -> str:
-        """The undecided checks, and what would decide them; empty if there are none."""
-        if not self.undecided or (self.knows_nothing and not self.outside):
-            return ""
-        judged = sum(bool(finding.grade) for finding in self.findings)
-        count = len(self.undecided)
-        words = "is undecided" if count == 1 else "are undecided"
-        head = f"{count} of {judged} checks {words}: {write_list(self.undecided)}."
-        return f"{head} {self._what_decides}".rstrip()
+    def guilty(self) -> list[Finding]:
+        """Findings outside tolerance that judge the posterior itself."""
+        return [one for one in self.with_grade(OUTSIDE) if not one.outcome.sentence]
 
     @cached_property
     def grade(self) -> str:
@@ -375,20 +271,20 @@ class Verdict:
         """
         if self.outside:
             return OUTSIDE
-        grades = {finding.grade for finding in self.findings}
-        sure = WITHIN in grades and UNDECIDED not in grades and not self.knows_nothing
+        sure = self.with_grade(WITHIN) and not self.undecided and not self.knows_nothing
         return WITHIN if sure else UNDECIDED
+
+    @property
+    def _gains(self) -> list[InformationResult]:
+        """What tells how much the data say about the parameters."""
+        results = [finding.result for finding in self.findings]
+        return [result for result in results if isinstance(result, InformationResult)]
 
     @cached_property
     def unlearnt(self) -> tuple[str, ...]:
         """Parameters about which the posterior knows nothing, according to the checks that tell."""
         nats = self.tolerances.information
-        return tuple(
-            name
-            for finding in self.findings
-            if finding.check.unlearnt
-            for name in finding.check.unlearnt(finding.result, nats)
-        )
+        return tuple(name for gain in self._gains for name in gain.below(nats))
 
     @cached_property
     def learnt_together(self) -> bool | None:
@@ -397,31 +293,26 @@ class Verdict:
         It may, with nothing known about any of them by itself: two phases with a known sum.
         """
         nats = self.tolerances.information
-        told = [
-            finding.check.learnt_together(finding.result, nats)
-            for finding in self.findings
-            if finding.check.learnt_together
-        ]
-        if True in told:
-            return True
-        return False if False in told else None
+        told = [gain.exceeds_together(nats) for gain in self._gains]
+        return next((one for one in told if one is not None), None)
+
+    @property
+    def nothing_alone(self) -> bool:
+        """Whether the posterior knows nothing about any parameter by itself."""
+        return set(self.unlearnt) >= set(self.parameters)
 
     @property
     def knows_nothing(self) -> bool:
         """Whether the posterior knows nothing about any parameter, nor surely about all together.
 
-        Where only single parameters can be told, :attr:`scope` says so.
+        Where only single parameters can be told, :attr:`tells_each_alone` says so.
         """
-        return set(self.unlearnt) >= set(self.parameters) and not self.learnt_together
+        return self.nothing_alone and not self.learnt_together
 
     @property
-    def scope(self) -> str:
-        """What a posterior that knows nothing is compared with the prior in, to begin a sentence.
-
-        It is empty if that is everything.
-        """
-        single = self.learnt_together is None and len(self.parameters) > 1
-        return "about each parameter by itself, " if single else ""
+    def tells_each_alone(self) -> bool:
+        """Whether several parameters are compared with the prior, each by itself alone."""
+        return self.learnt_together is None and len(self.parameters) > 1
 
     @property
     def simulations_needed(self) -> float:
@@ -442,7 +333,7 @@ class Verdict:
     def _simulations_for(self, finding: Finding, factor: float) -> float:
         """Return how many simulations give a check ``factor`` times its present data sets."""
         simulations, _ = self.size
-        if not finding.check.part or not math.isfinite(factor):
+        if not finding.outcome.part or not math.isfinite(factor):
             return simulations * factor
         number = math.ceil(part_of(simulations) * factor)
         return number if part_of(number) == number else 4 * number
@@ -450,31 +341,29 @@ class Verdict:
     @property
     def trusted(self) -> list[str]:
         """What can be trusted."""
-        sure = (finding for finding in self.findings if finding.grade == WITHIN)
-        return _distinct(finding.meaning for finding in sure if self._stands_alone(finding))
+        return _distinct(
+            finding.meaning for finding in self.with_grade(WITHIN) if self._stands_alone(finding)
+        )
 
     @property
     def doubtful(self) -> list[str]:
         """What can't be trusted."""
-        entries = [f"{finding.check.name}: {finding.found}." for finding in self._wrong]
+        entries = [say("doubt", finding) for finding in self.with_grade(OUTSIDE, FLAGGED)]
         # Some error is there for sure, and it may be larger.
-        unbounded = [
-            f"{finding.unbounded}."
-            for finding in self.findings
-            if finding.grade == UNBOUNDED and finding.worst["lower"] > 0.0
+        entries += [
+            say("unbounded", finding)
+            for finding in self.with_grade(UNBOUNDED)
+            if finding.worst["lower"] > 0.0
         ]
-        return _distinct([*entries, *unbounded, self._unlearnt, self.unfinished])
+        return _distinct([*entries, say("unlearnt", self), self.unfinished])
 
     @property
     def actions(self) -> list[str]:
         """What to do, in this order."""
-        remedies = [finding.check.remedy for finding in self._wrong if self._stands_alone(finding)]
-        longer = "Train for longer: the loss still falls." if self.unfinished else ""
-        return _distinct([longer, *remedies, self._what_decides if self.decides else ""])
-
-    @property
-    def _wrong(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.grade in (OUTSIDE, FLAGGED)]
+        wrong = self.with_grade(OUTSIDE, FLAGGED)
+        remedies = [finding.check.remedy for finding in wrong if self._stands_alone(finding)]
+        longer = say("longer") if self.unfinished else ""
+        return _distinct([longer, *remedies, self.what_decides if self.decides else ""])
 
     def _stands_alone(self, finding: Finding) -> bool:
         """Tell whether no check that this one relies on is outside; else only its remedy counts."""
@@ -483,56 +372,21 @@ class Verdict:
     @property
     def text(self) -> str:
         """The headline: one or two sentences."""
-        sentences = (
-            finding.check.sentence(finding.result)
-            for finding in self.findings
-            if finding.check.sentence
-        )
+        unbounded = [say("unbounded", finding) for finding in self.with_grade(UNBOUNDED)]
+        sentences = [finding.outcome.sentence for finding in self.findings]
         undecided = self.decides if self.outside else ""
-        unbounded = (f"{finding.unbounded}." for finding in self.findings if finding.unbounded)
-        parts = [self._first.rstrip(), *unbounded, *sentences, undecided, self.unfinished]
+        parts = [say("first", self), *unbounded, *sentences, undecided, self.unfinished]
         return " ".join(filter(None, parts))
 
     @property
-    def _first(self) -> str:
-        simulations, draws = self.size
-        size = f"{simulations:,} simulated data sets with {draws:,} posterior draws each"
-        guilty = [
-            finding
-            for finding in self.findings
-            if finding.grade == OUTSIDE and not finding.check.sentence
-        ]
-        if guilty:
-            names = write_list([finding.check.name for finding in guilty])
-            return (
-                f"Errors are larger than their tolerances in {names}, over {size}. "
-                f"{guilty[0].sentence}."
-            )
-        if self.knows_nothing:
-            first = f"{self.scope}the posterior is no more than the prior."
-            return (
-                f"{first[0].upper()}{first[1:]} Either the data say nothing about the "
-                "parameters, or the network has not learnt it: compare with a longer training."
-            )
-        if self.outside:
-            undecided = any(finding.grade == UNDECIDED for finding in self.findings)
-            grade = "undecided" if undecided else "within tolerance"
-            return f"The posterior itself is {grade}, over {size}."
-        if self.grade == UNDECIDED:
-            whether = "whether all errors are within tolerance"
-            told = (
-                f"{size} are too few to tell {whether}."
-                if self.too_few
-                else f"It can't be told {whether}, over {size}."
-            )
-            return f"{told} {self._what_decides}"
-        # An error without upper bound is compared with its tolerance from below alone.
-        unbounded = any(not finding.graded(UNBOUNDED).empty for finding in self.findings)
-        which = "each error that has an upper bound" if unbounded else "each error"
-        return (
-            f"The {100 * CONFIDENCE:g} % interval of {which} lies within its tolerance, "
-            f"over {size}. {self._unlearnt}"
-        )
+    def confidence(self) -> str:
+        """Probability that the intervals of a measure hold, in %."""
+        return f"{100 * CONFIDENCE:g}"
+
+    @property
+    def lacks_bounds(self) -> bool:
+        """Whether some error has no upper bound: it is compared with its tolerance from below."""
+        return any(not finding.graded(UNBOUNDED).empty for finding in self.findings)
 
     @property
     def too_few(self) -> bool:
@@ -551,16 +405,18 @@ class Verdict:
         ]
 
     @property
-    def _what_decides(self) -> str:
-        limits = [
-            f"{finding.check.name} uses {finding.most:,.0f} data sets at most"
-            for finding in self.findings
-            if finding.at_its_limit
-        ]
-        if not limits:
-            return self._advice
-        limited = f"As densities are integrals, {write_list(limits)}: {_HOPELESS}."
-        return f"{limited} {self._advice}".rstrip()
+    def decides(self) -> str:
+        """The undecided checks, and what would decide them; empty if there are none."""
+        if not self.undecided or (self.knows_nothing and not self.outside):
+            return ""
+        return say("decides", self, sum(bool(finding.grade) for finding in self.findings))
+
+    @property
+    def what_decides(self) -> str:
+        """What would decide the undecided checks, or why nothing would."""
+        limits = [say("limit", finding) for finding in self.findings if finding.at_its_limit]
+        limited = say("limited", limits) if limits else ""
+        return f"{limited} {self._advice}".strip()
 
     @property
     def _advice(self) -> str:
@@ -570,37 +426,16 @@ class Verdict:
             return ""
         simulations, draws = self.size
         if any(finding.needs_draws for finding in undecided):
-            return f"The bounds of an error are too far apart: {self.again('draws', 4 * draws)}."
+            return say("more_draws", self.again("draws", 4 * draws))
         number = self._simulations_needed_by(undecided)
         if math.isinf(number):
-            return f"Some errors are about as large as their tolerances: {_HOPELESS}."
+            return say("about_the_tolerance")
         # A few more would as likely leave it undecided again.
         number = max(number, _LEAST_FACTOR * simulations)
         # Two digits, rounded up.
         unit = 10.0 ** max(math.floor(math.log10(number)) - 1, 0)
         total = int(math.ceil(number / unit) * unit)
-        return (
-            f"About {total - simulations:,} more simulations would tell: "
-            f"{self.again('simulations', total)}."
-        )
-
-    @property
-    def _unlearnt(self) -> str:
-        if not self.unlearnt:
-            return ""
-        known = ""
-        if self.learnt_together and set(self.unlearnt) >= set(self.parameters):
-            known = " Something is known about the parameters together."
-        by_itself = ", each by itself" if known else ""
-        return (
-            f"The posterior knows nothing about {write_list(self.unlearnt)}{by_itself}: it is "
-            f"about as wide as the prior.{known}"
-        )
-
-
-def write_list(names: Sequence[str]) -> str:
-    """Write names as a list in words: "SBC, TARP and coverage"."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+        return say("more_simulations", total - simulations, self.again("simulations", total))
 
 
 def _distinct(entries: Iterable[str]) -> list[str]:

@@ -70,7 +70,7 @@ from bayesinn.diagnostics.coverage import (
     reference_points as reference_points,
     tarp as tarp,
 )
-from bayesinn.diagnostics.deviation import Tested as Tested
+from bayesinn.diagnostics.deviation import Deviation as Deviation, Tested as Tested
 from bayesinn.diagnostics.information import (
     Advice as Advice,
     Gain as Gain,

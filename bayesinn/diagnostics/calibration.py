@@ -5,7 +5,7 @@ The ranks are those of truths, of latent codes, or of products of pairs.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -446,6 +446,10 @@ def compare_ranks(
     return compare_with_uniform(columns, values, level, points)
 
 
+# Of the proposals of a data set, fewer can't tell that a posterior is correct.
+_FEWEST_EFFECTIVE = 3.0
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class PosteriorSBCResult(UniformityResult):
     """Weighted ranks around one observation."""
@@ -456,6 +460,29 @@ class PosteriorSBCResult(UniformityResult):
     effective: np.ndarray
     #: (n,), whether the truth and all proposals of a data set have no density
     impossible: np.ndarray
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Largest distance from uniform; without an upper bound where most weights can't tell.
+
+        They can't tell that a posterior is correct if they leave hardly more than the truth. No
+        density at all tells enough.
+        """
+        (distance,) = super().deviations
+        effective = np.where(self.impossible, np.inf, self.effective)
+        if np.median(effective) >= _FEWEST_EFFECTIVE:
+            return (distance,)
+        # The size alone is left, without a direction.
+        return (
+            replace(
+                distance,
+                estimate=abs(distance.estimate),
+                lower=distance.least,
+                upper=np.full(len(self.columns), np.inf),
+                one_sided=True,
+                words=("ranks are not uniform", "ranks are not uniform"),
+            ),
+        )
 
     @property
     def summary(self) -> str:

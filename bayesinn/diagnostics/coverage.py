@@ -15,7 +15,7 @@ from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import check_seed
 from bayesinn.diagnostics.arrays import Arrays, by_column, check_points, paired
-from bayesinn.diagnostics.calibration import UniformityResult, compare_with_uniform, pit, uniformity
+from bayesinn.diagnostics.calibration import UniformityResult, compare_with_uniform, pit
 from bayesinn.diagnostics.deviation import Deviation
 
 #: Nominal coverages checked by default: 0.05, 0.10, ..., 0.95, 0.99.
@@ -136,6 +136,19 @@ def joint_coverage(
     return CoverageResult(*compare_with_uniform(pairs.columns, values, level, nominal))
 
 
+class TARPResult(UniformityResult):
+    """Shares of draws that are nearer to a reference point than the truth."""
+
+    @property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Largest distance of the distribution of shares from the uniform one."""
+        words = (
+            "truths are farther from an estimate than draws",
+            "truths are nearer to an estimate than draws",
+        )
+        return (self._distance(words),)
+
+
 def tarp(
     truth: Arrays,
     draws: Arrays,
@@ -143,7 +156,7 @@ def tarp(
     *,
     seed: int,
     level: float = 0.99,
-) -> UniformityResult:
+) -> TARPResult:
     """Count draws nearer to a reference point than the truth: their share is uniform if correct.
 
     Lemos et al. 2023, "Sampling-based accuracy testing of posterior estimators for general
@@ -167,7 +180,7 @@ def tarp(
     scale[scale == 0.0] = 1.0
     distance = np.linalg.norm((together - points[:, None]) / scale, axis=-1)
     share = pit(distance[:, 0], distance[:, 1:], seed=seed)
-    return uniformity(("joint",), share[:, None], level=level)
+    return TARPResult(*compare_with_uniform(("joint",), share[:, None], level))
 
 
 def reference_points(

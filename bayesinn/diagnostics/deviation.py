@@ -71,6 +71,26 @@ class Deviation:
     beyond: Callable[[float], np.ndarray] | None = None
 
     @property
+    def deviations(self) -> "tuple[Deviation]":
+        """The measure itself: it may be the result of a check."""
+        return (self,)
+
+    @property
+    def summary(self) -> str:
+        """The errors of all columns in words."""
+        return "; ".join(map(self.text, range(len(self.columns))))
+
+    @property
+    def ranking(self) -> Columns:
+        """The columns: all have errors, by whose sizes a diagnosis sorts them."""
+        return self.columns
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a table with one row for each column."""
+        numbers = {"estimate": self.estimate, "lower": self.lower, "upper": self.upper}
+        return pd.DataFrame(numbers, index=pd.Index(self.columns, name="column"))
+
+    @property
     def least(self) -> np.ndarray:
         """Array (k,): smallest size of the error in its interval."""
         return np.where(

@@ -154,7 +154,7 @@ def _section(check: Check) -> str:
         "Published": check.reference,
     }
     figures = "".join(
-        f"* *Figure `{name}`.* {caption}\n" for name, caption in check.captions.items()
+        f"* *Figure `{name}`.* {caption}\n" for name, (_, caption) in check.figures.items()
     )
     facts = "".join(f"* **{head}:** {text}\n" for head, text in said.items() if text)
     return f"### {check.name}\n\n{check.question}\n\n{figures}{facts}"

@@ -28,8 +28,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn import diagnostics, plots
-from bayesinn.diagnosis import Diagnosis, Evidence, diagnose_arrays
-from bayesinn.diagnosis.checks import local
+from bayesinn.diagnosis import Diagnosis, Evidence, checks, diagnose_arrays
 from bayesinn.diagnosis.evidence import Observation
 from bayesinn.diagnostics.deviation import Tested
 from bayesinn.flows import coupling
@@ -40,7 +39,7 @@ from bayesinn.testing.conjugate import FAULTS, Conjugate
 
 # Half as many first trials of L-C2ST, which are most of the time. Where they leave it open, more
 # follow, as always.
-local._TRIALS = 99
+checks._TRIALS = 99
 
 HERE = Path(__file__).parent
 SEED = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 
 import numpy as np
 import pytest
@@ -124,10 +125,10 @@ def test_no_figure_contradicts_its_grade(diagnosis, wrong: bool) -> None:
     for finding in found.findings:
         grade = found.verdict.loc[finding.check.name, "grade"]
         assert grade == finding.grade
-        judged = finding.check.tolerances_drawn
-        options = {"errors": finding.errors} if judged else {}
-        for name, draw in finding.check.figures.items():
-            figure = draw(finding.result, labels=finding.labels, **options)
+        for name, (draw, _) in finding.check.figures.items():
+            judged = "errors" in inspect.signature(draw).parameters
+            options = {"errors": finding.errors} if judged else {}
+            figure = draw(finding.result, labels=found.evidence.labels, **options)
             titles = [axes.get_title() for axes in figure.axes]
             names = [text for legend in figure.legends for text in legend.get_texts()]
             said = " ".join([*titles, *(text.get_text() for text in names)])

@@ -86,7 +86,7 @@ def test_figures_are_written(tmp_path: Path) -> None:
     assert [path.stem for path in written] == names
     assert all(path.stat().st_size > 5_000 for path in written)
     # The report has the same pictures, not drawn again.
-    pictures = [figure.data for finding in result.findings for figure in finding.figures.values()]
+    pictures = [figure.data for each in result.figures.values() for figure in each.values()]
     text = result.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     _, *shown = re.findall(r"base64,([A-Za-z0-9+/=]+)", text)  # the verdict comes first
     assert shown == pictures

@@ -9,10 +9,9 @@ import pytest
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import Labels
-from bayesinn.diagnosis import Check, Diagnosis, Evidence, diagnose_arrays
+from bayesinn.diagnosis import Check, Diagnosis, Evidence, Outcome, diagnose_arrays
 from bayesinn.diagnosis.evidence import part_of
-from bayesinn.diagnosis.methods import _describe_verdict
+from bayesinn.diagnosis.methods import describe_verdict
 from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.deviation import Deviation
 from bayesinn.testing import Conjugate
@@ -78,17 +77,10 @@ def test_checks_that_take_a_part_of_the_simulations_need_more_of_them(
     size = part_of(simulations)
     one = np.ones(1)
     error = Deviation("gap", "nats", "nats", ("a",), 0.05 * one, -0.05 * one, 0.15 * one, size)
-    checks = [
-        Check(name="own", group="calibration", run=print, part=part) for part in (False, True)
-    ]
+    own = Check(name="own", group="calibration", run=print)
     findings = [
-        Finding(
-            dataclasses.replace(check, deviations=lambda _: [error]),
-            0,
-            bi.diagnosis.Tolerances(),
-            Labels(),
-        )
-        for check in checks
+        Finding(own, Outcome(result=0, errors=[error], part=part), bi.diagnosis.Tolerances())
+        for part in (False, True)
     ]
     whole, part = (
         Verdict(
@@ -144,14 +136,14 @@ def test_the_headline_is_made_of_sentences() -> None:
     # An error with a wider interval, which is undecided, is not the one that is told.
     ends = {"lower": np.array([0.1, -9.0]), "upper": np.array([0.5, 9.0])}
     wide = dataclasses.replace(found.findings[0].result.deviations[0], **ends)
-    check = dataclasses.replace(found.findings[0].check, deviations=lambda _: [wide])
-    finding = dataclasses.replace(found.findings[0], check=check)
+    outcome = dataclasses.replace(found.findings[0].outcome, errors=[wide])
+    finding = dataclasses.replace(found.findings[0], outcome=outcome)
     assert list(finding.errors["grade"]) == ["undecided", "outside"]
     text = dataclasses.replace(found, findings=[finding]).text
     assert text.endswith(f"each. {finding.found}.")
     joint = dataclasses.replace(wide, columns=("joint", "other"))
-    check = dataclasses.replace(check, deviations=lambda _: [joint])
-    assert dataclasses.replace(finding, check=check).sentence.startswith("Draws too ")
+    outcome = dataclasses.replace(outcome, errors=[joint])
+    assert dataclasses.replace(finding, outcome=outcome).sentence.startswith("Draws too ")
 
 
 def test_sharpness_is_the_divergence_from_the_exact_posterior() -> None:
@@ -220,7 +212,7 @@ def test_what_is_known_together_is_no_prior() -> None:
     assert single.text.startswith("About each parameter by itself, the posterior is no more than")
     # Of the checks, the paper's paragraph needs the one that tells.
     told = [
-        _describe_verdict(dataclasses.replace(one, findings=one.findings[-1:]))
+        describe_verdict(dataclasses.replace(one, findings=one.findings[-1:]))
         for one in (single, known)
     ]
     assert "was undecided: about each parameter by itself, it is no more than the prior" in told[0]

@@ -13,10 +13,10 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.cli.long_commands import command_with
 from bayesinn.core.errors import InputError
-from bayesinn.core.labels import Labels
 from bayesinn.core.progress import Progress
-from bayesinn.diagnosis import Check, Evidence, diagnose_arrays, evidence as gathering
+from bayesinn.diagnosis import Check, Evidence, Outcome, diagnose_arrays, evidence as gathering
 from bayesinn.diagnosis.check import FAMILY_ERROR, registered_checks
+from bayesinn.diagnosis.checks import judge_observation
 from bayesinn.diagnosis.diagnosis import _call
 from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.deviation import Deviation
@@ -66,17 +66,16 @@ def test_few_simulations_do_condemn_what_is_far_off() -> None:
 
 def test_checks_columns_and_measures_share_one_probability() -> None:
     found = diagnose_arrays(evidence(100, 1))
-    measures = [(item, deviation) for item in found.findings for deviation in item.deviations]
+    measures = [(item, deviation) for item in found.findings for deviation in item.outcome.errors]
     assert sum(item.error(deviation.measure) for item, deviation in measures) == pytest.approx(
         FAMILY_ERROR
     )
     sbc = found.findings[0]
     assert sbc.error("shift") > sbc.error("one-sided coverage error") > 0.0
     # A finding by itself has all of it.
-    alone = Finding(sbc.check, sbc.result, sbc.tolerances, sbc.labels)
-    assert sum(alone.error(deviation.measure) for deviation in alone.deviations) == pytest.approx(
-        FAMILY_ERROR
-    )
+    alone = Finding(sbc.check, sbc.outcome, sbc.tolerances)
+    errors = [alone.error(deviation.measure) for deviation in alone.outcome.errors]
+    assert sum(errors) == pytest.approx(FAMILY_ERROR)
 
 
 def test_of_many_columns_each_has_its_part() -> None:
@@ -106,7 +105,7 @@ def test_tests_without_deviations_share_it_too() -> None:
 
     def grade(p_value: float, family: float) -> str:
         result = Own(("a",), np.array([p_value]), 0.99)
-        return Finding(check, result, bi.diagnosis.Tolerances(), Labels(), family).grade
+        return Finding(check, Outcome.of(result), bi.diagnosis.Tolerances(), family).grade
 
     assert grade(0.5, 1.0) == ""
     assert grade(5e-3, 1.0) == "outside"
@@ -117,9 +116,8 @@ def test_tests_without_deviations_share_it_too() -> None:
 def test_an_observation_that_is_somewhat_odd_is_flagged() -> None:
     def found(p_value: float) -> Finding:
         result = Typicality(p_value, "values together", smallest=1.0 / 2049.0)
-        return Finding(
-            BY_NAME["observation"], result, bi.diagnosis.Tolerances(), Labels(), family=60.0
-        )
+        outcome = judge_observation(result)
+        return Finding(BY_NAME["observation"], outcome, bi.diagnosis.Tolerances(), family=60.0)
 
     assert found(0.02).grade == "within"
     assert found(1.0 / 2049.0).grade == "outside"
@@ -189,8 +187,8 @@ def test_what_decides_names_the_call_or_the_command() -> None:
     deviation = Deviation(
         "shift", "sd", "shift", ("a",), *(np.array([end]) for end in (0.0, -0.1, 0.1)), 1_000
     )
-    check = Check(name="own", group="calibration", run=print, deviations=lambda _: [deviation])
-    undecided = Finding(check, 0, bi.diagnosis.Tolerances(), Labels())
+    check = Check(name="own", group="calibration", run=print)
+    undecided = Finding(check, Outcome.of(deviation), bi.diagnosis.Tolerances())
 
     def said(**again) -> str:
         verdict = Verdict(
@@ -229,9 +227,9 @@ def test_a_number_hardly_above_the_present_one_is_not_advised() -> None:
     ends = (np.array([end]) for end in (0.2, 0.19, 0.21))
     p_value = np.full(1, 0.0101)
     unsure = Deviation("shift", "sd", "shift", ("a",), *ends, 200, beyond=lambda _: p_value)
-    check = Check(name="own", group="calibration", run=print, deviations=lambda _: [unsure])
+    check = Check(name="own", group="calibration", run=print)
     verdict = Verdict(
-        findings=[Finding(check, 0, bi.diagnosis.Tolerances(), Labels())],
+        findings=[Finding(check, Outcome.of(unsure), bi.diagnosis.Tolerances())],
         parameters=("a",),
         tolerances=bi.diagnosis.Tolerances(),
         size=(200, 200),

@@ -11,10 +11,10 @@ import tensorflow_probability as tfp
 from scipy import stats
 
 import bayesinn as bi
-from bayesinn.core.labels import Labels
-from bayesinn.diagnosis import Check, Evidence, diagnose_arrays
+from bayesinn.diagnosis import Check, Evidence, Outcome, diagnose_arrays
 from bayesinn.diagnosis.check import registered_checks
-from bayesinn.diagnosis.methods import _describe_verdict
+from bayesinn.diagnosis.checks import judge_observation
+from bayesinn.diagnosis.methods import describe_verdict
 from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.calibration import (
     PosteriorSBCResult,
@@ -24,6 +24,7 @@ from bayesinn.diagnostics.calibration import (
 )
 from bayesinn.diagnostics.coverage import joint_coverage
 from bayesinn.diagnostics.deviation import Deviation, shift_and_spread
+from bayesinn.diagnostics.information import information
 from bayesinn.diagnostics.likelihood import SharpnessResult, compared_sharpness, sharpness
 from bayesinn.diagnostics.predictive import predictive_checks
 from bayesinn.posterior.typicality import Typicality
@@ -35,7 +36,13 @@ BY_NAME = {check.name: check for check in registered_checks()}
 
 
 def finding(result: object, name: str) -> Finding:
-    return Finding(BY_NAME[name], result, bi.diagnosis.Tolerances(), Labels())
+    outcome = judge_observation(result) if name == "observation" else Outcome.of(result)
+    return Finding(BY_NAME[name], outcome, bi.diagnosis.Tolerances())
+
+
+def own_finding(error: Deviation, **others: float) -> Finding:
+    own = Check(name="own", group="calibration", run=print)
+    return Finding(own, Outcome(result=0, errors=[error], **others), bi.diagnosis.Tolerances())
 
 
 def actions(one: Finding, simulations: int) -> list[str]:
@@ -123,11 +130,10 @@ def test_few_simulations_are_said_to_be_few() -> None:
 def test_data_sets_that_cost_too_much_are_not_asked_for_again_and_again() -> None:
     ends = (np.array([end]) for end in (0.02, -0.05, 0.09))
     error = Deviation("shift", "sd", "shift", ("a",), *ends, 500)
-    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [error])
-    free = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
+    free = own_finding(error)
     # 980 are needed.
-    affordable = dataclasses.replace(free, most=1_000)
-    limited = dataclasses.replace(free, most=900)
+    affordable = own_finding(error, most=1_000)
+    limited = own_finding(error, most=900)
     told = (
         "As densities are integrals, own uses 900 data sets at most: train for longer, or declare "
         "bi.diagnosis.Tolerances(...)."
@@ -145,22 +151,20 @@ def test_data_sets_that_cost_too_much_are_not_asked_for_again_and_again() -> Non
 def test_too_few_are_only_said_where_more_would_tell() -> None:
     ends = (np.array([end]) for end in (0.07, 0.06, 0.08))
     near = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
-    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [near])
-    one = verdict([Finding(own, 0, bi.diagnosis.Tolerances(), Labels())], 10_000)
+    one = verdict([own_finding(near)], 10_000)
     assert one.text == (
         "It can't be told whether all errors are within tolerance, over 10,000 simulated data sets "
         "with 100 posterior draws each. Some errors are about as large as their tolerances: train "
         "for longer, or declare bi.diagnosis.Tolerances(...)."
     )
-    assert "too few" not in _describe_verdict(one)
-    assert "undecided: it can't be told whether errors are within" in _describe_verdict(one)
+    assert "too few" not in describe_verdict(one)
+    assert "undecided: it can't be told whether errors are within" in describe_verdict(one)
 
 
 def test_errors_without_upper_bound_are_not_said_to_be_within() -> None:
     ends = (np.array([end]) for end in (0.01, 0.0, 0.02))
     bounded = Deviation("shift", "sd", "shift", ("a",), *ends, 10_000)
-    own = Check(name="own", group="calibration", run=print, deviations=lambda _: [bounded])
-    within = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
+    within = own_finding(bounded)
     generator = np.random.default_rng(1)
     least = compared_sharpness(np.zeros(400), 0.03 + generator.normal(size=400), 2)
     each = "The 95 % interval of each error lies within its tolerance"
@@ -171,8 +175,8 @@ def test_errors_without_upper_bound_are_not_said_to_be_within() -> None:
 
 
 def test_an_own_check_that_can_not_decide_asks_for_no_simulations() -> None:
-    own = Check(name="own", group="calibration", run=print, judge=lambda result: "undecided")
-    one = Finding(own, 0, bi.diagnosis.Tolerances(), Labels())
+    own = Check(name="own", group="calibration", run=print)
+    one = Finding(own, Outcome(result=0, grade="undecided"), bi.diagnosis.Tolerances())
     assert actions(one, 1_000) == []
 
 
@@ -257,15 +261,11 @@ def test_the_reason_of_what_was_not_run_is_true() -> None:
 
 
 def test_what_knows_nothing_is_not_within_because_the_observation_is_odd() -> None:
-    odd = Check(name="observation", group="around the observation", run=print, judge=lambda result: "outside",
-                sentence=lambda result: "It is odd.")  # fmt: skip
-    nothing = dataclasses.replace(
-        odd, name="gain", judge=lambda result: "", unlearnt=lambda result, nats: ("a", "b")
-    )
-    result = Typicality(0.001, "values together")
-    findings = [
-        Finding(check, result, bi.diagnosis.Tolerances(), Labels()) for check in (odd, nothing)
-    ]
+    odd = finding(Typicality(0.001, "values together"), "observation")
+    generator = np.random.default_rng(1)
+    truth, prior = ({name: generator.normal(size=2_000) for name in "ab"} for _ in range(2))
+    draws = {name: generator.normal(size=(2_000, 50)) for name in "ab"}
+    findings = [odd, finding(information(truth, draws, prior), "information gain")]
     text = verdict(findings).text
     assert "no more than the prior" in text
     assert "within" not in text

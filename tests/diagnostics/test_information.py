@@ -8,7 +8,7 @@ from scipy import stats
 
 from bayesinn.core.errors import InputError
 from bayesinn.diagnosis import Evidence
-from bayesinn.diagnosis.checks.information import CHECK
+from bayesinn.diagnosis.checks import INFORMATION
 from bayesinn.diagnostics import information
 from bayesinn.diagnostics.information import _entropy
 from tests.diagnostics.conjugate import count, normal
@@ -135,7 +135,7 @@ def test_a_truth_that_prior_and_posterior_exclude_leaves_the_joint_gain_unknown(
     truth, draws, prior = normal(size=50, draws=20)
     density = np.where(np.arange(50) == 3, -np.inf, 0.0), np.zeros((50, 20))
     given = Evidence(truth, draws, prior, log_prob=density, prior_log_prob=density)
-    assert CHECK.run(given).joint is None
+    assert INFORMATION.run(given).joint is None
 
 
 def test_numbers_of_any_size_keep_their_distances() -> None:

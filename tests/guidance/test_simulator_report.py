@@ -16,9 +16,13 @@ from bayesinn.core import progress
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.guidance.simulator_report import SimulatorReport, pilot, simulator_report
-from bayesinn.guidance.simulator_report.influence import associations, regions
-from bayesinn.guidance.simulator_report.outputs import copies, repeats
 from bayesinn.guidance.simulator_report.pilot import Pilot
+from bayesinn.guidance.simulator_report.statistics import (
+    associations,
+    copies,
+    regions,
+    repeats,
+)
 from bayesinn.simulation.simulations import Simulations
 
 tfd = tfp.distributions

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
-from bayesinn.diagnosis import Tolerances
+from bayesinn.diagnosis import Outcome, Tolerances
 from bayesinn.diagnosis.check import registered_checks
 from bayesinn.diagnosis.verdict import Finding, Verdict
 from bayesinn.diagnostics.local import LocalC2STResult
@@ -90,7 +90,7 @@ def test_a_judged_observation_has_the_colour_of_its_grade(share: float, grade: s
     # An error of this share of the tolerance, of 5 points; p = 0.01 either way.
     found = replace(found, statistic=np.array([chance + (share * 0.05) ** 2]))
     check = next(check for check in registered_checks() if check.key == "local")
-    finding = Finding(check, found, Tolerances(), LABELS)
+    finding = Finding(check, Outcome.of(found), Tolerances())
     assert finding.grade == grade
     line = local_c2st(found, errors=finding.errors).axes[0].lines[-1]
     assert line.get_color() == GRADES[grade][0]

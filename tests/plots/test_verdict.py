@@ -64,7 +64,7 @@ def test_an_interval_is_drawn_over_its_tolerance(few: Diagnosis) -> None:
 def test_the_command_that_decides_is_said(few: Diagnosis, wide: Diagnosis) -> None:
     for found in (few, wide):
         assert found.undecided
-        number = found._what_decides.rpartition("--simulations ")[2].rstrip(".")
+        number = found.what_decides.rpartition("--simulations ")[2].rstrip(".")
         assert int(number) > 300
         for said in (found.text, texts(plots.verdict(found)), repr(found)):
             assert "--simulations " + number in " ".join(said.split())
@@ -112,7 +112,7 @@ def test_the_terminal_shows_bars_and_what_is_allowed(few: Diagnosis) -> None:
 @pytest.mark.parametrize("name", ["sbc_ecdf", "sbc_histogram", "coverage", "tarp"])
 def test_figures_of_calibration_draw_what_is_allowed(few: Diagnosis, name: str) -> None:
     (finding,) = (one for one in few.findings if name in one.check.figures)
-    draw = finding.check.figures[name]
+    draw, _ = finding.check.figures[name]
     plain = draw(finding.result, labels=few.evidence.labels)
     judged = draw(finding.result, labels=few.evidence.labels, errors=finding.errors)
     allowed = [

@@ -267,8 +267,9 @@ BIAS = bi.diagnosis.Check(
     group="sharpness",
     run=Bias,
     question="How far posterior means are from the truth on average.",
-    figures={"bias": draw_bias},
-    captions={"bias": "In posterior standard deviations; zero for a correct posterior."},
+    figures={
+        "bias": (draw_bias, "In posterior standard deviations; zero for a correct posterior.")
+    },
 )
 
 

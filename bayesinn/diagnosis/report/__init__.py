@@ -5,4 +5,6 @@ from bayesinn.diagnosis.report.page import (
     Section as Section,
     render as render,
     save_all as save_all,
+    say as say,
+    write_list as write_list,
 )

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import InitVar, dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.number_text import is_number
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.report.mathtext import write_label
+from bayesinn.diagnostics.deviation import digits
 from bayesinn.plots.panels import Canvas, check_own, png
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -193,6 +195,40 @@ def write(value: object) -> str:
     return digits.replace("-", "\N{MINUS SIGN}", 1) if digits.startswith("-") else digits
 
 
+@cache
+def templates() -> jinja2.Environment:
+    """Return the templates of reports; texts are escaped in HTML alone."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bayesinn.diagnosis", "report"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "commas": "{:,.0f}".format,
+        "digits": digits,
+        "listed": write_list,
+        "repr": repr,
+    }
+    return environment
+
+
+def say(text: str, *facts: Any) -> str:
+    """Write a text of ``words.jinja``, which has them as macros, about some facts."""
+    macro = getattr(templates().get_template("words.jinja").module, text)
+    return str(macro(*facts)).strip("\n")
+
+
+def write_list(names: Iterable[str]) -> str:
+    """Write names as a list in words.
+
+    >>> write_list(["SBC", "TARP", "coverage"])
+    'SBC, TARP and coverage'
+    """
+    *first, last = names
+    return " and ".join(filter(None, [", ".join(first), last]))
+
+
 _HEADLINES = {"within": "Within tolerance", "outside": "Outside tolerance"}
 _PACKAGES = ("bayesinn", "tensorflow", "tensorflow-probability", "keras", "numpy", "scipy", "arviz")
 
@@ -227,10 +263,6 @@ def render(
             got=repr(path.suffix),
             do="name it for example 'report.html'",
         )
-    loader = jinja2.PackageLoader("bayesinn.diagnosis", "report")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     settings = ({} if seed is None else {"seed": seed}) | dict(settings or {})
     rows = [row for name, value in settings.items() for row in _rows(str(name), value)]
     parts = [
@@ -247,8 +279,10 @@ def render(
         "sections": parts,
         "groups": groups,
     }
-    page = environment.get_template("template.html").render(
-        content, grades=GRADES, headlines=_HEADLINES
+    page = (
+        templates()
+        .get_template("template.html")
+        .render(content, grades=GRADES, headlines=_HEADLINES)
     )
     with atomic_write(path) as file:
         # A text of the user's may have characters that no file can hold.

@@ -11,27 +11,30 @@ import pandas as pd
 from bayesinn import plots
 from bayesinn.core.labels import Labels, columns
 from bayesinn.core.number_text import decimals_for, write_number
-from bayesinn.diagnosis.check import FAMILY_ERROR, MOST_PANELS
+from bayesinn.diagnosis.check import FAMILY_ERROR, FLAGGED, MOST_PANELS, OUTSIDE
 from bayesinn.diagnosis.evidence import Observation, optional
-from bayesinn.diagnosis.report import Figure, Section
-from bayesinn.diagnosis.verdict import write_choice
+from bayesinn.diagnosis.report import Figure, Section, say
+from bayesinn.diagnosis.verdict import Finding
 from bayesinn.diagnostics.arrays import Arrays
-from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.prior_text import entry_texts
 from bayesinn.simulation.simulator import Simulator
+
+# Headings of columns that tables of several checks share.
+_HEADS = {
+    "p_value": "p-value",
+    "chi_square_p_value": "Histogram p-value",
+    "inside": "Inside the band",
+}
 
 
 def verdict_picture(diagnosis: plots.Judged, labels: Labels) -> Figure | None:
     """Return the picture on top of a report; None if nothing was judged."""
-    if not diagnosis.verdict["grade"].any():
-        return None
-    caption = (
-        "The largest error of each check, as an interval over what is allowed: within tolerance "
-        "between the lines."
-    )
     judged = diagnosis.verdict[diagnosis.verdict["grade"].ne("")]
-    said = [f"{name}: {row.grade}, {row.found}." for name, row in judged.iterrows()]
-    return Figure(plots.verdict(diagnosis, labels=labels), caption, " ".join([caption, *said]))
+    if judged.empty:
+        return None
+    caption = say("verdict_picture")
+    told = [f"{name}: {row.grade}, {row.found}." for name, row in judged.iterrows()]
+    return Figure(plots.verdict(diagnosis, labels=labels), caption, " ".join([caption, *told]))
 
 
 def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
@@ -39,38 +42,70 @@ def checks_section(verdict: pd.DataFrame, not_run: Sequence[str]) -> Section:
     table = verdict[["grade", "found", "allowed", "p_value"]].copy()
     # As exact as a rule about p-values needs it.
     table["p_value"] = [f"{value:.2g}" if np.isfinite(value) else "" for value in table["p_value"]]
-    text = (
-        "Parameters were drawn from the prior, data sets simulated from them, and the posterior of "
-        "each data set compared with the parameters that made it. A check is within tolerance if "
-        "the whole interval of each error is, outside if one is larger than its tolerance for "
-        "sure, and otherwise undecided. For sure means: a posterior without any such error has one "
-        f"check outside, of all checks, in {100 * FAMILY_ERROR:g} % of diagnoses at most. The "
-        "p-value is the probability that a correct posterior would do as badly; it gets small for "
-        "small errors, too, if there are many simulations."
-    )
     heads = {"grade": "Tolerance", "p_value": "p-value", "found": "Found", "allowed": "Allowed"}
     table = table.rename(columns=heads).rename_axis("Check")
+    text = say("checks", f"{100 * FAMILY_ERROR:g}")
     return Section("Checks", "\n\n".join([text, *not_run]), table=table)
 
 
 def parameters_section(numbers: pd.DataFrame, labels: Labels) -> Section:
     """Return the table of parameters, with the numbers that checks show side by side."""
-    text = (
-        "Errors over the whole prior: how far posteriors lie above the truth, in their standard "
-        "deviations; the error of their spread, in % of it (positive: too wide); the largest error "
-        "of coverage (positive: intervals hold the truth too often). R², contraction (1 - "
-        "posterior variance / prior variance) and nats gained say how much the data tell."
-    )
     table = numbers.apply(lambda column: column.round(3 if column.abs().max() < 10.0 else 1))
-    return Section("Parameters", text, table=table, labels=labels)
+    return Section("Parameters", say("parameters"), table=table, labels=labels)
+
+
+def overview(finding: Finding, parameters: tuple[str, ...]) -> pd.DataFrame:
+    """Return what a check has for the table of parameters, one row a parameter."""
+    columns = {}
+    table = finding.outcome.table
+    for name, heading in finding.check.overview.items():
+        rows = finding.errors[finding.errors["measure"] == name].set_index("column")
+        if len(rows):
+            columns[heading] = rows["estimate"].reindex(parameters)
+        elif table is not None and name in table:
+            columns[heading] = table[name].reindex(parameters)
+    return pd.DataFrame(columns, index=pd.Index(parameters, name="Parameter"))
+
+
+def check_figures(finding: Finding, labels: Labels) -> dict[str, Figure]:
+    """Draw the figures of a check by name; of many columns, those with the largest errors."""
+    columns = getattr(finding.result, "columns", ())
+    options: dict[str, Any] = {"labels": labels, "errors": finding.errors}
+    if len(columns) > MOST_PANELS:
+        ranked = dict.fromkeys((*finding.errors["column"], *finding.result.ranking))
+        options["shown"] = [name for name in ranked if name in set(columns)][:MOST_PANELS]
+    figures = {}
+    for name, (draw, caption) in finding.check.figures.items():
+        names = inspect.signature(draw).parameters
+        taken = {option: value for option, value in options.items() if option in names}
+        note = say("choice", taken["shown"], len(columns)) if "shown" in taken else ""
+        figures[name] = Figure(draw(finding.result, **taken), caption + note)
+    return figures
+
+
+def check_section(
+    finding: Finding, figures: Sequence[Figure], labels: Labels, parameters: tuple[str, ...]
+) -> Section:
+    """Return the section of a check: question, finding, table, figures.
+
+    The section is folded unless something is wrong. A table with a row for each of the parameters
+    is left out: the report has one for all checks.
+    """
+    check = finding.check
+    table = finding.outcome.table
+    if table is not None and tuple(table.index) == parameters:
+        table = None
+    if table is not None:
+        heads = {name: str(name).replace("_", " ").capitalize() for name in table}
+        table = table.rename(columns=heads | _HEADS)
+        table = table.rename_axis([str(name).capitalize() for name in table.index.names])
+    folded = finding.grade not in (OUTSIDE, FLAGGED)
+    return Section(check.heading, say("check", finding), table, figures, labels, folded)
 
 
 def training_section(history: pd.DataFrame, nats: bool) -> Section:
     """Return the curve of the loss, folded away; ``nats`` says whether the loss is in nats."""
-    loss = "Loss: mean of -log q(parameters | data), in nats." if nats else "Loss."
-    figure = Figure(
-        plots.loss(history, nats=nats), f"{loss} It flattens as the learning rate decays."
-    )
+    figure = Figure(plots.loss(history, nats=nats), say("loss", nats))
     return Section("Training", "", figures=[figure], folded=True)
 
 
@@ -162,19 +197,6 @@ _MOST_IMAGES = 7
 # Largest over smallest positive count, above which a linear axis hides most of the data.
 _LOGARITHMIC_RATIO = 20.0
 
-_CAPTIONS = {
-    "marginals": "Posterior and prior{}.",
-    "pairs": "Pairs of parameters: contours hold 50 and 90 % of the posterior{}.",
-}
-#: Added where the exact posterior is drawn.
-_EXACT = {
-    "marginals": ", and the exact posterior",
-    "pairs": ", the orange ones of the exact posterior",
-}
-_PREDICTED = (
-    "Data simulated from the posterior, and the observed {}: the observation should look like one."
-)
-
 
 def observed_section(
     at: Observation,
@@ -194,36 +216,17 @@ def observed_section(
     some = {name: value[:_MOST_DRAWS] for name, value in every.items()}
     table = write_posterior(posterior_table(every, labels, reference)).drop(columns="unit")
     typicality = optional(lambda: at.typicality)
-    text = "" if typicality is None else _write_typicality(typicality)
+    text = "" if typicality is None else say("typicality", typicality)
     figures = posterior_figures(some, prior, labels, reference, ranking)
     predicted = optional(lambda: at.predicted)
     figures |= predictive_figures(predicted, at.observed, labels)
-    captions = {f"predictive_{name}": _PREDICTED.format(name) for name in at.observed}
-    for name, caption in _CAPTIONS.items():
-        captions[name] = caption.format(_EXACT[name] if reference else "")
+    captions = {name: say(name, reference) for name in ("marginals", "pairs")}
+    captions |= {f"predictive_{name}": say("predicted", name) for name in at.observed}
     if len(table) > MOST_PANELS:
         names = ([*ranking] or [*table.index])[:MOST_PANELS]
-        captions["marginals"] += write_choice(names, len(table))
+        captions["marginals"] += say("choice", names, len(table))
     shown = [Figure(figure, captions[name]) for name, figure in figures.items()]
     return Section("Posterior of the observed data", text, table, shown, labels)
-
-
-def _write_typicality(typicality: Typicality) -> str:
-    odd = typicality.out_of_distribution
-    text = (
-        f"The observation is {'unlike' if odd else 'typical of'} the simulations the network "
-        "was trained on "
-    )
-    if typicality.undecided:
-        text = "Too few simulations to tell whether the observation is like them "
-    text += f"(p = {typicality.p_value:.2g})"
-    if odd:
-        text += (
-            f", in its {typicality.unusual}: the posterior is an extrapolation, and not to be "
-            "trusted"
-        )
-    reason = typicality.reason
-    return f"{text}. {reason[:1].upper()}{reason[1:]}{'.' if reason else ''}".rstrip()
 
 
 def posterior_figures(

@@ -1,9 +1,7 @@
-"""The simulator report: is a simulator ready for training, and what should change?
+"""The simulator report: is a simulator ready for training, and what should change?"""
 
-One file holds one check.
-"""
-
-from bayesinn.guidance.simulator_report.pilot import Remark as Remark, Result as Result
+from bayesinn.guidance.simulator_report.pilot import Result as Result
+from bayesinn.guidance.simulator_report.remarks import Remark as Remark
 from bayesinn.guidance.simulator_report.report import (
     SimulatorReport as SimulatorReport,
     simulator_report as simulator_report,

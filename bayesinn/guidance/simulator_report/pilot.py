@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from bayesinn.core.labels import columns
 from bayesinn.core.masks import padding
 from bayesinn.core.progress import Progress, duration
 from bayesinn.diagnosis.report import Figure
+from bayesinn.guidance.simulator_report.remarks import Remark, remark
 from bayesinn.simulation.simulations import Simulations, count_rows
 from bayesinn.simulation.simulator import Simulator
 
@@ -34,26 +35,6 @@ _SLOW_HOURS = 0.5
 # Minutes of simulating in workers from which on it takes longer than the network does.
 _LONG_MINUTES = 2.0
 _SECONDS_BEFORE_PROGRESS = 3.0
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One thing to know before training: the finding; its meaning; what to do.
-
-    The finding is a clause that follows its subject.
-    """
-
-    #: a problem spoils training or its result; a hint is worth a look
-    severity: Literal["problem", "hint"]
-    subject: str
-    finding: str
-    meaning: str = ""
-    do: str = ""
-
-    @property
-    def text(self) -> str:
-        """Finding, consequence and remedy in one paragraph."""
-        return " ".join(filter(None, (f"{self.finding}.", self.meaning, self.do)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,12 +93,11 @@ class Pilot:
         for name, value in self.drawn.observables.items():
             rows = max(_FEWEST_ROWS, _MOST_NUMBERS // max(int(np.prod(value.shape[1:])), 1))
             array = value[:rows].astype(np.float64)
-            observables[name] = array
             array[~np.isfinite(array)] = np.nan
             if name in self.simulator.lengths:
-                array[padding(array, self.drawn.context[self.simulator.lengths[name]][:rows])] = (
-                    np.nan
-                )
+                counts = self.drawn.context[self.simulator.lengths[name]][:rows]
+                array[padding(array, counts)] = np.nan
+            observables[name] = array
         return observables
 
     def whole_numbers(self, name: str) -> bool:
@@ -140,35 +120,29 @@ def draw(simulator: Simulator, n: int, seed: int, batch_size: int) -> tuple[Pilo
     # Few rows first: they trace the graph or start the workers, and give an early estimate. Sizes
     # that adapted to the speed would make the simulations depend on it.
     ends = [0, 4, 20, *range(20 + most, n, most), n]
-    parts, seconds = _timed_draws(raw, ends, seed)
-    drawn = map_tensors(lambda *values: np.concatenate(values), *(part[:3] for part in parts))
-    failed = sum(part.failed for part in parts)
-    rows = np.diff(ends)
-    rate = _rate(raw, rows, seconds, seed)
-    # A failed simulation that is drawn again costs its time.
-    kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
-    speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)
-    simulations = Simulations(drawn[0], drawn[1], drawn[2], failed)
-    return Pilot(simulator, simulations, seed, raw), speed
-
-
-def _timed_draws(
-    raw: Simulator, ends: Sequence[int], seed: int
-) -> tuple[list[Simulations], list[float]]:
-    """Draw batches that end at these numbers of rows; return them, and how long each took."""
     generator = seeds.generator(seed, "pilot")
     parts = []
     seconds = []
-    with Progress("simulating", ends[-1], delay=_SECONDS_BEFORE_PROGRESS) as progress:
+    with Progress("simulating", n, delay=_SECONDS_BEFORE_PROGRESS) as progress:
         for start, end in itertools.pairwise(ends):
             started = time.perf_counter()
             parts.append(raw.draw(end - start, int(generator.integers(2**31)), "pilot"))
             seconds.append(time.perf_counter() - started)
             progress.update(end)
-    return parts, seconds
+    parameters, context, observables = map_tensors(
+        lambda *values: np.concatenate(values), *(part[:3] for part in parts)
+    )
+    failed = sum(part.failed for part in parts)
+    rows = np.diff(ends)
+    rate = _rate(raw, rows, np.array(seconds), seed)
+    # A failed simulation that is drawn again costs its time.
+    kept = max(1.0 - failed / n, 1e-9) if simulator.on_nonfinite == "redraw" else 1.0
+    speed = describe(kept * rate, int(rows.max()), seconds[0], engine.workers, batch_size)
+    simulations = Simulations(parameters, context, observables, failed)
+    return Pilot(simulator, simulations, seed, raw), speed
 
 
-def _rate(raw: Simulator, rows: np.ndarray, seconds: Sequence[float], seed: int) -> float:
+def _rate(raw: Simulator, rows: np.ndarray, seconds: np.ndarray, seed: int) -> float:
     """Return simulations a second, from batches of some rows and the seconds that each took."""
     # The first batch of a size traces the graph, and says nothing about the speed.
     timed = (rows > 0.5 * rows.max()) & np.array(
@@ -184,37 +158,20 @@ def _rate(raw: Simulator, rows: np.ndarray, seconds: Sequence[float], seed: int)
 def describe(rate: float, size: int, first: float, workers: int, batch_size: int) -> Speed:
     """Return the speed in words, and its meaning for training."""
     seconds = _TRAINING_STEPS * batch_size / rate
-    steps = f"{_TRAINING_STEPS:,}"
     where = (
         f"in {workers} worker process{'es' * (workers > 1)}" if workers else "in the plain graph"
     )
     text = (
         f"{f'{rate:,.0f}' if rate >= 100.0 else f'{rate:.3g}'} simulations/s in batches of {size} "
-        f"({where}; first call "
-        f"{first:.2g} s). {steps} training steps of {batch_size} take {duration(seconds)} of "
-        "simulation."
+        f"({where}; first call {first:.2g} s). {_TRAINING_STEPS:,} training steps of {batch_size} "
+        f"take {duration(seconds)} of simulation."
     )
     advice = []
     if workers and seconds > 60.0 * _LONG_MINUTES:
-        finding = f"simulating for {steps} steps takes {duration(seconds)}, the network less"
-        do = (
-            "Train with --passes 4, or bi.Optimization(passes=4): each simulation is used four "
-            "times, and a fourth of them is needed."
-        )
-        advice = [Remark("hint", "speed", finding, do=do)]
+        advice.append(remark("passes", "speed", steps=_TRAINING_STEPS, time=duration(seconds)))
     if seconds > 3600.0 * _SLOW_HOURS:
-        finding = f"simulating for {steps} steps of {batch_size} takes {seconds / 3600.0:,.1f} h"
-        do = (
-            "Use larger batches or a GPU, or simulate once into a bank (bayesinn simulate) and "
-            "train on that."
-        )
-        if workers:
-            do = (
-                "Simulate once into a bank (bayesinn simulate), with more workers or on a "
-                "cluster, and train on that. "
-            )
-            do += "A Python function may be faster with batched=True, or as TensorFlow operations."
-        advice += [Remark("hint", "speed", finding, do=do)]
+        facts = {"steps": _TRAINING_STEPS, "batch_size": batch_size, "hours": seconds / 3600.0}
+        advice.append(remark("slow workers" if workers else "slow", "speed", **facts))
     return Speed(rate, size, advice=advice, title="Speed", text=text)
 
 

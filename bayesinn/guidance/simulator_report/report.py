@@ -15,8 +15,9 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.report import Section, render, save_all
-from bayesinn.guidance.simulator_report import influence, outputs, ranges
-from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, draw
+from bayesinn.guidance.simulator_report import checks
+from bayesinn.guidance.simulator_report.pilot import Pilot, Result, draw
+from bayesinn.guidance.simulator_report.remarks import Remark
 from bayesinn.simulation.simulator import Simulator, check_simulator
 
 _WIDTH = 110
@@ -151,22 +152,21 @@ def simulator_report(
     batch_size = check_integer("Argument 'batch_size'", batch_size)
     seed = check_seed(seed)
     pilot, speed = draw(simulator, simulations, seed, batch_size)
-    failed = influence.check(pilot)
+    failed = checks.check_failures(pilot)
     good = pilot.only(~failed.marked) if failed.share else pilot
-    noise = influence.check_noise(good)
-    prior, predictive = ranges.check(pilot, good, failed.shares["failed"])
+    noise = checks.check_noise(good)
     results: dict[str, Result] = {
         "speed": speed,
         "failures": failed,
         "noise": noise,
-        "outputs": outputs.check(good),
+        "outputs": checks.check_outputs(good),
     }
     if simulator.missing is not None:
         results["missing"] = _missing_values(pilot)
     results |= {
-        "influence": influence.check_influence(good, noise),
-        "prior": prior,
-        "predictive": predictive,
+        "influence": checks.check_influence(good, noise),
+        "prior": checks.describe_prior(pilot),
+        "predictive": checks.check_ranges(pilot, good, failed.shares["failed"]),
     }
     settings = {
         "simulator": simulator.name,
