@@ -5,6 +5,7 @@ tables, figures and report are made from their declarations. Add your own check 
 :func:`register_check`.
 """
 
+from bayesinn.diagnosis import checks as checks
 from bayesinn.diagnosis.check import (
     Check as Check,
     Outcome as Outcome,

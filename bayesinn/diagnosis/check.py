@@ -244,6 +244,8 @@ class Check:
         return f"{text[0].upper()}{text[1:]}"
 
 
+#: The library's own checks, in the order of the verdict; :mod:`bayesinn.diagnosis.checks` has them.
+LIBRARY: list[Check] = []
 _registered: dict[str, Check] = {}
 
 
@@ -279,10 +281,7 @@ def register_check(check: Check) -> Check:
 
 def registered_checks() -> list[Check]:
     """Return all checks, group by group: the library's own, then those of users."""
-    from bayesinn.diagnosis import checks
-
-    library = [check for check in vars(checks).values() if isinstance(check, Check)]
-    every = [*library, *_registered.values()]
+    every = [*LIBRARY, *_registered.values()]
     groups = list(dict.fromkeys(check.group for check in every))
     return sorted(every, key=lambda check: groups.index(check.group))
 

@@ -12,6 +12,7 @@ from bayesinn.core.labels import Labels, columns
 from bayesinn.diagnosis.check import (
     FAMILY_ERROR,
     FLAGGED,
+    LIBRARY,
     MOST_PANELS,
     OUTSIDE,
     WITHIN,
@@ -604,3 +605,6 @@ MEMBERS = Check(
     reference="Hermans et al. 2022, arXiv:2110.06581",
     overview={"disagreement": "Disagreement"},
 )
+
+# All of them, in this order.
+LIBRARY.extend(check for check in list(globals().values()) if isinstance(check, Check))

@@ -295,14 +295,21 @@ class DependenceResult(SBCResult):
     def deviations(self) -> tuple[Deviation, ...]:
         """Error of the draws' correlation of normal scores."""
         words = "correlation of the draws too low", "correlation of the draws too high"
-        given = (
-            "error of correlation",
-            "",
-            "correlation",
-            self.columns,
-            *interval_of_mean(-self.difference),
+        estimate, lower, upper = interval_of_mean(-self.difference)
+        return (
+            Deviation(
+                "error of correlation",
+                unit="",
+                tolerance="correlation",
+                columns=self.columns,
+                estimate=estimate,
+                lower=lower,
+                upper=upper,
+                simulations=self.simulations,
+                words=words,
+                beyond=self._beyond,
+            ),
         )
-        return (Deviation(*given, self.simulations, words, beyond=self._beyond),)
 
     def _beyond(self, tolerance: float) -> np.ndarray:
         # Products of a few scores are far from normal, but their ranks are exactly uniform for a
@@ -351,15 +358,15 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     among truths; the result says how many are not. They are chosen by a quarter of the data sets,
     500 at most, and tested by the others, so that ranks stay exactly uniform if all is correct.
     """
-    given = paired(truth, draws)
-    if len(given.columns) < 2:
+    pairs = paired(truth, draws)
+    if len(pairs.columns) < 2:
         raise InputError(
             "parameters",
             expected="two columns or more, for pairs",
-            got=str(list(given.columns)),
+            got=str(list(pairs.columns)),
             do="leave dependence out",
         )
-    together = np.concatenate([given.truth[:, None], given.draws], axis=1)
+    together = np.concatenate([pairs.truth[:, None], pairs.draws], axis=1)
     tested = np.stack(np.triu_indices(together.shape[2], 1), axis=-1)
     if len(tested) > MOST_PAIRS:
         chosen_from = min(_CHOSEN_FROM, len(together) // _CHOSEN_SHARE)
@@ -372,17 +379,19 @@ def dependence(truth: Arrays, draws: Arrays, *, seed: int, level: float = 0.99) 
     rank = np.stack(
         [ranks(product[:, 0], product[:, 1:], seed=seed) for product in products], axis=-1
     )
-    pairs = tuple((given.columns[first], given.columns[second]) for first, second in tested)
-    names = tuple(map(" x ".join, pairs))
-    size = given.draws.shape[1]
+    names_of_pairs = tuple(
+        (pairs.columns[first], pairs.columns[second]) for first, second in tested
+    )
+    names = tuple(map(" x ".join, names_of_pairs))
+    size = pairs.draws.shape[1]
     return DependenceResult(
         *compare_ranks(names, rank, size, seed, level),
         ranks=rank,
         draws=size,
-        pairs=pairs,
-        parameters=given.columns,
+        pairs=names_of_pairs,
+        parameters=pairs.columns,
         difference=_products(together, tested, seed),
-        untested=math.comb(len(given.columns), 2) - len(tested),
+        untested=math.comb(len(pairs.columns), 2) - len(tested),
     )
 
 

@@ -91,19 +91,21 @@ class SharpnessResult(Result):
         else:
             ends = ends._replace(upper=np.array([np.inf]))
         words = "sharper than the exact posterior", "falls short of the exact posterior"
-        given = (
-            "missing sharpness",
-            "nats",
-            "nats",
-            self.columns,
-            *ends,
-            size,
-            words,
-            self.parameters,
-        )
         return (
             Deviation(
-                *given, gap=gap, one_sided=bool(np.isinf(self.at_most).all()), beyond=self._beyond
+                "missing sharpness",
+                unit="nats",
+                tolerance="nats",
+                columns=self.columns,
+                estimate=ends.estimate,
+                lower=ends.lower,
+                upper=ends.upper,
+                simulations=size,
+                words=words,
+                scale=self.parameters,
+                gap=gap,
+                one_sided=bool(np.isinf(self.at_most).all()),
+                beyond=self._beyond,
             ),
         )
 

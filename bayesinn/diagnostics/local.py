@@ -243,12 +243,21 @@ class LocalC2STResult(Tested):
         chance = np.quantile(self.null, 1.0 - (1.0 - CONFIDENCE) / len(self.columns), axis=0)
         excess = 100.0 * np.sqrt(np.maximum(self.statistic - np.median(self.null, axis=0), 0.0))
         least = 100.0 * np.sqrt(np.maximum(self.statistic - chance, 0.0))
-        ends = (excess, least, np.full(len(least), np.inf))
-        words = ("", "a classifier tells truths from draws")
-        unit = "percentage points"
-        size = self.simulations
-        given = "classifier", unit, "classifier", self.columns, *ends, size, words
-        return (Deviation(*given, one_sided=True, beyond=self._beyond),)
+        return (
+            Deviation(
+                "classifier",
+                unit="percentage points",
+                tolerance="classifier",
+                columns=self.columns,
+                estimate=excess,
+                lower=least,
+                upper=np.full(len(least), np.inf),
+                simulations=self.simulations,
+                words=("", "a classifier tells truths from draws"),
+                one_sided=True,
+                beyond=self._beyond,
+            ),
+        )
 
     def _beyond(self, tolerance: float) -> np.ndarray:
         # Exact for correct posteriors, by repetition. For others, a distance is at least as
