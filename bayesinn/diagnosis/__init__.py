@@ -24,3 +24,4 @@ from bayesinn.diagnosis.evidence import (
     Observation as Observation,
     optional as optional,
 )
+from bayesinn.diagnosis.methods import methods_text as methods_text
