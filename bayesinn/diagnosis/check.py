@@ -258,7 +258,7 @@ def register_check(check: Check) -> Check:
 
     Examples
     --------
-    >>> from bayesinn.diagnosis import Check
+    >>> from bayesinn.diagnosis import Check, register_check
     >>> register_check(Check(name="SBC", group="sharpness", run=print))
     Traceback (most recent call last):
     bayesinn.core.errors.InputError: Check 'SBC'
