@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import importlib.metadata
 import io
@@ -22,7 +21,9 @@ import math
 import os
 import re
 import secrets
-import stat
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,12 +34,14 @@ from bayesinn.core.errors import BayesinnError, SavedPosteriorError
 from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_path
 
+if sys.platform != "win32":
+    import fcntl
 # Commands that read no weights import neither.
 if TYPE_CHECKING:
     import h5py
     import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 _LARGEST = 64 * 2**20
 #: What to do with a folder that is incomplete or damaged.
 ANEW = "copy the whole folder again, or save the model again"
@@ -160,26 +163,17 @@ def check_entry(
             )
 
 
-# Files that change at one instant: written in a folder of their own beside, then renamed.
-#
-# That folder is new, has a name that nobody can foresee, and is locked while its process lives. So
-# no link that lies in wait is followed, no two processes share what is unfinished, and what a
-# killed process left is known and removed.
+# Files that change at one instant: written beside under another name, then renamed.
 
-_UNFINISHED = re.compile(r"\.bayesinn-[0-9a-f]{32}\.unfinished")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.unfinished.*")
+#: Seconds without a change after which an unfinished file is one of a process that was killed.
+_ABANDONED = 3_600.0
 
 
 def replace_file(file: Path, data: bytes) -> None:
     """Write a file such that the old or the new content is always there, the new for good."""
-    with _private_folder(file.parent) as folder:
-        unfinished = folder / file.name
-        with open(unfinished, "wb") as target:
-            target.write(data)
-            target.flush()
-            os.fsync(target.fileno())
-        unfinished.replace(file)
-    sync(file.parent)
+    with _replacement(file) as unfinished:
+        unfinished.write_bytes(data)
 
 
 @contextlib.contextmanager
@@ -190,85 +184,98 @@ def atomic_write(file: Path) -> Iterator[Path]:
         f"File {str(file)!r}", "room and permission to write it", do, (OSError, RuntimeError)
     ):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with _private_folder(file.parent) as folder:
-            unfinished = folder / file.name
+        with _replacement(file) as unfinished:
             yield unfinished
-            with open(unfinished, "rb") as written:
-                os.fsync(written.fileno())
-            unfinished.replace(file)
-        sync(file.parent)
 
 
 @contextlib.contextmanager
-def opened_folder(folder: Path, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """Give the descriptor of a folder."""
-    descriptor = os.open(folder, flags)
+def _replacement(file: Path) -> Iterator[Path]:
+    """Give a path beside a file, whose content replaces the file when the block ends well."""
+    _remove_abandoned(file.parent)
+    # Of a name of its own: several processes may write one file at once.
+    unfinished = file.with_name(f".{secrets.token_hex(8)}.unfinished{file.suffix}")
     try:
-        yield descriptor
+        yield unfinished
+        with open(unfinished, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(unfinished, file)
     finally:
-        os.close(descriptor)
+        unfinished.unlink(missing_ok=True)
+    sync(file.parent)
 
 
 def sync(folder: Path) -> None:
     """Make renames in a folder durable, where its file system can."""
-    with opened_folder(folder) as descriptor:
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished files that killed processes have left in a folder."""
+    # What fails here is done by the next one.
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            if (
+                _UNFINISHED.fullmatch(file.name)
+                and file.lstat().st_mtime < time.time() - _ABANDONED
+            ):
+                file.unlink()
 
 
 @contextlib.contextmanager
-def _private_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder for one file inside another folder, and remove it with what is left in it."""
-    remove_abandoned(parent)
-    with contextlib.ExitStack() as stack:
-        while True:
-            folder = parent / f".bayesinn-{secrets.token_hex(16)}.unfinished"
-            # Fails where there is anything of this name, be it a link that leads nowhere.
-            folder.mkdir(mode=0o700)
-            stack.callback(_remove, folder)
-            # Before it is locked, another process may take it for abandoned.
-            if _lock(folder, stack):
-                break
-        yield folder
+def _lock(folder: Path, wait: bool) -> Iterator[None]:
+    """Keep other processes and threads that lock a folder out of it.
 
-
-def _lock(folder: Path, stack: contextlib.ExitStack) -> bool:
-    """Lock a folder until the stack is closed; return whether it is still there."""
+    A BlockingIOError is raised if another has it already, and this one is not to ``wait``.
+    """
+    # Locked is the folder itself, which leaves no file there. Windows can't; some network disks
+    # have no locks at all.
+    if sys.platform == "win32":
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        descriptor = stack.enter_context(opened_folder(folder, _FOLDER))
-        # Some network disks have no locks.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return os.path.samestat(os.fstat(descriptor), os.lstat(folder))
-    except FileNotFoundError:
-        return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if isinstance(error, BlockingIOError):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
 
 
-def remove_abandoned(parent: Path) -> None:
-    """Remove what killed processes have left in a folder: whatever lives is locked."""
-    # What fails here is done by the next one.
-    with contextlib.suppress(OSError), os.scandir(parent) as entries:
-        for entry in entries:
-            if _UNFINISHED.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                with (
-                    contextlib.suppress(OSError),
-                    opened_folder(Path(entry.path), _FOLDER) as descriptor,
-                ):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    _remove(Path(entry.path))
+@contextlib.contextmanager
+def lock_folder(folder: Path | None, subject: str) -> Iterator[None]:
+    """Make a folder, if there is to be one, and lock it during a ``with`` block.
 
-
-def _remove(folder: Path) -> None:
-    """Remove a folder of ours and its regular files; anything else, such as a link, stays."""
-    with contextlib.suppress(OSError):
-        with opened_folder(folder, _FOLDER) as descriptor:
-            for name in os.listdir(descriptor):
-                if stat.S_ISREG(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
-                    os.unlink(name, dir_fd=descriptor)
-        folder.rmdir()
+    The lock keeps other processes and threads out.
+    """
+    with contextlib.ExitStack() as stack:
+        if folder is not None:
+            do = "make room, or choose another folder"
+            with reraise_as(
+                f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)
+            ):
+                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    stack.enter_context(_lock(folder, wait=False))
+                except BlockingIOError:
+                    raise SavedPosteriorError(
+                        f"{subject} {str(folder)!r}",
+                        expected="one process that writes there at a time",
+                        got="another that does now",
+                        do="wait until it has ended, or choose another folder",
+                    ) from None
+        yield
 
 
 #: Of arrays that may be of single or of double precision.
@@ -331,19 +338,13 @@ def read_array(
             f"{name} has shape {item.shape} and type {item.dtype}, expected {tuple(shape)} and "
             f"{' or '.join(map(str, dtypes))}"
         )
-    properties = item.id.get_create_plist()
-    filters = {properties.get_filter(number)[0] for number in range(properties.get_nfilters())}
     # The file bounds what is not compressed, the expected shape what is; a chunk is no larger than
     # the array.
     bounded = item.nbytes <= file.id.get_filesize() if item.chunks is None else None not in shape
-    if (
-        not bounded
-        or filters - {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE}
-        or any(chunk > size for chunk, size in zip(item.chunks or (), item.shape, strict=False))
+    if not bounded or any(
+        chunk > size for chunk, size in zip(item.chunks or (), item.shape, strict=False)
     ):
-        raise ValueError(
-            f"{name} claims more data than the file has, or is packed in an unknown way"
-        )
+        raise ValueError(f"{name} claims more data than the file has")
     value = item[()]
     if finite and item.dtype.kind == "f" and not np.isfinite(value).all():
         raise ValueError(f"{name} has elements that are not finite")
@@ -353,6 +354,7 @@ def read_array(
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
 _STAGED = re.compile(r"weights\.([0-9a-f]{16})\.h5")
 _MEMBERS = re.compile("members-[0-9a-f]{16}")
+_KERAS_NUMBER = re.compile(r"_\d+$")
 #: What the manifest of a model made of others says: the subfolder they are in, and their number.
 MEMBERS = {"place": str, "members": int}
 
@@ -397,13 +399,13 @@ class SavedModel(NamedTuple):
 
     def assign(self, network: Any) -> None:
         """Give a built network its weights; each must have the network's shape and type."""
-        for name, variable in _numbered(network):
+        weights = named_weights(network)
+        for name, variable in weights.items():
             variable.assign(self.array(name, tuple(variable.shape), variable.dtype))
-        if len(self.file["network"]) != len(network.variables):
-            with _explained_weights(self.folder):
+        with _explained_weights(self.folder):
+            if len(self.file["network"]) != len(weights):
                 raise ValueError(
-                    f"{len(self.file['network'])} arrays of weights, expected "
-                    f"{len(network.variables)}"
+                    f"{len(self.file['network'])} arrays of weights, expected {len(weights)}"
                 )
 
 
@@ -424,7 +426,7 @@ def write_model(
     import numpy as np
 
     values = {
-        name: np.asarray(value) for name, value in {**dict(_numbered(network)), **arrays}.items()
+        name: np.asarray(value) for name, value in {**named_weights(network), **arrays}.items()
     }
     for name, value in values.items():
         if value.dtype.kind == "f" and not np.all(np.isfinite(value)):
@@ -434,7 +436,7 @@ def write_model(
                 got=f"{np.sum(~np.isfinite(value)):,} of {value.size:,} that are not",
                 do="train it again, with a smaller learning rate or without such data",
             )
-    with _replaced(folder) as place:
+    with _saving(folder) as place:
         data = packed(values, compressed="network")
         fingerprint = hashlib.sha256(data).hexdigest()
         replace_file(place / _staged(fingerprint), data)
@@ -452,7 +454,7 @@ def write_members(
 
     Each of the functions ``members`` writes one of the others into the folder that it gets.
     """
-    with _replaced(folder) as place:
+    with _saving(folder) as place:
         own = f"members-{secrets.token_hex(8)}"
         for number, save in enumerate(members, 1):
             save(place / own / str(number))
@@ -463,7 +465,7 @@ def write_members(
 
 def prepare_place(folder: str | Path) -> None:
     """Make a folder to save a model in later; refuse one that can't be made, or isn't for that."""
-    with _replaced(folder):
+    with _saving(folder):
         pass
 
 
@@ -519,7 +521,7 @@ def read_model(
 
 
 @contextlib.contextmanager
-def _replaced(folder: str | Path) -> Iterator[Path]:
+def _saving(folder: str | Path) -> Iterator[Path]:
     """Give a folder to save a model in, while other processes that save there wait."""
     path = check_path("Argument 'folder'", folder, "posterior")
     do = "make room or choose another folder; a model that was saved there before is still complete"
@@ -527,15 +529,15 @@ def _replaced(folder: str | Path) -> Iterator[Path]:
         f"Folder {str(path)!r}", "room and permission to save there", do, (OSError, RuntimeError)
     ):
         path.mkdir(parents=True, exist_ok=True)
-        with opened_folder(path) as descriptor:
-            # Some network disks have no locks.
-            with contextlib.suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _lock(path, wait=True):
             _check_own(path)
             try:
                 yield path
             finally:
-                _tidy(path)
+                # What fails here is done by the next save; the manifest's weights are found under
+                # both names.
+                with contextlib.suppress(SavedPosteriorError, ValueError, OSError):
+                    _tidy(path)
 
 
 def _write_manifest(folder: Path, kind: str, entries: Mapping[str, Any]) -> None:
@@ -544,38 +546,20 @@ def _write_manifest(folder: Path, kind: str, entries: Mapping[str, Any]) -> None
     replace_file(folder / "manifest.json", json.dumps({**head, **entries}, indent=2).encode())
 
 
-@contextlib.contextmanager
-def lock_folder(folder: Path | None, subject: str) -> Iterator[None]:
-    """Make a folder, if there is to be one, and lock it during a ``with`` block.
+def named_weights(network: Any) -> dict[str, Any]:
+    """Return the variables of a network by name: their layer's, their own, and a number.
 
-    The lock keeps other processes and threads out.
+    An example is ``network/dense.kernel_2``. Keras numbers the layers of the whole process, so that
+    its numbers are left out.
     """
-    with contextlib.ExitStack() as stack:
-        if folder is not None:
-            do = "make room, or choose another folder"
-            with reraise_as(
-                f"{subject} {str(folder)!r}", "room and permission to write there", do, (OSError,)
-            ):
-                folder.mkdir(parents=True, exist_ok=True)
-                descriptor = stack.enter_context(opened_folder(folder))
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise SavedPosteriorError(
-                    f"{subject} {str(folder)!r}",
-                    expected="one process that writes there at a time",
-                    got="another that does now",
-                    do="wait until it has ended, or choose another folder",
-                ) from None
-            except OSError:
-                pass  # Some network disks have no locks.
-        yield
-
-
-def _numbered(network: Any) -> list[tuple[str, Any]]:
-    return [
-        (f"network/{number:05d}", variable) for number, variable in enumerate(network.variables)
-    ]
+    named: dict[str, Any] = {}
+    counts: Counter[str] = Counter()
+    for variable in network.variables:
+        parts = [_KERAS_NUMBER.sub("", part) for part in variable.path.split("/")[-2:]]
+        name = ".".join(parts)
+        counts[name] += 1
+        named[f"network/{name}_{counts[name]}"] = variable
+    return named
 
 
 def _staged(fingerprint: Any) -> str:
@@ -618,62 +602,32 @@ def _check_own(folder: Path) -> None:
 
 
 def _tidy(folder: Path) -> None:
-    """Give the manifest's weights their final name, then remove what interrupted saves left."""
-    # What fails here is done by the next save; the manifest's weights are found under both names.
-    with contextlib.suppress(SavedPosteriorError, ValueError, OSError):
-        manifest: dict[str, Any] = {}
-        if os.path.lexists(folder / "manifest.json"):
-            manifest = read_manifest(folder)
-        if manifest.get("format") == FORMAT:
-            _finish(folder, manifest)
-        for file in folder.iterdir():
-            _remove_unfinished(file, manifest.get("place"))
-
-
-def _finish(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Remove weights in favour of members, or give new weights their final name."""
-    weights = folder / "weights.h5"
-    if "place" in manifest:
-        weights.unlink(missing_ok=True)
-        return
-    staged = folder / _staged(manifest.get("fingerprint"))
-    if staged.is_file():
-        staged.replace(weights)
-        sync(folder)
-
-
-def _remove_unfinished(file: Path, place: str | None) -> None:
-    """Remove what a save has written, which its name tells, but not the members at ``place``."""
-    staged = _STAGED.fullmatch(file.name)
-    if staged is not None and _begins(file, staged[1]):
-        file.unlink()
-    elif _MEMBERS.fullmatch(file.name) and file.name != place:
-        _remove_members(file)
+    """Give the manifest's weights their final name, then remove what other saves have left."""
+    manifest: dict[str, Any] = {}
+    if os.path.lexists(folder / "manifest.json"):
+        manifest = read_manifest(folder)
+    if "fingerprint" in manifest:
+        staged = folder / _staged(manifest["fingerprint"])
+        if staged.is_file():
+            os.replace(staged, folder / "weights.h5")
+            sync(folder)
+    elif "place" in manifest:
+        (folder / "weights.h5").unlink(missing_ok=True)
+    for file in folder.iterdir():
+        if _STAGED.fullmatch(file.name):
+            file.unlink()
+        elif _MEMBERS.fullmatch(file.name) and file.name != manifest.get("place"):
+            _remove_members(file)
 
 
 def _remove_members(folder: Path) -> None:
-    """Remove the members that a save has written; what somebody else has put there stays."""
+    """Remove members that were saved; what somebody else has put among them stays."""
     if folder.is_symlink():
         return
-    for member in folder.iterdir():
-        if member.is_symlink() or not member.is_dir():
-            continue
-        remove_abandoned(member)
-        for file in member.iterdir():
-            if _MEMBERS.fullmatch(file.name):
-                _remove_members(file)
-            elif file.name in ("manifest.json", "weights.h5") or _STAGED.fullmatch(file.name):
-                file.unlink()
-        _remove_empty(member)
-    _remove_empty(folder)
-
-
-def _remove_empty(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _begins(file: Path, fingerprint: str) -> bool:
-    """Tell whether the SHA-256 of a regular file begins so."""
-    regular = stat.S_ISREG(file.lstat().st_mode)
-    return regular and hashlib.sha256(file.read_bytes()).hexdigest().startswith(fingerprint)
+    # What a folder contains comes before it.
+    for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
+        with contextlib.suppress(OSError):
+            if path.name in ("manifest.json", "weights.h5") or _STAGED.fullmatch(path.name):
+                path.unlink()
+            else:
+                path.rmdir()

@@ -175,11 +175,6 @@ class Estimator(Registered, ABC):
         """Return an untrained estimator with what :meth:`configuration` gave."""
         return cls(**configuration) if simulator is None else cls(simulator, **configuration)
 
-    @classmethod
-    def present_network(cls, network: Any) -> Any:
-        """Return the configuration in an older manifest with the classes of this version."""
-        return network
-
     def untrained(self) -> Self:
         """Return a new, untrained estimator of the same simulator and configuration."""
         return self.from_configuration(self.simulator, self.configuration())
@@ -453,10 +448,7 @@ class Estimator(Registered, ABC):
     @property
     def steps_done(self) -> int:
         """Steps of the last training; fewer than planned if patience or an error ended it."""
-        # Older posteriors know the end of the last report only.
-        return int(
-            self.training.get("steps_done", self.history["step"].max() if len(self.history) else 0)
-        )
+        return int(self.training.get("steps_done", 0))
 
     @property
     def unfinished(self) -> str:

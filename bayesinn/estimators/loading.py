@@ -39,8 +39,6 @@ _OWNER = identity.Owner(
 )
 #: Kinds of model that can be loaded.
 _KINDS = ("AmortizedPosterior", "LatentMixture", "Estimator")
-#: Classes by kind of model, for manifests that don't name the class.
-_CLASSES = {"LatentMixture": "inverse.LatentMixture"}
 #: Entry of manifests that says where to find the simulator.
 SIMULATOR = {"name": str, "module": str, "object": str, "file": str}
 _SIMULATED = {
@@ -196,8 +194,7 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estim
         # Each of several networks has weights of its own.
         if configuration.get("networks", 1) > len(saved.file["network"]):
             raise ValueError(f"{configuration['networks']:,} networks with fewer arrays of weights")
-        network = kind.present_network(configuration)
-        estimator = kind.from_configuration(simulator, rebuild(network))
+        estimator = kind.from_configuration(simulator, rebuild(configuration))
         with seeds.seeded_initial_weights(0):
             model = estimator.restore(saved)
     saved.assign(model.network)
@@ -212,7 +209,6 @@ def _restored(kind: type[Estimator], saved: SavedModel, simulator: Any) -> Estim
 def _class_of(saved: SavedModel) -> type[Estimator]:
     """Return the class that wrote a folder; anything but an estimator is refused."""
     entries = saved.entries
-    entries.setdefault("class", _CLASSES.get(entries["kind"]))
     _check(saved, {"class": str})
     kind = registered_class(entries["class"])
     with saved.reraise_as("class", "a class that is trained and saved"):

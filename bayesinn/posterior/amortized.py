@@ -18,7 +18,6 @@ from bayesinn.core.validation import check_integer
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
-from bayesinn.posterior import moved
 from bayesinn.posterior.answers import Draws, Evaluator, TrainedGiven, density_of, require_draws
 from bayesinn.posterior.damage import KINDS, NO_TREES
 from bayesinn.posterior.defaults import (
@@ -103,10 +102,6 @@ class Summarised(Estimator):
         _ = super().model
         assert self._reference is not None
         return self._reference
-
-    @classmethod
-    def present_network(cls, network: Any) -> Any:
-        return moved.rewrite(network)
 
     def configuration(self) -> dict[str, Any]:
         """Return summaries and flow, by name."""
@@ -280,8 +275,7 @@ class TrainedPosterior(Summarised, Posterior):
     @property
     def training_seed(self) -> int:
         """Seed that the last training was given."""
-        # Older posteriors know that of the settings, which also depends on the start.
-        return int(self.training.get("seed", self.training["settings"]["seed"]))
+        return int(self.training["seed"])
 
     def require_trained(self) -> None:
         # It raises without one.
@@ -453,12 +447,14 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         cls, simulator: Simulator | None, configuration: Mapping[str, Any]
     ) -> Self:
         """Return an untrained posterior with summaries and flow as a manifest describes them."""
-        return cls(
-            require_simulator(simulator),
-            configuration["summaries"],
-            configuration["flow"],
-            configuration.get("networks", 1),
+        # Without the constructor, whose choices have been made.
+        new = cls.__new__(cls)
+        TrainedPosterior.__init__(
+            new, require_simulator(simulator), configuration["summaries"], configuration["flow"]
         )
+        new._reasons = {}
+        new.set_count(configuration.get("networks", 1))
+        return new
 
     def check_start(self, other: Any) -> None:
         """Refuse also a start with another number of unconstrained parameters."""

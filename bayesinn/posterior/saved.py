@@ -25,27 +25,19 @@ SCHEMA = {
 
 
 def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulator) -> Reference:
-    """Return what observations are compared with.
-
-    Older saved posteriors have no trees for scale, and their scores are integers.
-    """
-    arrays = {}
+    """Return what observations are compared with."""
+    # Any reference has the types and numbers of axes; statistics of simulations that overflow are
+    # infinite.
+    some = Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays()
+    reference = Reference(
+        **{
+            name: saved.array(
+                f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out"
+            )
+            for name, like in some.items()
+        }
+    )
     ones = two_data_sets(simulator)
-    # Any reference has the types and numbers of axes.
-    for name, like in Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays().items():
-        stored = f"reference/{name}"
-        dtype = like.dtype
-        if name == "scores" and stored not in saved.file:
-            stored = "reference/ranks"
-            dtype = np.dtype(int)
-        absent = name == "scale_trees" and stored not in saved.file
-        # Statistics of simulations that overflow are infinite.
-        finite = name != "held_out"
-        shape = (None,) * like.ndim
-        arrays[name] = (
-            like if absent else saved.array(stored, shape, dtype, finite).astype(like.dtype)
-        )
-    reference = Reference(**arrays)
     # What doesn't fit would fail with the first observation.
     with saved.explained_weights():
         inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
@@ -88,7 +80,6 @@ def saved_scaling(saved: SavedModel, group: str, name: str, shape: tuple[int, ..
     # In double precision where single precision would rob data of digits.
     exact = f"{place}/exact_mean" in saved.file
     mean = saved.array(f"{place}/exact_mean" if exact else f"{place}/mean", shape, FLOATS)
-    # Older files with an exact mean have a scale of single precision.
     scale = saved.array(f"{place}/scale", shape, FLOATS)
     return Scaling(compress, mean, scale)
 

@@ -469,8 +469,6 @@ def check_scalings(folder: Path, model: Trainable) -> None:
     """
     now = model.arrays()
     with _state(folder) as file:
-        if "scalings" not in file:
-            return
         before = {
             name: np.asarray(file[f"scalings/{name}"]) if f"scalings/{name}" in file else None
             for name in now
@@ -558,10 +556,7 @@ def _digest(arrays: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> 
 def _check_digest(state: h5py.File) -> None:
     """Raise a ValueError if the content of a state is not what was written."""
     attributes = dict(state.attrs)
-    # Those of older versions have none.
-    expected = attributes.pop(_DIGEST, None)
-    if expected is None:
-        return
+    expected = attributes.pop(_DIGEST, "")
     arrays: dict[str, np.ndarray] = {}
 
     def read(name: str, item: Any) -> None:
