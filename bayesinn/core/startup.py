@@ -19,6 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import platformdirs
+
 from bayesinn.core.errors import InputError
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -187,8 +189,7 @@ def _folder() -> Path | None:
     chosen = os.environ.get(SETTING, "")
     if chosen.lower() == "off":
         return None
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    root = Path(chosen) if chosen else Path(caches) / "bayesinn"
+    root = Path(chosen or platformdirs.user_cache_dir("bayesinn", appauthor=False))
     folder = root.expanduser().absolute() / _machine()
     # XLA splits its flags at spaces, and ends the process if it doesn't know one.
     return None if " " in str(folder) else folder
