@@ -1,32 +1,128 @@
-"""The answer to one or more observations: its text and its file.
-
-The file also holds the observations, which tell it from the answer to other observations.
-"""
+"""The answer of a trained posterior to data from a file: inferred, saved, and as text."""
 
 import shutil
 import textwrap
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-import arviz as az
 import numpy as np
 import pandas as pd
 import xarray
 from rich.console import Console
 
+from bayesinn.cli.data_files import read_members
+from bayesinn.cli.inputs import read_observation
+from bayesinn.cli.run import Run, arrays_of
+from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.diagnosis import Diagnosis
-from bayesinn.diagnosis.report.sections import row_per_observation, write_posterior
-from bayesinn.posterior.answers import mask_padding
+from bayesinn.diagnosis.report.sections import (
+    posterior_table,
+    posterior_tables,
+    row_per_observation,
+    write_posterior,
+)
+from bayesinn.hierarchical import HierarchicalPosterior
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.posterior.unusual import explain_unusual
-from bayesinn.simulation.simulator import Arrays, Simulator
 
 # Rows of a table that a terminal shows.
 _MOST_ROWS = 40
 _NARROWEST = 60
 _MOST_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the command line asks of a posterior; None for data that ship with the simulator."""
+
+    data: Path | None
+    by: str | None
+    context: list[str]
+    draws: int
+    seed: int
+    exact: bool
+    refined: bool
+    predictive: bool
+
+
+@singledispatch
+def answer(posterior: Any, run: Run, question: Question) -> str:
+    """Infer, save the answer into the run folder, and return what is printed."""
+    exact = question.exact
+    observation = read_observation(
+        question.data, posterior.simulator, question.context, question.by
+    )
+    tree, table = run.infer(
+        posterior,
+        observation,
+        draws=question.draws,
+        seed=question.seed,
+        exact=exact,
+        refined=question.refined,
+        predictive=question.predictive,
+    )
+    several = table.index.nlevels > 1
+    text = f"{answer_text(tree, table, exact)}\n{refinement_text(tree)}"
+    text += unusual_text(posterior, observation, tree, table)
+    text += f"saved {run.folder}/posterior.nc, posterior.csv"
+    text += ", observations.csv and figures" if several else " and figures"
+    if question.predictive and not several and not posterior.simulator.simulates:
+        text += "\nnote: no predictive figures, as there is no function to simulate with"
+    return text
+
+
+@answer.register
+def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
+    axis = posterior.levels.axis
+    for option, given in (("--exact", question.exact), ("--refine", question.refined)):
+        if given:
+            raise InputError(
+                f"Option {option}",
+                expected="a posterior of one simulator's parameters",
+                got="a hierarchical one",
+                do="leave it out",
+            )
+    if question.data is None:
+        raise InputError(
+            "Data",
+            expected=f"the data of each {axis}",
+            got="none",
+            do=f"give a file with a column {axis!r}: --data FILE",
+        )
+    person = posterior.person
+    data = read_members(question.data, person, axis, question.context, question.by)
+    with run.answering(posterior, person, data):
+        tree = posterior.infer(
+            data,
+            draws=question.draws,
+            seed=question.seed,
+            predictive=question.predictive,
+            progress=True,
+            ids=data.names,
+        )
+        population, each = _level_tables(posterior, tree)
+        # Rows of the population have no name in the column of members.
+        table = pd.concat([pd.concat({"": population}, names=[axis, "parameter"]), each])
+        run.save_answer(posterior, tree, table)
+    text = group_text(tree, population, each)
+    return f"{text}\nsaved {run.folder}/posterior.nc, posterior.csv"
+
+
+def _level_tables(
+    posterior: HierarchicalPosterior, tree: xarray.DataTree
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table of the population's parameters, and that of each member's own."""
+    labels = posterior.person.labels
+    levels = posterior.levels
+    values = arrays_of(tree, "posterior")
+    shared = {name: values[name] for name in levels.shared}
+    own = {name: values[name] for name in levels.own}
+    members = [str(name) for name in np.asarray(tree["posterior"][levels.axis])]
+    return posterior_table(shared, labels), posterior_tables(own, labels, members, levels.axis)
 
 
 def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False) -> str:
@@ -130,36 +226,6 @@ def unusual_text(
     if len(lines) > _MOST_REASONS:
         shown.append(f"... and {len(lines) - _MOST_REASONS} more")
     return "".join(f"  {line}\n" for line in shown)
-
-
-def open_answer(file: Path) -> Any:
-    """Open a file of inference data; used in a ``with`` block, it is closed again."""
-    return az.from_netcdf(file, engine="h5netcdf")
-
-
-def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
-    if group not in tree.children:
-        return {}
-    chains = "chain" in tree[group].dims
-    return {
-        str(name): value.values[0] if chains else value.values
-        for name, value in tree[group].data_vars.items()
-    }
-
-
-def same_data(simulator: Simulator, seen: Mapping[str, np.ndarray], given: Arrays) -> bool:
-    """Tell whether saved observables and context are those of n checked observations (n, ...).
-
-    Those that were ``seen`` are (...) or (n, ...), NaN where there is padding or no value.
-    """
-    known = {**given, **mask_padding(simulator, given, given)}
-    for name, value in seen.items():
-        other = known[name] if value.ndim == known[name].ndim else known[name][0]
-        # To the last bit: data may differ by little, and be of any unit.
-        if not np.array_equal(value, other.astype(value.dtype), equal_nan=True):
-            return False
-    return True
 
 
 def print_diagnosis(diagnosis: Diagnosis) -> None:

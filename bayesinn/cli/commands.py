@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayesinn.cli import options as cl
-from bayesinn.cli.opening import (
+from bayesinn.cli.inputs import (
     check_file,
     collect_options,
     find_simulator,
     load_posterior,
+    new_strategy,
     open_posterior,
     open_run,
     read_observation,
     start_tensorflow,
 )
 from bayesinn.cli.options import Group, Sizes, check_group
-from bayesinn.cli.runs import find_runs, look_at, run_of, runs_text
 from bayesinn.core.errors import BayesinnError, InputError
 from bayesinn.core.files import read_manifest
 from bayesinn.core.process import interrupt_on_termination
-from bayesinn.core.startup import new_strategy
+from bayesinn.core.run_folder import find_runs, run_of, runs_text, summarise_run
 from bayesinn.simulation.installed import check_name, descriptions, split_name
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def infer(
     """
     check_file(data)
     folder, posterior = open_posterior(run, output, simulator, trust)
-    from bayesinn.cli.answering import Question, answer
+    from bayesinn.cli.answers import Question, answer
 
     question = Question(data, by, context, draws, seed, exact, refine, predictive)
     typer.echo(answer(posterior, folder, question))
@@ -575,7 +575,7 @@ def explore(
 
 @app.command()
 def runs(folder: RunsFolder = Path("runs")) -> None:
-    """List all runs in a folder at a glance: training, verdict, answer."""
+    """List all runs in a folder at a summary: training, verdict, answer."""
     folder = folder.expanduser()
     typer.echo(runs_text(find_runs(folder), folder))
 
@@ -601,7 +601,7 @@ def compare(
     if held_out is not None and simulations is not None:
         raise typer.BadParameter("--simulations and --held-out exclude each other")
     for each in run:
-        look_at(run_of(each))  # before TensorFlow is imported
+        summarise_run(run_of(each))  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in simulator]
     start_tensorflow()
     from bayesinn.cli.long_commands import compare_or_say

@@ -10,12 +10,10 @@ from typing import Any, NoReturn
 
 import typer
 
-from bayesinn.cli.comparison import compare_runs
 from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import is_array_file, saved_posterior
 from bayesinn.cli.run import train_into
-from bayesinn.cli.runs import run_of
 from bayesinn.cli.tables import (
     arrays_model,
     few_held_out,
@@ -25,6 +23,8 @@ from bayesinn.cli.tables import (
 )
 from bayesinn.core import process
 from bayesinn.core.errors import BankError, TrainingError
+from bayesinn.core.run_folder import run_of
+from bayesinn.diagnosis.run_comparison import compare_runs
 from bayesinn.diagnostics import Advice
 from bayesinn.estimators.fitting_data import Stream
 from bayesinn.estimators.loading import load

@@ -13,10 +13,10 @@ import typer
 from typer.core import TyperGroup
 
 from bayesinn._version import __version__
-from bayesinn.cli.runs import is_about_posterior, run_of
 from bayesinn.core import process
 from bayesinn.core.errors import InputError
 from bayesinn.core.number_text import read_number
+from bayesinn.core.run_folder import is_about_posterior, run_of
 
 
 def is_array_file(place: str | None) -> bool:

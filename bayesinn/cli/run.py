@@ -36,25 +36,24 @@ import tensorflow as tf
 import xarray
 
 from bayesinn import plots
-from bayesinn.cli.answers import arrays_of, open_answer, same_data
 from bayesinn.cli.data_files import names_of
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.runs import (
-    ANSWER,
-    DIAGNOSIS,
-    REPORT,
-    ROWS,
-    TRAINING,
-    RunFiles,
-    look_at,
-    saved_fingerprint,
-)
 from bayesinn.cli.tables import HELD_OUT
 from bayesinn.core.compilation import XLA
 from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError, warn
 from bayesinn.core.files import lock_folder
 from bayesinn.core.html import facts_html
 from bayesinn.core.progress import Progress
+from bayesinn.core.run_folder import (
+    ANSWER,
+    DIAGNOSIS,
+    REPORT,
+    ROWS,
+    TRAINING,
+    RunFiles,
+    saved_fingerprint,
+    summarise_run,
+)
 from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosis import Diagnosis, diagnose
 from bayesinn.diagnosis.report.sections import (
@@ -71,7 +70,7 @@ from bayesinn.estimators.fitting_data import Length, Stream, reuse
 from bayesinn.estimators.loading import load
 from bayesinn.plots.panels import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior, TrainedPosterior
-from bayesinn.posterior.answers import finite_predictions
+from bayesinn.posterior.answers import finite_predictions, mask_padding
 from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
@@ -98,6 +97,36 @@ def check_observation(simulator: Simulator, data: Mapping[str, Any] | None) -> O
     return observations
 
 
+def open_answer(file: Path) -> Any:
+    """Open a file of inference data; used in a ``with`` block, it is closed again."""
+    return az.from_netcdf(file, engine="h5netcdf")
+
+
+def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
+    if group not in tree.children:
+        return {}
+    chains = "chain" in tree[group].dims
+    return {
+        str(name): value.values[0] if chains else value.values
+        for name, value in tree[group].data_vars.items()
+    }
+
+
+def same_data(simulator: Simulator, seen: Mapping[str, np.ndarray], given: Arrays) -> bool:
+    """Tell whether saved observables and context are those of n checked observations (n, ...).
+
+    Those that were ``seen`` are (...) or (n, ...), NaN where there is padding or no value.
+    """
+    known = {**given, **mask_padding(simulator, given, given)}
+    for name, value in seen.items():
+        other = known[name] if value.ndim == known[name].ndim else known[name][0]
+        # To the last bit: data may differ by little, and be of any unit.
+        if not np.array_equal(value, other.astype(value.dtype), equal_nan=True):
+            return False
+    return True
+
+
 @dataclass(frozen=True)
 class Run:
     """A folder with the results of one posterior. One process writes there at a time."""
@@ -108,7 +137,7 @@ class Run:
         object.__setattr__(self, "folder", check_path("Run folder", self.folder, "runs/model"))
 
     def _repr_html_(self) -> str:
-        return facts_html(f"Run {str(self.folder)!r}", look_at(self.folder).row())
+        return facts_html(f"Run {str(self.folder)!r}", summarise_run(self.folder).row())
 
     @property
     def files(self) -> RunFiles:

@@ -9,10 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import ops
-from tensorflow_probability.python.bijectors import bijector
 
 from bayesinn.core.errors import BayesinnError, InputError, TrainingError
+from bayesinn.core.private_api import bijector_memory, custom_gradients
 from bayesinn.core.process import ProcessSetting
 from bayesinn.core.startup import clear_programs
 from bayesinn.core.validation import check_choice
@@ -78,19 +77,18 @@ def _release(known: set[str] | None) -> None:
     """
     if known is None:
         return
-    gradients = ops.gradient_registry._registry
+    gradients = custom_gradients()
     for name in set(gradients) - known:
         if name.startswith("CustomGradient-"):
             del gradients[name]
-    # Of all bijectors, whatever their class.
-    remembered = bijector.Bijector._cache.storage
+    remembered = bijector_memory()
     for key in list(remembered):
         key.cancel()
         remembered.pop(key, None)
 
 
 #: Registered gradients when the first of the open blocks began, in all threads.
-_graphs = ProcessSetting(lambda: set(ops.gradient_registry._registry), _release, None)
+_graphs = ProcessSetting(lambda: set(custom_gradients()), _release, None)
 
 
 def has_gpu() -> bool:

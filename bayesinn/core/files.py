@@ -354,6 +354,7 @@ def read_array(
 _PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy")
 _STAGED = re.compile(r"weights\.([0-9a-f]{16})\.h5")
 _MEMBERS = re.compile("members-[0-9a-f]{16}")
+_FINAL = re.compile(r"manifest\.json|weights\.h5")
 _KERAS_NUMBER = re.compile(r"_\d+$")
 #: What the manifest of a model made of others says: the subfolder they are in, and their number.
 MEMBERS = {"place": str, "members": int}
@@ -627,7 +628,7 @@ def _remove_members(folder: Path) -> None:
     # What a folder contains comes before it.
     for path in [*sorted(folder.rglob("*"), reverse=True), folder]:
         with contextlib.suppress(OSError):
-            if path.name in ("manifest.json", "weights.h5") or _STAGED.fullmatch(path.name):
+            if any(name.fullmatch(path.name) for name in (_FINAL, _STAGED, _UNFINISHED)):
                 path.unlink()
             else:
                 path.rmdir()

@@ -7,7 +7,6 @@ import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -17,11 +16,10 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import platformdirs
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.private_api import has_started
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -91,34 +89,6 @@ def _no_standard_error() -> Iterator[None]:
         os.close(nothing)
 
 
-def new_strategy(name: str) -> Any:
-    """Return a tf.distribute strategy: ``"mirrored"`` or ``"multi-worker"``.
-
-    The mirrored strategy trains on all devices of this process. A multi-worker strategy must be
-    made before TensorFlow is used, which simulators do when they are imported.
-    """
-    config = os.environ.get("TF_CONFIG", "")
-    try:
-        if name != "mirrored" and not {"cluster", "task"} <= json.loads(config).keys():
-            raise ValueError("without cluster or task")
-        import tensorflow as tf
-
-        return (
-            tf.distribute.MirroredStrategy()
-            if name == "mirrored"
-            else tf.distribute.MultiWorkerMirroredStrategy()
-        )
-    except (AttributeError, ValueError) as error:
-        raise InputError(
-            f"Option --strategy {name}",
-            expected='TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
-            '"worker", "index": NUMBER}}',
-            got=f"{config}: {error}" if config else "no TF_CONFIG",
-            do="set it for each process, or give --strategy mirrored for the devices of one "
-            "machine",
-        ) from error
-
-
 #: Environment variable: a folder, or "off".
 SETTING = "BAYESINN_CACHE"
 _FLAGS = "TF_XLA_FLAGS"
@@ -143,7 +113,7 @@ def keep_programs() -> None:
     BAYESINN_CACHE=off keeps none. Flags of the user's own come first. TensorFlow writes each
     program to a file of its own and renames it, so that processes may share the folder.
     """
-    if _tensorflow_has_started():
+    if has_started():
         return
     try:
         _name_folder()
@@ -174,14 +144,6 @@ def clear_programs() -> bool:
                     path.unlink(missing_ok=True)
             return bool(programs)
     return False
-
-
-def _tensorflow_has_started() -> bool:
-    """Return whether TensorFlow may have read its flags, which it does once."""
-    module = sys.modules.get("tensorflow.python.eager.context")
-    if module is None:
-        return False
-    return getattr(module.context(), "_initialized", True)
 
 
 def _folder() -> Path | None:

@@ -25,3 +25,7 @@ from bayesinn.diagnosis.evidence import (
     optional as optional,
 )
 from bayesinn.diagnosis.methods import methods_text as methods_text
+from bayesinn.diagnosis.run_comparison import (
+    RunComparison as RunComparison,
+    compare_runs as compare_runs,
+)

@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol, Self
+from typing import Any, ClassVar, Never, Self
 
 import numpy as np
 
@@ -41,22 +41,8 @@ from bayesinn.training.sources import fingerprint
 from bayesinn.training.train import TrainingResult
 from bayesinn.training.trainable import Trainable, count_weights
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-class Savable(Protocol):
-    """The part of an estimator that a manifest tells of."""
-
-    simulator: Simulator | None
-    identity: dict[str, Any] | None
-    training: dict[str, Any]
-    history: pd.DataFrame
-
-    def entries(self) -> dict[str, Any]: ...
-
-
-def manifest_entries(estimator: Savable) -> dict[str, Any]:
+def manifest_entries(estimator: Estimator) -> dict[str, Any]:
     """Return all entries of a manifest, in plain values: class, simulator, networks, training."""
     simulator = estimator.simulator
     return {

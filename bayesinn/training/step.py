@@ -28,6 +28,7 @@ from bayesinn.core.compilation import (
 )
 from bayesinn.core.errors import InputError, TrainingError
 from bayesinn.core.precision import is_product
+from bayesinn.core.private_api import all_layers
 from bayesinn.core.validation import check_returned
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
@@ -685,8 +686,8 @@ def mixed_precision(trainable: Trainable, wanted: bool) -> Iterator[None]:
 
 def _layers(trainable: Trainable) -> list[layers.Layer]:
     first = trainable.pretraining()
-    exact = set() if first is None else {id(layer) for layer in first.network._flatten_layers()}
-    every = trainable.network._flatten_layers()
+    exact = set() if first is None else {id(layer) for layer in all_layers(first.network)}
+    every = all_layers(trainable.network)
     return [layer for layer in every if is_product(layer) and id(layer) not in exact]
 
 

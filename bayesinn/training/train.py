@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
+from bayesinn.core.private_api import learning_rate
 from bayesinn.core.progress import Progress, sparkline
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.training.callbacks import (
@@ -241,7 +242,7 @@ def train(
             own.append(writer)
     deadline = None
     if ends_at is not None:
-        rate = None if optimizer is not None else model.optimizer._learning_rate
+        rate = None if optimizer is not None else learning_rate(model.optimizer)
         deadline = Deadline(ends_at, rate)
         own.append(deadline)
     initial = model.flat.numpy()
@@ -346,7 +347,7 @@ def _optimizer(
 ) -> keras.optimizers.Optimizer:
     if optimizer is not None:
         # A copy, so that the user's can be used again. Schedules of users may not be registered.
-        kind = type(optimizer._learning_rate)
+        kind = type(learning_rate(optimizer))
         with keras.saving.CustomObjectScope({kind.__name__: kind}):
             return type(optimizer).from_config(optimizer.get_config())
     rate: Any = settings.learning_rate

@@ -1,4 +1,4 @@
-"""Runs at a glance and beside each other, and the paragraph on methods for a paper."""
+"""Runs at a summary and beside each other, and the paragraph on methods for a paper."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 import bayesinn as bi
 from bayesinn.cli.options import methods_of
 from bayesinn.cli.run import Run
-from bayesinn.cli.runs import RunGlance, look_at
 from bayesinn.core.errors import InputError
 from bayesinn.core.files import write_members, write_model
 from bayesinn.core.labels import Labels
+from bayesinn.core.run_folder import RunFiles, RunSummary, saved_fingerprint, summarise_run
 from bayesinn.diagnosis.diagnosis import diagnose_arrays
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnosis.report.sections import posterior_table, shorten_numbers
@@ -28,6 +28,15 @@ from bayesinn.simulation.prior_text import prior_text
 from tests.helpers.diagnosis import stub_diagnosis
 
 NO_NETWORK = SimpleNamespace(variables=[])
+
+
+def diagnosed(folder: Path, grade: str) -> None:
+    """Write what a diagnosis and an answer leave in a run folder."""
+    files = RunFiles(folder)
+    for name in ("grade.txt", "posterior.nc"):
+        with files.write(name) as file:
+            file.write_text(f"{grade}\n")
+    files.assign(["grade.txt", "posterior.nc"], saved_fingerprint(folder))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +48,7 @@ def runs(tmp_path_factory) -> Path:
         posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
         posterior.fit(steps=steps, batch_size=64, seed=1, progress=False)
         posterior.save(folder / name / "posterior")
-    (folder / "long" / "verdict.csv").write_text("check,grade\nSBC,within\nTARP,undecided\n")
+    diagnosed(folder / "long", "undecided")
     (folder / "notes").mkdir()
     return folder
 
@@ -139,10 +148,8 @@ def test_the_posterior_of_a_run_means_the_run(bayesinn, runs: Path, monkeypatch)
 
     monkeypatch.setattr("bayesinn.cli.long_commands.held_out_rows", note)
     for name in ("short", "long"):
-        (runs / name / "run.json").write_text('{"files": {}}')
+        RunFiles(runs / name).assign([], "")
     answer = bayesinn("compare", *named, "--simulations", 50)
-    for name in ("short", "long"):
-        (runs / name / "run.json").unlink()
     assert not answer.status, answer.err
     assert asked == [runs / "short"]
     assert "undecided" in answer.out
@@ -172,7 +179,9 @@ def test_methods(bayesinn, runs: Path, monkeypatch) -> None:
         "arXiv:2003.06281",
     ):
         assert fragment in text
-    (runs / "long" / "methods.txt").write_text("From the diagnosis.\n")
+    with RunFiles(runs / "long").write("methods.txt") as file:
+        file.write_text("From the diagnosis.\n")
+    RunFiles(runs / "long").assign(["methods.txt"], saved_fingerprint(runs / "long"))
     assert bayesinn("methods", runs / "long").out == "From the diagnosis.\n"
     monkeypatch.setenv("HOME", str(runs))
     assert bayesinn("methods", "~/long").out == "From the diagnosis.\n"
@@ -200,15 +209,11 @@ def test_the_verdict_of_a_posterior_before_is_not_shown(bayesinn, tmp_path: Path
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
     posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
-    verdict = tmp_path / "run" / "verdict.csv"
-    verdict.write_text("check,grade\nSBC,outside\n")
-    (tmp_path / "run" / "posterior.nc").touch()
+    diagnosed(tmp_path / "run", "outside")
     before = bayesinn("runs", tmp_path).out
     assert "outside" in before
     assert " yes " in before
-    weights = tmp_path / "run" / "posterior" / "weights.h5"
-    later = verdict.stat().st_mtime + 60.0
-    os.utime(weights, (later, later))
+    posterior.fit(steps=3, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
     after = bayesinn("runs", tmp_path).out
     assert "not diagnosed" in after
     assert " no " in after
@@ -229,10 +234,10 @@ def test_a_copy_shows_what_is_about_its_posterior(
         else:
             save(weight, folder / "posterior")
 
-    def glance(moment: float) -> RunGlance:
+    def summary(moment: float) -> RunSummary:
         for name in ("verdict.csv", "posterior.nc"):
             os.utime(folder / name, (moment, moment))
-        return look_at(folder)
+        return summarise_run(folder)
 
     folder = tmp_path / "run"
     run = Run(folder)
@@ -248,19 +253,18 @@ def test_a_copy_shows_what_is_about_its_posterior(
     long_ago = 0.0
     long_after = time.time() + 3600.0
     for moment in (long_ago, long_after):
-        assert glance(moment).verdict == "undecided"
-        assert glance(moment).answered
+        assert summary(moment).verdict == "undecided"
+        assert summary(moment).answered
     assert methods_of(folder) == "From the diagnosis."
     train(2.0)
     for moment in (long_ago, long_after):
-        assert not glance(moment).verdict
-        assert not glance(moment).answered
+        assert not summary(moment).verdict
+        assert not summary(moment).answered
     assert methods_of(folder) is None
-    # A diagnosis that was killed here has noted nothing yet: times tell.
-    with run.files.write("verdict.csv") as file:
-        checks.to_csv(file)
-    os.utime(folder / "grade.txt", (long_ago, long_ago))
-    assert look_at(folder).verdict == "outside"
+    # A diagnosis that was killed here has noted nothing yet.
+    with run.files.write("grade.txt") as file:
+        file.write_text("within")
+    assert not summarise_run(folder).verdict
 
 
 @pytest.mark.parametrize(
@@ -292,17 +296,6 @@ def test_pictures_of_somebody_else_are_kept(bayesinn, runs: Path, tmp_path: Path
 def test_a_run_without_weights_is_listed(bayesinn, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "long", tmp_path / "long")
     (tmp_path / "long" / "posterior" / "weights.h5").unlink()
-    assert "undecided" in bayesinn("runs", tmp_path).out
-
-
-def test_the_grade_of_the_whole_verdict_counts(bayesinn, tmp_path: Path) -> None:
-    """A posterior that is the prior is undecided, though each check is within tolerance."""
-    flow = bi.flows.coupling(blocks=1, hidden=(8,))
-    posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
-    posterior.fit(steps=2, batch_size=16, progress=False).save(tmp_path / "run" / "posterior")
-    (tmp_path / "run" / "verdict.csv").write_text("check,grade\nSBC,within\n")
-    assert "within" in bayesinn("runs", tmp_path).out
-    (tmp_path / "run" / "grade.txt").write_text("undecided\n")
     assert "undecided" in bayesinn("runs", tmp_path).out
 
 

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 import bayesinn as bi
-from bayesinn.cli.answering import Question, answer
-from bayesinn.cli.answers import open_answer
+from bayesinn.cli.answers import Question, answer
 from bayesinn.cli.data_files import read_members
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.run import Run
+from bayesinn.cli.run import Run, open_answer
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.registry import get_simulator
 

@@ -21,13 +21,20 @@ from PIL import Image
 
 import bayesinn as bi
 from bayesinn import plots
-from bayesinn.cli import runs
-from bayesinn.cli.answers import open_answer, same_data
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.run import Run, train_into
-from bayesinn.cli.runs import ANSWER, DIAGNOSIS, REPORT, TRAINING, RunFiles, look_at, run_of
+from bayesinn.cli.run import Run, open_answer, same_data, train_into
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.labels import Labels
+from bayesinn.core.run_folder import (
+    ANSWER,
+    DIAGNOSIS,
+    REPORT,
+    TRAINING,
+    RunFiles,
+    run_of,
+    saved_fingerprint,
+    summarise_run,
+)
 from bayesinn.diagnosis.report.page import Figure as Picture, save_all
 from bayesinn.diagnosis.report.sections import posterior_table
 from bayesinn.training.callbacks import saved_identity
@@ -177,19 +184,19 @@ def test_own_files_are_replaced_until_somebody_changes_them(posterior, tmp_path)
 @pytest.mark.parametrize("before", [True, False])
 def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before: bool) -> None:
     own = RunFiles(tmp_path)
-    replace = Path.replace
+    replace = os.replace
 
-    def killed(self, target) -> Path:
-        if Path(target).name == "history.csv":
-            if not before:
-                replace(self, target)
+    def killed(source, target) -> None:
+        if Path(target).name == "history.csv" and before:
             raise KeyboardInterrupt
-        return replace(self, target)
+        replace(source, target)
+        if Path(target).name == "history.csv":
+            raise KeyboardInterrupt
 
     with own.write("history.csv") as file:
         file.write_text("first")
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed)
+        patch.setattr(os, "replace", killed)
         # Killed twice, it still knows the file that is there.
         for text in ("second", "third"):
             with pytest.raises(KeyboardInterrupt), own.write("history.csv") as file:
@@ -205,7 +212,7 @@ def test_a_run_that_is_killed_knows_its_own_files(tmp_path, monkeypatch, before:
     "content", ["", "[]", "{}", '{"files": []}', '{"files": {"a": 1}}', '{"name": "web"}', "\xff"]
 )
 def test_a_list_of_something_else_is_refused(tmp_path, content: str) -> None:
-    (tmp_path / runs._LIST).write_text(content, "latin-1")
+    (tmp_path / "run.json").write_text(content, "latin-1")
     with pytest.raises(InputError, match=r"run\.json of something else"):
         RunFiles(tmp_path).check("history.csv")
     with (
@@ -260,11 +267,12 @@ def test_a_run_that_is_resumed_at_its_end_keeps_its_verdict(tmp_path, capsys) ->
     folder = tmp_path / "run"
     train(folder, resume=True)
     assert f"nothing to resume in {folder}: a new training begins" in capsys.readouterr().out
-    with RunFiles(folder).write("verdict.csv") as file:
-        file.write_text("check,grade\nSBC,within\n")
+    with RunFiles(folder).write("grade.txt") as file:
+        file.write_text("within")
+    RunFiles(folder).assign(["grade.txt"], saved_fingerprint(folder))
     train(folder, resume=True)
     assert "nothing to resume" not in capsys.readouterr().out
-    assert look_at(folder).verdict == "within"
+    assert summarise_run(folder).verdict == "within"
 
 
 def test_a_checkpoint_folder_without_a_state_is_left_as_it_is(tmp_path, posterior) -> None:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bayesinn.core import startup
+from bayesinn.core import private_api, startup
 
 FIT = """
 from tests.helpers.fitting import fit
@@ -23,7 +23,7 @@ def flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Return what XLA is told where TensorFlow is not imported yet, given the settings."""
 
     def told(cache: str, before: str = "") -> str:
-        monkeypatch.setattr(startup, "sys", SimpleNamespace(modules={}))
+        monkeypatch.setattr(private_api, "sys", SimpleNamespace(modules={}))
         monkeypatch.setenv("BAYESINN_CACHE", cache)
         monkeypatch.setenv("TF_XLA_FLAGS", before)
         startup.keep_programs()

@@ -1,9 +1,8 @@
-"""Run folders at a glance, read from their files: no network is built, nothing heavy imported."""
+"""Run folders at a summary, read from their files: no network is built, nothing heavy imported."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import datetime
 import hashlib
 import json
@@ -115,12 +114,11 @@ def _fingerprint(file: Path) -> str:
 
 
 _DEPTH = 3
-_GRADES = ("outside", "undecided", "within")
 
 
 @dataclass(frozen=True)
-class RunGlance:
-    """What the files of a run, or of a saved posterior, tell at once."""
+class RunSummary:
+    """Training, verdict and answer of a run folder, or of a saved posterior."""
 
     folder: Path
     posterior: Path  #: folder of the saved posterior
@@ -147,7 +145,7 @@ class RunGlance:
         }
 
 
-def look_at(folder: Path) -> RunGlance:
+def summarise_run(folder: Path) -> RunSummary:
     """Return what a run folder, or a saved posterior, tells; an error if it is none."""
     saved = _saved_in(folder)
     manifest = read_manifest(saved)
@@ -155,8 +153,8 @@ def look_at(folder: Path) -> RunGlance:
     settings = training.get("settings", {})
     history = manifest.get("history", {})
     written = datetime.datetime.fromtimestamp((saved / "manifest.json").stat().st_mtime)
-    verdict = folder / "verdict.csv"
-    return RunGlance(
+    grade = folder / "grade.txt"
+    return RunSummary(
         folder,
         saved,
         str(manifest.get("simulator", {}).get("name", "")),
@@ -165,23 +163,20 @@ def look_at(folder: Path) -> RunGlance:
         int(settings.get("batch_size", 0)),
         int(training.get("seed", settings.get("seed", 0))),
         _last(history.get("val_loss", [])) if "val_loss" in history else _last(history.get("loss")),
-        _grade(verdict) if is_about_posterior(verdict) else "",
+        grade.read_text("utf-8").strip() if is_about_posterior(grade) else "",
         is_about_posterior(folder / "posterior.nc"),
         f"{written:%Y-%m-%d %H:%M}",
     )
 
 
 def is_about_posterior(file: Path) -> bool:
-    """Tell whether a file is there, and about the folder's posterior, not one before it."""
-    saved = _saved_in(file.parent)
+    """Tell whether a file is there, and about the folder's posterior, if the folder has one."""
+    folder = file.parent
     if not file.is_file():
         return False
-    noted = RunFiles(file.parent).posteriors().get(file.name)
-    if noted is not None and (saved / "manifest.json").is_file():
-        return noted == saved_fingerprint(file.parent)
-    # Older runs have noted nothing, and times tell, until the folder is copied.
-    weights = saved / "weights.h5"
-    return not _is_older(file, weights if weights.is_file() else saved / "manifest.json")
+    if not (_saved_in(folder) / "manifest.json").is_file():
+        return True
+    return RunFiles(folder).posteriors().get(file.name) == saved_fingerprint(folder)
 
 
 def saved_fingerprint(folder: Path) -> str:
@@ -196,16 +191,12 @@ def _saved_in(folder: Path) -> Path:
     return folder if (folder / "manifest.json").is_file() else folder / "posterior"
 
 
-def _is_older(file: Path, other: Path) -> bool:
-    return other.is_file() and file.stat().st_mtime < other.stat().st_mtime
-
-
-def find_runs(folder: Path) -> list[RunGlance]:
+def find_runs(folder: Path) -> list[RunSummary]:
     """Return all runs below a folder, by path; an error if there is none."""
     found = []
     for place in _places(folder, _DEPTH):
         try:
-            found.append(look_at(place))
+            found.append(summarise_run(place))
         except (BayesinnError, OSError, ValueError, TypeError, AttributeError):
             continue  # another program's, or damaged
     if not found:
@@ -218,7 +209,7 @@ def find_runs(folder: Path) -> list[RunGlance]:
     return found
 
 
-def runs_text(runs: list[RunGlance], folder: Path) -> str:
+def runs_text(runs: list[RunSummary], folder: Path) -> str:
     """Write runs as a table for the terminal."""
     rows = []
     for run in runs:
@@ -256,15 +247,3 @@ def _places(folder: Path, depth: int) -> Iterator[Path]:
 def _last(values: list[float | None] | None) -> float:
     known = [value for value in values or () if value is not None and math.isfinite(value)]
     return known[-1] if known else math.nan
-
-
-def _grade(file: Path) -> str:
-    """Return the grade of a verdict; older runs have those of its checks alone."""
-    word = file.with_name("grade.txt")
-    # The posterior is noted once all files of a diagnosis are written.
-    whole = {word.name, file.name} <= RunFiles(file.parent).posteriors().keys()
-    if word.is_file() and (whole or not _is_older(word, file)):
-        return word.read_text(encoding="utf-8").strip()
-    with open(file, encoding="utf-8", newline="") as content:
-        grades = {row.get("grade", "") for row in csv.DictReader(content)}
-    return next((grade for grade in _GRADES if grade in grades), "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +50,34 @@ def collect_options(context: list[str], **given: Any) -> dict[str, list[Any]]:
         if value is not None:
             options[name] = [value]
     return options
+
+
+def new_strategy(name: str) -> Any:
+    """Return a tf.distribute strategy: ``"mirrored"`` or ``"multi-worker"``.
+
+    The mirrored strategy trains on all devices of this process. A multi-worker strategy must be
+    made before TensorFlow is used, which simulators do when they are imported.
+    """
+    config = os.environ.get("TF_CONFIG", "")
+    try:
+        if name != "mirrored" and not {"cluster", "task"} <= json.loads(config).keys():
+            raise ValueError("without cluster or task")
+        import tensorflow as tf
+
+        return (
+            tf.distribute.MirroredStrategy()
+            if name == "mirrored"
+            else tf.distribute.MultiWorkerMirroredStrategy()
+        )
+    except (AttributeError, ValueError) as error:
+        raise InputError(
+            f"Option --strategy {name}",
+            expected='TF_CONFIG={"cluster": {"worker": ["HOST:PORT", ...]}, "task": {"type": '
+            '"worker", "index": NUMBER}}',
+            got=f"{config}: {error}" if config else "no TF_CONFIG",
+            do="set it for each process, or give --strategy mirrored for the devices of one "
+            "machine",
+        ) from error
 
 
 def find_simulator(name: str) -> Simulator:

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bayesinn import plots
-from bayesinn.cli.runs import RunGlance, look_at, run_of
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
+from bayesinn.core.run_folder import RunSummary, run_of, summarise_run
 from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.evidence import check_unbatched, held_out_rows, simulate
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
@@ -157,11 +157,11 @@ def compare_runs(
             do="pass folders of runs, such as 'runs/a', 'runs/b'",
         )
     own_simulators = _one_for_each(len(runs), simulators)
-    glances = [look_at(run_of(Path(run))) for run in runs]
-    names = _names(glances)
+    summaries = [summarise_run(run_of(Path(run))) for run in runs]
+    names = _names(summaries)
     posteriors: dict[str, Any] = {
-        name: load(glance.posterior, simulator, trust_source)
-        for name, glance, simulator in zip(names, glances, own_simulators, strict=True)
+        name: load(summary.posterior, simulator, trust_source)
+        for name, summary, simulator in zip(names, summaries, own_simulators, strict=True)
     }
     for name, posterior in posteriors.items():
         check_posterior(f"Run {name!r}", posterior)
@@ -171,8 +171,8 @@ def compare_runs(
     rows = _rows(simulator, held_out, simulations, seed)
     nats = {name: _nats(posterior, rows) for name, posterior in posteriors.items()}
     lines = {
-        name: {**glance.row(), **_gain(nats[name], nats[names[0]], name == names[0])}
-        for name, glance in zip(names, glances, strict=True)
+        name: {**summary.row(), **_gain(nats[name], nats[names[0]], name == names[0])}
+        for name, summary in zip(names, summaries, strict=True)
     }
     table = pd.DataFrame(lines).T.infer_objects()
     for column in ("loss", "nats", "gain", "error"):
@@ -232,12 +232,12 @@ def _refuse_other_observables(posteriors: Mapping[str, Posterior]) -> None:
             )
 
 
-def _names(glances: Sequence[RunGlance]) -> list[str]:
+def _names(summaries: Sequence[RunSummary]) -> list[str]:
     """Return short names that differ: the last part of each path, or all of it."""
-    names = [glance.folder.name for glance in glances]
+    names = [summary.folder.name for summary in summaries]
     if len(set(names)) == len(names):
         return names
-    paths = [str(glance.folder) for glance in glances]
+    paths = [str(summary.folder) for summary in summaries]
     if len(set(paths)) == len(paths):
         return paths
     raise InputError(_SUBJECT, expected="different folders", got=str(paths), do="name each once")
