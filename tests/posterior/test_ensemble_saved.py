@@ -120,7 +120,7 @@ def test_a_save_that_fails_leaves_the_old_one(members, folder: Path, monkeypatch
         ({"members": 0}, r"entry 'members'"),
         ({"members": 2**31}, r"entry 'members'"),
         ({"class": "posterior.AmortizedPosterior"}, r"(?s)entry 'class'.*has no members"),
-        ({"format": 3}, r"format 3"),
+        ({"format": 4}, r"format 4"),
     ],
 )
 def test_damaged_manifests(folder: Path, other: dict, message: str) -> None:

@@ -60,7 +60,7 @@ def test_the_folder_holds_a_manifest_and_weights_and_no_pickle(folders: dict[str
 
 def test_the_manifest_can_be_read_by_people(folders: dict[str, Path]) -> None:
     manifest = json.loads((folders["context, several observables"] / "manifest.json").read_text())
-    assert manifest["format"] == 2
+    assert manifest["format"] == 3
     assert manifest["kind"] == "AmortizedPosterior"
     assert manifest["bayesinn"] == bi.__version__
     assert set(manifest["packages"]) == {"tensorflow", "tensorflow-probability", "keras", "numpy"}

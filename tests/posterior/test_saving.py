@@ -75,9 +75,9 @@ def refusal(folder: Path, simulator: bi.Simulator | None = None, **options) -> s
 
 
 def test_a_newer_format(folder: Path) -> None:
-    change(folder, format=3, bayesinn="7.1")
+    change(folder, format=4, bayesinn="7.1")
     message = refusal(folder)
-    assert "format 3, written by bayesinn 7.1" in message
+    assert "format 4, written by bayesinn 7.1" in message
     assert "pip install 'bayesinn==7.1'" in message
 
 
