@@ -447,14 +447,12 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         cls, simulator: Simulator | None, configuration: Mapping[str, Any]
     ) -> Self:
         """Return an untrained posterior with summaries and flow as a manifest describes them."""
-        # Without the constructor, whose choices have been made.
-        new = cls.__new__(cls)
-        TrainedPosterior.__init__(
-            new, require_simulator(simulator), configuration["summaries"], configuration["flow"]
+        return cls(
+            require_simulator(simulator),
+            configuration["summaries"],
+            configuration["flow"],
+            configuration.get("networks", 1),
         )
-        new._reasons = {}
-        new.set_count(configuration.get("networks", 1))
-        return new
 
     def check_start(self, other: Any) -> None:
         """Refuse also a start with another number of unconstrained parameters."""
