@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray
 
+    from bayesinn.posterior.another_prior import AnotherPrior
+    from bayesinn.simulation.prior import Entry
+
 
 @runtime_checkable
 class Posterior(Protocol):
@@ -213,6 +216,43 @@ class Posterior(Protocol):
             predictive,
             progress,
         )
+
+    def with_prior(self, prior: Mapping[str, Entry]) -> AnotherPrior:
+        """Return the posterior under another prior, without training.
+
+        Draws are weighted by the ratio of the priors, and smoothed (Pareto-smoothed importance
+        sampling); k-hat says whether they can be trusted, and a warning if not. The result is a
+        posterior: diagnose it, plot it, refine it.
+
+        Parameters
+        ----------
+        prior : dict of name to distribution
+            Of the parameters whose prior is another one; others keep theirs. It must lie within
+            that of the training.
+
+        Raises
+        ------
+        InputError
+            If the new prior has mass where the old one has none.
+
+        References
+        ----------
+        Vehtari et al. (2024), Pareto smoothed importance sampling, JMLR 25.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> import tensorflow_probability as tfp
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=20, progress=False)
+        >>> other = posterior.with_prior({"x1": tfp.distributions.Normal(0.5, 0.8)})
+        >>> other.sample({"y": 1.5}, draws=100, seed=2)["x1"].shape
+        (100,)
+        """
+        from bayesinn.posterior.another_prior import AnotherPrior
+
+        return AnotherPrior(self, prior)
 
     def given(self, data: Mapping[str, Any] | Observations) -> Given:
         """Return the posterior of these data (n_obs, ...), for repeated use."""

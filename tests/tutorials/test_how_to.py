@@ -369,6 +369,16 @@ def test_priors_of_scipy_are_those_of_tfp():
         assert np.isfinite(prior[name].log_prob(values)).all(), name
 
 
+def test_other_questions(tmp_path):
+    changes = {"steps=1_000, seed=1": "steps=400, seed=1, progress=False"}
+    module = page("other_questions", tmp_path, changes)
+    exact = stats.norm(1.5 / 5.0, np.sqrt(0.2))
+    assert stats.kstest(module.draws["mean"], exact.cdf).statistic < 0.08
+    low, high = stats.norm(0.75, np.sqrt(0.5)).interval(0.9)
+    assert np.abs(module.interval - [low, high]).max() < 0.25
+    assert module.inside
+
+
 def test_jax(tmp_path):
     pytest.importorskip("jax")
     changes = {"posterior.fit(seed=1)": "posterior.fit(steps=20, seed=1, progress=False)"}
