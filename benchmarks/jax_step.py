@@ -50,6 +50,7 @@ def epidemic_tensorflow(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> di
     cases = []
     for _ in range(DAYS):
         new = parameters["rate"] * infected * susceptible / POPULATION
+        new = tf.minimum(new, susceptible)
         susceptible -= new
         infected += new - parameters["recovery"] * infected
         cases.append(new)
@@ -64,6 +65,7 @@ def epidemic_jax(parameters: dict[str, jax.Array], key: jax.Array) -> dict[str, 
     def day(state: tuple[jax.Array, jax.Array], _: None) -> tuple[tuple[jax.Array, ...], jax.Array]:
         susceptible, infected = state
         new = parameters["rate"] * infected * susceptible / POPULATION
+        new = jnp.minimum(new, susceptible)
         return (susceptible - new, infected + new - parameters["recovery"] * infected), new
 
     infected = 10.0 + 0.0 * parameters["rate"]
