@@ -14,6 +14,7 @@ from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import warn
 from bayesinn.core.labels import columns
 from bayesinn.core.precision import full_precision
+from bayesinn.core.weights import FEWEST_DRAWS
 
 if TYPE_CHECKING:
     import xarray
@@ -219,7 +220,6 @@ def _root(vectors: np.ndarray) -> tf.Tensor:
 #: Larger R-hat, and fewer independent draws, are warned of. Of 250 draws a chain, R-hat of one data
 #: set in some tens is above 1.01 by chance.
 MOST_R_HAT = 1.02
-FEWEST_DRAWS = 100.0
 STATISTICS = ("r_hat", "ess_bulk", "ess_tail")
 # Quantiles whose effective sample size is that of the tails.
 _TAILS = (0.05, 0.95)

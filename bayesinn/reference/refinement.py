@@ -14,11 +14,12 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_flag
+from bayesinn.core.weights import FEWEST_DRAWS, Weights
 from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.reference.exact_density import ExactDensity, warn_of_undefined
-from bayesinn.reference.importance import Weights, likelihood_of
-from bayesinn.reference.nuts import FEWEST_DRAWS, MOST_R_HAT, Convergence
+from bayesinn.reference.importance import likelihood_of
+from bayesinn.reference.nuts import MOST_R_HAT, Convergence
 from bayesinn.reference.smc import (
     MOST_ROUNDING,
     Schedule,

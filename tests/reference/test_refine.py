@@ -15,7 +15,7 @@ from scipy import stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.reference.importance import Weights
+from bayesinn.core.weights import Weights
 from bayesinn.reference.smc import SMCPosterior, sample_by_stages
 from bayesinn.simulators import linear as linear_module
 

@@ -12,8 +12,8 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.core.weights import Weights
 from bayesinn.reference import importance
-from bayesinn.reference.importance import Weights
 from bayesinn.reference.nuts import Convergence
 from bayesinn.reference.smc import next_temperature, relative_variance, systematic
 
