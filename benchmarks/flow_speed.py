@@ -30,7 +30,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn import bijections, flows
 from bayesinn.core.compilation import XLA
-from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.estimator import new_model
 from bayesinn.estimators.fitting_data import draw_pilot
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.training.settings import TrainingSettings

@@ -23,7 +23,7 @@ from bayesinn.core.files import SavedModel
 from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
-from bayesinn.estimators.fitting import training_seed
+from bayesinn.estimators.estimator import training_seed
 from bayesinn.estimators.fitting_data import (
     InMemory,
     TrainingData,

@@ -266,7 +266,7 @@ def test_a_run_that_was_interrupted_after_drawing_goes_on_as_it_is_told(
     for steps_before in (0, 20):
         with monkeypatch.context() as patch:
             patch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
-            patch.setattr("bayesinn.estimators.fitting.train", interrupted)
+            patch.setattr("bayesinn.estimators.estimator.train", interrupted)
             answer = bayesinn("train", "linear", *options)
         assert f"to go on: {told}\n" in answer.err
         resumed = bayesinn(*told.split()[1:])

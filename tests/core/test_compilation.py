@@ -18,7 +18,7 @@ import bayesinn as bi
 from bayesinn.core import compilation
 from bayesinn.core.compilation import AnyRows, compiled, map_tensors, released_graphs
 from bayesinn.core.process import ProcessSetting
-from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.estimator import new_model
 from bayesinn.estimators.fitting_data import draw_pilot
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.simulators.linear import linear

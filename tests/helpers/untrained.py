@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.estimator import new_model
 from bayesinn.estimators.fitting_data import draw_pilot
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.typicality import Reference

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.estimators.fitting import new_model
+from bayesinn.estimators.estimator import new_model
 from bayesinn.estimators.fitting_data import draw_pilot
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bayesinn as bi
-from bayesinn.estimators import fitting
+from bayesinn.estimators import estimator
 from bayesinn.training.callbacks import Deadline, Shortened
 from tests.helpers.fitting import equal, fit
 
@@ -65,7 +65,7 @@ def test_a_fit_with_minutes_ends_before_its_steps() -> None:
 
 def test_simulations_before_the_first_step_count(monkeypatch) -> None:
     clock = SimpleNamespace(now=1_000.0)
-    draw = fitting.draw_pilot
+    draw = estimator.draw_pilot
     ends = []
 
     def slowly(*arguments):
@@ -76,9 +76,9 @@ def test_simulations_before_the_first_step_count(monkeypatch) -> None:
         ends.append(ends_at)
         raise InterruptedError
 
-    monkeypatch.setattr(fitting, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    monkeypatch.setattr(fitting, "draw_pilot", slowly)
-    monkeypatch.setattr(fitting, "train", note)
+    monkeypatch.setattr(estimator, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(estimator, "draw_pilot", slowly)
+    monkeypatch.setattr(estimator, "train", note)
     flow = bi.flows.coupling(blocks=1, hidden=(8,))
     posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
     with pytest.raises(InterruptedError):

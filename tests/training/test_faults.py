@@ -22,7 +22,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
 from bayesinn.core.files import lock_folder
-from bayesinn.estimators import fitting
+from bayesinn.estimators import estimator
 from bayesinn.training.callbacks import CheckpointWriter
 from bayesinn.training.sources import WorkerSource
 from tests.conftest import ROOT
@@ -283,7 +283,7 @@ def test_a_resumed_run_splits_batches_as_before(
         "restore",
         lambda self, model: models.append(model) or restore(self, model),
     )
-    monkeypatch.setattr("bayesinn.estimators.fitting.has_ended", lambda *_: False)
+    monkeypatch.setattr("bayesinn.estimators.estimator.has_ended", lambda *_: False)
     train(checkpoint, steps=8, resume=True)
     assert models[0].most_shards == 7
 
@@ -457,11 +457,11 @@ def test_a_run_with_other_scalings_is_not_resumed(
 
     fit(resume=False)
     fit(resume=True)
-    draw_pilot = fitting.draw_pilot
+    draw_pilot = estimator.draw_pilot
 
     def draw_others(*arguments: object) -> dict[str, np.ndarray]:
         return {name: 1.5 * value for name, value in draw_pilot(*arguments).items()}
 
-    monkeypatch.setattr(fitting, "draw_pilot", draw_others)
+    monkeypatch.setattr(estimator, "draw_pilot", draw_others)
     with pytest.raises(InputError, match=r"(?s)scalings that its run began with.*data/y/scale"):
         fit(resume=True)

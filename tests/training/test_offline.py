@@ -13,7 +13,7 @@ import xarray
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.estimators.fitting import plan_fit
+from bayesinn.estimators.estimator import plan_fit
 from bayesinn.estimators.fitting_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.estimators import fitting_data
-from bayesinn.estimators.fitting import plan_fit
+from bayesinn.estimators.estimator import plan_fit
 from bayesinn.estimators.fitting_data import Length
 
 tfd = tfp.distributions
