@@ -25,10 +25,11 @@ from bayesinn.diagnosis.evidence import (
     optional as optional,
 )
 from bayesinn.diagnosis.methods import methods_text as methods_text
-from bayesinn.diagnosis.run_comparison import (
-    RunComparison as RunComparison,
-    compare_runs as compare_runs,
 from bayesinn.diagnosis.regions import (
     ConformalRegions as ConformalRegions,
     conformal_regions as conformal_regions,
+)
+from bayesinn.diagnosis.run_comparison import (
+    RunComparison as RunComparison,
+    compare_runs as compare_runs,
 )
