@@ -61,7 +61,7 @@ def test_changes_are_those_that_a_test_should_see(tmp_path: Path) -> None:
 
 
 def test_what_tests_see_is_caught_and_the_work_tree_left_alone(tmp_path: Path) -> None:
-    file = ROOT / "bayesinn" / "diagnostics" / "sliced_wasserstein.py"
+    file = ROOT / "bayesinn" / "diagnostics" / "two_samples.py"
     before = file.read_bytes(), TABLE.read_bytes()
     command = [sys.executable, "scripts/mutate.py", "--quick", "--folder", str(tmp_path)]
     environment = {**os.environ, "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
