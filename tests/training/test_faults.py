@@ -275,7 +275,7 @@ def test_a_resumed_run_splits_batches_as_before(
     """Another number of threads would split them otherwise, and round sums in another order."""
     with h5py.File(checkpoint / "state.h5", "r+") as file:
         file.attrs["shards"] = 7
-        del file.attrs["sha256"]
+    monkeypatch.setattr("bayesinn.training.callbacks._check_digest", lambda state: None)
     models = []
     restore = CheckpointWriter.restore
     monkeypatch.setattr(
