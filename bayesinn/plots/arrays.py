@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.arrays import check_finite, refuse_many_observations
@@ -95,18 +96,16 @@ def check_numbers(role: str, values: Mapping[str, np.ndarray]) -> dict[str, np.n
     """Return finite numbers, 1 and 0 for true and false; a truth may be NaN where it is unknown."""
     found = {}
     for name, value in values.items():
-        numbers = np.asarray(value)
         subject = f"{role} of {name!r}"
-        if not numbers.size:
+        if not np.size(value):
             raise InputError(
                 subject,
                 expected="one value or more",
-                got=f"shape {numbers.shape}",
+                got=f"shape {np.shape(value)}",
                 do="pass draws, or leave it out",
             )
-        if role != "truth":
-            check_finite(subject, numbers)
-        found[name] = numbers.astype(int) if numbers.dtype == bool else numbers
+        array = numbers(subject, value) if role == "truth" else check_finite(subject, value)
+        found[name] = array.astype(int) if array.dtype == bool else array
     return found
 
 

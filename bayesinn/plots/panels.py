@@ -5,6 +5,7 @@ here.
 """
 
 import contextlib
+import inspect
 import io
 import math
 import os
@@ -12,7 +13,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import matplotlib
 import numpy as np
@@ -99,10 +101,35 @@ def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[A
 
     @wraps(draw)
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        names = inspect.signature(draw).parameters
+        for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
+            _check_kind(draw, name, value)
         with matplotlib.rc_context(_SETTINGS):
             return draw(*args, **kwargs)
 
     return wrapper
+
+
+def _check_kind(draw: Callable[..., Any], name: str, value: object) -> None:
+    """Refuse an argument of a figure function that is of another class than it is annotated with.
+
+    Numbers, flags and arrays, which lists may stand for, are checked where they are used.
+    """
+    hint = get_type_hints(draw).get(name, object)
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = tuple(get_origin(part) or part for part in parts)
+    plain = {np.ndarray, int, float, bool, tuple}
+    # Protocols are not all for isinstance.
+    classes = all(isinstance(kind, type) and Protocol not in kind.__mro__ for kind in kinds)
+    if not classes or plain & set(kinds):
+        return
+    if not isinstance(value, kinds):
+        raise InputError(
+            f"Argument {name!r} of bi.plots.{draw.__name__}",
+            expected=" or ".join(kind.__name__ for kind in kinds),
+            got=f"{value!r:.60}",
+            do="see the examples of its documentation",
+        )
 
 
 def band_look(inside: bool, name: str, failing: str = ", outside the band") -> dict[str, Any]:

@@ -349,7 +349,8 @@ class SampledPosterior(Posterior):
         """Draw (n_obs, draws, *event) of each parameter, checked; (draws, *event) for one."""
         observations = check_observations(self.simulator, data)
         count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
-        drawn = self._sample(observations.arrays, count, seeds.check_seed(seed))
+        # Copies: what the function writes into them is nobody else's.
+        drawn = self._sample(copied(observations.arrays), count, seeds.check_seed(seed))
         values, shape = check_parameters(self.simulator, drawn, replace(observations, batched=True))
         if shape != (observations.count, count):
             raise InputError(
@@ -378,7 +379,8 @@ class SampledPosterior(Posterior):
             return super().log_prob(parameters, data)
         observations = check_observations(self.simulator, data)
         values, shape = check_parameters(self.simulator, parameters, observations)
-        density = np.array(self._log_prob(values, observations.arrays), float)
+        given = copied(values), copied(observations.arrays)
+        density = np.array(self._log_prob(*given), float)
         count = len(next(iter(values.values()))[0])
         if density.shape != (observations.count, count) or np.isnan(density).any():
             got = f"shape {density.shape}"

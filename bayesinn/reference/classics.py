@@ -21,7 +21,7 @@ from bayesinn.reference.importance import resample
 from bayesinn.reference.nuts import Convergence
 from bayesinn.reference.smc import systematic
 from bayesinn.simulation.simulations import count_rows, join, take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -59,6 +59,7 @@ class Discrepancy:
         *,
         continuous: bool,
     ) -> None:
+        check_simulator(simulator)
         self._started = time.monotonic()
         self.simulator = simulator
         self.simulations = 0
@@ -304,6 +305,7 @@ def rejection_abc(
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """
+    check_simulator(simulator)
     check_draws(draws, simulator.prior.event_shapes)
     check_integer("Argument 'simulations'", simulations, max(draws, PILOT))
     discrepancy = Discrepancy(simulator, data, summaries, seed, continuous=False)
@@ -375,6 +377,7 @@ def smc_abc(
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.15
     np.True_
     """
+    check_simulator(simulator)
     shapes = simulator.prior.event_shapes
     check_draws(particles, shapes, least=10, subject="Argument 'particles'")
     check_number("Argument 'quantile'", quantile, above=0, below=1)
@@ -699,6 +702,7 @@ def kde_mcmc(
     >>> abs(found.parameters["x1"].mean() - 1.0) < 0.25
     np.True_
     """
+    check_simulator(simulator)
     check_integer("Argument 'replicates'", replicates)
     if points is None:
         refuse_absent_values(simulator, "points")

@@ -19,7 +19,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
 from bayesinn.simulation.simulations import copied, count_rows, join, take
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_one_observation
 
 _DRAWS = 1_000_000
@@ -83,6 +83,7 @@ def importance(
 
     A million prior draws are enough for few parameters: look at ``effective_size``.
     """
+    check_simulator(simulator)
     check_draws(draws, simulator.prior.event_shapes)
     log_likelihood = likelihood_of(simulator)
     observation = check_one_observation(simulator, data).row()
@@ -217,6 +218,7 @@ def exact_draws(
     The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood. If
     only a few draws have all the weight, as with many parameters, there is a warning and no result.
     """
+    check_simulator(simulator)
     check_one_observation(simulator, data)
     if simulator.exact is not None:
         return simulator.exact(data, draws, seed)

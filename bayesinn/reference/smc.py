@@ -33,7 +33,7 @@ from bayesinn.reference.exact_density import (
 )
 from bayesinn.reference.importance import likelihood_errors, likelihood_of, resample
 from bayesinn.simulation.simulations import count_rows
-from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_observations, check_one_observation
 from bayesinn.spaces.parameters import ParameterSpace
 
@@ -596,6 +596,7 @@ def tempered_smc(
     >>> bool(abs(posterior.parameters["x1"].mean() - 1.0) < 0.1)
     True
     """
+    check_simulator(simulator)
     shapes = simulator.prior.event_shapes
     if check_draws(particles, shapes, least=100, subject="Argument 'particles'") % 2:
         raise InputError(

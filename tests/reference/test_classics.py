@@ -332,3 +332,20 @@ def test_infinite_simulations_are_no_neighbours() -> None:
 
     with pytest.raises(InputError, match=r"(?s)finite|infinit"):
         rejection_abc(overflows, {"y": 0.2}, draws=1_800, simulations=2_000, seed=1)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        bi.reference.importance,
+        bi.reference.exact_draws,
+        bi.reference.tempered_smc,
+        bi.reference.rejection_abc,
+        bi.reference.smc_abc,
+        bi.reference.synthetic_likelihood,
+        bi.reference.kde_mcmc,
+    ],
+)
+def test_a_posterior_is_no_simulator(reference) -> None:
+    with pytest.raises(InputError, match=r"Argument 'simulator'(?s:.)*a Simulator"):
+        reference(bi.AmortizedPosterior(bi.get_simulator("linear")), {"y": 1.0})

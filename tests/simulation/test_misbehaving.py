@@ -251,6 +251,26 @@ def test_arrays_of_a_user_may_change_later() -> None:
     assert np.all(draws == 0.0)
 
 
+def test_functions_of_a_posterior_write_into_their_own_data() -> None:
+    observed = np.zeros((2, 1))
+    drawn = {"mean": np.zeros((2, 3))}
+    simulator = make(lambda parameters, seed: {"x": parameters["mean"][:, None]})
+
+    def careless(data, draws, seed):
+        data["x"][:] = 7.0
+        return {"mean": np.zeros((len(data["x"]), draws))}
+
+    def careless_density(parameters, data):
+        parameters["mean"][:] = data["x"][:] = 7.0
+        return np.zeros((2, 3))
+
+    posterior = bi.SampledPosterior(simulator, careless, careless_density)
+    posterior.sample({"x": observed}, draws=3)
+    posterior.log_prob(drawn, {"x": observed})
+    assert np.all(observed == 0.0)
+    assert np.all(drawn["mean"] == 0.0)
+
+
 def test_truth_values_under_a_continuous_prior_are_numbers() -> None:
     simulator = make(lambda parameters, seed: {"x": parameters["mean"][:, None]})
     data = {"mean": np.array([True, False]), "x": np.zeros((2, 1))}
