@@ -152,7 +152,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
     # Before there is a bank.
     options[-1] = tmp_path / "another"
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.cli.long_commands.simulate", interrupted_at_once)
+        patch.setattr("bayesinn.cli.long_commands.simulate_bank", interrupted_at_once)
         answer = bayesinn(*options)
     assert answer.status == 130
     assert f"interrupted; {tmp_path}/another keeps nothing" in answer.err

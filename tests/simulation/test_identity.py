@@ -29,7 +29,7 @@ from bayesinn.simulation.bank.bank import bank_attributes
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import entry_texts, prior_text, same_laws
 from bayesinn.simulators.linear import linear
-from bayesinn.training.callbacks import prepare_folder
+from bayesinn.training.callbacks import _digest, prepare_folder
 from bayesinn.training.settings import TrainingSettings
 from tests.helpers.fitting import fit
 
@@ -358,7 +358,9 @@ def keep_in_checkpoint(simulator: bi.Simulator, folder: Path) -> None:
     prepare_folder(bi.Checkpoint(folder), SETTINGS, {})
     kept = np.frombuffer(json.dumps(identity.entries(simulator)).encode(), np.uint8)
     known = (folder / "settings.json").read_text()
-    (folder / "state.h5").write_bytes(packed({"simulator": kept}, attributes={"identity": known}))
+    digest = _digest({"simulator": kept}, {"identity": known})
+    state = packed({"simulator": kept}, attributes={"identity": known, "sha256": digest})
+    (folder / "state.h5").write_bytes(state)
 
 
 def resume(simulator: bi.Simulator, folder: Path, **options: Any) -> None:
