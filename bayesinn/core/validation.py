@@ -209,7 +209,9 @@ def check_arguments(
                 check_flag(subject, value)
             case "Sequence[int]" | "tuple[int, int]":
                 example = f"pass for example {default!r}"
-                several = hasattr(value, "__len__") and not isinstance(value, str | bytes)
+                # Arrays have axes, and need no import of their library here.
+                several = isinstance(value, Sequence) or hasattr(value, "ndim")
+                several = several and not isinstance(value, str | bytes)
                 check_type(
                     subject, value, type(value) if several else tuple, "several integers", example
                 )

@@ -95,8 +95,9 @@ def _check_choices(declared: Declaration, engine: str, batched: bool | None) -> 
     check_choice(
         _option("batched", declared),
         batched,
-        (None, True) if engine == "tensorflow" else (None, True, False),
-        "leave it out: functions of TensorFlow operations always take many draws",
+        (None,) if engine == "tensorflow" else (None, True, False),
+        "leave it out: only simulators with engine='python' or engine='jax' have a choice, others "
+        "are always batched",
         SimulatorError,
     )
 

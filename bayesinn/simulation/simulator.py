@@ -80,7 +80,8 @@ class Simulator:
             f"Option 'missing' of simulator {self.name!r}", options.missing
         )
         self.log_likelihood = options.log_likelihood
-        if options.engine == "jax":
+        # Not checked yet: it may be anything, also an array.
+        if isinstance(options.engine, str) and options.engine == "jax":
             function = simulate_in_jax(function, self.name, options.batched is not False)
             if options.log_likelihood is not None:
                 self.log_likelihood = likelihood_in_jax(options.log_likelihood, self.name)

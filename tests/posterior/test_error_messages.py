@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Callable[[Bench], Any], list[str]]] = {
     ),
     "unknown engine": (
         lambda b: declare(engine="julia"),
-        ["'engine'", "'growth'", "'tensorflow' or 'python'"],
+        ["'engine'", "'growth'", "'tensorflow', 'jax' or 'python'"],
     ),
     "unknown policy": (
         lambda b: declare(on_nonfinite="ignore"),

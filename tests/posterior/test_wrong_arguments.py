@@ -286,7 +286,8 @@ ARGUMENTS: dict[str, tuple[Act, str, list[str]]] = {
     "on_nonfinite": (lambda b, v: declared(on_nonfinite=v), "'on_nonfinite'", [*NO_OBJECT, "None"]),
     "engine": (lambda b, v: declared(engine=v), "'engine'", [*NO_OBJECT, "None"]),
     "workers": (lambda b, v: python(workers=v), "'workers'", without(NO_SIZE, "None")),
-    "batched": (lambda b, v: python(batched=v), "'batched'", NO_FLAG),
+    # None is the default of each engine.
+    "batched": (lambda b, v: python(batched=v), "'batched'", [x for x in NO_FLAG if x != "None"]),
     "labels": (lambda b, v: declared(labels=v), "'labels'", without(NO_OBJECT, "dict")),
     "units of a simulator": (lambda b, v: declared(units=v), "'units'", without(NO_OBJECT, "dict")),
     "lengths": (lambda b, v: declared(lengths=v), "'lengths'", without(NO_OBJECT, "dict")),
