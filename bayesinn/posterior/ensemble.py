@@ -15,15 +15,15 @@ from bayesinn.core.errors import InputError, warn
 from bayesinn.core.memory import check_draws
 from bayesinn.core.validation import check_choice, check_type
 from bayesinn.estimators.estimator import Joined
-from bayesinn.posterior.answers import DISAGREEMENT, Given, answer, share_between
+from bayesinn.posterior.answers import DISAGREEMENT, Given, share_between
 from bayesinn.posterior.mode import ModeFinder
-from bayesinn.posterior.posterior import Posterior
+from bayesinn.posterior.posterior import DerivedPosterior, Posterior
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.derived import check_alike
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import Observations, check_parameters
+from bayesinn.spaces.observations import Observations
 
 if TYPE_CHECKING:
     import xarray
@@ -152,7 +152,7 @@ class Mixed(Given):
 _ITERATIONS = 500
 
 
-class Ensemble(Joined, Posterior):
+class Ensemble(Joined, DerivedPosterior):
     """The mixture of posteriors of one simulator, such as networks trained with different seeds.
 
     Its density is the exact mixture density. Its average score is no worse than the mean of its
@@ -276,24 +276,6 @@ class Ensemble(Joined, Posterior):
         kinds = {member.density for member in self.posteriors}
         return next((kind for kind in (None, "costly") if kind in kinds), "exact")
 
-    def sample(
-        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
-    ) -> dict[str, np.ndarray]:
-        """Draw (n_obs, draws, *event) of each parameter, each draw from a member at random.
-
-        For one observation without batch axis, draws are (draws, *event). If all members have
-        p-values of observations, the draws have ``p_value``, ``unusual`` and
-        ``out_of_distribution``, like those of a trained posterior. A warning is given where members
-        disagree.
-        """
-        observations = self.check_data(data)
-        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
-        given = self.given(observations)
-        values = given.sample(count, seed)
-        if given.remark:
-            warn(given.remark)
-        return answer(values, given.typicality, observations)
-
     def infer(self, data: Mapping[str, Any], **options: Any) -> xarray.DataTree:
         """Return draws of the mixture and all that ArviZ needs; see :meth:`Posterior.infer`."""
         if any(member.grouped for member in self.posteriors):
@@ -304,15 +286,6 @@ class Ensemble(Joined, Posterior):
                 do="mix the draws that sample_all(data) of each posterior returns",
             )
         return super().infer(data, **options)
-
-    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
-        """Return the log density of the mixture in nats; shapes are those of the members."""
-        if self.density is None:
-            return super().log_prob(parameters, data)
-        observations = self.check_data(data)
-        values, shape = check_parameters(self.simulator, parameters, observations)
-        mixed = self.given(observations).log_prob(values).reshape(shape)
-        return observations.like_data(mixed)
 
     def given(self, data: Mapping[str, Any] | Observations) -> Mixed:
         """Return the mixture for these data; what its members need of them is computed once."""

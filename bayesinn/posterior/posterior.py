@@ -395,6 +395,38 @@ class SampledPosterior(Posterior):
         return observations.like_data(density.reshape(shape))
 
 
+class DerivedPosterior(Posterior):
+    """A posterior that is made of others; an author writes :meth:`given` and :attr:`density`."""
+
+    @abstractmethod
+    def given(self, data: Mapping[str, Any] | Observations) -> Given: ...
+
+    def sample(
+        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
+    ) -> dict[str, np.ndarray]:
+        """Draw (n_obs, draws, *event) of each parameter, or (draws, *event) for one observation.
+
+        If p-values of observations are known, the draws have ``p_value``, ``unusual`` and
+        ``out_of_distribution``, like those of a trained posterior. A warning says where they can't
+        be trusted: members disagree, or weights are worth too few draws.
+        """
+        observations = self.check_data(data)
+        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
+        given = self.given(observations)
+        values = given.sample(count, seed)
+        if given.remark:
+            warn(given.remark)
+        return answer(values, given.typicality, observations)
+
+    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
+        """Return the log density in nats; shapes are those of :meth:`Posterior.log_prob`."""
+        if self.density is None:
+            return super().log_prob(parameters, data)
+        observations = self.check_data(data)
+        values, shape = check_parameters(self.simulator, parameters, observations)
+        return observations.like_data(self.given(observations).log_prob(values).reshape(shape))
+
+
 # Proposals for each draw, and the fewest for an observation: k-hat needs a tail of a hundred.
 _PROPOSALS = 5
 _FEWEST = 2_500
@@ -402,8 +434,10 @@ _FEWEST = 2_500
 _TRIALS = 4_000
 
 
-class AnotherPrior(Posterior):
+class AnotherPrior(DerivedPosterior):
     """The posterior under another prior; made by :meth:`bayesinn.Posterior.with_prior`.
+
+    The constant of its density is that of 2,500 weighted draws.
 
     Attributes
     ----------
@@ -457,29 +491,6 @@ class AnotherPrior(Posterior):
         new, old = (space.prior_log_prob(flat).numpy() for space in (self._new, self._old))
         return np.where(np.isfinite(old), new - old, -np.inf).reshape(shape)
 
-    def sample(
-        self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0
-    ) -> dict[str, np.ndarray]:
-        """Draw (n_obs, draws, *event), or (draws, *event) for one observation.
-
-        A warning says where the weights can't be trusted: k-hat is above 0.7.
-        """
-        observations = self.check_data(data)
-        count = check_draws(draws, self.simulator.prior.event_shapes, observations.count)
-        given = self.given(observations)
-        values = given.sample(count, seed)
-        if given.remark:
-            warn(given.remark)
-        return answer(values, given.typicality, observations)
-
-    def log_prob(self, parameters: Mapping[str, Any], data: Mapping[str, Any]) -> np.ndarray:
-        """Return log densities; their constant is that of 2,500 weighted draws."""
-        if self.density is None:
-            return super().log_prob(parameters, data)
-        observations = self.check_data(data)
-        values, shape = check_parameters(self.simulator, parameters, observations)
-        return observations.like_data(self.given(observations).log_prob(values).reshape(shape))
-
     def given(self, data: Mapping[str, Any] | Observations) -> WeightedGiven:
         observations = self.check_data(data)
         return WeightedGiven(self, self.posterior.given(observations), observations.arrays)
@@ -495,21 +506,13 @@ class AnotherPrior(Posterior):
 
 
 class WeightedGiven(Given):
-    """The posterior of n data sets under another prior.
-
-    Attributes
-    ----------
-    k_hat : array (n,)
-        Shape of the tail of each observation's weights, after :meth:`sample`; up to 0.7 they can be
-        trusted.
-    """
+    """The posterior of n data sets under another prior."""
 
     def __init__(self, posterior: AnotherPrior, base: Given, data: Arrays) -> None:
         super().__init__(posterior.simulator, self.sample, self.log_prob, data)
         self._posterior = posterior
         self._base = base
         self.evaluations = base.evaluations
-        self.k_hat = np.full(len(next(iter(data.values()))), np.nan)
 
     @property
     def features(self) -> np.ndarray:
@@ -525,13 +528,13 @@ class WeightedGiven(Given):
 
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
         proposals, weights = self._weigh(max(_PROPOSALS * draws, _FEWEST), seed, stream)
-        self.k_hat = np.array([one.k_hat for one in weights])
         distrusted = [not one.trustworthy for one in weights]
         if any(distrusted):
+            worst = max(one.k_hat for one in weights)
             self.remark = (
                 f"At {sum(distrusted):,} of {len(weights):,} observations the new prior is too far "
-                f"from where the posterior has its draws: k-hat {self.k_hat.max():.2f}, and up to "
-                f"{MOST_K_HAT} can be trusted. Train with the new prior, or use bi.refine."
+                f"from the draws of the posterior: k-hat is {worst:.2f}, and can be trusted up to "
+                f"{MOST_K_HAT}. Train with the new prior; with a likelihood, use bi.refine."
             )
         rows = [
             seeds.generator(seed, stream, 1 + number).choice(
@@ -551,6 +554,8 @@ class WeightedGiven(Given):
 
     def _weigh(self, count: int, seed: int, stream: str) -> tuple[Arrays, list[Weights]]:
         """Return draws (n, count, *event) of the old posterior, and the weights of each row."""
+        shapes = self._simulator.prior.event_shapes
+        check_draws(count, shapes, len(next(iter(self._data.values()))))
         proposals = self._base.sample(count, seed, stream)
         ratios = self._posterior.log_weight(proposals)
         if not np.isfinite(ratios).any(axis=1).all():

@@ -75,6 +75,8 @@ def derived_simulator(
     elements = elements or {}
     if trials is None:
         declared |= _of_one_trial(simulator, elements)
+        # The same data, whatever the prior.
+        declared["log_likelihood"] = None if elements else simulator.log_likelihood
     if simulator.simulates:
         function = _function(simulator, trials, prior, elements)
         derived = declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)

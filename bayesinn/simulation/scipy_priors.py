@@ -99,7 +99,7 @@ def as_tfp(subject: str, entry: Any) -> Any:
     if kind == "BoxUniform" and hasattr(entry, "base_dist"):
         box = entry.base_dist
         return tfd.Uniform(_single(box.low), _single(box.high))
-    if not isinstance(entry, tfd.Distribution) and hasattr(entry, "sample"):
+    if not isinstance(entry, tfd.Distribution | type) and hasattr(entry, "sample"):
         return OwnDistribution(subject, entry)
     return entry
 
