@@ -446,7 +446,13 @@ class AnotherPrior(DerivedPosterior):
     """
 
     def __init__(self, posterior: Posterior, prior: Mapping[str, Entry]) -> None:
-        check_posterior("Argument 'posterior'", posterior)
+        if posterior.grouped:
+            raise InputError(
+                f"with_prior of {type(posterior).__name__}",
+                expected="a posterior of one simulation's parameters",
+                got="one of a population and its members",
+                do="train with the new prior",
+            )
         subject = "Argument 'prior'"
         do = "pass for example {'rate': tfd.LogNormal(-1.0, 0.3)}; others keep theirs"
         check_type(subject, prior or None, Mapping, "a dict of distributions", do)

@@ -58,6 +58,11 @@ def trained() -> bi.HierarchicalPosterior:
     return new().fit(steps=800, batch_size=64, seed=1, progress=False)
 
 
+def test_another_prior_is_refused() -> None:
+    with pytest.raises(InputError, match="a population and its members"):
+        new().with_prior({"mean": tfd.Normal(0.0, 0.5)})
+
+
 def observed(sizes: tuple[int, ...] = (2, 6, 3, 5)) -> dict[str, list[list[float]]]:
     generator = np.random.default_rng(1)
     return {"y": [(place + generator.normal(size=n)).tolist() for place, n in enumerate(sizes)]}
