@@ -113,7 +113,8 @@ def bands(ax: Axes, times: np.ndarray, values: np.ndarray, shares: Sequence[floa
         locator = AutoDateLocator(minticks=2, maxticks=_most_ticks(ax, "x"))
         # The label of the axis says which year it is. A bare number of a day reads as a month.
         short = ConciseDateFormatter(locator, show_offset=False)
-        short.formats[2] = short.zero_formats[2] = "%-d %b"
+        # No "%-d": Windows does not know it.
+        short.formats[2] = short.zero_formats[2] = "%d %b"
         ax.xaxis.set(major_locator=locator, major_formatter=short)
     elif np.issubdtype(times.dtype, np.integer):
         ax.xaxis.set_major_locator(MaxNLocator(nbins=min(6, _most_ticks(ax, "x")), integer=True))
