@@ -37,12 +37,6 @@ HEADINGS = {
 #: Tasks that are drawn; tables have the others, too.
 DRAWN = ("step", "sample", "accuracy")
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200)
-#: Rows of the project's README: equal networks, two batch sizes, simulations in the loop.
-README_ROWS = (
-    "task == 'step' and settings == 'equal' and size in [64, 512] or task == 'first' and quantity "
-    "in ['ms_per_step', 'beyond_steps_s'] or task == 'sample' and quantity == '1x10000_s' or task "
-    "== 'accuracy' and settings != 'offline'"
-)
 KEYS = ["task", "problem", "settings", "size", "library", "quantity"]
 
 
@@ -117,26 +111,16 @@ def lines(results: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     )
 
 
-def short_tables() -> str:
-    """Return the tables of the project's README."""
-    return tables(HERE / "results.csv", README_ROWS)
-
-
 def all_tables() -> str:
     """Return the tables of everything that was measured."""
     return tables(HERE / "results.csv")
 
 
-def tables(results_file: Path, query: str = "") -> str:
-    """Return a table of speed and one of time to accuracy, a column for each library.
-
-    ``query`` chooses rows, as that of a DataFrame; by default they have all.
-    """
+def tables(results_file: Path) -> str:
+    """Return a table of speed and one of time to accuracy, a column for each library."""
     if not results_file.exists():
         return ""
     results = pd.read_csv(results_file)
-    if query:
-        results = results.query(query)
     texts = []
     for part in (results[results["task"].ne("accuracy")], results[results["task"].eq("accuracy")]):
         libraries = [library for library in COLUMNS if library in set(part["library"])]

@@ -50,9 +50,6 @@ def test_tables_have_medians_ranges_and_the_first_sufficient_budget(tmp_path):
     assert "| | sbi |\n|---|---|\n| toy, to 0.02 nats, s | 30 (30 to not reached) |" in text
     assert "| toy, to 0.05 nats, s | 10 (10 to 20) |" in text
     assert "Threads: 2. Versions: bayesinn 1.0; sbi 1.0." in text
-    in_readme = report.tables(tmp_path / "results.csv", report.README_ROWS)
-    assert "batch 2048" not in in_readme
-    assert "| toy, batch 64, in a fit of 500 steps, ms/step | 3.5 | — |" in in_readme
 
 
 def test_figure_has_a_panel_for_each_kind_of_time():
