@@ -24,6 +24,13 @@ def test_readme_fits_a_few_screens_and_shows_the_code_of_the_landing_page() -> N
     assert _CODE.findall(text) == _CODE.findall((ROOT / "docs" / "index.md").read_text())
 
 
+def test_changes_are_told_in_80_lines_and_none_of_what_was_never_released() -> None:
+    lines = (ROOT / "CHANGELOG.md").read_text().splitlines()
+    assert len(lines) <= 80
+    assert max(map(len, lines)) <= 120
+    assert not [line for line in lines if line.startswith("#") and "Changed" in line]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_links_lead_to_files(name: str) -> None:
     file = ROOT / name
