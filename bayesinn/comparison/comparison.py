@@ -28,7 +28,6 @@ from bayesinn.estimators.fitting_data import (
     InMemory,
     TrainingData,
     Validation,
-    pilot_rows,
     training_data,
 )
 from bayesinn.estimators.loading import SIMULATOR
@@ -36,9 +35,8 @@ from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import Summarised
 from bayesinn.posterior.answers import Draws
 from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
-from bayesinn.posterior.measurement import measured_data, new_summaries
+from bayesinn.posterior.measurement import SCHEMA, measured_data, new_summaries
 from bayesinn.posterior.model import Inputs, PosteriorModel, PosteriorNetwork
-from bayesinn.posterior.saved import SCHEMA, saved_data, two_data_sets
 from bayesinn.simulation import checks, identity
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.prior_text import prior_text, same_laws
@@ -47,7 +45,7 @@ from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace
 from bayesinn.summaries import Summary
 from bayesinn.training.settings import Checkpoint, Optimization
-from bayesinn.training.trainable import Batch, Trainable, count_weights
+from bayesinn.training.trainable import Batch, count_weights
 
 #: Number of the model that simulated a row.
 MODEL = "model"
@@ -101,13 +99,15 @@ class ComparisonModel(PosteriorModel):
         vector = tf.cast(batch[MODEL], tf.float32)[:, None]
         return (vector, *self.data.to_network(batch)), tf.zeros_like(vector[:, 0])
 
+    @property
+    def width(self) -> int:
+        return 1
+
     def arrays(self) -> dict[str, np.ndarray]:
         return self.data.arrays()
 
-    def copy_weights(self, trained: Trainable) -> None:
-        assert isinstance(trained, ComparisonModel)
-        self.data.scalings = dict(trained.data.scalings)
-        Trainable.copy_weights(self, trained)
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Do nothing: there are no parameters."""
 
 
 # Smallest p-value, over all models, of frequencies that may still be those of the weights.
@@ -330,12 +330,21 @@ class ModelComparison(Summarised):
         hidden: Sequence[int] = (64, 64),
     ) -> None:
         self.simulators = check_simulators(simulators)
-        self.weights = check_weights(weights, self.names)
-        self._identities: list[dict[str, Any] | None] = [None] * len(self.simulators)
-        flow = ModelFlow(len(self.simulators), hidden)
         choice = choose_summaries(self.declares, summary)
         refuse_trained_first(choice.networks)
-        super().__init__(None, choice, flow)
+        configuration = {
+            "summaries": choice.networks,
+            "flow": ModelFlow(len(self.simulators), hidden),
+            "weights": check_weights(weights, self.names),
+        }
+        self.assemble(self.simulators, configuration)
+        self._reasons = choice.reasons
+
+    def assemble(self, simulator: Any, configuration: Mapping[str, Any]) -> None:
+        super().assemble(None, configuration)
+        self.simulators = tuple(simulator)
+        self.weights = np.array(configuration["weights"])
+        self._identities: list[dict[str, Any] | None] = [None] * len(self.simulators)
 
     @property
     def declares(self) -> Simulator:
@@ -493,19 +502,16 @@ class ModelComparison(Summarised):
         weights = tuple(self.weights.tolist())
         return {"summaries": self.summaries, "flow": self.flow, "weights": weights}
 
-    @classmethod
-    def from_configuration(cls, simulator: Any, configuration: Mapping[str, Any]) -> Self:
-        """Return an untrained one of these simulators, from a :meth:`configuration`."""
-        flow = configuration["flow"]
-        return cls(simulator, configuration["summaries"], configuration["weights"], flow.hidden)
-
     def untrained(self) -> Self:
         return self.from_configuration(self.simulators, self.configuration())
 
-    def trainable(self, rows: Arrays, seed: int) -> ComparisonModel:
-        """Return summaries and classifier, standardised on rows (n, ...)."""
-        pilot = pilot_rows(rows)
-        return self._model_of(measured_data(self.declares, self.summaries, pilot))
+    def model_of(self, data: DataSpace, seed: int) -> ComparisonModel:
+        check_precision()
+        networks = new_summaries(self.declares, self.summaries)
+        return ComparisonModel(data, PosteriorNetwork(networks, clone(self.flow)))
+
+    def measured_data(self, rows: Arrays) -> DataSpace:
+        return measured_data(self.declares, self.summaries, rows)
 
     def check_rows(self, model: ComparisonModel, rows: Arrays) -> None:  # type: ignore[override]
         """Do nothing: rows were checked when they were given."""
@@ -521,22 +527,14 @@ class ModelComparison(Summarised):
         ]
         return {**super().entries(), "models": models}
 
-    def restore(self, saved: SavedModel) -> ComparisonModel:
+    def built(self, saved: SavedModel) -> PosteriorModel:
         self._identities = [identity.kept_in(part) for part in saved.entries["models"]]
-        model = self._model_of(saved_data(saved, self.declares, self.summaries))
-        inputs = model.data.to_network(two_data_sets(self.declares))
-        model.network.build_weights(tf.zeros((2, 1)), *inputs)
-        return model
+        return super().built(saved)
 
     def __repr__(self) -> str:
         names = ", ".join(map(repr, self.names))
         title = f"{type(self).__name__} of {names}, {self.state_text}"
         return self.list_networks(title, f"classifier: {self.flow!r}")
-
-    def _model_of(self, data: DataSpace) -> ComparisonModel:
-        check_precision()
-        networks = new_summaries(self.declares, self.summaries)
-        return ComparisonModel(data, PosteriorNetwork(networks, clone(self.flow)))
 
     @full_precision()
     def _log_probs(self, features: np.ndarray) -> np.ndarray:

@@ -178,11 +178,20 @@ class Estimator(Registered, ABC):
         return {}
 
     @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
+    def from_configuration(cls, simulator: Any, configuration: Mapping[str, Any]) -> Self:
         """Return an untrained estimator with what :meth:`configuration` gave."""
-        return cls(**configuration) if simulator is None else cls(simulator, **configuration)
+        new = cls.__new__(cls)
+        new.assemble(simulator, configuration)
+        return new
+
+    def assemble(self, simulator: Any, configuration: Mapping[str, Any]) -> None:
+        """Set a new object up with a simulator, if any, and what :meth:`configuration` gave.
+
+        By default call the constructor. Estimators of the library leave out the choices and checks
+        that their constructors make for users.
+        """
+        first = () if simulator is None else (simulator,)
+        self.__init__(*first, **configuration)  # type: ignore[misc]
 
     def untrained(self) -> Self:
         """Return a new, untrained estimator of the same simulator and configuration."""
@@ -402,6 +411,15 @@ class Estimator(Registered, ABC):
 
     def restore(self, saved: SavedModel) -> Trainable:
         """Return the model of a saved folder, built, with all but the network's weights."""
+        model = self.built(saved)
+        arrays = model.arrays()
+        model.restore(
+            {name: saved.array(name, value.shape, value.dtype) for name, value in arrays.items()}
+        )
+        return model
+
+    def built(self, saved: SavedModel) -> Trainable:
+        """Return the model of a saved folder with weights, and arrays, of the shapes there."""
         self._rows = saved.entries["rows"]
         for name, row in self._rows.items():
             check_memory(
@@ -412,12 +430,7 @@ class Estimator(Registered, ABC):
                 error=SavedPosteriorError,
             )
         rows = {name: np.ones((2, *row["shape"]), row["dtype"]) for name, row in self._rows.items()}
-        model = new_model(self, rows, seed=0)
-        arrays = model.arrays()
-        model.restore(
-            {name: saved.array(name, value.shape, value.dtype) for name, value in arrays.items()}
-        )
-        return model
+        return new_model(self, rows, seed=0)
 
     def adopt_saved(self, model: Any, saved: SavedModel) -> None:
         """Take a model that has the saved weights."""

@@ -19,9 +19,8 @@ from bayesinn.core.files import SavedModel
 from bayesinn.core.memory import check_memory
 from bayesinn.core.validation import check_integer, check_type
 from bayesinn.flows import Flow
-from bayesinn.posterior.measurement import measured_data
+from bayesinn.posterior.measurement import measured_data, saved_data, saved_scaling
 from bayesinn.posterior.model import PosteriorNetwork, Tensors
-from bayesinn.posterior.saved import saved_data, saved_scaling
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.data import DataSpace, Scaling

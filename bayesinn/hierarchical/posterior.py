@@ -18,19 +18,18 @@ from bayesinn.core.masks import without_padding
 from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.core.validation import check_type
-from bayesinn.estimators.fitting_data import require_simulator
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
 from bayesinn.hierarchical.simulation import set_simulator
 from bayesinn.posterior.amortized import TrainedPosterior
 from bayesinn.posterior.answers import Draws, Evaluator, inference_data, require_draws
 from bayesinn.posterior.defaults import choose_flow, recommended_summaries, refuse_trained_first
-from bayesinn.posterior.measurement import Compared, describe_model, new_summaries
+from bayesinn.posterior.measurement import SCHEMA, Compared, describe_model, new_summaries
 from bayesinn.posterior.model import PosteriorModel
-from bayesinn.posterior.saved import SCHEMA, restore_parameters, two_data_sets
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity
 from bayesinn.simulation.simulator import Arrays, Simulator
+from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import Observations, axes, check_observations, warn_of_missing
 from bayesinn.spaces.parameters import ParameterSpace, layout_of
 from bayesinn.summaries import DeepSet, Summary
@@ -168,18 +167,29 @@ class HierarchicalPosterior(TrainedPosterior):
         population: Summary | None = None,
         flow: Flow | None = None,
     ) -> None:
-        self.levels = check_levels(simulator, group, sizes)
-        self.person = simulator
-        self.population = DeepSet(32) if population is None else population
+        check_levels(simulator, group, sizes)
+        population = DeepSet(32) if population is None else population
         do = "pass for example bi.summaries.DeepSet(32)"
-        check_type("Argument 'population'", self.population, Summary, "a summary of a set", do)
-        choice = recommended_summaries(simulator, summary)
-        refuse_trained_first(choice.networks)
-        chosen = choose_flow(flow, layout_of(simulator.prior))
-        stages = TwoStages(chosen, self.levels.shared)
+        check_type("Argument 'population'", population, Summary, "a summary of a set", do)
         # Networks see the data of one person, not of the set, whose order is not looked for.
-        choice = choice._replace(reasons={})
-        super().__init__(set_simulator(simulator, self.levels), choice, stages)
+        summaries = recommended_summaries(simulator, summary).networks
+        refuse_trained_first(summaries)
+        configuration = {
+            "group": group,
+            "sizes": sizes,
+            "summaries": summaries,
+            "population": population,
+            "flow": choose_flow(flow, layout_of(simulator.prior)),
+        }
+        self.assemble(simulator, configuration)
+
+    def assemble(self, simulator: Any, configuration: Mapping[str, Any]) -> None:
+        self.person = simulator
+        self.levels = check_levels(simulator, configuration["group"], configuration["sizes"])
+        self.population = configuration["population"]
+        stages = TwoStages(configuration["flow"], self.levels.shared)
+        sets = set_simulator(simulator, self.levels)
+        super().assemble(sets, {"summaries": configuration["summaries"], "flow": stages})
 
     def sample_all(self, data: Mapping[str, Any], *, draws: int = 1_000, seed: int = 0) -> Draws:
         """Draw the population's parameters, and given these, those of all persons of one data set.
@@ -266,22 +276,15 @@ class HierarchicalPosterior(TrainedPosterior):
             "flow": self.flow.first,
         }
 
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        """Return an untrained one of this simulator, from a :meth:`configuration`."""
-        names = ("group", "sizes", "summaries", "population", "flow")
-        return cls(require_simulator(simulator), *(configuration[name] for name in names))
-
     def untrained(self) -> Self:
         return self.from_configuration(self.person, self.configuration())
 
-    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
-        """Return both stages, standardised on the persons of rows (n, persons, ...)."""
-        return self._model_of(
-            SetSpace.of_sets(rows, self.person, self.levels, self.summaries), seed
-        )
+    def measured_data(self, rows: Arrays) -> SetSpace:
+        """Return the space of sets, standardised on the persons of rows (n, persons, ...)."""
+        return SetSpace.of_sets(rows, self.person, self.levels, self.summaries)
+
+    def saved_data(self, saved: SavedModel) -> SetSpace:
+        return SetSpace.saved(saved, self.person, self.levels, self.summaries)
 
     def describe_training(self, model: PosteriorModel) -> str:
         text = describe_model(self.simulator.name, model)
@@ -304,14 +307,7 @@ class HierarchicalPosterior(TrainedPosterior):
         known = self.identity or identity.entries(self.person)
         return {**super().entries(), "simulator": self.person.reference(), **known}
 
-    def restore(self, saved: SavedModel) -> PosteriorModel:
-        model = self._model_of(SetSpace.saved(saved, self.person, self.levels, self.summaries), 0)
-        restore_parameters(saved, model.parameters)
-        inputs = model.data.to_network(two_data_sets(self.simulator))
-        model.network.build_weights(tf.zeros((2, model.parameters.dimension)), *inputs)
-        return model
-
-    def _model_of(self, data: SetSpace, seed: int) -> PosteriorModel:
+    def model_of(self, data: DataSpace, seed: int) -> PosteriorModel:
         check_precision()
         parameters = ParameterSpace(self.simulator.prior, seed)
         with seeds.seeded_initial_weights(seed):

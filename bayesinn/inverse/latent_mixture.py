@@ -351,7 +351,7 @@ class LatentMixture(Estimator):
             "event": list(self.model.scaling.mean.shape),
         }
 
-    def restore(self, saved: SavedModel) -> MixtureModel:
+    def built(self, saved: SavedModel) -> MixtureModel:
         with saved.reraise_as("event", "the shape of what the model was trained on"):
             shape = tuple(saved.entries["event"])
         mean, scale = (saved.array(f"data/{part}", shape) for part in ("mean", "scale"))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -10,11 +10,10 @@ import tensorflow as tf
 from bayesinn.bijections import Affine, Bijection
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
 from bayesinn.core.precision import full_precision
-from bayesinn.estimators.fitting_data import require_simulator
 from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
+from bayesinn.flows.split_latent import SplitLayout
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulations import count_rows
@@ -100,24 +99,11 @@ class SplitLatent(AmortizedPosterior):
         width = max(dimension, latent + observables) if width is None else width
         chain = default_chain() if chain is None else chain
         self.flow = SplitLatentFlow(chain, dimension, latent, observables, width, objective, losses)
-        #: Positions of parameters, latent, padding and observables in input and output.
-        self.layout = self.flow.layout
 
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        flow = configuration["flow"]
-        assert isinstance(flow, SplitLatentFlow)
-        layout = flow.layout
-        return cls(
-            require_simulator(simulator),
-            layout.latent,
-            layout.width,
-            clone(flow.chain),
-            flow.objective,
-            flow.split_losses,
-        )
+    @property
+    def layout(self) -> SplitLayout:
+        """Positions of parameters, latent, padding and observables in input and output."""
+        return self.flow.layout
 
     def predict(
         self, parameters: Mapping[str, Any], context: Mapping[str, Any] | None = None

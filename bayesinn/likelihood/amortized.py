@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -22,13 +22,13 @@ from bayesinn.core.labels import split_events
 from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
 from bayesinn.core.validation import check_type
-from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
+from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow, autoregressive
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.amortized import SeveralNetworks
+from bayesinn.posterior.measurement import SCHEMA, saved_scaling
 from bayesinn.posterior.model import DensityModel, MixtureFlow, entry_name, own_entries
-from bayesinn.posterior.saved import SCHEMA, restore_parameters, saved_scaling
 from bayesinn.simulation.digits import are_whole
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
@@ -285,10 +285,13 @@ class LikelihoodModel(DensityModel[Flow]):
             **{f"context/{name}": value for name, value in self.context.arrays().items()},
         }
 
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave of the parameters; the spaces of data have their own."""
+        self.parameters.restore(arrays)
+
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, LikelihoodModel)
         self.data.check_start(trained.data)
-        self.parameters.restore(trained.parameters.arrays())
         self.data = trained.data
         self.context = trained.context
         super().copy_weights(trained)
@@ -343,7 +346,6 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         self, simulator: Simulator, flow: Flow | None = None, networks: int | None = None
     ) -> None:
         check_simulator(simulator)
-        super().__init__(simulator)
         if simulator.lengths or simulator.missing is not None:
             raise InputError(
                 f"Likelihood of {simulator.name!r}",
@@ -363,22 +365,18 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
                 got=repr(flow),
                 do=do,
             )
-        self.flow = flow
+        self.assemble(simulator, {"flow": flow, "networks": networks})
+
+    def assemble(self, simulator: Simulator | None, configuration: Mapping[str, Any]) -> None:
+        super().__init__(simulator)
+        self.flow: Flow = configuration["flow"]
         self.summaries = {}
-        self.set_count(networks)
+        self.set_count(configuration.get("networks", 1))
         self._score: FlowScore | None = None
 
     def configuration(self) -> dict[str, Any]:
         """Return the flow, and the number of networks if it is not one, by name."""
         return {"flow": self.flow, **super().configuration()}
-
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        """Return an untrained likelihood with a flow as a manifest describes it."""
-        count = configuration.get("networks", 1)
-        return cls(require_simulator(simulator), configuration["flow"], count)
 
     def trainable(self, rows: Arrays, seed: int) -> LikelihoodModel:
         """Return the flow of data given parameters, standardised on rows (n, ...)."""
@@ -458,7 +456,7 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
             "elements": len(self.model.data.frame.mean),
         }
 
-    def restore(self, saved: SavedModel) -> LikelihoodModel:
+    def built(self, saved: SavedModel) -> LikelihoodModel:
         simulator = self.simulator
         size = (saved.entries["elements"],)
         kinds = {"whole": np.dtype(bool), "vary": np.dtype(bool)}
@@ -473,7 +471,6 @@ class AmortizedLikelihood(SeveralNetworks, LikelihoodEstimator):
         context = DataSpace(scalings, (), simulator.context_names, {})
         data = DataVector(simulator.observable_shapes, Frame(**frame))
         model = self._model_of(data, context, seed=0)
-        restore_parameters(saved, model.parameters)
         ones = {name: tf.ones((2, *shape)) for name, shape in simulator.shapes["context"].items()}
         condition = model.condition(
             tf.zeros((2, model.parameters.dimension)), model.context_features(ones)

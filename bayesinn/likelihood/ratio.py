@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,15 +12,12 @@ import tensorflow as tf
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError
 from bayesinn.core.validation import check_integer, check_number, check_type
-from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.score import Score
 from bayesinn.posterior.amortized import Summarised
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.defaults import recommended_summaries
-from bayesinn.posterior.measurement import measured_model
-from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_parameters
 from bayesinn.summaries import Summary
@@ -144,6 +141,7 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
     """
 
     flow: RatioFlow
+    _score: RatioScore | None = None
 
     def __init__(
         self,
@@ -155,20 +153,9 @@ class LikelihoodRatio(Summarised, LikelihoodEstimator):
         classifier = RatioFlow() if classifier is None else classifier
         do = "pass one, or leave it out"
         check_type("Argument 'classifier'", classifier, RatioFlow, "a RatioFlow", do)
-        self._score: RatioScore | None = None
-        super().__init__(simulator, recommended_summaries(simulator, summary), classifier)
-
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        """Return an untrained ratio with summaries and classifier as a manifest describes them."""
-        return cls(require_simulator(simulator), configuration["summaries"], configuration["flow"])
-
-    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
-        """Return the classifier of parameters and summaries, standardised on rows (n, ...)."""
-        pilot = pilot_rows(rows)
-        return measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
+        choice = recommended_summaries(simulator, summary)
+        self.assemble(simulator, {"summaries": choice.networks, "flow": classifier})
+        self._reasons = choice.reasons
 
     def log_ratio(self, data: Mapping[str, Any], parameters: Mapping[str, Any]) -> np.ndarray:
         """Return log p(data | parameters) / p(data), in nats.

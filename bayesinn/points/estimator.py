@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ from bayesinn.core.errors import InputError
 from bayesinn.core.files import SavedModel
 from bayesinn.core.precision import full_precision
 from bayesinn.core.validation import check_integer, check_type
-from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
+from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow
 from bayesinn.points.estimates import (
     Estimate,
@@ -27,9 +27,7 @@ from bayesinn.points.estimates import (
 )
 from bayesinn.posterior.amortized import Summarised
 from bayesinn.posterior.defaults import recommended_summaries, refuse_trained_first
-from bayesinn.posterior.measurement import build_model, measured_model
 from bayesinn.posterior.model import Inputs, PosteriorModel
-from bayesinn.posterior.saved import restore_parameters, saved_data, two_data_sets
 from bayesinn.simulation import checks
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.summaries import Summary
@@ -103,6 +101,10 @@ class PointModel(PosteriorModel):
         super().__init__(parts.parameters, parts.data, parts.members)
         self.vector = vector
 
+    @property
+    def width(self) -> int:
+        return 2 * len(self.vector.scale)
+
     def prepare(self, batch: Batch, seed: tf.Tensor) -> tuple[Inputs, tf.Tensor]:
         """Return parameters (n, 2 d), inputs and masks of a raw batch, and zero (n,)."""
         x = self.vector.to_vectors(batch)
@@ -174,22 +176,13 @@ class PointEstimator(Summarised):
         flow = PointFlow(_check_estimates(estimates), hidden)
         choice = recommended_summaries(simulator, summary)
         refuse_trained_first(choice.networks)
-        super().__init__(simulator, choice, flow)
-
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        """Return an untrained one with summaries and estimates as a manifest describes them."""
-        flow = configuration["flow"]
-        hidden = flow.perceptron.hidden
-        return cls(require_simulator(simulator), configuration["summaries"], flow.estimates, hidden)
+        self.assemble(simulator, {"summaries": choice.networks, "flow": flow})
+        self._reasons = choice.reasons
 
     def trainable(self, rows: Arrays, seed: int) -> PointModel:
         """Return summaries and the network of estimates, standardised on rows (n, ...)."""
-        pilot = pilot_rows(rows)
-        parts = measured_model(self.simulator, self.summaries, self.flow, pilot, seed)
-        return PointModel(ParameterVector.fit(self.simulator.prior, pilot), parts)
+        vector = ParameterVector.fit(self.simulator.prior, pilot_rows(rows))
+        return PointModel(vector, super().trainable(rows, seed))
 
     @full_precision()
     def estimate(self, data: Mapping[str, Any]) -> xarray.DataTree:
@@ -270,15 +263,9 @@ class PointEstimator(Summarised):
         assert isinstance(model, PointModel)
         return model
 
-    def restore(self, saved: SavedModel) -> PointModel:
-        simulator = self.simulator
-        data = saved_data(saved, simulator, self.summaries)
-        parts = build_model(simulator, self.summaries, self.flow, data, 0)
-        model = PointModel(ParameterVector.saved(simulator.prior, saved), parts)
-        restore_parameters(saved, model.parameters)
-        events = tf.zeros((2, 2 * len(model.vector.scale)))
-        model.network.build_weights(events, *data.to_network(two_data_sets(simulator)))
-        return model
+    def unbuilt(self, saved: SavedModel) -> PointModel:
+        vector = ParameterVector.saved(self.simulator.prior, saved)
+        return PointModel(vector, super().unbuilt(saved))
 
     def __repr__(self) -> str:
         name = self.simulator.name

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES, Condition
 from bayesinn.core import seeds
@@ -20,26 +21,26 @@ from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow
 from bayesinn.posterior.answers import Draws, Evaluator, TrainedGiven, density_of, require_draws
 from bayesinn.posterior.damage import KINDS, NO_TREES
-from bayesinn.posterior.defaults import (
-    Choice,
-    choose_count,
-    choose_flow,
-    choose_summaries,
-    warn_of_sets,
-)
+from bayesinn.posterior.defaults import choose_count, choose_flow, choose_summaries, warn_of_sets
 from bayesinn.posterior.measurement import (
+    SCHEMA,
     Compared,
+    build_model,
     compared_rows,
     describe_model,
     detect_damage,
     measure_reference,
-    measured_model,
+    measured_data,
+    saved_data,
+    saved_reference,
+    two_data_sets,
 )
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.posterior.saved import SCHEMA, saved_model, saved_reference
 from bayesinn.posterior.typicality import Reference
+from bayesinn.simulation.digits import warn_of_lost_digits
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
+from bayesinn.spaces.data import DataSpace
 from bayesinn.spaces.observations import (
     Observations,
     check_observations,
@@ -48,6 +49,7 @@ from bayesinn.spaces.observations import (
 )
 from bayesinn.spaces.parameters import layout_of
 from bayesinn.summaries import Summary
+from bayesinn.summaries.summary import seen_raw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +63,13 @@ class Summarised(Estimator):
 
     schema: ClassVar[Mapping[str, Any]] = SCHEMA
 
-    def __init__(self, simulator: Simulator | None, choice: Choice, flow: Flow) -> None:
+    #: Why networks were chosen that the user has left out.
+    _reasons: Mapping[str, str] = {}
+
+    def assemble(self, simulator: Simulator | None, configuration: Mapping[str, Any]) -> None:
         super().__init__(simulator)
-        self.summaries = choice.networks
-        #: Why networks were chosen that the user has left out.
-        self._reasons = choice.reasons
-        self.flow = flow
+        self.summaries: dict[str, Summary] = configuration["summaries"]
+        self.flow: Flow = configuration["flow"]
         self._evaluator: Evaluator | None = None
         self._reference: Reference | None = None
         self._detectors: Background[list[np.ndarray]] | None = None
@@ -152,8 +155,32 @@ class Summarised(Estimator):
         self._detectors = None
         self.adopt_parts(evaluator, measure_reference(evaluator, compared, detectors))
 
-    def restore(self, saved: SavedModel) -> PosteriorModel:
-        return saved_model(saved, self.declares, self.summaries, self.flow)
+    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
+        """Return the flow given summaries of data, standardised on rows (n, ...)."""
+        return self.model_of(self.measured_data(pilot_rows(rows)), seed)
+
+    def model_of(self, data: DataSpace, seed: int) -> PosteriorModel:
+        """Return a model with a space of data and new networks, which have no weights yet."""
+        return build_model(self.declares, self.summaries, self.flow, data, seed)
+
+    def measured_data(self, rows: Arrays) -> DataSpace:
+        """Return the space of the data, standardised on rows (n, ...)."""
+        warn_of_lost_digits(self.declares, rows, seen_raw(self.summaries))
+        return measured_data(self.declares, self.summaries, rows)
+
+    def saved_data(self, saved: SavedModel) -> DataSpace:
+        """Return the space of the data as it was saved."""
+        return saved_data(saved, self.declares, self.summaries)
+
+    def unbuilt(self, saved: SavedModel) -> PosteriorModel:
+        """Return the model of a saved folder with networks that have no weights yet."""
+        return self.model_of(self.saved_data(saved), 0)
+
+    def built(self, saved: SavedModel) -> PosteriorModel:
+        model = self.unbuilt(saved)
+        inputs = model.data.to_network(two_data_sets(self.declares))
+        model.network.build_weights(tf.zeros((2, model.width)), *inputs)
+        return model
 
     def adopt_saved(self, model: PosteriorModel, saved: SavedModel) -> None:
         self.adopt_parts(Evaluator(model), saved_reference(saved, model, self.declares))
@@ -434,25 +461,15 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         choice = choose_summaries(simulator, summary)
         flow = recommended.flow if flow is None else flow
         flow = choose_flow(flow, layout_of(simulator.prior))
-        super().__init__(simulator, choice, flow)
-        self.set_count(networks)
+        self.assemble(simulator, {"summaries": choice.networks, "flow": flow, "networks": networks})
+        self._reasons = choice.reasons
 
-    def trainable(self, rows: Arrays, seed: int) -> PosteriorModel:
-        """Return the flow of parameters given summaries of data, standardised on rows (n, ...)."""
-        pilot = pilot_rows(rows)
-        return measured_model(self.simulator, self.summaries, self.flow, pilot, seed, self.networks)
+    def assemble(self, simulator: Simulator | None, configuration: Mapping[str, Any]) -> None:
+        super().assemble(simulator, configuration)
+        self.set_count(configuration.get("networks", 1))
 
-    @classmethod
-    def from_configuration(
-        cls, simulator: Simulator | None, configuration: Mapping[str, Any]
-    ) -> Self:
-        """Return an untrained posterior with summaries and flow as a manifest describes them."""
-        return cls(
-            require_simulator(simulator),
-            configuration["summaries"],
-            configuration["flow"],
-            configuration.get("networks", 1),
-        )
+    def model_of(self, data: DataSpace, seed: int) -> PosteriorModel:
+        return build_model(self.simulator, self.summaries, self.flow, data, seed, self.networks)
 
     def check_start(self, other: Any) -> None:
         """Refuse also a start with another number of unconstrained parameters."""

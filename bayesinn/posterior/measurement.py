@@ -1,4 +1,4 @@
-"""What simulations are measured for: spaces before training, references after it."""
+"""Spaces of a model, and what observations are compared with: measured, or read again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.configuration import clone
+from bayesinn.core.files import FLOATS, SavedModel
 from bayesinn.core.precision import check_precision
 from bayesinn.estimators.fitting_data import PILOT_SIMULATIONS
 from bayesinn.flows import Flow
@@ -18,31 +19,20 @@ from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.damage import damaged_copies
 from bayesinn.posterior.model import PosteriorModel, PosteriorNetwork
 from bayesinn.posterior.typicality import Reference, grow_trees, learnable_damage
-from bayesinn.simulation.digits import warn_of_lost_digits
 from bayesinn.simulation.simulations import take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.data import DataSpace
+from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.observations import data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries import Summary
 from bayesinn.summaries.summary import masked_gaps, observables_of, scaled_alike, seen_raw
 from bayesinn.training.trainable import count_weights
 
-
-def measured_model(
-    simulator: Simulator,
-    summaries: Mapping[str, Summary],
-    flow: Flow,
-    rows: Arrays,
-    seed: int,
-    networks: int = 1,
-) -> PosteriorModel:
-    """Return a model with new networks that have no weights yet, standardised on rows (n, ...).
-
-    The networks, as a user configured them, are copied, as often as ``networks`` says.
-    """
-    warn_of_lost_digits(simulator, rows, seen_raw(summaries))
-    data = measured_data(simulator, summaries, rows)
-    return build_model(simulator, summaries, flow, data, seed, networks)
+#: Entries of a posterior's manifest beside those that all estimators have.
+SCHEMA = {
+    "network": {"summaries": {str: dict}, "flow": dict},
+    "compression": {str: (float, type(None))},
+}
 
 
 def measured_data(
@@ -59,6 +49,42 @@ def measured_data(
         alike=scaled_alike(summaries),
         gaps=left_out(simulator, summaries),
     )
+
+
+def saved_data(
+    saved: SavedModel, simulator: Simulator, summaries: Mapping[str, Summary]
+) -> DataSpace:
+    """Return the space of the data that a simulator declares, with the scalings that were saved."""
+    shapes = data_shapes(simulator)
+    scalings = {}
+    one_scale = {*simulator.lengths, *scaled_alike(summaries)}
+    for name, shape in shapes.items():
+        # One number for each channel, or for all steps of a series of varying length.
+        own = () if name in one_scale and len(shape) == 1 else shape[-1:]
+        scalings[name] = saved_scaling(saved, "data", name, own)
+    return DataSpace(
+        scalings,
+        observables=tuple(simulator.observable_shapes),
+        context=simulator.context_names,
+        lengths=simulator.lengths,
+        raw=seen_raw(summaries),
+        missing=simulator.missing is not None,
+        gaps=left_out(simulator, summaries),
+    )
+
+
+def saved_scaling(saved: SavedModel, group: str, name: str, shape: tuple[int, ...]) -> Scaling:
+    """Return the scaling of a variable, with mean and scale of a shape in a group of the file.
+
+    A ValueError refuses a compression that no scaling has.
+    """
+    compress = saved.entries["compression"][name]
+    if compress is not None and not 0.0 < compress < float("inf"):
+        raise ValueError(f"compression {compress!r} of {name!r}")
+    place = f"{group}/{name}"
+    # In double precision where single precision would rob data of digits.
+    mean, scale = (saved.array(f"{place}/{part}", shape, FLOATS) for part in ("mean", "scale"))
+    return Scaling(compress, mean, scale)
 
 
 def left_out(simulator: Simulator, summaries: Mapping[str, Summary]) -> dict[str, list[str]]:
@@ -187,3 +213,31 @@ def measure_reference(
 
 def _standardised(space: DataSpace, data: Arrays) -> Arrays:
     return map_tensors(np.asarray, space.standardise(map_tensors(tf.convert_to_tensor, data)))
+
+
+def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulator) -> Reference:
+    """Return what observations are compared with."""
+    # Any reference has the types and numbers of axes; statistics of simulations that overflow are
+    # infinite.
+    some = Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays()
+    reference = Reference(
+        **{
+            name: saved.array(
+                f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out"
+            )
+            for name, like in some.items()
+        }
+    )
+    ones = two_data_sets(simulator)
+    # What doesn't fit would fail with the first observation.
+    with saved.explained_weights():
+        inputs = {name: value.numpy() for name, value in model.data.standardise(ones).items()}
+        condition = model.network.placeholder_condition(*model.data.to_network(ones))
+        reference.check(model.network.compared(condition).numpy(), inputs)
+    return reference
+
+
+def two_data_sets(simulator: Simulator) -> dict[str, tf.Tensor]:
+    """Return two observations of ones."""
+    shapes = data_shapes(simulator)
+    return {name: tf.ones((2, *shape)) for name, shape in shapes.items()}

@@ -386,6 +386,11 @@ class PosteriorModel(DensityModel[PosteriorNetwork]):
     def flow(self) -> Flow:
         return self._members[0].flow
 
+    @property
+    def width(self) -> int:
+        """Number of elements of the flow's events."""
+        return self.parameters.dimension
+
     def flow_inputs(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, Any]:
         (vector, inputs, masks), _ = self.prepare(batch, seed)
         return vector, self._members[0].condition(inputs, masks)
@@ -452,9 +457,12 @@ class PosteriorModel(DensityModel[PosteriorNetwork]):
             **self.data.arrays(),
         }
 
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take what :meth:`arrays` gave of the parameters; the space of the data has its own."""
+        self.parameters.restore(arrays)
+
     def copy_weights(self, trained: Trainable) -> None:
         assert isinstance(trained, PosteriorModel)
-        self.parameters.restore(trained.parameters.arrays())
         self.data.scalings = dict(trained.data.scalings)
         super().copy_weights(trained)
 

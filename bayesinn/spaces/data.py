@@ -211,9 +211,7 @@ class DataSpace:
         """Return what must be saved of the scalings, beside their compression, by name."""
         arrays: dict[str, np.ndarray] = {}
         for name, scaling in self.scalings.items():
-            # Older versions would round it.
-            mean = "exact_mean" if scaling.mean.dtype == np.float64 else "mean"
-            arrays |= {f"data/{name}/{mean}": scaling.mean, f"data/{name}/scale": scaling.scale}
+            arrays |= {f"data/{name}/mean": scaling.mean, f"data/{name}/scale": scaling.scale}
         return arrays
 
 
