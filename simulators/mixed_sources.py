@@ -14,7 +14,7 @@ import numpy as np
 from bayesinn.bijections import Affine, Bijection, Chain, Coupling, Orthogonal, Permutation
 from bayesinn.bijections.transforms import VolumePreserving
 from bayesinn.core import seeds
-from bayesinn.core.validation import check_choice
+from bayesinn.core.errors import check_choice
 
 CLASSES = 5
 SOURCES = 2

@@ -37,8 +37,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_number
+from bayesinn.core.errors import InputError, check_choice, check_number
 
 from .adding_doubling import DOUBLINGS, reflectance
 from .tissue_camera import (

@@ -14,8 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.validation import check_pair, check_returned
+from bayesinn.core.errors import InputError, check_pair, check_returned, warn
 
 # Conditions: named tensors, of which a bijection or a flow reads one entry, or all.
 #

@@ -27,8 +27,7 @@ from bayesinn.bijections.subnet import (
     Subnet,
 )
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number, check_type
+from bayesinn.core.errors import InputError, check_number, check_type
 
 
 class ConditionalTransform(keras.layers.Layer):

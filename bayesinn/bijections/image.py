@@ -10,8 +10,7 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import Bijection, as_vectors, constant_log_det
 from bayesinn.bijections.chain import Chain
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import InputError, check_number
 
 
 class MultiScale(Chain):

@@ -9,7 +9,7 @@ import scipy
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import Bijection, constant_log_det, map_channels
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import check_number
 
 
 class ActNorm(Bijection):

@@ -19,8 +19,7 @@ from bayesinn.bijections.bijection import (
     constant_log_det,
 )
 from bayesinn.core.configuration import Registered
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_integer, check_number
+from bayesinn.core.errors import InputError, check_choice, check_integer, check_number
 
 # Numbers in one intermediate tensor of :meth:`Linearization.log_det`: 64 MB in single precision.
 _NUMBERS_AT_ONCE = 2**24

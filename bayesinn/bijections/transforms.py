@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import in_turn
 from bayesinn.core.configuration import Recipe
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import (
+from bayesinn.core.errors import (
+    InputError,
     check_choice,
     check_integer,
     check_number,

@@ -11,11 +11,10 @@ import numpy as np
 
 from bayesinn.cli.tables import Table, read_json, read_npz, read_table, widen
 from bayesinn.core.arrays import MISSING_VALUES, numbers
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_path
 from bayesinn.core.files import reraise_as
 from bayesinn.core.labels import Coordinate
 from bayesinn.core.number_text import read_number
-from bayesinn.core.validation import check_path
 from bayesinn.simulation.checks import may_miss
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import axes, check_observations, data_shapes

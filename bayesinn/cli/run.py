@@ -40,7 +40,7 @@ from bayesinn.cli.data_files import names_of
 from bayesinn.cli.networks import Wanted
 from bayesinn.cli.tables import HELD_OUT
 from bayesinn.core.compilation import XLA
-from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError, warn
+from bayesinn.core.errors import InputError, SavedPosteriorError, TrainingError, check_path, warn
 from bayesinn.core.files import lock_folder
 from bayesinn.core.html import facts_html
 from bayesinn.core.progress import Progress
@@ -54,7 +54,6 @@ from bayesinn.core.run_folder import (
     saved_fingerprint,
     summarise_run,
 )
-from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.diagnosis import Diagnosis, diagnose
 from bayesinn.diagnosis.report.sections import (
     P_VALUE,

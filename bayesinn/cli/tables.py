@@ -16,11 +16,9 @@ import numpy as np
 
 from bayesinn.cli.options import named_files
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_memory, distinct
 from bayesinn.core.files import reraise_as
-from bayesinn.core.memory import check_memory
 from bayesinn.core.number_text import is_number, read_number
-from bayesinn.core.validation import distinct
 from bayesinn.simulation.checks import check_simulations
 from bayesinn.simulation.from_arrays import from_arrays
 from bayesinn.simulation.prior_text import read_distribution

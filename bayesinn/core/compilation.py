@@ -10,11 +10,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import BayesinnError, InputError, TrainingError
+from bayesinn.core.errors import BayesinnError, InputError, TrainingError, check_choice
 from bayesinn.core.private_api import bijector_memory, custom_gradients
 from bayesinn.core.process import ProcessSetting
 from bayesinn.core.startup import clear_programs
-from bayesinn.core.validation import check_choice
 
 
 class AnyRows:

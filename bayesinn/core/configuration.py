@@ -20,9 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
+from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError, check_arguments
 from bayesinn.core.files import reraise_as
-from bayesinn.core.validation import check_arguments
 
 #: Ready models, beside the rooms of the library; some have classes of their own.
 _MODELS = "simulators"

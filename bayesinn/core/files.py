@@ -30,9 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayesinn._version import __version__
-from bayesinn.core.errors import BayesinnError, SavedPosteriorError
-from bayesinn.core.memory import check_memory
-from bayesinn.core.validation import check_path
+from bayesinn.core.errors import BayesinnError, SavedPosteriorError, check_memory, check_path
 
 if sys.platform != "win32":
     import fcntl

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import InputError, check_number
 from bayesinn.diagnosis.evidence import Evidence
 from bayesinn.diagnostics.deviation import Deviation, Tested
 from bayesinn.plots.panels import Canvas

@@ -14,11 +14,9 @@ import pandas as pd
 from rich.text import Text
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_draws, check_flag, check_integer, check_type
 from bayesinn.core.html import table_html
-from bayesinn.core.memory import check_draws
 from bayesinn.core.progress import Progress
-from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnosis.check import (
     FLAGGED,
     OUTSIDE,

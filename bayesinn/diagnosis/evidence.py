@@ -14,10 +14,9 @@ import numpy as np
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_type
 from bayesinn.core.labels import Labels, columns, split_events
 from bayesinn.core.progress import Progress
-from bayesinn.core.validation import check_type
 from bayesinn.diagnostics.arrays import paired
 from bayesinn.diagnostics.coverage import reference_points
 from bayesinn.diagnostics.deviation import digits

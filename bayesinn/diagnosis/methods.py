@@ -5,7 +5,7 @@ from functools import singledispatch
 from importlib import metadata
 
 from bayesinn._version import __version__
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import check_type
 from bayesinn.diagnosis.report import say
 from bayesinn.diagnosis.report.sections import shorten_numbers
 from bayesinn.diagnosis.verdict import Verdict

@@ -14,10 +14,8 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_draws, check_integer, check_number
 from bayesinn.core.labels import columns
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_integer, check_number
 from bayesinn.posterior.posterior import Posterior, check_posterior
 from bayesinn.simulation.checks import check_finite, check_simulations
 from bayesinn.simulation.prior import support_of

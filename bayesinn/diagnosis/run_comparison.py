@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from bayesinn import plots
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.core.labels import Labels
 from bayesinn.core.run_folder import RunSummary, run_of, summarise_run
-from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.evidence import check_unbatched, held_out_rows, simulate
 from bayesinn.diagnosis.report import Figure, Section, render, save_all
 from bayesinn.diagnosis.report.sections import posterior_table, write_posterior

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_number, check_type
 from bayesinn.core.labels import columns
-from bayesinn.core.validation import check_number, check_type
 
 #: Named arrays: of parameters, or of observables.
 Arrays = Mapping[str, np.ndarray]

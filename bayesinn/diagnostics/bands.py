@@ -17,8 +17,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special, stats
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.diagnostics.arrays import check_level
 
 # Counts that are less probable than this at a point need not be followed.

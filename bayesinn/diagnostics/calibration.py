@@ -13,8 +13,7 @@ from scipy import special, stats
 
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import Arrays, check_finite, paired
 from bayesinn.diagnostics.bands import Band, band_p_values, simultaneous_band

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import special, stats
 
-from bayesinn.core.validation import check_integer
+from bayesinn.core.errors import check_integer
 from bayesinn.diagnostics import beyond
 from bayesinn.diagnostics.arrays import check_level
 from bayesinn.diagnostics.bands import Blur, blur, simultaneous_band

@@ -9,8 +9,7 @@ import pandas as pd
 from scipy import special, stats
 
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.deviation import CONFIDENCE, Result, interval_of_mean, sort_columns
 

@@ -8,8 +8,7 @@ from scipy import linalg, special, stats
 from threadpoolctl import threadpool_limits
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.diagnostics.arrays import Arrays, check_points
 from bayesinn.diagnostics.deviation import (
     CONFIDENCE,

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.spatial import distance
 
 from bayesinn.core import seeds
-from bayesinn.core.validation import check_integer
+from bayesinn.core.errors import check_integer
 from bayesinn.diagnostics.arrays import check_points, subset
 from bayesinn.diagnostics.deviation import check_repetitions, fewest_repetitions, p_values
 from bayesinn.diagnostics.two_samples import ROUNDING, KernelTest, kernel_matrix, ladder

@@ -10,8 +10,7 @@ import pandas as pd
 
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import InputError, check_type
 
 _BINS = 10
 _REPETITIONS = 20

@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import InputError, check_type, warn
 from bayesinn.diagnostics.arrays import Arrays, check_level
 from bayesinn.diagnostics.deviation import Result, p_values
 

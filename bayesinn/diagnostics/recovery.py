@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bayesinn.core.errors import check_number
 from bayesinn.core.labels import columns
-from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.arrays import Arrays, by_column, paired, split_rows
 from bayesinn.diagnostics.deviation import Result, sort_columns
 

@@ -12,9 +12,8 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.core.labels import columns
-from bayesinn.core.validation import check_integer
 from bayesinn.diagnostics.arrays import (
     Arrays,
     by_column,

@@ -21,13 +21,18 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import released_graphs
 from bayesinn.core.configuration import Registered, building, describe, public_name
-from bayesinn.core.errors import InputError, SavedPosteriorError, warn
+from bayesinn.core.errors import (
+    InputError,
+    SavedPosteriorError,
+    check_flag,
+    check_memory,
+    check_type,
+    warn,
+)
 from bayesinn.core.files import ANEW, SavedModel, lock_folder, write_members, write_model
 from bayesinn.core.html import facts_html
-from bayesinn.core.memory import check_memory
 from bayesinn.core.precision import full_precision
 from bayesinn.core.process import interrupts_held
-from bayesinn.core.validation import check_flag, check_type
 from bayesinn.estimators.fitting_data import (
     PILOT_SIMULATIONS,
     Length,

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_number, check_type
+from bayesinn.core.errors import InputError, check_integer, check_number, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import count_rows, take

@@ -12,7 +12,7 @@ from bayesinn.core.configuration import (
     rebuild,
     registered_class,
 )
-from bayesinn.core.errors import InputError, SavedPosteriorError
+from bayesinn.core.errors import InputError, SavedPosteriorError, check_flag, check_path, check_type
 from bayesinn.core.files import (
     MEMBERS,
     SavedModel,
@@ -23,7 +23,6 @@ from bayesinn.core.files import (
     read_model,
     reraise_as,
 )
-from bayesinn.core.validation import check_flag, check_path, check_type
 from bayesinn.estimators.estimator import Estimator, Joined
 from bayesinn.simulation import identity
 from bayesinn.simulation.registry import find

@@ -18,8 +18,7 @@ from bayesinn.bijections.bijection import (
     shapes_of,
 )
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_returned
+from bayesinn.core.errors import InputError, check_returned
 from bayesinn.flows.latents import Seed
 from bayesinn.spaces.parameters import ParameterSpace
 

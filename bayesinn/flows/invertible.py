@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.bijections.bijection import EVERY, Condition, as_vectors, map_entries
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import InputError, check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Latent, Normal, Seed
 from bayesinn.spaces.parameters import ParameterSpace

@@ -12,8 +12,7 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import as_vectors
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import InputError, check_number
 
 Seed = tf.Tensor | Sequence[int]
 

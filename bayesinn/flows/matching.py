@@ -11,9 +11,8 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Configured, clone
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_choice, check_integer, check_number, check_type
 from bayesinn.core.precision import Dropout
-from bayesinn.core.validation import check_choice, check_integer, check_number, check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Normal, Seed, check_seed
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.flows.latents import Seed, check_seed
 
 # The largest number of single precision below one.

@@ -27,9 +27,9 @@ from bayesinn.bijections import (
 )
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core.configuration import clone
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import (
+from bayesinn.core.errors import (
     MOST_REPEATED,
+    InputError,
     check_choice,
     check_flag,
     check_integer,

@@ -12,8 +12,7 @@ import tensorflow as tf
 from bayesinn.bijections import Bijection
 from bayesinn.core import seeds
 from bayesinn.core.configuration import Registered
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_choice, check_number, check_type
+from bayesinn.core.errors import InputError, check_choice, check_number, check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Seed
 

@@ -6,9 +6,8 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_flag, check_integer, check_type
 from bayesinn.core.progress import Progress
-from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.diagnostics.information import Advice, learning_curve
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation.bank import Bank, read_simulations

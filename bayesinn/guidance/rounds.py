@@ -16,10 +16,16 @@ import tensorflow as tf
 import xarray
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import (
+    InputError,
+    check_flag,
+    check_integer,
+    check_number,
+    check_path,
+    check_type,
+)
 from bayesinn.core.files import lock_folder, replace_file, reraise_as
 from bayesinn.core.progress import Progress
-from bayesinn.core.validation import check_flag, check_integer, check_number, check_path, check_type
 from bayesinn.estimators.fitting_data import refuse_ignored
 from bayesinn.estimators.loading import load
 from bayesinn.guidance.advise import FittedPosterior, check_fitted

@@ -14,10 +14,8 @@ from bayesinn.bijections import Bijection
 from bayesinn.bijections.bijection import EVERY, FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.configuration import clone
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_integer, check_memory, check_type
 from bayesinn.core.files import SavedModel
-from bayesinn.core.memory import check_memory
-from bayesinn.core.validation import check_integer, check_type
 from bayesinn.flows import Flow
 from bayesinn.posterior.measurement import measured_data, saved_data, saved_scaling
 from bayesinn.posterior.model import PosteriorNetwork, Tensors

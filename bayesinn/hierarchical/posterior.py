@@ -12,12 +12,10 @@ from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
-from bayesinn.core.errors import InputError, warn
+from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.files import SavedModel
 from bayesinn.core.masks import without_padding
-from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import check_precision, full_precision
-from bayesinn.core.validation import check_type
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
 from bayesinn.hierarchical.simulation import set_simulator

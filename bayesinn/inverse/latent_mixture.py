@@ -18,11 +18,16 @@ from bayesinn.bijections import ActNorm, Bijection, Chain, DCTPooling
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import Configured, Recipe, clone
-from bayesinn.core.errors import InputError, warn
+from bayesinn.core.errors import (
+    InputError,
+    check_choice,
+    check_draws,
+    check_number,
+    check_type,
+    warn,
+)
 from bayesinn.core.files import SavedModel
-from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
-from bayesinn.core.validation import check_choice, check_number, check_type
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling

@@ -16,12 +16,10 @@ from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_draws, check_type
 from bayesinn.core.files import SavedModel
 from bayesinn.core.labels import split_events
-from bayesinn.core.memory import check_draws
 from bayesinn.core.precision import full_precision
-from bayesinn.core.validation import check_type
 from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow, autoregressive
 from bayesinn.likelihood.estimator import LikelihoodEstimator

@@ -10,8 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.errors import InputError, check_integer, check_type, warn
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.likelihood.posterior import LikelihoodPosterior, VectorDensity
 from bayesinn.likelihood.score import Score, TrialErrors

@@ -11,8 +11,7 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
-from bayesinn.core.memory import check_draws
+from bayesinn.core.errors import InputError, check_draws
 from bayesinn.core.progress import Progress
 from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, TrialErrors, padded
 from bayesinn.posterior.answers import inference_data

@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_number, check_type
+from bayesinn.core.errors import InputError, check_integer, check_number, check_type
 from bayesinn.flows import Flow
 from bayesinn.likelihood.estimator import LikelihoodEstimator
 from bayesinn.likelihood.score import Score

@@ -31,10 +31,9 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_path
 from bayesinn.core.files import atomic_write
 from bayesinn.core.labels import Labels
-from bayesinn.core.validation import check_path
 from bayesinn.plots.arrays import choose
 
 Canvas = Figure | SubFigure  #: what a figure function draws into

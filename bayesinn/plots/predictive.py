@@ -20,9 +20,8 @@ from matplotlib.ticker import (
     NullLocator,
 )
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_choice
 from bayesinn.core.labels import Coordinate, Labels
-from bayesinn.core.validation import check_choice
 from bayesinn.diagnostics import PredictiveResult
 from bayesinn.diagnostics.predictive import FEW_ELEMENTS
 from bayesinn.plots.arrays import plain_draws

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_number
 from bayesinn.core.labels import Labels
-from bayesinn.core.validation import check_number
 from bayesinn.diagnostics.information import Advice
 from bayesinn.plots.arrays import Draws, gather
 from bayesinn.plots.histograms import bin_edges

@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.bijections.subnet import Perceptron
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.core.files import SavedModel
 from bayesinn.core.precision import full_precision
-from bayesinn.core.validation import check_integer, check_type
 from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow
 from bayesinn.points.estimates import (

@@ -11,11 +11,9 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
+from bayesinn.core.errors import InputError, check_draws, check_integer, warn
 from bayesinn.core.files import SavedModel
-from bayesinn.core.memory import check_draws
 from bayesinn.core.process import Background
-from bayesinn.core.validation import check_integer
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.fitting_data import pilot_rows, require_simulator
 from bayesinn.flows import Flow

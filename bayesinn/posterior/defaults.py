@@ -12,8 +12,7 @@ import numpy as np
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import InputError, check_type, warn
 from bayesinn.flows import Flow
 from bayesinn.simulation.order import advice_on_order, has_order
 from bayesinn.simulation.simulator import Arrays, Simulator

@@ -11,9 +11,7 @@ import scipy.special
 from bayesinn.bijections.bijection import Condition
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_choice, check_type
+from bayesinn.core.errors import InputError, check_choice, check_draws, check_type, warn
 from bayesinn.estimators.estimator import Joined
 from bayesinn.posterior.answers import DISAGREEMENT, Given, share_between
 from bayesinn.posterior.mode import ModeFinder

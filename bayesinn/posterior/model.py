@@ -17,8 +17,7 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import EVERY, FEATURES, Condition, entry, warn_of_unread
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_returned
+from bayesinn.core.errors import InputError, check_returned
 from bayesinn.flows import Flow
 from bayesinn.flows.latents import Seed
 from bayesinn.spaces.data import DataSpace

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_type
+from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.weights import MOST_K_HAT, Weights
 from bayesinn.posterior.answers import Given, answer, inference_data
 from bayesinn.posterior.typicality import Typicality

@@ -13,9 +13,7 @@ import tensorflow as tf
 from scipy.special import logsumexp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_integer, check_number
+from bayesinn.core.errors import InputError, check_draws, check_integer, check_number, warn
 from bayesinn.reference.exact_density import evaluate_prior
 from bayesinn.reference.importance import resample
 from bayesinn.reference.nuts import Convergence

@@ -16,8 +16,7 @@ import tensorflow as tf
 from scipy.special import logsumexp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
+from bayesinn.core.errors import InputError, check_draws, warn
 from bayesinn.simulation.simulations import copied, count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_one_observation

@@ -11,9 +11,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_flag
+from bayesinn.core.errors import InputError, check_draws, check_flag, warn
 from bayesinn.core.weights import FEWEST_DRAWS, Weights
 from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior

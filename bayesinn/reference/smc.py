@@ -14,10 +14,8 @@ from scipy.special import gammaln, logsumexp
 from bayesinn.bijections.bijection import FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.compilation import XLA, compiled, map_tensors
-from bayesinn.core.errors import InputError, warn
-from bayesinn.core.memory import check_draws
+from bayesinn.core.errors import InputError, check_draws, check_integer, check_number, warn
 from bayesinn.core.progress import Progress
-from bayesinn.core.validation import check_integer, check_number
 from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow_probability as tfp
 
-from bayesinn.core.errors import SimulatorError
-from bayesinn.core.validation import check_choice
+from bayesinn.core.errors import SimulatorError, check_choice
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.engines.program import PLACES, Program
 from bayesinn.simulation.prior import Entry, Prior

@@ -11,9 +11,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core.arrays import MISSING_VALUES, numbers
-from bayesinn.core.errors import SimulatorError, warn
+from bayesinn.core.errors import SimulatorError, check_choice, check_integer, check_number, warn
 from bayesinn.core.labels import Coordinate
-from bayesinn.core.validation import check_choice, check_integer, check_number
 from bayesinn.simulation.checks import Declared, may_miss
 from bayesinn.simulation.engines.engine import Declaration
 from bayesinn.simulation.missing import finite

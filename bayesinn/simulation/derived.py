@@ -11,10 +11,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_draws, check_integer, check_type
 from bayesinn.core.masks import without_padding
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation import declaration
 from bayesinn.simulation.checks import without_padding_in_graph
 from bayesinn.simulation.from_arrays import from_arrays

@@ -12,10 +12,8 @@ import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError, warn
+from bayesinn.core.errors import InputError, check_integer, check_memory, check_type, warn
 from bayesinn.core.labels import columns
-from bayesinn.core.memory import check_memory
-from bayesinn.core.validation import check_integer, check_type
 from bayesinn.simulation.declaration import TRIAL_ROWS
 from bayesinn.simulation.engines.engine import NoEngine, NoFunction
 from bayesinn.simulation.prior import Entry, Prior

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.errors import check_number
 from bayesinn.core.masks import broadcast_mask, padding
-from bayesinn.core.validation import check_number
 
 
 def check_missing(subject: str, value: Any) -> float | None:

@@ -12,9 +12,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
-from bayesinn.core.memory import check_memory
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import (
+    BayesinnError,
+    InputError,
+    SimulatorError,
+    check_memory,
+    check_number,
+)
 from bayesinn.simulation.scipy_priors import as_tfp
 
 tfd = tfp.distributions

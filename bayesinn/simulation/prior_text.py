@@ -14,8 +14,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import distinct
+from bayesinn.core.errors import InputError, distinct
 from bayesinn.simulation.prior import Prior
 
 tfd = tfp.distributions

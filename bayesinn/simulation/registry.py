@@ -9,9 +9,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError
+from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError, check_type
 from bayesinn.core.files import reraise_as
-from bayesinn.core.validation import check_type
 from bayesinn.simulation.from_arrays import read_declaration
 from bayesinn.simulation.installed import (
     ENTRY_POINT_GROUP,

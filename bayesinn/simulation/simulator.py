@@ -13,11 +13,9 @@ import numpy as np
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import BayesinnError, InputError, SimulatorError
+from bayesinn.core.errors import BayesinnError, InputError, SimulatorError, check_draws, check_type
 from bayesinn.core.html import table_html
 from bayesinn.core.labels import Labels
-from bayesinn.core.memory import check_draws
-from bayesinn.core.validation import check_type
 from bayesinn.simulation import checks, declaration
 from bayesinn.simulation.declaration import check_coordinates
 from bayesinn.simulation.digits import observable_type

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import check_number
 from bayesinn.summaries.summary import Summary
 
 

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_integer, check_type
+from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.summaries.sets import SetTransformer
 from bayesinn.summaries.summary import Summary, blank, last_state, with_features
 

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core.configuration import Configured
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_returned
 from bayesinn.core.masks import broadcast_mask
-from bayesinn.core.validation import check_returned
 from bayesinn.spaces.parameters import ParameterSpace
 
 # Elements of sets and steps of series, (n, elements, features), with a padding mask.

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number, check_type
+from bayesinn.core.errors import InputError, check_number, check_type
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.summary import Summary
 

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.compilation import XLA
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import (
+from bayesinn.core.errors import (
+    InputError,
     check_choice,
     check_flag,
     check_integer,

@@ -26,10 +26,9 @@ from bayesinn.core.compilation import (
     is_for_xla,
     tracing_for_xla,
 )
-from bayesinn.core.errors import InputError, TrainingError
+from bayesinn.core.errors import InputError, TrainingError, check_returned
 from bayesinn.core.precision import is_product
 from bayesinn.core.private_api import all_layers
-from bayesinn.core.validation import check_returned
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source
 from bayesinn.training.trainable import Batch, Trainable

@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import check_number
+from bayesinn.core.errors import InputError, check_number
 from bayesinn.spaces.parameters import ParameterSpace
 
 from .straightening import Parameters, Straightening

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bayesinn.core import memory
+from bayesinn.core import errors
 from bayesinn.core.errors import InputError
 
 GIB = 2**30
@@ -14,8 +14,8 @@ GIB = 2**30
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the root of a machine with 8 GiB available, 1 GiB of swap and no control group."""
-    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(memory, "_CONTROL_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(errors, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(errors, "_CONTROL_GROUPS", tmp_path / "groups")
     _write(tmp_path / "proc/meminfo", f"MemAvailable: {8 * 2**20} kB\nSwapFree: {2**20} kB\n")
     return tmp_path
 
@@ -26,7 +26,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def test_free_memory_is_what_the_machine_has_available(machine: Path) -> None:
-    assert memory.free_memory() == 9 * GIB
+    assert errors.free_memory() == 9 * GIB
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_a_control_group_leaves_less_and_gives_pages_of_files_back(
     _write(folder / names[0], f"{4 * GIB}\n")
     _write(folder / names[1], f"{3 * GIB}\n")
     _write(folder / "memory.stat", f"{prefix}inactive_file {GIB}\n{prefix}active_file 0\n")
-    assert memory.free_memory() == 2 * GIB
+    assert errors.free_memory() == 2 * GIB
     _write(folder / names[0], "max\n")
-    assert memory.free_memory() == 9 * GIB
+    assert errors.free_memory() == 9 * GIB
 
 
 def test_elsewhere_all_of_the_machine_counts(
@@ -61,19 +61,19 @@ def test_elsewhere_all_of_the_machine_counts(
 ) -> None:
     (machine / "proc/meminfo").unlink()
     pages = {"SC_PHYS_PAGES": 1024, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(memory.os, "sysconf", pages.__getitem__)
-    assert memory.free_memory() == 4 * 2**20
-    monkeypatch.delattr(memory.os, "sysconf")
-    assert memory.free_memory() == sys.maxsize
+    monkeypatch.setattr(errors.os, "sysconf", pages.__getitem__)
+    assert errors.free_memory() == 4 * 2**20
+    monkeypatch.delattr(errors.os, "sysconf")
+    assert errors.free_memory() == sys.maxsize
 
 
 def test_draws_are_refused_only_beyond_memory(machine: Path) -> None:
     # Twice four bytes for each of three numbers, for two data sets.
     most = 9 * GIB // (2 * 4 * 3 * 2)
     shapes = {"rate": (), "place": (2,)}
-    assert memory.check_draws(most, shapes, 2) == most
+    assert errors.check_draws(most, shapes, 2) == most
     with pytest.raises(InputError) as raised:
-        memory.check_draws(2**31 - 1, shapes, 2)
+        errors.check_draws(2**31 - 1, shapes, 2)
     message = str(raised.value)
     assert "'draws'" in message
     assert "2,147,483,647 of 3 numbers for each of 2 data sets, which need 103 GB" in message

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayesinn.core.errors import InputError
-from bayesinn.core.validation import (
+from bayesinn.core.errors import (
+    InputError,
     check_choice,
     check_flag,
     check_integer,

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.core import memory
+from bayesinn.core import errors
 from bayesinn.core.errors import InputError
 from bayesinn.simulation.derived import derived_simulator
 
@@ -37,7 +37,7 @@ def person(parameters: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Te
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 2 * 2**30)
+    monkeypatch.setattr(errors, "free_memory", lambda: 2 * 2**30)
 
 
 REQUESTS: dict[str, Callable[[bi.Simulator, bi.Posterior], Any]] = {
@@ -87,7 +87,7 @@ def test_requests_that_fit_are_not_refused(little_memory: None) -> None:
     linear = bi.get_simulator("linear")
     posterior = bi.SampledPosterior(linear, prior_draws)
     # Two parameters of four bytes, which take twice that while their blocks are joined: 1.6 GB.
-    assert memory.check_draws(10**8, linear.prior.event_shapes) == 10**8
+    assert errors.check_draws(10**8, linear.prior.event_shapes) == 10**8
     assert posterior.sample(Y, draws=10**6)["x1"].shape == (10**6,)
     bi.HierarchicalPosterior(person, group={"person": "level"}, sizes=(1, 100))
     assert bi.AmortizedPosterior(linear, networks=100).networks == 100

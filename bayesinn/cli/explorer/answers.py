@@ -14,10 +14,9 @@ import numpy as np
 from bayesinn.cli.data_files import read_data
 from bayesinn.cli.tables import read_table, widen
 from bayesinn.core import seeds
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_integer
 from bayesinn.core.files import reraise_as
 from bayesinn.core.labels import columns, split_events
-from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.report.mathtext import draw_label
 from bayesinn.diagnosis.report.sections import first_paragraph
 from bayesinn.posterior.amortized import TrainedPosterior

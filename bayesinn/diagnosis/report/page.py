@@ -16,11 +16,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_path
 from bayesinn.core.files import atomic_write
 from bayesinn.core.labels import Labels
 from bayesinn.core.number_text import is_number
-from bayesinn.core.validation import check_path
 from bayesinn.diagnosis.report.mathtext import write_label
 from bayesinn.diagnostics.deviation import digits
 from bayesinn.plots.panels import Canvas, check_own, png

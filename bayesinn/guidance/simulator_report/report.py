@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bayesinn.core.errors import check_integer
 from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
-from bayesinn.core.validation import check_integer
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import checks
 from bayesinn.guidance.simulator_report.pilot import Pilot, Result, draw

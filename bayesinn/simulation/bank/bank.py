@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn._version import __version__
-from bayesinn.core.errors import BankError, InputError
+from bayesinn.core.errors import BankError, InputError, check_flag, check_memory
 from bayesinn.core.html import facts_html
-from bayesinn.core.memory import check_memory
-from bayesinn.core.validation import check_flag
 from bayesinn.simulation import identity
 from bayesinn.simulation.bank.store import (
     FORMAT,

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayesinn.core import seeds
-from bayesinn.core.errors import BankError, InputError
+from bayesinn.core.errors import BankError, InputError, check_flag, check_integer, check_type
 from bayesinn.core.progress import Progress, duration
 from bayesinn.core.seeds import check_seed
-from bayesinn.core.validation import check_flag, check_integer, check_type
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import bank as bank_identity
 from bayesinn.simulation.bank.bank import Bank, bank_attributes, check_settings, check_simulator

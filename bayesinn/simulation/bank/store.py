@@ -20,9 +20,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayesinn.core.errors import BankError
+from bayesinn.core.errors import BankError, check_path, check_type
 from bayesinn.core.files import check_entry, reraise_as
-from bayesinn.core.validation import check_path, check_type
 from bayesinn.simulation.simulations import Arrays, Simulations
 from bayesinn.simulation.simulator import Simulator
 

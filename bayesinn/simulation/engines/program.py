@@ -18,9 +18,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, distinct
 from bayesinn.core.number_text import is_number, read_number
-from bayesinn.core.validation import distinct
 
 # Programs that a simulation starts.
 #

@@ -20,8 +20,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 import numpy as np
 
-from bayesinn.core.errors import BayesinnError, SimulatorError
-from bayesinn.core.memory import check_memory
+from bayesinn.core.errors import BayesinnError, SimulatorError, check_memory
 from bayesinn.simulation.engines.program import end_programs, set_place
 from bayesinn.simulation.simulations import Arrays, count_rows, take
 
