@@ -75,10 +75,9 @@ from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
 from bayesinn.training.callbacks import known_run, remove_checkpoint
-from bayesinn.training.convergence import FEWEST_STEPS
 from bayesinn.training.settings import STEPS_WORTH_COMPILING, Checkpoint, Optimization
 from bayesinn.training.step import Devices
-from bayesinn.training.train import StepClock
+from bayesinn.training.train import FEWEST_STEPS, StepClock
 
 
 def check_data(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:

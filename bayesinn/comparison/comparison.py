@@ -31,10 +31,9 @@ from bayesinn.estimators.fitting_data import (
 )
 from bayesinn.estimators.loading import SIMULATOR
 from bayesinn.flows import Flow
-from bayesinn.posterior.amortized import Summarised
+from bayesinn.posterior.amortized import SCHEMA, Summarised, measured_data, new_summaries
 from bayesinn.posterior.answers import Draws
 from bayesinn.posterior.defaults import choose_summaries, refuse_trained_first
-from bayesinn.posterior.measurement import SCHEMA, measured_data, new_summaries
 from bayesinn.posterior.model import Inputs, PosteriorModel, PosteriorNetwork
 from bayesinn.simulation import checks, identity
 from bayesinn.simulation.checks import check_simulations

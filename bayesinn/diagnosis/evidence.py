@@ -23,10 +23,9 @@ from bayesinn.diagnostics.deviation import digits
 from bayesinn.diagnostics.predictive import default_statistics
 from bayesinn.posterior.answers import Given, finite_predictions, mask_padding, predict
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.posterior.typicality import Typicality
-from bayesinn.posterior.unusual import explain_one
+from bayesinn.posterior.typicality import Typicality, explain_one
 from bayesinn.simulation import checks
-from bayesinn.simulation.missing import finite_rows
+from bayesinn.simulation.checks import finite_rows
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, flatten_draws, take
 from bayesinn.simulation.simulator import Simulator, simulations_per_second

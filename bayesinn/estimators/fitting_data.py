@@ -22,7 +22,6 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Recommended, Simulator, simulations_per_second
-from bayesinn.training.offline import offline_source, precomputed
 from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both
 from bayesinn.training.sources import (
     BankSource,
@@ -33,6 +32,7 @@ from bayesinn.training.sources import (
     split,
     wait_for,
 )
+from bayesinn.training.train import offline_source, precomputed
 from bayesinn.training.trainable import Trainable
 
 Validation = float | Mapping[str, Any] | None

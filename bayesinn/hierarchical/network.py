@@ -17,7 +17,7 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_integer, check_memory, check_type
 from bayesinn.core.files import SavedModel
 from bayesinn.flows import Flow
-from bayesinn.posterior.measurement import measured_data, saved_data, saved_scaling
+from bayesinn.posterior.amortized import measured_data, saved_data, saved_scaling
 from bayesinn.posterior.model import PosteriorNetwork, Tensors
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.simulator import Arrays, Simulator

@@ -10,19 +10,24 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
+from bayesinn.core.arrays import without_padding
 from bayesinn.core.compilation import AnyRows
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.files import SavedModel
-from bayesinn.core.masks import without_padding
 from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
 from bayesinn.hierarchical.simulation import set_simulator
-from bayesinn.posterior.amortized import TrainedPosterior
+from bayesinn.posterior.amortized import (
+    SCHEMA,
+    Compared,
+    TrainedPosterior,
+    describe_model,
+    new_summaries,
+)
 from bayesinn.posterior.answers import Draws, Evaluator, inference_data, require_draws
 from bayesinn.posterior.defaults import choose_flow, recommended_summaries, refuse_trained_first
-from bayesinn.posterior.measurement import SCHEMA, Compared, describe_model, new_summaries
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.typicality import Reference
 from bayesinn.simulation import identity

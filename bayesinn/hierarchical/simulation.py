@@ -9,10 +9,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.masks import broadcast_mask
+from bayesinn.core.arrays import broadcast_mask
 from bayesinn.hierarchical.network import BATCH, Levels
-from bayesinn.simulation.checks import without_padding_in_graph
-from bayesinn.simulation.missing import missing_option
+from bayesinn.simulation.checks import missing_option, without_padding_in_graph
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulator import Recommended, Simulator, simulator as declare
 

@@ -7,7 +7,9 @@ prior may differ from that of the training.
 
 import bayesinn.core.precision  # noqa: F401
 from bayesinn.likelihood.amortized import AmortizedLikelihood as AmortizedLikelihood
-from bayesinn.likelihood.estimator import LikelihoodEstimator as LikelihoodEstimator
-from bayesinn.likelihood.posterior import LikelihoodPosterior as LikelihoodPosterior
+from bayesinn.likelihood.posterior import (
+    LikelihoodEstimator as LikelihoodEstimator,
+    LikelihoodPosterior as LikelihoodPosterior,
+    TrialErrors as TrialErrors,
+)
 from bayesinn.likelihood.ratio import LikelihoodRatio as LikelihoodRatio, RatioFlow as RatioFlow
-from bayesinn.likelihood.score import TrialErrors as TrialErrors

@@ -22,10 +22,8 @@ from bayesinn.core.labels import split_events
 from bayesinn.core.precision import full_precision
 from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow, autoregressive
-from bayesinn.likelihood.estimator import LikelihoodEstimator
-from bayesinn.likelihood.score import Score
-from bayesinn.posterior.amortized import SeveralNetworks
-from bayesinn.posterior.measurement import SCHEMA, saved_scaling
+from bayesinn.likelihood.posterior import LikelihoodEstimator, Score
+from bayesinn.posterior.amortized import SCHEMA, SeveralNetworks, saved_scaling
 from bayesinn.posterior.model import DensityModel, MixtureFlow, entry_name, own_entries
 from bayesinn.simulation.digits import are_whole
 from bayesinn.simulation.simulations import count_rows

@@ -3,30 +3,262 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
-from bayesinn.core.errors import InputError, check_draws
+from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.errors import InputError, check_draws, check_integer, check_type, warn
+from bayesinn.core.precision import full_precision
 from bayesinn.core.progress import Progress
-from bayesinn.likelihood.score import TRIALS_AT_ONCE, Score, TrialErrors, padded
+from bayesinn.estimators.estimator import Estimator
 from bayesinn.posterior.answers import inference_data
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.reference.exact_density import Target
+from bayesinn.reference.importance import Target
 from bayesinn.reference.nuts import NUTS, Convergence
 from bayesinn.reference.smc import next_temperature
-from bayesinn.simulation.prior import Prior
-from bayesinn.simulation.simulations import join, take
+from bayesinn.simulation.derived import derived_simulator
+from bayesinn.simulation.prior import Entry, Prior, support_of
+from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import Observations, check_observations, warn_of_missing
+from bayesinn.spaces.observations import Observations, axes, check_observations, warn_of_missing
 from bayesinn.spaces.parameters import ParameterSpace
 
 if TYPE_CHECKING:
     import xarray
+
+
+# Evaluations of the network in one call.
+_ROWS_PER_CALL = 100_000
+
+#: Trials whose likelihoods chains evaluate together.
+TRIALS_AT_ONCE = 8
+# Programs are compiled for up to so many trials, and for each power of it beyond.
+_TRIALS_A_PROGRAM = 128
+
+#: Nested tensors (n, ...) of one structure.
+Encoded = Any
+
+
+class Score(ABC):
+    """Log likelihoods of single trials, up to a constant for each; and of several, their sum.
+
+    An author writes :meth:`encode` and :meth:`term`.
+    """
+
+    #: Evaluations of the network for one trial.
+    points: int = 1
+
+    def __init__(self, parameters: ParameterSpace) -> None:
+        self.parameters = parameters
+        self._compiled = AnyRows(self.total, leading=(1, 2))
+        self._terms = AnyRows(self.term, leading=(1, 1))
+        self._slopes = AnyRows(self._slopes_graph, leading=(1, 1))
+
+    @abstractmethod
+    def encode(self, data: Arrays) -> Encoded:
+        """Return what :meth:`term` needs of checked observables and context (n, ...)."""
+
+    @abstractmethod
+    def term(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n,) of one trial for each of n parameter vectors (n, d)."""
+
+    def total(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n k,) of k vectors for each of n data sets (n, trials, ...).
+
+        Vectors are (n k, d).
+        """
+        return tf.reduce_sum(self._each(vector, encoded), axis=-1)
+
+    def _each(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        """Return log likelihoods (n k, trials) of each trial."""
+        first = tf.nest.flatten(encoded)[0]
+        trials = _size(first, 1)
+        each = _size(vector, 0) // _size(first, 0)
+
+        def spread(value: tf.Tensor) -> tf.Tensor:
+            repeated = tf.repeat(value, each, axis=0)
+            return tf.reshape(repeated, (-1, *value.shape[2:]))
+
+        rows = map_tensors(spread, encoded)
+        terms = self.term(tf.repeat(vector, trials, axis=0), rows)
+        return tf.reshape(terms, (-1, trials))
+
+    @full_precision()
+    def evaluate(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
+        """Return log likelihoods (n, k) of vectors (k, d), for each of n data sets."""
+        trials = tf.nest.flatten(encoded)[0].shape[1]
+        size = max(1, _ROWS_PER_CALL // (trials * self.points))
+        count = len(tf.nest.flatten(encoded)[0])
+        rows = []
+        for number in range(count):
+            one = map_tensors(lambda value, n=number: tf.constant(value[n : n + 1]), encoded)
+            parts = [
+                self._compiled(tf.constant(vectors[start : start + size]), one)
+                for start in range(0, len(vectors), size)
+            ]
+            rows.append(np.concatenate(parts))
+        return np.stack(rows)
+
+    @full_precision()
+    def pairs(self, parameters: Arrays, encoded: Encoded) -> np.ndarray:
+        """Return log likelihoods (n, draws) of parameters (n, draws, *event), a trial for each n.
+
+        They are -inf outside the support of the prior.
+        """
+        draws = next(iter(parameters.values())).shape[1]
+        size = max(1, _ROWS_PER_CALL // (draws * self.points))
+        parts = []
+        for start in range(0, count_rows(parameters), size):
+            chosen = slice(start, start + size)
+            values = {
+                name: tf.constant(value[chosen].reshape(-1, *value.shape[2:]), tf.float32)
+                for name, value in parameters.items()
+            }
+            rows = map_tensors(
+                lambda value, chosen=chosen: tf.repeat(value[chosen], draws, axis=0), encoded
+            )
+            # Integers are trained on the unit intervals above them.
+            middle = {
+                name: value + 0.5 * (name in self.parameters.discrete)
+                for name, value in values.items()
+            }
+            vector = self.parameters.to_vector(middle)[0]
+            terms = self._terms(self.parameters.within_reach(vector), rows)
+            terms = tf.where(self.parameters.possible(values), terms, -np.inf)
+            parts.append(np.reshape(terms, (-1, draws)))
+        return np.concatenate(parts)
+
+    def of_parameters(self, parameters: Mapping[str, tf.Tensor], data: Any) -> tf.Tensor:
+        """Return :meth:`total` of parameters (n k, *event) and the first trials of each data set.
+
+        ``data`` are all of :func:`padded`, and the number of trials. A loop over a few at a time
+        serves any number with one program. It sums gradients, too: no others can be taken.
+        """
+        encoded, count = data
+        vector = self.parameters.within_reach(self.parameters.to_vector(parameters)[0])
+        fixed = tf.stop_gradient(vector)
+
+        def add(start: tf.Tensor, value: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            places = start + tf.range(TRIALS_AT_ONCE)
+            some = map_tensors(lambda part: tf.gather(part, places, axis=1), encoded)
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(fixed)
+                terms = self._each(fixed, some)
+                total = tf.reduce_sum(tf.where(places < count, terms, 0.0), axis=-1)
+            return start + TRIALS_AT_ONCE, value + total, slope + tape.gradient(total, fixed)
+
+        zero = tf.zeros_like(fixed)
+        _, value, slope = tf.while_loop(
+            lambda start, *_: start < count, add, (tf.constant(0), zero[:, 0], zero)
+        )
+        # Of this value and slope, as the tape sees neither.
+        value = tf.stop_gradient(value)
+        slope = tf.stop_gradient(tf.where(tf.math.is_finite(slope), slope, 0.0))
+        return value + tf.reduce_sum(slope * (vector - fixed), axis=-1)
+
+    @full_precision()
+    def slopes(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
+        """Return gradients (n, d) of log likelihoods of a trial each by vectors (n, d)."""
+        return self._slopes(np.asarray(vectors, np.float32), encoded).numpy()
+
+    def _slopes_graph(self, vector: tf.Tensor, encoded: Encoded) -> tf.Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(vector)
+            terms = self.term(vector, encoded)
+        return tape.gradient(terms, vector)
+
+
+def padded(encoded: Encoded) -> tuple[Encoded, np.ndarray]:
+    """Return encoded data (n, trials, ...) filled up to a size that one program serves; trials."""
+    trials = tf.nest.flatten(encoded)[0].shape[1]
+    size = _TRIALS_A_PROGRAM
+    while size < trials:
+        size *= _TRIALS_A_PROGRAM
+    places = np.minimum(np.arange(size), trials - 1)
+    return map_tensors(lambda value: value[:, places], encoded), np.asarray(trials, np.int32)
+
+
+def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:
+    """Return the size of an axis, as a plain number where it is known."""
+    known = value.shape[axis]
+    return tf.shape(value)[axis] if known is None else known
+
+
+# Of the posterior's sd: errors that shift posteriors by less are hard to see.
+_MOST_SHIFT = 0.2
+# Parameters, and trials simulated of each.
+_SETS = 50
+_TRIALS = 2_000
+_COUNTS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200)
+
+
+class TrialErrors:
+    """How far errors of a likelihood shift posteriors of several trials, measured by simulation.
+
+    The gradient of the log likelihood, the score, has a mean of zero over data of its parameters.
+    That of a learned likelihood has a bias. It shifts the posterior of n trials by n times the
+    bias, divided by the precision, which is n times the covariance of the score, and that of the
+    prior. In units of the posterior's sd, the shift grows as the root of n.
+
+    Attributes
+    ----------
+    most_trials : int
+        Number of trials up to which the shift, a root mean square over the prior, is below 0.2 sd;
+        200 where it is for all that can be measured, 0 where it is for none.
+    """
+
+    def __init__(self, score: Score, simulator: Simulator, seed: int = 0) -> None:
+        self.score = score
+        self._name = simulator.name
+        rows = simulator.sample(_SETS, seed)
+        vectors = score.parameters.to_vector({name: rows[name] for name in simulator.prior.names})
+        inputs = [*simulator.prior.names, *simulator.context_names]
+        moments = []
+        for number, vector in enumerate(np.asarray(score.parameters.within_reach(vectors[0]))):
+            each = {name: np.repeat(rows[name][number : number + 1], _TRIALS, 0) for name in inputs}
+            context = {name: each[name] for name in simulator.context_names}
+            parameters = {name: each[name] for name in simulator.prior.names}
+            own = seeds.integer_seed(seed, "trials", number)
+            data = simulator.simulate(parameters, own, context or None)
+            encoded = score.encode({**data, **context})
+            slopes = score.slopes(np.repeat(vector[None], _TRIALS, 0), encoded).astype(np.float64)
+            slopes = slopes[np.isfinite(slopes).all(axis=1)]
+            if len(slopes) > 1:
+                moments.append((slopes.mean(axis=0), np.atleast_2d(np.cov(slopes.T)), len(slopes)))
+        self._moments = moments
+        reached = [count for count in _COUNTS if self.shift(count)[0] <= _MOST_SHIFT]
+        self.most_trials = max(reached, default=0)
+
+    def shift(self, trials: int) -> tuple[float, float]:
+        """Return the shift of posteriors of so many trials, in sds, and the smallest one seen."""
+        squares = []
+        noise = []
+        for mean, covariance, count in self._moments:
+            # Parameter vectors are standardised: the prior's precision is one.
+            precision = trials * covariance + np.eye(len(mean))
+            seen = trials**2 * mean @ np.linalg.solve(precision, mean)
+            chance = trials**2 * np.trace(np.linalg.solve(precision, covariance)) / count
+            squares.append((seen - chance) / len(mean))
+            noise.append(chance / len(mean) * np.sqrt(2.0 / len(mean)))
+        least = 3.0 * np.sqrt(np.sum(np.square(noise))) / len(noise)
+        return float(np.sqrt(max(np.mean(squares), 0.0))), float(np.sqrt(least))
+
+    def warn(self, trials: int) -> None:
+        """Warn if errors of so many trials shift posteriors."""
+        shift, least = self.shift(trials)
+        if shift > np.hypot(_MOST_SHIFT, least):
+            warn(
+                f"The learned likelihood of {self._name!r} holds for up to {self.most_trials:,} "
+                f"trials: errors add up, and those of {trials:,} shift posteriors by {shift:.2g} "
+                "of their sd. Train longer, or with more simulations."
+            )
+
 
 # Prior draws from which the chains of an observation start, and how many of them must share the
 # weight, for each chain: the likelihood is tempered until they do, so that several modes are found.
@@ -268,3 +500,190 @@ class LikelihoodPosterior(Posterior):
             chosen = generator.choice(finite, self.chains, replace=False, p=weights / weights.sum())
             starts.append(vectors.numpy()[chosen])
         return tf.constant(np.stack(starts))
+
+
+tfd = tfp.distributions
+
+_CHECKED_DRAWS = 2_000
+
+
+class LikelihoodEstimator(Estimator):
+    """A likelihood, up to a factor that doesn't depend on the parameters.
+
+    An author writes :meth:`score`.
+    """
+
+    ask = (
+        "make its posterior in Python: bi.load(folder).posterior(observed), or "
+        ".posterior(trials=n) to diagnose"
+    )
+    simulated = True
+    simulator: Simulator
+    _known: VectorDensity | None = None
+    _errors: TrialErrors | None = None
+
+    @abstractmethod
+    def score(self) -> Score:
+        """Return the evaluator of the trained likelihood."""
+
+    def posterior(
+        self,
+        observed: Mapping[str, Any] | None = None,
+        *,
+        prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
+        trials: int | None = None,
+        chains: int = 8,
+    ) -> LikelihoodPosterior:
+        """Return the posterior, sampled by NUTS.
+
+        Parameters
+        ----------
+        observed : dict of name to array
+            The default data of the posterior: observables (...) as the simulator declares them, or
+            (trials, ...) of independent trials with the same parameters; context without that axis.
+        prior : dict of TFP distributions
+            Prior in place of the simulator's, for the same parameters and inside its support. Far
+            from the simulator's prior, the likelihood was never trained.
+        trials : int
+            Number of independent trials in each data set, if ``observed`` is left out.
+        chains : int, number of chains, 2 or more
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> likelihood = bi.AmortizedLikelihood(bi.get_simulator("linear"))
+        >>> _ = likelihood.fit(steps=20, batch_size=64, seed=1, progress=False)
+        >>> likelihood.posterior({"y": [1.5, 1.1, 0.9]}).simulator.observable_shapes
+        {'y': (3,)}
+        """
+        simulator = self.simulator
+        if observed is not None:
+            trials = self._count_trials(observed, trials)
+        if trials is not None:
+            trials = check_integer("Argument 'trials'", trials)
+        check_integer("Argument 'chains'", chains, least=2)
+        space = self.score().parameters
+        if space.discrete:
+            raise InputError(
+                f"Posterior of {simulator.name!r} by NUTS",
+                expected="continuous parameters, which chains can move in",
+                got=f"integers: {list(space.discrete)}",
+                do="use bi.AmortizedPosterior, or round a continuous parameter in the simulator",
+            )
+        if prior is not None:
+            _check_prior(Prior(prior), space)
+        elif simulator.on_nonfinite == "redraw":
+            warn(
+                f"The prior of {simulator.name!r} includes parameters for which simulations fail, "
+                "where nothing was learned. Pass posterior(prior=...) without them if there are "
+                "some, or use bi.AmortizedPosterior, whose prior is that of parameters that succeed"
+            )
+        derived = derived_simulator(simulator, trials, prior)
+        density = self._density() if prior is None else VectorDensity(derived.prior, self.score())
+        # Others may take hours for so many simulations.
+        cheap = simulator.simulates and simulator.in_graph
+        errors = self.trial_errors if cheap else None
+        return LikelihoodPosterior(derived, density, trials, observed, chains, errors)
+
+    def trial_errors(self) -> TrialErrors:
+        """Measure how far errors, which add up over trials, shift posteriors of several trials.
+
+        It takes 100,000 simulations, once for each training. Posteriors of several trials ask for
+        it before they are first sampled, if the simulator is one of TensorFlow or JAX.
+
+        Returns
+        -------
+        TrialErrors
+            With ``most_trials``, the number up to which the likelihood holds, and ``shift(trials)``
+        """
+        if not self.simulator.simulates:
+            raise InputError(
+                f"Errors of the likelihood of {self.simulator.name!r}",
+                expected="a simulator that can be run, to measure them",
+                got="stored simulations",
+                do="diagnose likelihood.posterior(trials=...) on data sets that were kept aside",
+            )
+        score = self.score()
+        if self._errors is None or self._errors.score is not score:
+            self._errors = TrialErrors(score, self.simulator)
+        return self._errors
+
+    def _density(self) -> VectorDensity:
+        """Return the density with the simulator's own prior, made once for each training."""
+        score = self.score()
+        if self._known is None or self._known.score is not score:
+            self._known = VectorDensity(self.simulator.prior, score)
+        return self._known
+
+    def _count_trials(self, observed: Mapping[str, Any], trials: int | None) -> int | None:
+        """Return the number of trials that were observed; None for data without such an axis."""
+        do = "pass observables and context by name"
+        check_type("Argument 'observed'", observed, Mapping, "a dict of name to array", do)
+        counts = {}
+        for name, shape in self.simulator.observable_shapes.items():
+            more = axes(observed[name]) - len(shape) if name in observed else 0
+            if more > 1:
+                raise InputError(
+                    f"Argument 'observed', {name!r}",
+                    expected=f"one data set, {shape} or (trials, ...)",
+                    got=f"an array with {more} axes more than that",
+                    do="for several data sets: likelihood.posterior(trials=n).sample(data)",
+                )
+            if more == 1:
+                counts[name] = len(observed[name])
+        for name, shape in self.simulator.shapes["context"].items():
+            if name in observed and axes(observed[name]) > len(shape):
+                raise InputError(
+                    f"Argument 'observed', context {name!r}",
+                    expected="one value, which all trials of a data set share",
+                    got=f"{len(observed[name])} values",
+                    do="pass one, or add up likelihood.log_prob of each in a sampler of your own",
+                )
+        if 0 in counts.values():
+            raise InputError(
+                "Argument 'observed'",
+                expected="one trial or more",
+                got=f"{counts}",
+                do="draw from the prior, which is the posterior without trials",
+            )
+        numbers = set(counts.values())
+        if counts and trials is not None:
+            numbers.add(trials)
+        if len(numbers) > 1:
+            raise InputError(
+                "Argument 'observed'",
+                expected="the same number of trials of each observable",
+                got=f"{counts}" if trials is None else f"{counts}, trials={trials}",
+                do="count them",
+            )
+        return next(iter(counts.values()), trials)
+
+
+def _check_prior(prior: Prior, space: ParameterSpace) -> None:
+    """Refuse a prior of other parameters, or outside the support of the training prior."""
+    subject = "Argument 'prior'"
+    if prior.event_shapes != space.event_shapes:
+        raise InputError(
+            subject,
+            expected=f"a prior of {space.event_shapes}",
+            got=f"{prior.event_shapes}",
+            do="name the parameters as the simulator does",
+        )
+    draws = prior.sample(_CHECKED_DRAWS, seeds.tensor_seed(0, "prior"))
+    laws = {name: prior.distribution(name, draws) for name in prior.names}
+    integers = [name for name, law in laws.items() if support_of(name, law).discrete]
+    if integers:
+        raise InputError(
+            subject,
+            expected="continuous parameters, which chains can move in",
+            got=f"integers: {integers}",
+            do="give them continuous distributions",
+        )
+    share = float(tf.reduce_mean(tf.cast(space.possible(draws), tf.float32)))
+    if share < 1.0:
+        raise InputError(
+            subject,
+            expected="a prior inside the support of the one that the likelihood was trained on",
+            got=f"{100 * (1.0 - share):.2g} % of its draws outside",
+            do="narrow it, or train with a wider prior",
+        )

@@ -12,8 +12,7 @@ import tensorflow as tf
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError, check_integer, check_number, check_type
 from bayesinn.flows import Flow
-from bayesinn.likelihood.estimator import LikelihoodEstimator
-from bayesinn.likelihood.score import Score
+from bayesinn.likelihood.posterior import LikelihoodEstimator, Score
 from bayesinn.posterior.amortized import Summarised
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.defaults import recommended_summaries

@@ -6,10 +6,11 @@ whose expectation is smallest where the estimate is exact.
 """
 
 import bayesinn.core.precision  # noqa: F401
-from bayesinn.points.estimates import (
+from bayesinn.points.estimator import (
     Estimate as Estimate,
     Mean as Mean,
     Moments as Moments,
+    PointEstimator as PointEstimator,
+    PointFlow as PointFlow,
     Quantiles as Quantiles,
 )
-from bayesinn.points.estimator import PointEstimator as PointEstimator, PointFlow as PointFlow

@@ -2,39 +2,428 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
+from scipy.special import ndtri
 
+from bayesinn._version import __version__
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.bijections.subnet import Perceptron
+from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
+from bayesinn.core.configuration import Recipe
 from bayesinn.core.errors import InputError, check_integer, check_type
-from bayesinn.core.files import SavedModel
+from bayesinn.core.files import FLOATS, SavedModel
+from bayesinn.core.labels import columns, split_events
 from bayesinn.core.precision import full_precision
 from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow
-from bayesinn.points.estimates import (
-    Estimate,
-    Moments,
-    ParameterVector,
-    Quantiles,
-    Result,
-    calibration_table,
-    estimates_tree,
-)
+from bayesinn.flows.latents import NARROWEST_LOG_SCALE, floored
 from bayesinn.posterior.amortized import Summarised
 from bayesinn.posterior.defaults import recommended_summaries, refuse_trained_first
 from bayesinn.posterior.model import Inputs, PosteriorModel
 from bayesinn.simulation import checks
+from bayesinn.simulation.prior import Prior, Values, support_of
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
+from bayesinn.spaces.data import Scaling
 from bayesinn.summaries import Summary
 from bayesinn.training.trainable import Batch, Trainable
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray
+
+
+Scalings = Mapping[str, Scaling]
+# Whether ends of supports depend on other parameters is seen at so many draws.
+_PILOT_DRAWS = 1_000
+
+
+class Bounds(NamedTuple):
+    """The ends of a parameter's support, arrays (*event) or numbers; whether it is an integer."""
+
+    low: np.ndarray | float
+    high: np.ndarray | float
+    discrete: bool
+
+
+class ParameterVector:
+    """Dict of parameters (n, *event) <-> vectors (n, d) in their own scale, linear or squeezed.
+
+    Means and covariances are those of the linear one; quantiles follow any map that increases.
+    """
+
+    def __init__(self, prior: Prior, plain: Scalings, squeezed: Scalings) -> None:
+        self.shapes = dict(prior.event_shapes)
+        self.plain = plain
+        self.squeezed = squeezed
+        draws = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(0, "pilot"))
+        self._bounds = {name: _bounds(prior, name, draws) for name in self.shapes}
+
+    @classmethod
+    def fit(cls, prior: Prior, rows: Mapping[str, np.ndarray]) -> ParameterVector:
+        """Measure on simulations (n, ...)."""
+        plain = {}
+        squeezed = {}
+        for name in prior.names:
+            values = np.asarray(rows[name], np.float64).reshape(len(rows[name]), -1)
+            found = Scaling.fit(values, name)
+            # Of double precision, whatever the numbers: they may be large, and differ by little.
+            mean = np.asarray(found.mean, np.float64)
+            squeezed[name] = Scaling(found.compress, mean, found.scale)
+            plain[name] = squeezed[name]
+            if found.compress is not None:
+                scale = np.asarray(values.std(axis=0), np.float32)
+                plain[name] = Scaling(None, values.mean(axis=0), scale)
+        return cls(prior, plain, squeezed)
+
+    @classmethod
+    def saved(cls, prior: Prior, saved: SavedModel) -> ParameterVector:
+        """Return the vector whose :meth:`arrays` are in a saved folder."""
+        kinds = []
+        for kind in ("plain", "squeezed"):
+            scalings = {}
+            for name, shape in prior.event_shapes.items():
+                place = f"points/{kind}/{name}"
+                size = (math.prod(shape),)
+                compress = float(saved.array(f"{place}/compress", (), np.float64))
+                mean = saved.array(f"{place}/mean", size, np.float64)
+                scale = saved.array(f"{place}/scale", size, FLOATS)
+                scalings[name] = Scaling(compress or None, mean, scale)
+            kinds.append(scalings)
+        return cls(prior, *kinds)
+
+    @property
+    def scale(self) -> np.ndarray:
+        """Units (d,) of the linear vector, in those of the parameters."""
+        return np.concatenate([scaling.scale for scaling in self.plain.values()])
+
+    def to_vectors(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Return linear and squeezed vectors side by side, (n, 2 d)."""
+        parts = [
+            scaling.apply(tf.reshape(parameters[name], (-1, math.prod(self.shapes[name]))))
+            for scalings in (self.plain, self.squeezed)
+            for name, scaling in scalings.items()
+        ]
+        return tf.concat(parts, axis=-1)
+
+    def from_plain(self, vector: np.ndarray) -> Arrays:
+        """Map linear vectors (..., d) to parameters (..., *event) inside their prior's support."""
+        return self._inside(self._invert(vector, self.plain))
+
+    def from_squeezed(self, vector: np.ndarray) -> Arrays:
+        """Map squeezed vectors (..., d) as :meth:`from_plain` does; integers are whole."""
+        values = self._inside(self._invert(vector, self.squeezed))
+        return {
+            name: np.round(value) if self._bounds[name].discrete else value
+            for name, value in values.items()
+        }
+
+    def split(self, flat: np.ndarray) -> Arrays:
+        """Return numbers (..., d) by parameter, (..., *event)."""
+        return split_events(flat, self.shapes)
+
+    def arrays(self) -> Arrays:
+        """Return what must be saved, by name."""
+        arrays: Arrays = {}
+        for kind, scalings in (("plain", self.plain), ("squeezed", self.squeezed)):
+            for name, scaling in scalings.items():
+                place = f"points/{kind}/{name}"
+                arrays[f"{place}/compress"] = np.asarray(scaling.compress or 0.0)
+                arrays[f"{place}/mean"] = scaling.mean
+                arrays[f"{place}/scale"] = scaling.scale
+        return arrays
+
+    def _invert(self, vector: np.ndarray, scalings: Scalings) -> Arrays:
+        ends = np.cumsum([len(scaling.mean) for scaling in scalings.values()])[:-1]
+        parts = np.split(np.asarray(vector, np.float64), ends, axis=-1)
+        numbers = [
+            scaling.invert(part) for scaling, part in zip(scalings.values(), parts, strict=True)
+        ]
+        return self.split(np.concatenate(numbers, axis=-1))
+
+    def _inside(self, values: Arrays) -> Arrays:
+        return {
+            name: np.clip(value, self._bounds[name].low, self._bounds[name].high)
+            for name, value in values.items()
+        }
+
+
+def _bounds(prior: Prior, name: str, draws: Values) -> Bounds:
+    """Return the ends of a support, infinite where it has none, or where they depend on others."""
+    support = support_of(name, prior.distribution(name, draws))
+    if support.is_simplex:
+        return Bounds(0.0, 1.0, support.discrete)
+    if support.ends is None:
+        return Bounds(-np.inf, np.inf, support.discrete)
+    low, high = (np.asarray(end, np.float64) for end in support.ends)
+    if low.ndim > len(prior.event_shapes[name]):
+        # One end may be the same whatever the others are, such as zero.
+        low = np.where(np.ptp(low, axis=0) == 0.0, low[0], -np.inf)
+        high = np.where(np.ptp(high, axis=0) == 0.0, high[0], np.inf)
+    # An integer stands for the unit interval above it.
+    return Bounds(low, np.floor(high - 0.5) if support.discrete else high, support.discrete)
+
+
+# In standard deviations of the prior: far above what any posterior has.
+_LARGEST_LOG_SCALE = 20.0
+
+
+class Result(NamedTuple):
+    """Arrays (n, *axes, *event) by parameter, with the names and coordinates of the axes, if any.
+
+    A result that is not ``by_parameter`` has names of its own, and no axes of events.
+    """
+
+    values: Arrays
+    axes: Mapping[str, Sequence[Any]] = MappingProxyType({})
+    by_parameter: bool = True
+
+
+class Estimate(Recipe, ABC):
+    """A property of posteriors, computed from outputs (n, size) of a network for n data sets.
+
+    An author derives a frozen dataclass and writes :meth:`size`, :meth:`score` and :meth:`read`.
+    True parameters come as vectors (n, d) of unit scale, in two forms: ``plain`` is linear in the
+    parameters; ``squeezed`` compresses heavy tails.
+    """
+
+    #: Names of the results of :meth:`read`.
+    names: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def size(self, dimension: int) -> int:
+        """Return the number of outputs for d numbers of parameters."""
+
+    @abstractmethod
+    def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
+        """Return the score (n,) of outputs (n, size) for true parameters; lower is better."""
+
+    @abstractmethod
+    def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
+        """Return results by name."""
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Mean(Estimate):
+    """Posterior means, by the squared error: for many parameters, or if sds don't matter.
+
+    Examples
+    --------
+    >>> Mean().size(3)
+    3
+    """
+
+    names = ("mean",)
+
+    def size(self, dimension: int) -> int:
+        return dimension
+
+    def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum((outputs - plain) ** 2, axis=-1)
+
+    def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
+        return {"mean": Result(vector.from_plain(outputs))}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Moments(Estimate):
+    """Posterior means, standard deviations and covariances, by the Gaussian log score.
+
+    The score is proper for the first two moments of any posterior, Gaussian or not. The number of
+    outputs grows as that of covariances: for more than about 50 numbers, use :class:`Mean`.
+
+    References
+    ----------
+    Dawid and Sebastiani (1999), Coherent dispersion criteria for optimal experimental design,
+    Annals of Statistics 27.
+
+    Examples
+    --------
+    >>> Moments().size(3)
+    9
+    """
+
+    names = ("mean", "standard_deviation", "covariance")
+
+    def size(self, dimension: int) -> int:
+        return dimension + dimension * (dimension + 1) // 2
+
+    def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
+        mean, root = self._law(outputs)
+        z = tf.linalg.matvec(root, plain - mean)
+        log_det = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(root)), axis=-1)
+        return 0.5 * tf.reduce_sum(z**2, axis=-1) - log_det
+
+    def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
+        mean, root = (np.asarray(part, np.float64) for part in self._law(outputs))
+        units = np.broadcast_to(np.eye(root.shape[-1]), root.shape)
+        inverse = tf.linalg.triangular_solve(root, units).numpy() * vector.scale[:, None]
+        covariance = inverse @ np.swapaxes(inverse, -1, -2)
+        deviation = np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+        names = list(columns(vector.split(deviation), 1))
+        return {
+            "mean": Result(vector.from_plain(mean)),
+            "standard_deviation": Result(vector.split(deviation)),
+            "covariance": Result(
+                {"covariance": covariance},
+                {"number": names, "other_number": names},
+                by_parameter=False,
+            ),
+        }
+
+    def _law(self, outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return means (n, d) and triangular roots of precisions (n, d, d)."""
+        total = outputs.shape[-1]
+        size = int((np.sqrt(9 + 8 * total) - 3) / 2)
+        mean, triangle = tf.split(outputs, [size, total - size], axis=-1)
+        root = tfp.math.fill_triangular(triangle)
+        # Scales have a floor: without noise in the data, the score would have no bound. They have a
+        # ceiling: precisions of observations far from the simulations would be zero.
+        log_scales = floored(tf.linalg.diag_part(root), NARROWEST_LOG_SCALE)
+        log_scales = tf.minimum(log_scales, _LARGEST_LOG_SCALE)
+        diagonal = tf.exp(-log_scales)
+        return mean, tf.linalg.set_diag(root, diagonal)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Quantiles(Estimate):
+    """Posterior quantiles of each number, by the pinball loss; they never cross.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        Between 0 and 1, increasing; ``(0.5,)`` is the median alone.
+
+    References
+    ----------
+    Koenker and Bassett (1978), Regression quantiles, Econometrica 46.
+
+    Examples
+    --------
+    >>> Quantiles((0.05, 0.5, 0.95)).size(3)
+    9
+    """
+
+    levels: Sequence[float] = (0.025, 0.25, 0.5, 0.75, 0.975)
+
+    names = ("quantiles",)
+
+    def __post_init__(self) -> None:
+        levels = np.atleast_1d(numbers("Quantiles, argument 'levels'", self.levels))
+        edges = np.concatenate([[0.0], levels.ravel(), [1.0]])
+        if levels.ndim > 1 or not levels.size or not np.all(np.diff(edges) > 0.0):
+            raise InputError(
+                "Quantiles, argument 'levels'",
+                expected="numbers between 0 and 1, increasing",
+                got=repr(self.levels),
+                do="pass for example Quantiles((0.05, 0.5, 0.95))",
+            )
+        object.__setattr__(self, "levels", tuple(levels.tolist()))
+
+    def size(self, dimension: int) -> int:
+        return dimension * len(self.levels)
+
+    def score(self, outputs: tf.Tensor, plain: tf.Tensor, squeezed: tf.Tensor) -> tf.Tensor:
+        error = squeezed[:, :, None] - self._quantiles(outputs)
+        levels = np.asarray(self.levels, np.float32)
+        return tf.reduce_sum(tf.maximum(levels * error, (levels - 1.0) * error), axis=(1, 2))
+
+    def read(self, outputs: np.ndarray, vector: ParameterVector) -> dict[str, Result]:
+        found = np.asarray(self._quantiles(outputs))
+        values = vector.from_squeezed(np.swapaxes(found, 1, 2))
+        return {"quantiles": Result(values, {"level": self.levels})}
+
+    def _quantiles(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return quantiles (n, d, levels): the middle one, and positive steps from it.
+
+        Outputs of zero give those of a standard normal distribution.
+        """
+        count = len(self.levels)
+        raw = tf.reshape(outputs, (-1, outputs.shape[-1] // count, count))
+        normal = ndtri(self.levels).astype(np.float32)
+        unit = np.diff(normal) / np.log(2.0).astype(np.float32)
+        steps = unit * tf.nn.softplus(raw[:, :, 1:])
+        places = tf.concat([tf.zeros_like(raw[:, :, :1]), tf.cumsum(steps, axis=-1)], axis=-1)
+        middle = count // 2
+        shift = raw[:, :, :1] + normal[middle] - places[:, :, middle : middle + 1]
+        return places + shift
+
+
+def estimates_tree(
+    simulator: Simulator, results: Mapping[str, Result], p_value: np.ndarray, batched: bool
+) -> xarray.DataTree:
+    """Return a group for each result, and ``sample_stats`` with p-values (n,) of observations."""
+    import xarray
+
+    observation = ["observation"] if batched else []
+    stats = Result({"out_of_distribution_p": np.asarray(p_value)}, by_parameter=False)
+    groups = {}
+    for group, result in {**results, "sample_stats": stats}.items():
+        variables = {}
+        # A variable may not have the name of an axis.
+        axes = {
+            f"{name}_" if name in result.values else name: list(places)
+            for name, places in result.axes.items()
+        }
+        for name, value in result.values.items():
+            own = []
+            texts = {"long_name": name}
+            if result.by_parameter and name in simulator.prior.names:
+                own = simulator.dimensions[name]
+                labels = simulator.labels
+                texts = {"long_name": labels.label(name), "units": labels.unit(name)}
+            variables[name] = xarray.DataArray(
+                value if batched else value[0], dims=[*observation, *axes, *own], attrs=texts
+            )
+        groups[group] = xarray.Dataset(variables, axes)
+    tree = xarray.DataTree.from_dict(groups)
+    tree.attrs.update(simulator=simulator.name)
+    tree.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
+    return tree
+
+
+def calibration_table(results: Mapping[str, Result], truth: Arrays) -> pd.DataFrame:
+    """Return how good results are for true parameters (n, *event); a row for each number."""
+    import pandas as pd
+
+    known = columns(truth, 1)
+    table = {}
+    if "mean" in results:
+        mean = columns(results["mean"].values, 1)
+        residual = {name: value - mean[name] for name, value in known.items()}
+        table["explained"] = {
+            name: 1.0 - np.mean(value**2) / np.var(known[name]) for name, value in residual.items()
+        }
+    if {"mean", "standard_deviation"} <= results.keys():
+        sd = columns(results["standard_deviation"].values, 1)
+        table["z_mean"] = {name: np.mean(value / sd[name]) for name, value in residual.items()}
+        table["z_sd"] = {name: np.std(value / sd[name]) for name, value in residual.items()}
+    if "quantiles" in results:
+        quantiles = columns(results["quantiles"].values, 2)
+        for number, level in enumerate(results["quantiles"].axes["level"]):
+            table[f"below {level:g}"] = {
+                name: _share_below(value, quantiles[name][:, number], level)
+                for name, value in known.items()
+            }
+    return pd.DataFrame(table)
+
+
+def _share_below(truth: np.ndarray, quantile: np.ndarray, level: float) -> float:
+    """Return the share of true values (n,) below quantiles (n,).
+
+    Values equal to their quantile, as integers may be, count as far as the level asks for: a
+    correct quantile has at most its level below it, and at most the rest above.
+    """
+    return float(np.clip(level, np.mean(truth < quantile), np.mean(truth <= quantile)))
 
 
 class PointFlow(Flow):

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from bayesinn.core.masks import padding
+from bayesinn.core.arrays import padding
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays
 

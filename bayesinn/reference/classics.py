@@ -14,8 +14,7 @@ from scipy.special import logsumexp
 
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, check_draws, check_integer, check_number, warn
-from bayesinn.reference.exact_density import evaluate_prior
-from bayesinn.reference.importance import resample
+from bayesinn.reference.importance import evaluate_prior, resample
 from bayesinn.reference.nuts import Convergence
 from bayesinn.reference.smc import systematic
 from bayesinn.simulation.simulations import count_rows, join, take

@@ -15,8 +15,7 @@ from bayesinn.core.errors import InputError, check_draws, check_flag, warn
 from bayesinn.core.weights import FEWEST_DRAWS, Weights
 from bayesinn.posterior.answers import Given, inference_data
 from bayesinn.posterior.posterior import Posterior, check_posterior
-from bayesinn.reference.exact_density import ExactDensity, warn_of_undefined
-from bayesinn.reference.importance import likelihood_of
+from bayesinn.reference.importance import ExactDensity, likelihood_of, warn_of_undefined
 from bayesinn.reference.nuts import MOST_R_HAT, Convergence
 from bayesinn.reference.smc import (
     MOST_ROUNDING,

@@ -20,16 +20,18 @@ from bayesinn.flows import Flow
 from bayesinn.posterior.amortized import AmortizedPosterior
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.reference.exact_density import (
+from bayesinn.reference.importance import (
     ExactDensity,
     LogLikelihood,
     Population,
     Target,
     Tensors,
     finite_or_never,
+    likelihood_errors,
+    likelihood_of,
+    resample,
     warn_of_undefined,
 )
-from bayesinn.reference.importance import likelihood_errors, likelihood_of, resample
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_observations, check_one_observation

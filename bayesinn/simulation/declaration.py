@@ -13,9 +13,8 @@ import tensorflow_probability as tfp
 from bayesinn.core.arrays import MISSING_VALUES, numbers
 from bayesinn.core.errors import SimulatorError, check_choice, check_integer, check_number, warn
 from bayesinn.core.labels import Coordinate
-from bayesinn.simulation.checks import Declared, may_miss
+from bayesinn.simulation.checks import Declared, finite, may_miss
 from bayesinn.simulation.engines.engine import Declaration
-from bayesinn.simulation.missing import finite
 from bayesinn.simulation.prior import Prior, Support, support_of
 from bayesinn.simulation.simulations import Arrays, copied
 

@@ -11,12 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from bayesinn.core.arrays import without_padding
 from bayesinn.core.errors import InputError, check_draws, check_integer, check_type
-from bayesinn.core.masks import without_padding
 from bayesinn.simulation import declaration
-from bayesinn.simulation.checks import without_padding_in_graph
+from bayesinn.simulation.checks import missing_option, without_padding_in_graph
 from bayesinn.simulation.from_arrays import from_arrays
-from bayesinn.simulation.missing import missing_option
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.prior_text import prior_text, same_laws
 from bayesinn.simulation.simulator import Simulator, check_simulator, simulator as declare

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bayesinn.core.arrays import fill_padding
 from bayesinn.core.errors import warn
-from bayesinn.core.masks import fill_padding
 from bayesinn.simulation.checks import Declared
 
 #: Distance of neighbours in single precision, beside their size.

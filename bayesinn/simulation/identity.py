@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesinn.core import seeds
+from bayesinn.core.arrays import fill_padding
 from bayesinn.core.errors import BayesinnError, warn
 from bayesinn.core.files import check_entry, reraise_as
-from bayesinn.core.masks import fill_padding
 from bayesinn.simulation.engines.program import Program
 from bayesinn.simulation.prior_text import array_text, entry_texts, same_text
 from bayesinn.simulation.simulations import Arrays, count_rows, take

@@ -17,6 +17,7 @@ from bayesinn.core.errors import BayesinnError, InputError, SimulatorError, chec
 from bayesinn.core.html import table_html
 from bayesinn.core.labels import Labels
 from bayesinn.simulation import checks, declaration
+from bayesinn.simulation.checks import check_missing
 from bayesinn.simulation.declaration import check_coordinates
 from bayesinn.simulation.digits import observable_type
 from bayesinn.simulation.engines.constants import find_source
@@ -24,7 +25,6 @@ from bayesinn.simulation.engines.engine import Declaration, Engine
 from bayesinn.simulation.engines.jax_function import likelihood_in_jax, simulate_in_jax
 from bayesinn.simulation.engines.python_engine import PythonEngine
 from bayesinn.simulation.engines.tensorflow_engine import TensorFlowEngine
-from bayesinn.simulation.missing import check_missing
 from bayesinn.simulation.prior import Entry, Prior
 from bayesinn.simulation.prior_text import entry_texts
 from bayesinn.simulation.simulations import Simulations

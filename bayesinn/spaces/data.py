@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.core.arrays import broadcast_mask, padding
 from bayesinn.core.errors import SimulatorError, warn
-from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, SMALLEST, are_whole, resolution
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22

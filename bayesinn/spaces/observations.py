@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from bayesinn.core.arrays import MISSING_VALUES, numbers
+from bayesinn.core.arrays import MISSING_VALUES, broadcast_mask, numbers, padding
 from bayesinn.core.errors import InputError, warn
-from bayesinn.core.masks import broadcast_mask, padding
 from bayesinn.simulation.checks import (
     check_inputs,
     check_keys,
+    finite,
     may_miss,
 )
-from bayesinn.simulation.missing import finite
 from bayesinn.simulation.prior import Prior, outside
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator

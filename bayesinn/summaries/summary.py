@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES
+from bayesinn.core.arrays import broadcast_mask
 from bayesinn.core.configuration import Configured
 from bayesinn.core.errors import InputError, check_returned
-from bayesinn.core.masks import broadcast_mask
 from bayesinn.spaces.parameters import ParameterSpace
 
 # Elements of sets and steps of series, (n, elements, features), with a padding mask.

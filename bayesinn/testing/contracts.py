@@ -15,11 +15,11 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import EVERY, Bijection, entry
 from bayesinn.core import seeds
+from bayesinn.core.arrays import broadcast_mask
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError
-from bayesinn.core.masks import broadcast_mask
 from bayesinn.core.seeds import seeded_initial_weights
-from bayesinn.simulation.missing import finite_rows
+from bayesinn.simulation.checks import finite_rows
 from bayesinn.simulation.simulations import Simulations
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations

@@ -24,9 +24,8 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled, has_gpu
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
-from bayesinn.simulation.checks import check_simulations
+from bayesinn.simulation.checks import check_simulations, finite_rows
 from bayesinn.simulation.engines.workers import end_workers, on_interrupt
-from bayesinn.simulation.missing import finite_rows
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.settings import TrainingSettings

@@ -12,7 +12,7 @@ from problems import Arrays, Problem
 
 import bayesinn as bi
 from bayesinn.reference import kde_mcmc, smc_abc
-from bayesinn.reference.exact_density import ExactDensity
+from bayesinn.reference.importance import ExactDensity
 
 DRAWS = 1_000
 CHAINS = 8

@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.reference import importance
-from bayesinn.reference.exact_density import ExactDensity
+from bayesinn.reference.importance import ExactDensity
 from bayesinn.simulators import geometric_brownian_motion, linear, sir, two_moons
 
 tfd = tfp.distributions

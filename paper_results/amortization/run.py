@@ -25,7 +25,7 @@ from rows import Rows, columns
 
 import bayesinn as bi
 from bayesinn.diagnostics import c2st
-from bayesinn.reference.exact_density import ExactDensity
+from bayesinn.reference.importance import ExactDensity
 
 SETS = 10
 COMPARED = 3

@@ -16,8 +16,8 @@ from bayesinn.core import progress
 from bayesinn.core.errors import InputError
 from bayesinn.core.labels import Labels
 from bayesinn.guidance.simulator_report import SimulatorReport, pilot, simulator_report
-from bayesinn.guidance.simulator_report.pilot import Pilot
-from bayesinn.guidance.simulator_report.statistics import (
+from bayesinn.guidance.simulator_report.pilot import (
+    Pilot,
     associations,
     copies,
     regions,

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
-from bayesinn.likelihood.score import Score, TrialErrors, padded
+from bayesinn.likelihood.posterior import Score, TrialErrors, padded
 from bayesinn.spaces.parameters import ParameterSpace
 
 tfd = tfp.distributions

@@ -15,7 +15,7 @@ from scipy import stats
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.points import Estimate, Mean, Moments, Quantiles
-from bayesinn.points.estimates import ParameterVector, Result, calibration_table
+from bayesinn.points.estimator import ParameterVector, Result, calibration_table
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulators.linear import posterior_moments
 

@@ -14,7 +14,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.cli.data_files import read_data
 from bayesinn.core.files import SavedModel
-from bayesinn.posterior.measurement import saved_scaling
+from bayesinn.posterior.amortized import saved_scaling
 from bayesinn.simulation.digits import observable_type, warn_of_lost_digits
 from bayesinn.spaces.data import DataSpace, Scaling
 from tests.helpers.models import small_flow

@@ -10,9 +10,9 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.estimators.estimator import new_model
 from bayesinn.estimators.fitting_data import draw_pilot
+from bayesinn.posterior.amortized import compared_rows, detect_damage, measure_reference
 from bayesinn.posterior.answers import Evaluator
 from bayesinn.posterior.damage import KINDS, damaged_copies, grow, score
-from bayesinn.posterior.measurement import compared_rows, detect_damage, measure_reference
 from bayesinn.posterior.typicality import STATISTICS, Reference, Typicality, _at_least
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.posterior import amortized
-from bayesinn.posterior.measurement import detect_damage
+from bayesinn.posterior.amortized import detect_damage
 
 tfd = tfp.distributions
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.reference.exact_density import ExactDensity, in_graph
+from bayesinn.reference.importance import ExactDensity, in_graph
 
 tfd = tfp.distributions
 Tensors = Mapping[str, tf.Tensor]

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.points import Mean
-from bayesinn.posterior.measurement import measured_data, new_summaries
+from bayesinn.posterior.amortized import measured_data, new_summaries
 from bayesinn.summaries import MLP, Noisy, Transformer
 from tests.helpers.fitting import fit
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.training.convergence import what_is_missing
+from bayesinn.training.train import what_is_missing
 
 tfd = tfp.distributions
 

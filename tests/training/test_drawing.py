@@ -18,7 +18,7 @@ import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.simulation.bank.simulate import write_bank
 from bayesinn.simulation.bank.store import BankStore
-from bayesinn.training import callbacks, offline
+from bayesinn.training import callbacks, train
 from bayesinn.training.callbacks import prepare_folder, remove_checkpoint
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from tests.helpers.models import small_flow
@@ -61,12 +61,12 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, chunks: int) -> None:
 
 def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, monkeypatch) -> None:
     simulator = bi.get_simulator("linear")
-    expected, failed, _ = offline.draw_all(simulator, settings, progress=False)
+    expected, failed, _ = train.draw_all(simulator, settings, progress=False)
     begin(tmp_path, settings)
     with monkeypatch.context() as patch:
         interrupt(patch, 3)
         with pytest.raises(KeyboardInterrupt):
-            offline.draw_all(simulator, settings, progress=False, folder=tmp_path)
+            train.draw_all(simulator, settings, progress=False, folder=tmp_path)
     bank = bi.open_bank(tmp_path / "simulations")
     assert (bank.n, bank.chunks) == (80, 10)
     # One more may have been on its way.
@@ -78,7 +78,7 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
         "start",
         lambda n, entropy: numbers.append(entropy[-1]) or start(n, entropy),
     )
-    arrays, again, _ = offline.draw_all(simulator, settings, progress=False, folder=tmp_path)
+    arrays, again, _ = train.draw_all(simulator, settings, progress=False, folder=tmp_path)
     assert len(numbers) < 10
     assert again == failed
     for name, value in expected.items():
@@ -87,9 +87,9 @@ def test_an_interrupted_drawing_goes_on_where_it_was(tmp_path: Path, settings, m
 
 def test_those_of_another_run_are_refused(tmp_path: Path, settings) -> None:
     begin(tmp_path, settings)
-    offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
+    train.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     with pytest.raises(BankError, match="with which it was made"):
-        offline.draw_all(
+        train.draw_all(
             bi.get_simulator("linear"),
             TrainingSettings(20, 5, 8, 2, passes=2, xla=False),
             progress=False,
@@ -102,12 +102,12 @@ def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monk
     with monkeypatch.context() as patch:
         interrupt(patch, 7)
         with pytest.raises(KeyboardInterrupt):
-            offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
+            train.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     shorter = replace(settings, steps=10)
-    arrays, _, _ = offline.draw_all(
+    arrays, _, _ = train.draw_all(
         bi.get_simulator("linear"), shorter, progress=False, folder=tmp_path
     )
-    expected, _, _ = offline.draw_all(bi.get_simulator("linear"), shorter, progress=False)
+    expected, _, _ = train.draw_all(bi.get_simulator("linear"), shorter, progress=False)
     for name, value in expected.items():
         np.testing.assert_array_equal(arrays[name], value)
 
@@ -115,13 +115,13 @@ def test_a_shorter_run_takes_no_more_than_its_own(tmp_path: Path, settings, monk
 def test_they_are_not_those_of_a_bank_with_the_same_seed(tmp_path: Path, settings) -> None:
     """Which may be held out, or diagnosed on."""
     simulator = bi.get_simulator("linear")
-    drawn, _, _ = offline.draw_all(simulator, settings, progress=False)
+    drawn, _, _ = train.draw_all(simulator, settings, progress=False)
     bank = bi.simulate_bank(simulator, 80, tmp_path, seed=settings.seed, chunk=8, progress=False)
     assert not np.isin(drawn["x1"], bank.read()["x1"]).any()
 
 
 def test_nothing_stays_in_memory(settings) -> None:
-    offline.draw_all(bi.get_simulator("linear"), settings, progress=False)
+    train.draw_all(bi.get_simulator("linear"), settings, progress=False)
     assert not [file for file in fsspec.filesystem("memory").find("/") if "bayesinn" in file]
 
 
@@ -138,10 +138,10 @@ def test_chunks_are_whole_batches(
         seen.append((total, chunk))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(offline, "write_bank", look)
+    monkeypatch.setattr(train, "write_bank", look)
     settings = TrainingSettings(steps, 5, batch_size, 1, passes=2)
     with pytest.raises(KeyboardInterrupt):
-        offline.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
+        train.draw_all(bi.get_simulator("linear"), settings, progress=False, folder=tmp_path)
     ((total, chunk),) = seen
     assert chunk % batch_size == 0
     assert -(-total // chunk) == chunks
@@ -229,7 +229,7 @@ def link_to_an_empty_folder(folder: Path) -> None:
 
 def own_bank(folder: Path) -> None:
     """With the seed and the chunks that the run itself would draw."""
-    seed = offline.seeds.integer_seed(1, "simulations")
+    seed = train.seeds.integer_seed(1, "simulations")
     bi.simulate_bank(
         bi.get_simulator("linear"), 64, folder / "simulations", seed=seed, chunk=16, progress=False
     )

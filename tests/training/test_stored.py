@@ -19,9 +19,9 @@ from bayesinn.simulators.fisher_scoring import FisherScoring
 from bayesinn.simulators.linear import linear
 from bayesinn.summaries import Summary
 from bayesinn.training import sources as array_source
-from bayesinn.training.offline import precomputed
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import ArraySource
+from bayesinn.training.train import precomputed
 from bayesinn.training.trainable import Trainable
 from tests.helpers.fitting import equal, fit
 from tests.simulators.test_scoring import linear as fitted_line

@@ -1,7 +1,6 @@
 """The simulator report: is a simulator ready for training, and what should change?"""
 
-from bayesinn.guidance.simulator_report.pilot import Result as Result
-from bayesinn.guidance.simulator_report.remarks import Remark as Remark
+from bayesinn.guidance.simulator_report.pilot import Remark as Remark, Result as Result
 from bayesinn.guidance.simulator_report.report import (
     SimulatorReport as SimulatorReport,
     simulator_report as simulator_report,

@@ -16,26 +16,30 @@ import pandas as pd
 from scipy import stats
 
 from bayesinn.core import seeds
+from bayesinn.core.arrays import fill_padding
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import BayesinnError
 from bayesinn.core.labels import columns
-from bayesinn.core.masks import fill_padding
 from bayesinn.diagnosis.report import Figure
-from bayesinn.guidance.simulator_report.pilot import MOST_ROWS, Pilot, Result, bounds
-from bayesinn.guidance.simulator_report.remarks import Remark, remark
-from bayesinn.guidance.simulator_report.statistics import (
+from bayesinn.guidance.simulator_report.pilot import (
     FEWEST,
     FEWEST_ROWS,
+    MOST_ROWS,
+    Pilot,
     Region,
+    Remark,
+    Result,
     associations,
+    bounds,
     copies,
     regions,
+    remark,
     repeats,
 )
 from bayesinn.plots.predictive import prior_predictive
 from bayesinn.posterior.defaults import FEW_NUMBERS
+from bayesinn.simulation.checks import finite
 from bayesinn.simulation.digits import lost_digits
-from bayesinn.simulation.missing import finite
 from bayesinn.simulation.order import advice_on_order, has_order
 from bayesinn.spaces.data import DataSpace, Scaling
 

@@ -16,8 +16,7 @@ from bayesinn.core.labels import Labels
 from bayesinn.core.seeds import check_seed
 from bayesinn.diagnosis.report import Section, render, save_all
 from bayesinn.guidance.simulator_report import checks
-from bayesinn.guidance.simulator_report.pilot import Pilot, Result, draw
-from bayesinn.guidance.simulator_report.remarks import Remark
+from bayesinn.guidance.simulator_report.pilot import Pilot, Remark, Result, draw
 from bayesinn.simulation.simulator import Simulator, check_simulator
 
 _WIDTH = 110

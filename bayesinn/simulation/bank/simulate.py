@@ -32,10 +32,10 @@ from bayesinn.simulation.bank.store import (
     open_group,
     refuse_foreign_files,
 )
+from bayesinn.simulation.checks import lose_values
 from bayesinn.simulation.engines.engine import no_function
 from bayesinn.simulation.engines.worker import Outcome
 from bayesinn.simulation.engines.workers import connected
-from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
 

@@ -15,10 +15,10 @@ from scipy import special
 from bayesinn.core import seeds
 from bayesinn.core.compilation import map_tensors
 from bayesinn.core.errors import InputError, SimulatorError
+from bayesinn.simulation.checks import finite_rows
 from bayesinn.simulation.engines.constants import Constants, constants_of
 from bayesinn.simulation.engines.kept import KeptBlocks
 from bayesinn.simulation.engines.worker import Failure, Outcome, describe_call
-from bayesinn.simulation.missing import finite_rows
 from bayesinn.simulation.prior import Prior, Values
 from bayesinn.simulation.simulations import MOST_REDRAWS, Arrays, Simulations, take
 

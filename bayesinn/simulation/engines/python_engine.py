@@ -20,6 +20,7 @@ import tensorflow as tf
 from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.progress import Progress
+from bayesinn.simulation.checks import lose_values
 from bayesinn.simulation.engines.engine import Declaration, Engine, FailurePolicy, tensor_state
 from bayesinn.simulation.engines.worker import Failure, Outcome, combine, describe_call
 from bayesinn.simulation.engines.workers import (
@@ -31,7 +32,6 @@ from bayesinn.simulation.engines.workers import (
     start,
     wait_on_cluster,
 )
-from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
 

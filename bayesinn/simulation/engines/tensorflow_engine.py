@@ -18,10 +18,10 @@ from bayesinn.core import seeds
 from bayesinn.core.compilation import AnyRows, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
 from bayesinn.core.precision import full_precision
+from bayesinn.simulation.checks import lose_values
 from bayesinn.simulation.engines.constants import Constants
 from bayesinn.simulation.engines.engine import Declaration, Engine, spare_rows, tensor_state
 from bayesinn.simulation.engines.worker import Failure, Outcome
-from bayesinn.simulation.missing import lose_values
 from bayesinn.simulation.prior import Values
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, take
 
