@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
     from bayesinn.posterior.posterior import Posterior, SampledPosterior
-    from bayesinn.posterior.typicality import explain_unusual
+    from bayesinn.posterior.unusual import explain_unusual
     from bayesinn.reference.refinement import refine
     from bayesinn.simulation.bank import open_bank
     from bayesinn.simulation.bank.simulate import simulate_bank
@@ -92,7 +92,7 @@ _NAMES = {
     "compare_draws": "bayesinn.diagnostics",
     "diagnose": "bayesinn.diagnosis.diagnosis",
     "diagnose_observations": "bayesinn.diagnosis.diagnosis",
-    "explain_unusual": "bayesinn.posterior.typicality",
+    "explain_unusual": "bayesinn.posterior.unusual",
     "from_arrays": "bayesinn.simulation.from_arrays",
     "get_simulator": "bayesinn.simulation.registry",
     "informative": "bayesinn.guidance.informative",

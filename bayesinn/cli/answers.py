@@ -26,7 +26,8 @@ from bayesinn.diagnosis.report.sections import (
 )
 from bayesinn.hierarchical import HierarchicalPosterior
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.posterior.typicality import FLAG_LEVEL, explain_unusual
+from bayesinn.posterior.typicality import FLAG_LEVEL
+from bayesinn.posterior.unusual import explain_unusual
 
 # Rows of a table that a terminal shows.
 _MOST_ROWS = 40

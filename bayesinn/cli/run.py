@@ -65,7 +65,7 @@ from bayesinn.diagnosis.report.sections import (
     write_posterior,
 )
 from bayesinn.diagnosis.verdict import Again
-from bayesinn.estimators.fitting_data import Length, Stream, reuse
+from bayesinn.estimators.fitting_data import Stream, reuse
 from bayesinn.estimators.loading import load
 from bayesinn.plots.panels import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior, TrainedPosterior
@@ -558,11 +558,11 @@ def _plan(
 
     reused = None
     if options.passes is None:
-        reused = reuse(posterior.simulator, Length(None, None, batch_size), 60.0 * left())
+        reused = reuse(posterior.simulator, None, batch_size, 60.0 * left())
     if reused is not None:
         print(reused.note)
         options = replace(options, passes=reused.passes, minutes=left())
-        return reused.length.steps, reused.length.batch_size, options
+        return reused.steps, reused.batch_size, options
     recommended = posterior.simulator.recommended
     passes = recommended.passes if options.passes is None else options.passes
     options = replace(options, passes=passes)

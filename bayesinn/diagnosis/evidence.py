@@ -23,7 +23,8 @@ from bayesinn.diagnostics.deviation import digits
 from bayesinn.diagnostics.predictive import default_statistics
 from bayesinn.posterior.answers import Given, finite_predictions, mask_padding, predict
 from bayesinn.posterior.posterior import Posterior
-from bayesinn.posterior.typicality import Typicality, explain_one
+from bayesinn.posterior.typicality import Typicality
+from bayesinn.posterior.unusual import explain_one
 from bayesinn.simulation import checks
 from bayesinn.simulation.checks import finite_rows
 from bayesinn.simulation.prior import Prior

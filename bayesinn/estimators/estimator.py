@@ -35,7 +35,6 @@ from bayesinn.core.precision import full_precision
 from bayesinn.core.process import interrupts_held
 from bayesinn.estimators.fitting_data import (
     PILOT_SIMULATIONS,
-    Length,
     Stream,
     TrainingData,
     draw_pilot,
@@ -60,7 +59,7 @@ from bayesinn.training.callbacks import (
     known_run,
     prepare_folder,
 )
-from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings, resolve_settings
+from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings
 from bayesinn.training.sources import ArraySource, Source, fingerprint
 from bayesinn.training.step import Devices
 from bayesinn.training.train import TrainingResult, train
@@ -277,7 +276,9 @@ class Estimator(Registered, ABC):
                 plan = plan_fit(
                     self,
                     data,
-                    Length(steps, epochs, batch_size),
+                    steps=steps,
+                    epochs=epochs,
+                    batch_size=batch_size,
                     seed=seed,
                     start=start_from,
                     validation=validation,
@@ -646,8 +647,10 @@ class Plan(NamedTuple):
 def plan_fit(
     estimator: Estimator,
     data: Any,
-    length: Length,
     *,
+    steps: Any,
+    epochs: Any,
+    batch_size: Any,
     seed: int,
     start: Estimator | None,
     validation: float | Mapping[str, Any] | None,
@@ -665,10 +668,14 @@ def plan_fit(
     if start is not None and given.held_out is not None and not isinstance(validation, Mapping):
         _warn_of_other_split(start, given.held_out)
     if data is None and checkpoint is not None and checkpoint.resume:
-        length, optimization = _as_before(checkpoint.folder, length, optimization)
-    length, optimization = given.fill_in(length, optimization)
-    optimization = optimization.with_defaults(given.recommended.learning_rate, given.passes)
-    settings = resolve_settings(given.rows, *length, training_seed(own_seed, start), optimization)
+        known = known_run(checkpoint.folder) or {}
+        # Passes may have been chosen for the time that there was, and steps and batches for them.
+        if optimization.passes is None and known.get("passes"):
+            optimization = replace(optimization, passes=known["passes"])
+            steps = known["steps"] if steps is None else steps
+            batch_size = known["batch_size"] if batch_size is None else batch_size
+    settings_seed = training_seed(own_seed, start)
+    settings = given.settings(steps, epochs, batch_size, settings_seed, optimization)
     if data is None and simulator is not None:
         simulator.check_count(settings.batch_size, "Argument 'batch_size'")
     identity = {
@@ -701,22 +708,6 @@ def plan_fit(
         ends_at=None if minutes is None else started + 60.0 * minutes,
         seed=own_seed,
     )
-
-
-def _as_before(
-    folder: Path, length: Length, optimization: Optimization
-) -> tuple[Length, Optimization]:
-    """Return how a run that is resumed was trained, where nothing else is asked for.
-
-    Passes may have been chosen for the time that there was, and steps and batches for them.
-    """
-    known = known_run(folder) or {}
-    if optimization.passes is not None or not known.get("passes"):
-        return length, optimization
-    before = {
-        name: known[name] for name in ("steps", "batch_size") if getattr(length, name) is None
-    }
-    return length._replace(**before), replace(optimization, passes=known["passes"])
 
 
 def training_seed(seed: int, start: Estimator | None) -> int:

@@ -22,7 +22,7 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank, read_simulations
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Recommended, Simulator, simulations_per_second
-from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both
+from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both, resolve_settings
 from bayesinn.training.sources import (
     BankSource,
     Mixture,
@@ -61,14 +61,6 @@ _DRAWING = 0.6
 _MOST_PASSES = 10
 
 
-class Length(NamedTuple):
-    """How long to train, as a user said it, not checked; None for what is left out."""
-
-    steps: Any
-    epochs: Any
-    batch_size: Any
-
-
 class TrainingData(ABC):
     """What to train on, checked; a set ``held_out``, and a ``fingerprint`` for checkpoints.
 
@@ -84,7 +76,7 @@ class TrainingData(ABC):
     pilot: Arrays | None = None
     fingerprint: str | None = None
     location: str | None = None
-    #: What is to be said of how :meth:`fill_in` decided.
+    #: What is to be said of how :meth:`settings` decided.
     note = ""
     #: What a simulation bank keeps of its simulator.
     simulator_record: dict[str, Any] | None = None
@@ -102,8 +94,17 @@ class TrainingData(ABC):
         return 0
 
     @abstractmethod
-    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        """Return how to train with what was left out, but for the learning rate."""
+    def settings(
+        self, steps: Any, epochs: Any, batch_size: Any, seed: int, optimization: Optimization
+    ) -> TrainingSettings:
+        """Return how to train, checked, with what a user left out (None)."""
+
+    def _resolved(
+        self, steps: Any, epochs: Any, batch_size: Any, seed: int, optimization: Optimization
+    ) -> TrainingSettings:
+        """Return settings that lack learning rate and passes at most."""
+        complete = optimization.with_defaults(self.recommended.learning_rate, self.passes)
+        return resolve_settings(self.rows, steps, epochs, batch_size, seed, complete)
 
     @abstractmethod
     def source(
@@ -137,23 +138,25 @@ class Online(TrainingData):
         self.simulator = simulator
         self.passes = simulator.recommended.passes
 
-    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
+    def settings(
+        self, steps: Any, epochs: Any, batch_size: Any, seed: int, optimization: Optimization
+    ) -> TrainingSettings:
         recommended = self.recommended
-        if length.epochs is not None and length.steps is None:
+        if epochs is not None and steps is None:
             raise InputError(
                 "Argument 'epochs'",
                 expected="steps, which say how long to train online",
-                got=f"epochs={length.epochs!r} alone",
+                got=f"epochs={epochs!r} alone",
                 do="pass steps=...; epochs then says in how many reports",
             )
         if optimization.minutes is not None and optimization.passes is None:
-            reused = reuse(self.simulator, length, 60.0 * optimization.minutes)
+            reused = reuse(self.simulator, steps, batch_size, 60.0 * optimization.minutes)
             if reused is not None:
-                length, passes, self.note = reused
+                steps, batch_size, passes, self.note = reused
                 optimization = replace(optimization, passes=passes)
-        steps = recommended.steps if length.steps is None else length.steps
-        batch_size = recommended.batch_size if length.batch_size is None else length.batch_size
-        return Length(steps, length.epochs, batch_size), optimization
+        steps = recommended.steps if steps is None else steps
+        batch_size = recommended.batch_size if batch_size is None else batch_size
+        return self._resolved(steps, epochs, batch_size, seed, optimization)
 
     def source(
         self,
@@ -173,12 +176,13 @@ class Online(TrainingData):
 class Reused(NamedTuple):
     """Training whose simulations are drawn first, and each used in several steps; and why."""
 
-    length: Length
+    steps: int
+    batch_size: int
     passes: int
     note: str
 
 
-def reuse(simulator: Simulator, length: Length, seconds: float) -> Reused | None:
+def reuse(simulator: Simulator, steps: Any, batch_size: Any, seconds: float) -> Reused | None:
     """Return how to train for some seconds on a simulator too slow for fresh simulations.
 
     As many are drawn first as the larger part of the time is enough for. None if fresh ones do, or
@@ -189,16 +193,16 @@ def reuse(simulator: Simulator, length: Length, seconds: float) -> Reused | None
         return None
     speed = simulations_per_second(simulator, 0)
     rows = int(_DRAWING * seconds * speed)
-    steps = check_integer("Argument 'steps'", length.steps or recommended.steps)
-    size = check_integer("Argument 'batch_size'", length.batch_size or recommended.batch_size)
+    steps = check_integer("Argument 'steps'", steps or recommended.steps)
+    size = check_integer("Argument 'batch_size'", batch_size or recommended.batch_size)
     if 2 * rows >= steps * size:
         return None
-    if length.batch_size is None:
+    if batch_size is None:
         size = _default_batch(rows, size)
     passes = min(-(-steps * size // max(rows, 1)), _MOST_PASSES)
     steps = min(steps, passes * max(rows // size, 1))
     note = f"the simulator makes {speed:.2g} a second: each is used {passes} times"
-    return Reused(Length(steps, length.epochs, size), passes, note)
+    return Reused(steps, size, passes, note)
 
 
 def _default_batch(rows: int, recommended: int) -> int:
@@ -230,8 +234,9 @@ class InMemory(TrainingData):
         self.rows = count_rows(self._arrays)
         self.fingerprint = fingerprint(self._arrays)
 
-    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        steps, epochs, batch_size = length
+    def settings(
+        self, steps: Any, epochs: Any, batch_size: Any, seed: int, optimization: Optimization
+    ) -> TrainingSettings:
         rows = count_rows(self._arrays)
         many = rows >= _MANY_ROWS
         if batch_size is None:
@@ -249,7 +254,7 @@ class InMemory(TrainingData):
             epochs = min(max(_STEPS // steps_per_pass, fewest), _MOST_EPOCHS)
             if self.held_out is not None:
                 optimization = replace(optimization, patience=optimization.patience or _PATIENCE)
-        return Length(steps, epochs, batch_size), optimization
+        return self._resolved(steps, epochs, batch_size, seed, optimization)
 
     def source(
         self,
@@ -496,8 +501,9 @@ class Streamed(TrainingData):
         arrays = self._stream.bank.read(rows)
         return checks.check_simulations(self.simulator, arrays, "Training data")
 
-    def fill_in(self, length: Length, optimization: Optimization) -> tuple[Length, Optimization]:
-        steps, epochs, batch_size = length
+    def settings(
+        self, steps: Any, epochs: Any, batch_size: Any, seed: int, optimization: Optimization
+    ) -> TrainingSettings:
         refuse_both(steps, epochs)
         batch_size = self.recommended.batch_size if batch_size is None else batch_size
         batch_size = min(check_integer("Argument 'batch_size'", batch_size), self.stored)
@@ -509,7 +515,7 @@ class Streamed(TrainingData):
             # By default as many steps and reports as online: a pass through a large bank may never
             # end.
             steps = self.recommended.steps if passes is None else passes * (self.stored // stored)
-        return Length(steps, None, batch_size), optimization
+        return self._resolved(steps, None, batch_size, seed, optimization)
 
     def source(
         self,

@@ -235,15 +235,11 @@ def _standardised(space: DataSpace, data: Arrays) -> Arrays:
 
 def saved_reference(saved: SavedModel, model: PosteriorModel, simulator: Simulator) -> Reference:
     """Return what observations are compared with."""
-    # Any reference has the types and numbers of axes; statistics of simulations that overflow are
-    # infinite.
-    some = Reference.fit(np.zeros((2, 1)), {"x": np.zeros((2, 1))}).arrays()
+    # Statistics of simulations that overflow are infinite.
     reference = Reference(
         **{
-            name: saved.array(
-                f"reference/{name}", (None,) * like.ndim, like.dtype, finite=name != "held_out"
-            )
-            for name, like in some.items()
+            name: saved.array(f"reference/{name}", (None,) * axes, kind, name != "held_out")
+            for name, (axes, kind) in Reference.FIELDS.items()
         }
     )
     ones = two_data_sets(simulator)

@@ -9,7 +9,7 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.diagnosis.evidence import check_unbatched, observe
 from bayesinn.diagnosis.report.sections import observed_section
-from bayesinn.posterior.typicality import _list_units
+from bayesinn.posterior.unusual import _list_units
 
 tfd = tfp.distributions
 

@@ -14,7 +14,6 @@ import xarray
 import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.estimators.estimator import plan_fit
-from bayesinn.estimators.fitting_data import Length
 from bayesinn.simulators.gaussian import gaussian
 from bayesinn.simulators.linear import linear
 from bayesinn.training.sources import split
@@ -111,14 +110,14 @@ def test_offline_options(arrays) -> None:
     ],
 )
 def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -> None:
-    length = Length(*map(chosen.get, Length._fields))
     options = {
-        **dict.fromkeys(["start", "validation", "checkpoint"]),
+        **dict.fromkeys(["steps", "epochs", "batch_size", "start", "validation", "checkpoint"]),
+        **chosen,
         "seed": 1,
         "optimization": bi.Optimization(),
     }
     settings = plan_fit(
-        bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), length, **options
+        bi.AmortizedPosterior(linear), linear.sample(rows, seed=5), **options
     ).settings
     assert (settings.batch_size, settings.steps_per_epoch, settings.steps) == expected
     assert settings.patience == (None if {"steps", "epochs"} & chosen.keys() else 20)

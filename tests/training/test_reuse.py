@@ -12,7 +12,6 @@ import bayesinn as bi
 from bayesinn.core.errors import InputError
 from bayesinn.estimators import fitting_data
 from bayesinn.estimators.estimator import plan_fit
-from bayesinn.estimators.fitting_data import Length
 
 tfd = tfp.distributions
 
@@ -48,7 +47,9 @@ def test_simulations_are_used_again_where_time_is_short(
     settings = plan_fit(
         posterior(),
         None,
-        Length(steps, None, batch_size),
+        steps=steps,
+        epochs=None,
+        batch_size=batch_size,
         seed=1,
         start=None,
         validation=None,

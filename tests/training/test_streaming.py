@@ -19,7 +19,6 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import BankError, InputError
 from bayesinn.estimators import fitting_data
-from bayesinn.estimators.fitting_data import Length
 from bayesinn.simulation.bank import Bank
 from bayesinn.training import sources
 from bayesinn.training.settings import TrainingSettings
@@ -166,9 +165,9 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: Bank) -> None:
 
 def test_what_is_stored_is_used_as_often_beside_fresh_simulations(bank: Bank) -> None:
     data = fitting_data.Streamed(series, bi.Stream(bank, reuse=2, fresh=0.75), 0.1)
-    length, _ = data.fill_in(Length(None, None, 32), bi.Optimization())
+    settings = data.settings(None, None, 32, 1, bi.Optimization())
     # Eight of each batch are stored, of 864 in all.
-    assert length.steps == 2 * 864 // 8
+    assert settings.steps == 2 * 864 // 8
 
 
 def test_methods_tell_what_is_stored_and_what_is_new(bank: Bank) -> None:
