@@ -52,8 +52,7 @@ if TYPE_CHECKING:
     from bayesinn.guidance.rounds import truncated_rounds
     from bayesinn.guidance.simulator_report import simulator_report
     from bayesinn.hierarchical.posterior import HierarchicalPosterior
-    from bayesinn.likelihood.amortized import AmortizedLikelihood
-    from bayesinn.likelihood.ratio import LikelihoodRatio
+    from bayesinn.likelihood.amortized import AmortizedLikelihood, LikelihoodRatio
     from bayesinn.points.estimator import PointEstimator
     from bayesinn.posterior.amortized import AmortizedPosterior
     from bayesinn.posterior.ensemble import Ensemble
@@ -76,7 +75,7 @@ _NAMES = {
     "Checkpoint": "bayesinn.training.settings",
     "Ensemble": "bayesinn.posterior.ensemble",
     "HierarchicalPosterior": "bayesinn.hierarchical.posterior",
-    "LikelihoodRatio": "bayesinn.likelihood.ratio",
+    "LikelihoodRatio": "bayesinn.likelihood.amortized",
     "ModelComparison": "bayesinn.comparison.comparison",
     "Optimization": "bayesinn.training.settings",
     "PointEstimator": "bayesinn.points.estimator",

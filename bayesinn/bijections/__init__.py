@@ -19,10 +19,10 @@ width, channels) for images; conditions are (n, c) or None; log-determinants are
 Bijections need full single precision. On recent GPUs TensorFlow by default rounds the factors of
 matrix products to 10 bits (TensorFloat-32), which spoils inverses and log-determinants. Training,
 sampling and densities switch that off; in your own code, use
-:func:`bayesinn.core.precision.full_precision`.
+:func:`bayesinn.core.compilation.full_precision`.
 """
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.bijections.autoregressive import Autoregressive as Autoregressive
 from bayesinn.bijections.bijection import Bijection as Bijection
 from bayesinn.bijections.chain import Chain as Chain

@@ -13,8 +13,8 @@ from bayesinn.bijections.bijection import constant_log_det
 from bayesinn.bijections.coupling import TransformBlock
 from bayesinn.bijections.subnet import DType, Perceptron
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
+from bayesinn.core.compilation import Dropout, product
 from bayesinn.core.errors import InputError, check_choice
-from bayesinn.core.precision import Dropout, product
 
 
 class MaskedNetwork(keras.layers.Layer):

@@ -12,9 +12,9 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import SharedCondition
+from bayesinn.core.compilation import Dropout
 from bayesinn.core.configuration import Recipe
 from bayesinn.core.errors import check_arguments
-from bayesinn.core.precision import Dropout
 
 DType = str | keras.DTypePolicy | None
 #: A tensor, a :class:`SharedCondition`, or None. Tensors have no type that can be checked.

@@ -476,7 +476,7 @@ def models(
         read_manifest(saved)  # before TensorFlow is imported
     simulators = [find_simulator(name) for name in names]
     start_tensorflow()
-    from bayesinn.cli.model_comparison import ask_saved, compare_models
+    from bayesinn.cli.answers import ask_saved, compare_models
 
     if saved is not None:
         typer.echo(ask_saved(saved, simulators, read, trust))

@@ -1,6 +1,6 @@
 """Comparison of models: amortized probabilities of simulators, given data."""
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.comparison.comparison import (
     ModelComparison as ModelComparison,
     ModelFlow as ModelFlow,

@@ -17,10 +17,10 @@ from scipy.special import log_softmax
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
+from bayesinn.core.compilation import check_precision, full_precision
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.core.files import SavedModel
-from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.diagnostics.model_calibration import ModelCalibration, model_calibration
 from bayesinn.estimators.estimator import training_seed
 from bayesinn.estimators.fitting_data import (

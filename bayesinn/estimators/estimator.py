@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import released_graphs
+from bayesinn.core.compilation import full_precision, released_graphs
 from bayesinn.core.configuration import Registered, building, describe, public_name
 from bayesinn.core.errors import (
     InputError,
@@ -31,7 +31,6 @@ from bayesinn.core.errors import (
 )
 from bayesinn.core.files import ANEW, SavedModel, lock_folder, write_members, write_model
 from bayesinn.core.html import facts_html
-from bayesinn.core.precision import full_precision
 from bayesinn.core.process import interrupts_held
 from bayesinn.estimators.fitting_data import (
     PILOT_SIMULATIONS,

@@ -38,7 +38,7 @@ and a latent distribution, :class:`Normal`, :class:`StudentT` or :class:`Gaussia
 and :class:`Latent`.
 """
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.flows.flow import Flow as Flow
 from bayesinn.flows.invertible import Framed as Framed, InvertibleFlow as InvertibleFlow
 from bayesinn.flows.latents import (

@@ -10,9 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
+from bayesinn.core.compilation import Dropout
 from bayesinn.core.configuration import Configured, clone
 from bayesinn.core.errors import InputError, check_choice, check_integer, check_number, check_type
-from bayesinn.core.precision import Dropout
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Normal, Seed, check_seed
 

@@ -1,4 +1,4 @@
 """Hierarchical models: hyperparameters of a population, and parameters of each of its members."""
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.hierarchical.posterior import HierarchicalPosterior as HierarchicalPosterior

@@ -11,11 +11,10 @@ import tensorflow as tf
 from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.arrays import without_padding
-from bayesinn.core.compilation import AnyRows
+from bayesinn.core.compilation import AnyRows, check_precision, full_precision
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.files import SavedModel
-from bayesinn.core.precision import check_precision, full_precision
 from bayesinn.flows import Flow
 from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
 from bayesinn.hierarchical.simulation import set_simulator

@@ -9,7 +9,7 @@
   :func:`bayesinn.simulators.mixed_sources.mixed_sources` draws data whose sources are known.
 """
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.flows.split_latent import SplitLosses as SplitLosses
 from bayesinn.inverse.latent_mixture import (
     Bottleneck as Bottleneck,

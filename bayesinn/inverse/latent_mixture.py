@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from bayesinn.bijections import ActNorm, Bijection, Chain, DCTPooling
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows
+from bayesinn.core.compilation import AnyRows, full_precision
 from bayesinn.core.configuration import Configured, Recipe, clone
 from bayesinn.core.errors import (
     InputError,
@@ -27,7 +27,6 @@ from bayesinn.core.errors import (
     warn,
 )
 from bayesinn.core.files import SavedModel
-from bayesinn.core.precision import full_precision
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.loading import load
 from bayesinn.flows import coupling

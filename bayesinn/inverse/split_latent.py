@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from bayesinn.bijections import Affine, Bijection
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
+from bayesinn.core.compilation import full_precision, map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.core.precision import full_precision
 from bayesinn.flows import SplitLatentFlow, SplitLosses, coupling
 from bayesinn.flows.split_latent import SplitLayout
 from bayesinn.posterior.amortized import AmortizedPosterior

@@ -5,11 +5,14 @@ classifier of matching pairs of data and parameters. Independent trials can be c
 prior may differ from that of the training.
 """
 
-import bayesinn.core.precision  # noqa: F401
-from bayesinn.likelihood.amortized import AmortizedLikelihood as AmortizedLikelihood
+import bayesinn.core.compilation  # noqa: F401
+from bayesinn.likelihood.amortized import (
+    AmortizedLikelihood as AmortizedLikelihood,
+    LikelihoodRatio as LikelihoodRatio,
+    RatioFlow as RatioFlow,
+)
 from bayesinn.likelihood.posterior import (
     LikelihoodEstimator as LikelihoodEstimator,
     LikelihoodPosterior as LikelihoodPosterior,
     TrialErrors as TrialErrors,
 )
-from bayesinn.likelihood.ratio import LikelihoodRatio as LikelihoodRatio, RatioFlow as RatioFlow

@@ -12,9 +12,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.compilation import AnyRows, full_precision, map_tensors
 from bayesinn.core.errors import InputError, check_draws, check_integer, check_type, warn
-from bayesinn.core.precision import full_precision
 from bayesinn.core.progress import Progress
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.posterior.answers import inference_data

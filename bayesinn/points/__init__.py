@@ -5,7 +5,7 @@
 whose expectation is smallest where the estimate is exact.
 """
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401
 from bayesinn.points.estimator import (
     Estimate as Estimate,
     Mean as Mean,

@@ -19,11 +19,11 @@ from bayesinn.bijections.bijection import FEATURES
 from bayesinn.bijections.subnet import Perceptron
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
+from bayesinn.core.compilation import full_precision
 from bayesinn.core.configuration import Recipe
 from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.core.files import FLOATS, SavedModel
 from bayesinn.core.labels import columns, split_events
-from bayesinn.core.precision import full_precision
 from bayesinn.estimators.fitting_data import pilot_rows
 from bayesinn.flows import Flow
 from bayesinn.flows.latents import NARROWEST_LOG_SCALE, floored

@@ -11,11 +11,10 @@ import tensorflow as tf
 
 from bayesinn.bijections.bijection import FEATURES, Condition
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
+from bayesinn.core.compilation import check_precision, map_tensors
 from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_draws, check_integer, warn
 from bayesinn.core.files import FLOATS, SavedModel
-from bayesinn.core.precision import check_precision
 from bayesinn.core.process import Background
 from bayesinn.estimators.estimator import Estimator
 from bayesinn.estimators.fitting_data import PILOT_SIMULATIONS, pilot_rows, require_simulator

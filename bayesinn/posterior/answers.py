@@ -15,9 +15,8 @@ from bayesinn._version import __version__
 from bayesinn.bijections.bijection import FEATURES, Condition
 from bayesinn.core import seeds
 from bayesinn.core.arrays import fill_padding
-from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
+from bayesinn.core.compilation import AnyRows, full_precision, in_parts, map_tensors
 from bayesinn.core.errors import InputError
-from bayesinn.core.precision import full_precision
 from bayesinn.flows import Flow
 from bayesinn.posterior.mode import ModeFinder
 from bayesinn.posterior.model import PosteriorModel, own_entries

@@ -10,8 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.bijections.bijection import Condition
-from bayesinn.core.compilation import AnyRows, in_parts, map_tensors
-from bayesinn.core.precision import full_precision
+from bayesinn.core.compilation import AnyRows, full_precision, in_parts, map_tensors
 from bayesinn.posterior.model import PosteriorModel
 from bayesinn.simulation.simulations import flatten_draws
 from bayesinn.simulation.simulator import Arrays

@@ -10,10 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import map_tensors
+from bayesinn.core.compilation import full_precision, map_tensors
 from bayesinn.core.errors import warn
 from bayesinn.core.labels import columns
-from bayesinn.core.precision import full_precision
 from bayesinn.core.weights import FEWEST_DRAWS
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ Data ``x`` are (n, steps) or (n, elements), or have a third axis of channels or 
 ``mask`` (n, steps) is True for data and False for padding. Series are padded on the right.
 """
 
-import bayesinn.core.precision  # noqa: F401
-from bayesinn.core.precision import Dropout as Dropout
+import bayesinn.core.compilation  # noqa: F401
+from bayesinn.core.compilation import Dropout as Dropout
 from bayesinn.summaries.images import ConvImage as ConvImage, PowerSpectrum as PowerSpectrum
 from bayesinn.summaries.series import ConvLSTM as ConvLSTM, Transformer as Transformer
 from bayesinn.summaries.sets import DeepSet as DeepSet, SetTransformer as SetTransformer

@@ -7,8 +7,8 @@ import keras
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import EVERY, FEATURES, entry
+from bayesinn.core.compilation import Dropout
 from bayesinn.core.errors import InputError, check_choice, check_type
-from bayesinn.core.precision import Dropout
 from bayesinn.spaces.parameters import ParameterSpace
 from bayesinn.summaries.summary import POOLINGS, Summary, pool, with_features, with_size
 

@@ -4,4 +4,4 @@ The weights are one flat vector. Many steps run between two returns to Python. S
 inside the compiled step if the simulator allows it.
 """
 
-import bayesinn.core.precision  # noqa: F401
+import bayesinn.core.compilation  # noqa: F401

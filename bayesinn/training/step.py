@@ -24,10 +24,10 @@ from bayesinn.core.compilation import (
     count_threads,
     has_gpu,
     is_for_xla,
+    is_product,
     tracing_for_xla,
 )
 from bayesinn.core.errors import InputError, TrainingError, check_returned
-from bayesinn.core.precision import is_product
 from bayesinn.core.private_api import all_layers
 from bayesinn.training.settings import STEPS_WORTH_UNROLLING, TrainingSettings
 from bayesinn.training.sources import Source

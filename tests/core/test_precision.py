@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.bijections import Bijection, Coupling, Orthogonal, Spline
-from bayesinn.core.precision import full_precision
+from bayesinn.core.compilation import full_precision
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.testing.contracts import perturb
 from tests.helpers.tensor_float import emulate_tensor_float, rounded

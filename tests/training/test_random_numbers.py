@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core import seeds
-from bayesinn.core.precision import Dropout
+from bayesinn.core.compilation import Dropout
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.sources import WorkerSource
 

@@ -15,9 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core import seeds
-from bayesinn.core.compilation import AnyRows, map_tensors
+from bayesinn.core.compilation import AnyRows, full_precision, map_tensors
 from bayesinn.core.errors import BayesinnError, SimulatorError
-from bayesinn.core.precision import full_precision
 from bayesinn.simulation.checks import lose_values
 from bayesinn.simulation.engines.constants import Constants
 from bayesinn.simulation.engines.engine import Declaration, Engine, spare_rows, tensor_state
