@@ -50,7 +50,6 @@ from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.callbacks import (
     blocks_of,
-    check_place,
     check_record,
     check_scalings,
     forget,
@@ -685,9 +684,6 @@ def plan_fit(
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
         "start_from": None if start is None else start.fingerprint,
     }
-    if checkpoint is not None:
-        # Before anything is simulated or written.
-        check_place(checkpoint.folder, given.location)
     simulator_record = given.simulator_record
     wanted = data is None or checkpoint is not None
     if simulator is not None and simulator_record is None and wanted:
@@ -853,7 +849,7 @@ def _open_source(
     """Return the source of batches; a training that has ended needs none but the first rows."""
     settings = plan.settings
     if not (plan.checkpoint and resumes and has_ended(plan.checkpoint.folder, settings)):
-        return plan.data.source(model, settings, plan.start is not None, progress, plan.folder)
+        return plan.data.source(model, settings, plan.start is not None, progress)
     if settings.passes or plan.data.rows is not None:
         # As in the run that has ended: the state holds the weights that were trained.
         model.freeze()

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import singledispatch
 from numbers import Real
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +65,7 @@ class TrainingData(ABC):
 
     ``pilot`` are the rows to measure scalings on and to initialise networks with; None where they
     are simulated. ``passes`` is the default number of passes through simulations that are drawn
-    first; ``location`` is the place of the bank that is trained from.
+    first.
     """
 
     #: Number of rows that are in memory.
@@ -75,7 +74,6 @@ class TrainingData(ABC):
     held_out: Arrays | None = None
     pilot: Arrays | None = None
     fingerprint: str | None = None
-    location: str | None = None
     #: What is to be said of how :meth:`settings` decided.
     note = ""
     #: What a simulation bank keeps of its simulator.
@@ -113,13 +111,10 @@ class TrainingData(ABC):
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
-        folder: Path | None,
     ) -> Source:
         """Return where batches come from.
 
         ``pretrained`` says that the model has the weights of another.
-
-        What is drawn before the first step is kept in the ``folder`` of a checkpoint.
         """
 
     def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:
@@ -164,12 +159,11 @@ class Online(TrainingData):
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
-        folder: Path | None,
     ) -> Source:
         if not settings.passes:
             return online_source(self.simulator, settings, progress)
         return offline_source(
-            model, settings, self.simulator, pretrained=pretrained, progress=progress, folder=folder
+            model, settings, self.simulator, pretrained=pretrained, progress=progress
         )
 
 
@@ -262,7 +256,6 @@ class InMemory(TrainingData):
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
-        folder: Path | None,
     ) -> Source:
         return offline_source(
             model,
@@ -470,7 +463,6 @@ class Streamed(TrainingData):
         self.simulator = simulator
         self._stream = stream
         bank = stream.bank
-        self.location = bank.location
         bank.check_simulator(simulator)
         self.simulator_record = bank.simulator_record
         self._first = 0 if isinstance(validation, Mapping) else _count_held_out(bank, validation)
@@ -523,7 +515,6 @@ class Streamed(TrainingData):
         settings: TrainingSettings,
         pretrained: bool,
         progress: bool,
-        folder: Path | None,
     ) -> Source:
         # What is precomputed for arrays is trained on, and not fixed.
         if not self._stream.fresh:
@@ -556,7 +547,6 @@ def _(data: Bank, simulator: Simulator | None, validation: Validation, seed: int
     arrays = read_simulations(data, simulator, "Training data")
     given = InMemory(simulator, arrays, validation, seed)
     given.failed = data.failed
-    given.location = data.location
     given.simulator_record = data.simulator_record
     return given
 

@@ -25,10 +25,9 @@ import tensorflow as tf
 
 from bayesinn.bijections import Bijection
 from bayesinn.bijections.chain import reversible_chains, round_trip_errors
-from bayesinn.core.errors import BayesinnError, InputError, warn
+from bayesinn.core.errors import InputError, warn
 from bayesinn.core.files import packed, read_array, replace_file, reraise_as
 from bayesinn.simulation import identity as simulator_identity
-from bayesinn.simulation.bank.store import open_group, remove_bank
 from bayesinn.simulation.engines.kept import has_blocks, remove_blocks
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.training.settings import Checkpoint, TrainingSettings
@@ -155,20 +154,11 @@ def _kept(model: TrainingModel) -> list[keras.Variable]:
     return [model.averaged, *model.network_state]
 
 
-# Simulations that a run draws beside its checkpoint, known by the run's own marker.
-#
-# Only files with this marker are ever removed.
+# Simulations that a run draws are kept beside its checkpoint, in a folder with the name of the run.
 
-#: Attribute of a bank that names the run which drew it.
-MARKER = "drawn_by_run"
-#: Entry of ``settings.json`` of a checkpoint with the same name.
+#: Entry of ``settings.json`` of a checkpoint with that name.
 RUN = "bayesinn_run"
 _NAME = re.compile("[0-9a-f]{32}")
-
-
-def simulations_of(checkpoint: Path) -> Path:
-    """Return the folder of the simulations that belong to a checkpoint."""
-    return checkpoint / "simulations"
 
 
 def run_of(checkpoint: Path) -> str | None:
@@ -188,55 +178,13 @@ def blocks_of(checkpoint: Path) -> Path | None:
 def has_drawn(checkpoint: Path) -> bool:
     """Tell whether the run of a checkpoint has left simulations there."""
     blocks = blocks_of(checkpoint)
-    return (blocks is not None and has_blocks(blocks)) or _has_bank(checkpoint)
-
-
-def _has_bank(checkpoint: Path) -> bool:
-    place = simulations_of(checkpoint)
-    run = run_of(checkpoint)
-    if run is None or place.is_symlink() or not (place / "zarr.json").is_file():
-        return False
-    with contextlib.suppress(BayesinnError):
-        group = open_group(str(place), "r")
-        return group is not None and group.attrs.get(MARKER) == run
-    return False
-
-
-def check_place(checkpoint: Path, bank: str | None) -> None:
-    """Refuse a checkpoint whose simulations would be among files that no run of it has written.
-
-    The bank at ``bank``, which is trained from, may be there.
-    """
-    place = simulations_of(checkpoint)
-    if not os.path.lexists(place) or _has_bank(checkpoint):
-        return
-    local = bank is not None and "://" not in bank
-    if local and Path(os.path.realpath(str(bank))).is_relative_to(os.path.realpath(place)):
-        return
-    # A run that was killed before its first simulation leaves an empty folder, or a file of this
-    # kind.
-    with contextlib.suppress(OSError):
-        if not place.is_symlink() and all(file.suffix == ".partial" for file in place.iterdir()):
-            return
-    raise InputError(
-        f"Checkpoint folder {str(checkpoint)!r}",
-        expected="a folder of its own for a checkpoint: a run keeps simulations in 'simulations', "
-        "and removes them",
-        got="'simulations' of something else",
-        do="choose another folder, or move that away",
-    )
+    return blocks is not None and has_blocks(blocks)
 
 
 def forget(checkpoint: Path) -> None:
     """Remove the simulations that the run of a checkpoint has drawn, now that it has ended."""
     if (blocks := blocks_of(checkpoint)) is not None:
         remove_blocks(blocks)
-    if _has_bank(checkpoint) and (others := remove_bank(simulations_of(checkpoint))):
-        found = ", ".join(map(repr, others[:3]))
-        place = str(simulations_of(checkpoint))
-        warn(
-            f"simulations of a run that has ended stay in {place!r}: beside them is {found}",
-        )
 
 
 # Checkpoints: everything a run needs to continue as if it had never stopped.

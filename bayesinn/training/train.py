@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,21 +17,17 @@ from bayesinn.core.compilation import reproducible_sums
 from bayesinn.core.errors import TrainingError
 from bayesinn.core.private_api import learning_rate
 from bayesinn.core.progress import Progress, sparkline
-from bayesinn.simulation.bank.simulate import draw_simulations, write_bank
+from bayesinn.simulation.bank.simulate import draw_simulations
 from bayesinn.simulation.simulations import count_rows
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.training.callbacks import (
-    MARKER,
     CheckpointWriter,
     Deadline,
     Guard,
     History,
     Shortened,
     TrainingCallback,
-    check_place,
     epochs_waited,
-    run_of,
-    simulations_of,
 )
 from bayesinn.training.settings import Checkpoint, TrainingSettings
 from bayesinn.training.sources import ArraySource, Source, allocate, online_source, write
@@ -474,38 +469,19 @@ def _untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
 _MOST_CHUNKS = 64
 _MOST_ROWS = 4_096
-_TASK = "drawing"
 
 
 def draw_all(
-    simulator: Simulator, settings: TrainingSettings, progress: bool, folder: Path | None = None
+    simulator: Simulator, settings: TrainingSettings, progress: bool
 ) -> tuple[Arrays, int, float]:
-    """Return all simulations, the number of failed ones, and the seconds that a batch takes.
-
-    Where a checkpoint has a ``folder``, an interrupted run leaves them there, and the run that
-    resumes goes on.
-    """
+    """Return all simulations, the number of failed ones, and the seconds that a batch takes."""
     size = settings.batch_size
     total = settings.simulations
     # Whole batches, and with few of them no simulation too many.
     batches = max(1, min(total // size // _MOST_CHUNKS, _MOST_ROWS // size))
     # Of its own, so that they are not those of a bank with the same seed, which may be held out.
     seed = seeds.integer_seed(settings.seed, "simulations")
-    if folder is None:
-        arrays, failed, seconds = draw_simulations(
-            simulator, total, seed, batches * size, progress, _TASK
-        )
-    else:
-        check_place(folder, None)
-        run = run_of(folder)
-        marker = {} if run is None else {MARKER: run}
-        place = str(simulations_of(folder))
-        bank, seconds = write_bank(
-            simulator, total, place, seed, batches * size, progress, _TASK, marker
-        )
-        # A longer run that was interrupted before its first step may have left more.
-        arrays = bank.read(slice(0, total))
-        failed = bank.failed
+    arrays, failed, seconds = draw_simulations(simulator, total, seed, batches * size, progress)
     return arrays, failed, float(np.nan_to_num(seconds)) * size
 
 
@@ -524,7 +500,6 @@ def offline_source(
     failed: int = 0,
     pretrained: bool = False,
     progress: bool = True,
-    folder: Path | None = None,
 ) -> ArraySource:
     """Return batches from arrays (n, ...), or from simulations that are drawn here.
 
@@ -533,7 +508,7 @@ def offline_source(
 
     Unless a trainable is ``pretrained``, as by copied weights, what it needs trained first is
     trained. What it can compute once is computed. The source's ``seconds_per_step`` are what all of
-    that takes. Simulations are kept in the ``folder`` of a checkpoint while they are drawn.
+    that takes.
     """
     stored: Stored
     seconds = 0.0
@@ -541,7 +516,7 @@ def offline_source(
     if not pretrained and (first := trainable.pretraining()) is not None:
         seconds = _pretrain(first, settings, data, progress) / _FEWER
     if isinstance(data, Simulator):
-        stored, failed, drawing = draw_all(data, settings, progress, folder)
+        stored, failed, drawing = draw_all(data, settings, progress)
     else:
         stored = data
     trainable.freeze()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import math
 import os
 import shutil
 import time
@@ -51,6 +51,8 @@ _FEW_CHUNKS = 64
 _MOST_CHUNKS = 100_000
 _CHUNKS_IN_A_GROUP = 16
 _SECONDS_WORTH_TELLING = 5.0
+# Entry of a kept chunk beside its variables, whose names have no "/": failed draws.
+_FAILED = "/redrawn"
 
 type Wait = Callable[[], Simulations]
 
@@ -135,35 +137,27 @@ def simulate_bank(
     seed = check_seed(seed)
     check_flag("Argument 'progress'", progress)
     check_flag("Argument 'check_simulator'", check_simulator)
-    arguments = n, folder, seed, chunk, progress
-    if cluster is not None:
-        with connected(cluster) as client:
-            distributed = _on_cluster(simulator, client)
-            return write_bank(distributed, *arguments, compared=check_simulator)[0]
-    return write_bank(simulator, *arguments, compared=check_simulator)[0]
+    with contextlib.ExitStack() as stack:
+        if cluster is not None:
+            simulator = _on_cluster(simulator, stack.enter_context(connected(cluster)))
+        return _write_bank(simulator, n, folder, seed, chunk, progress, check_simulator)
 
 
-def write_bank(
+def _write_bank(
     simulator: Simulator,
     n: int,
     folder: str | os.PathLike[str],
     seed: int,
     chunk: int | None,
     progress: bool,
-    task: str = "simulating",
-    marker: Mapping[str, str] | None = None,
-    compared: bool = True,
-) -> tuple[Bank, float]:
-    """Write simulations into a bank; return it and the seconds per simulation, NaN if too few.
-
-    A new bank has the ``marker`` among its attributes.
-    """
+    compared: bool,
+) -> Bank:
     if not simulator.simulates:
         raise no_function(simulator.name)
     rows = None if chunk is None else check_integer("Argument 'chunk'", chunk)
     variables = bank_variables(simulator)
     place = check_location("Argument 'folder'", folder)
-    store = _open_or_create(simulator, n, place, seed, rows, variables, marker or {}, compared)
+    store = _open_or_create(simulator, n, place, seed, rows, variables, compared)
     if -(-n // store.rows) > _MOST_CHUNKS:
         raise InputError(
             f"Bank {store.location!r}",
@@ -176,15 +170,15 @@ def write_bank(
     _open(simulator, store.location, seed, store.rows, compared, store.attributes)
     missing = np.flatnonzero(store.checksums()[: -(-n // store.rows)] == 0)
     if not len(missing):
-        return Bank(store), math.nan
+        return Bank(store)
     done = max(n - len(missing) * store.rows, 0)
     with Progress(
-        task, n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING
+        "simulating", n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING
     ) as display:
         _make(simulator, store, n, seed, missing, display)
     # Programs that lengthen a bank at the same time may have undone each other.
     store.prepare(n, variables, bank_coordinates(simulator))
-    return Bank(store), display.seconds_each
+    return Bank(store)
 
 
 def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
@@ -195,24 +189,48 @@ def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
 
 
 def draw_simulations(
-    simulator: Simulator, n: int, seed: int, rows: int, progress: bool, task: str
+    simulator: Simulator, n: int, seed: int, rows: int, progress: bool
 ) -> tuple[Arrays, int, float]:
     """Return the simulations that a bank with chunks of ``rows`` rows has, without writing one.
 
-    Also return the number of failures, and the seconds that a simulation takes.
+    Also return the number of failures, and the seconds that a simulation takes. Costly chunks are
+    kept, where a run wants that, until it has ended.
     """
     types = {name: variable.dtype for name, variable in bank_variables(simulator).items()}
+    kept = simulator.engine.kept
+
+    def place(number: int) -> list[int]:
+        return seeds.entropy(seed, "drawn", number)
+
+    def finished(number: int) -> bool:
+        return kept is not None and kept.rows(place(number)).get(0) == rows
+
+    numbers = range(-(-n // rows))
+    done = min(rows * sum(map(finished, numbers)), n)
     chunks: list[Arrays] = []
     failed = 0
-    with Progress(task, n, "simulations", shown=progress, delay=_SECONDS_WORTH_TELLING) as display:
-        for _, wait in _started(simulator, rows, seed, range(-(-n // rows))):
-            assert wait is not None
-            simulations = _checked(simulator, wait)
-            failed += simulations.failed
-            drawn = simulations.flat()
-            chunks.append({name: np.asarray(drawn[name], types[name]) for name in types})
+    begun = time.monotonic()
+    with Progress(
+        "drawing", n, "simulations", shown=progress, done=done, delay=_SECONDS_WORTH_TELLING
+    ) as display:
+        for number, wait in _started(simulator, rows, seed, numbers, finished):
+            block = kept.read(place(number), 0) if kept is not None and wait is None else None
+            if block is None:
+                wait = wait or simulator.engine.start(rows, seeds.entropy(seed, "bank", number))
+                simulations = _checked(simulator, wait)
+                drawn = simulations.flat()
+                arrays = {name: np.asarray(drawn[name], types[name]) for name in types}
+                arrays[_FAILED] = np.array(simulations.failed)
+                block = Outcome(rows, arrays, {}, time.monotonic() - begun)
+                begun = time.monotonic()
+                if kept is not None:
+                    kept.keep(place(number), 0, block)
+                    # The parts that workers keep while they make it.
+                    kept.forget(seeds.entropy(seed, "bank"), below=number + 1)
+                display.update(min(display.done + rows, n))
+            failed += int(block.observables[_FAILED])
+            chunks.append({name: block.observables[name] for name in types})
             simulator.check_failures(len(chunks) * rows, failed)
-            display.update(min(len(chunks) * rows, n))
     return take(join(chunks), slice(n)), failed, display.seconds_each
 
 
@@ -331,7 +349,6 @@ def _open_or_create(
     seed: int,
     rows: int | None,
     variables: dict[str, Variable],
-    marker: Mapping[str, str],
     compared: bool,
 ) -> BankStore:
     # Before a bank is looked for: another program may create it in between.
@@ -344,7 +361,7 @@ def _open_or_create(
             for variable in variables.values()
         )
         size = rows or _default_rows(simulator, n, row_bytes)
-        attributes = {**bank_identity.bank_attributes(simulator, seed, size, compared), **marker}
+        attributes = bank_identity.bank_attributes(simulator, seed, size, compared)
         open_group(location, "a", attributes)
     return _open(simulator, location, seed, rows, compared, attributes)
 

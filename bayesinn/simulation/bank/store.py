@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -463,23 +462,3 @@ def bank_coordinates(simulator: Simulator) -> dict[str, Any]:
         variable = xarray.Variable((name,), coordinate.values, text, {"_FillValue": None})
         coordinates[name] = xarray.conventions.encode_cf_variable(variable)
     return coordinates
-
-
-def remove_bank(folder: Path) -> list[str]:
-    """Remove a bank and return no names, or leave it and return those of other files in it.
-
-    Whoever calls it knows by the bank's attributes that it may go.
-    """
-    paths = sorted(folder.iterdir(), key=lambda path: path.name == "zarr.json")
-    files = [path for path in paths if path.is_symlink() or not path.is_dir()]
-    others = [p.name for p in files if p.name != "zarr.json" and p.suffix != ".partial"]
-    if others:
-        return others
-    # The description at last: without it nobody would know whose the rest is.
-    for path in paths:
-        if path in files:
-            path.unlink()
-        else:
-            shutil.rmtree(path)
-    folder.rmdir()
-    return []
