@@ -1,4 +1,8 @@
-"""The posterior from a likelihood and a prior, sampled by NUTS."""
+"""Posteriors of any number of trials from a learned likelihood and a prior, sampled by NUTS.
+
+First the contract of what is learned (:class:`Score`), then its errors, the posterior, and the
+estimators that have one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The estimator of posterior means, covariances and quantiles, by proper scores."""
+"""Posterior means, covariances and quantiles by proper scores, and their estimator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The amortized posterior: train once, then answer any observation with the same network."""
+"""The amortized posterior: train once, then answer any observation with the same network.
+
+First what an estimator with summaries measures on simulations, or reads again: the space of its
+data, its model, and what observations are compared with. Then the estimators.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Importance sampling from the prior: exact in the limit.
+"""Likelihoods of a simulator: importance sampling from the prior, and densities for samplers.
 
-The effective sample size says how close the result is.
+Importance sampling is exact in the limit; the effective sample size says how close the result is.
 """
 
 from __future__ import annotations

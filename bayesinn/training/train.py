@@ -1,4 +1,7 @@
-"""Training from start to end: Keras' own loop over a dataset of steps, many steps a call."""
+"""Training from start to end: Keras' own loop over a dataset of steps, many steps a call.
+
+Also what is drawn and computed before the first step, and what tells whether training is finished.
+"""
 
 from __future__ import annotations
 
