@@ -152,7 +152,7 @@ def test_a_batch_has_its_share_of_fresh_simulations(bank: Bank) -> None:
     known = set(rows(bank.read()))
     settings = TrainingSettings(40, 10, 32, 3, xla=False)
     data = fitting_data.Streamed(series, stream, 0.1)
-    source = data.source(None, settings, False, False, None)
+    source = data.source(None, settings, False, False)
     fresh: list[tuple[float, ...]] = []
     for element in source.elements(0):
         batch, failed = source.batch(element)
