@@ -62,8 +62,7 @@ if TYPE_CHECKING:
     from bayesinn.simulation.bank import open_bank
     from bayesinn.simulation.bank.simulate import simulate_bank
     from bayesinn.simulation.command import command_simulator
-    from bayesinn.simulation.derived import Selection
-    from bayesinn.simulation.from_arrays import from_arrays
+    from bayesinn.simulation.derived import Selection, from_arrays
     from bayesinn.simulation.prior import Samples
     from bayesinn.simulation.registry import get_simulator, list_simulators, register_simulator
     from bayesinn.simulation.simulator import Recommended, Simulator, simulator
@@ -92,7 +91,7 @@ _NAMES = {
     "diagnose": "bayesinn.diagnosis.diagnosis",
     "diagnose_observations": "bayesinn.diagnosis.diagnosis",
     "explain_unusual": "bayesinn.posterior.unusual",
-    "from_arrays": "bayesinn.simulation.from_arrays",
+    "from_arrays": "bayesinn.simulation.derived",
     "get_simulator": "bayesinn.simulation.registry",
     "informative": "bayesinn.guidance.informative",
     "list_simulators": "bayesinn.simulation.registry",

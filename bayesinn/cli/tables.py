@@ -20,7 +20,7 @@ from bayesinn.core.errors import InputError, check_memory, distinct
 from bayesinn.core.files import reraise_as
 from bayesinn.core.number_text import is_number, read_number
 from bayesinn.simulation.checks import check_simulations
-from bayesinn.simulation.from_arrays import from_arrays
+from bayesinn.simulation.derived import from_arrays
 from bayesinn.simulation.prior_text import read_distribution
 from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Simulator

@@ -43,8 +43,8 @@ from bayesinn.estimators.fitting_data import (
 )
 from bayesinn.simulation import identity as simulator_identity
 from bayesinn.simulation.bank import Bank
+from bayesinn.simulation.derived import warn_of_other_prior, written_declaration
 from bayesinn.simulation.engines.kept import KeptBlocks
-from bayesinn.simulation.from_arrays import warn_of_other_prior, written_declaration
 from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.registry import refuse_while_loading
 from bayesinn.simulation.simulator import Arrays, Simulator

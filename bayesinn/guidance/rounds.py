@@ -32,7 +32,7 @@ from bayesinn.guidance.advise import FittedPosterior, check_fitted
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.simulation import identity
 from bayesinn.simulation.bank.simulate import draw_proposed, read_proposed, write_proposed
-from bayesinn.simulation.from_arrays import PriorWarning
+from bayesinn.simulation.derived import PriorWarning
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
 from bayesinn.spaces.observations import check_observations, refuse_batch

@@ -16,8 +16,14 @@ from bayesinn.core.configuration import clone
 from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.files import SavedModel
 from bayesinn.flows import Flow
-from bayesinn.hierarchical.network import Levels, SetNetwork, SetSpace, TwoStages, check_levels
-from bayesinn.hierarchical.simulation import set_simulator
+from bayesinn.hierarchical.network import (
+    Levels,
+    SetNetwork,
+    SetSpace,
+    TwoStages,
+    check_levels,
+    set_simulator,
+)
 from bayesinn.posterior.amortized import (
     SCHEMA,
     Compared,

@@ -11,7 +11,7 @@ from typing import Any
 
 from bayesinn.core.errors import BayesinnError, InputError, SavedPosteriorError, check_type
 from bayesinn.core.files import reraise_as
-from bayesinn.simulation.from_arrays import read_declaration
+from bayesinn.simulation.derived import read_declaration
 from bayesinn.simulation.installed import (
     ENTRY_POINT_GROUP,
     check_name,

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SavedPosteriorError, SimulatorError
-from bayesinn.hierarchical import simulation
+from bayesinn.hierarchical import network
 
 tfd = tfp.distributions
 Tensors = dict[str, tf.Tensor]
@@ -139,7 +139,7 @@ def test_order_and_padding_do_not_matter(trained) -> None:
 
 
 def test_sets_of_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(simulation, "_PERSONS_AT_ONCE", 500)
+    monkeypatch.setattr(network, "_PERSONS_AT_ONCE", 500)
     sets = new().simulator
     rows = 200
     parameters = {"level": np.full(rows, 50.0), "mean": np.full(rows, 10.0)}

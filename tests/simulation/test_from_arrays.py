@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 import bayesinn as bi
 from bayesinn.core.errors import InputError, SimulatorError
 from bayesinn.simulation.checks import check_simulations
-from bayesinn.simulation.from_arrays import PriorWarning, warn_of_other_prior
+from bayesinn.simulation.derived import PriorWarning, warn_of_other_prior
 from bayesinn.simulation.prior import Prior
 from bayesinn.simulation.prior_text import read_distribution, write_distribution
 
@@ -134,7 +134,7 @@ def test_one_warning_tells_of_all_numbers_of_a_parameter() -> None:
     assert "'field[1,3]', the farthest of 8 numbers: their" in text
 
 
-@pytest.mark.filterwarnings("error::bayesinn.simulation.from_arrays.PriorWarning")
+@pytest.mark.filterwarnings("error::bayesinn.simulation.derived.PriorWarning")
 def test_arrays_from_the_prior_are_not(posterior, arrays) -> None:
     posterior.untrained().fit(part(arrays, slice(500)), steps=1, progress=False)
     # Rounded, as in files that people write.
