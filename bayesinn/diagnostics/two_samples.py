@@ -189,7 +189,9 @@ def mmd(
         # From all points together: if it knew the partition, permutations would no longer be
         # exchangeable.
         bandwidths = ladder(squares)
-    elif np.size(bandwidths) == 0 or not np.all(_positive(bandwidths)):
+    elif np.size(bandwidths) == 0 or not np.all(
+        np.isfinite(bandwidths) & (np.asarray(bandwidths) > 0.0)
+    ):
         raise InputError(
             "Argument 'bandwidths'",
             expected="positive, finite numbers",
@@ -226,10 +228,6 @@ def ladder(squared_distances: np.ndarray) -> list[float]:
     """Return bandwidths around the median distance; if it is zero, the mean; if all are, 1."""
     middle = np.sqrt(np.median(squared_distances)) or np.mean(np.sqrt(squared_distances)) or 1.0
     return [float(middle) * step for step in LADDER]
-
-
-def _positive(numbers: Sequence[float]) -> np.ndarray:
-    return np.isfinite(numbers) & (np.asarray(numbers) > 0.0)
 
 
 def _kernel(squared_distances: np.ndarray, bandwidths: Sequence[float]) -> np.ndarray:

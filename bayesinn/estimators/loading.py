@@ -134,19 +134,16 @@ def _find_simulators(
             do="pass a list of them, or leave them out",
         )
     if given is not None:
-        given = _in_order(given, [part["simulator"].get("name") for part in parts])
+        # In the order of the folder, if they have the names there.
+        names = [part["simulator"].get("name") for part in parts]
+        by_name = {simulator.name: simulator for simulator in given}
+        given = [by_name[name] for name in names] if by_name.keys() == set(names) else given
     found = []
     for number, part in enumerate(parts):
         known = find(part["simulator"], trust_source) if given is None else given[number]
         identity.check(part, known, _OWNER, check_simulator)
         found.append(known)
     return found
-
-
-def _in_order(given: list[Simulator], names: list[str]) -> list[Simulator]:
-    """Return simulators in the order of names, if these are theirs; else as they were given."""
-    known = {simulator.name: simulator for simulator in given}
-    return [known[name] for name in names] if known.keys() == set(names) else given
 
 
 def _load_members(

@@ -208,7 +208,13 @@ class Ensemble(Joined, DerivedPosterior):
         if isinstance(weights, str):
             check_choice(subject, weights, ("validation",))
             weights = scipy.special.softmax([-_held_out_loss(member) for member in posteriors])
-            _warn_of_other_rows(posteriors)
+            rows = {getattr(member, "training", {}).get("held_out") for member in posteriors}
+            if len(posteriors) > 1 and (None in rows or len(rows) > 1):
+                warn(
+                    "Validation losses of members are of different simulations, so that weights "
+                    "differ by chance: fit all members with the same validation={...}, or weight "
+                    "them by bi.Ensemble.weighted(posteriors, simulations)."
+                )
         given = np.ones(len(posteriors)) if weights is None else numbers(subject, weights)
         if (
             given.shape != (len(posteriors),)
@@ -332,14 +338,3 @@ def _held_out_loss(posterior: Posterior) -> float:
             do="use bi.Ensemble.weighted(posteriors, simulations), or leave weights out",
         )
     return float(history["val_loss"].min())
-
-
-def _warn_of_other_rows(posteriors: Sequence[Posterior]) -> None:
-    """Warn where the validation losses of members are not those of the same simulations."""
-    rows = {getattr(member, "training", {}).get("held_out") for member in posteriors}
-    if len(posteriors) > 1 and (None in rows or len(rows) > 1):
-        warn(
-            "Validation losses of members are of different simulations, so that weights differ by "
-            "chance: fit all members with the same validation={...}, or weight them by "
-            "bi.Ensemble.weighted(posteriors, simulations)."
-        )

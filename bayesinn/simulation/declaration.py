@@ -72,12 +72,6 @@ def check_options(
     declared: Declaration, engine: str, batched: bool | None, workers: int | None
 ) -> None:
     """Check the options of a simulator, and that its function takes the arguments it will get."""
-    _check_choices(declared, engine, batched)
-    _check_limits(declared, engine, workers)
-    _check_signature(declared, engine)
-
-
-def _check_choices(declared: Declaration, engine: str, batched: bool | None) -> None:
     check_choice(
         _option("engine", declared),
         engine,
@@ -98,9 +92,6 @@ def _check_choices(declared: Declaration, engine: str, batched: bool | None) -> 
         "are always batched",
         SimulatorError,
     )
-
-
-def _check_limits(declared: Declaration, engine: str, workers: int | None) -> None:
     check_integer(
         _option("workers", declared),
         1 if workers is None else workers,
@@ -136,9 +127,6 @@ def _check_limits(declared: Declaration, engine: str, workers: int | None) -> No
             do,
             SimulatorError,
         )
-
-
-def _check_signature(declared: Declaration, engine: str) -> None:
     context = () if declared.context is None else ("context",)
     wanted = ("parameters", *context, _SEEDS[engine])
     signature = inspect.signature(declared.function)

@@ -649,22 +649,18 @@ def check_alike(
     ``expected`` says what the subject should be; name and declarations of the first follow.
     """
     # A mixture over other priors, or in other units, would mean nothing.
-    if _alike(simulator, other):
+    if other is simulator or (
+        simulator.shapes == other.shapes
+        and simulator.labels.units == other.labels.units
+        and _list_places(simulator) == _list_places(other)
+        and same_laws(simulator.prior, other.prior)
+    ):
         return
     raise InputError(
         subject,
         expected=f"{expected}, {simulator.name!r}, with {_declared(simulator)}",
         got=_declared(other),
         do=do,
-    )
-
-
-def _alike(one: Simulator, other: Simulator) -> bool:
-    return one is other or (
-        other.shapes == one.shapes
-        and other.labels.units == one.labels.units
-        and _list_places(other) == _list_places(one)
-        and same_laws(other.prior, one.prior)
     )
 
 

@@ -97,7 +97,16 @@ class Prior:
             ) from error
         for n, trial in trials.items():
             for name in self.names:
-                _check_batch(f"Entry {name!r} of the {self.subject}", trial[name].shape, n)
+                shape = trial[name].shape
+                if shape.rank == 0 or shape[0] != n:
+                    raise SimulatorError(
+                        f"Entry {name!r} of the {self.subject}",
+                        expected=f"draws of shape (n, ...), here ({n}, ...)",
+                        got=f"{tuple(shape)}",
+                        do="let the function return a distribution with the batch shape () or "
+                        "(n,); for vectors, spread a parent along them: "
+                        "tfd.Normal(a[:, None] + [0.0, 1.0], 1.0)",
+                    )
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
 
@@ -174,20 +183,6 @@ class Prior:
                 )
             order.extend(ready)
         return tuple(order)
-
-
-def _check_batch(subject: str, shape: tf.TensorShape, n: int) -> None:
-    """Raise unless draws have a row for each of ``n``."""
-    if shape.rank == 0 or shape[0] != n:
-        raise SimulatorError(
-            subject,
-            expected=f"draws of shape (n, ...), here ({n}, ...)",
-            got=f"{tuple(shape)}",
-            do=(
-                "let the function return a distribution with the batch shape () or (n,); for "
-                "vectors, spread a parent along them: tfd.Normal(a[:, None] + [0.0, 1.0], 1.0)"
-            ),
-        )
 
 
 # Supports of distributions: the map from unconstrained numbers, and its ends.

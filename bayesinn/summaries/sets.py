@@ -67,7 +67,9 @@ class DeepSet(Summary):
         )
         self.inner = inner
         if inner is not None:
-            _check_inner(inner)
+            # Only a summary of all the data can do either.
+            if inner.trained_first or inner.times is not None:
+                raise _unfit(repr(inner))
             # It checks the shape of its data itself.
             self.__dict__["shapes"] = ()
             self.standardised = inner.standardised
@@ -110,12 +112,6 @@ class DeepSet(Summary):
                 element_layer(h) + set_layer(pool(h, mask, self.pooling))[:, None, :]
             )
         return pool(h, mask, self.pooling)
-
-
-def _check_inner(inner: Summary) -> None:
-    """Refuse what only a summary of all the data can do."""
-    if inner.trained_first or inner.times is not None:
-        raise _unfit(repr(inner))
 
 
 def _unfit(inner: str) -> InputError:

@@ -312,7 +312,11 @@ def train(
         Time of the monotonic clock to end at.
     """
     model = TrainingModel(trainable, source, settings, devices)
-    _compile(model, _optimizer(optimizer, settings, in_time=ends_at is not None))
+    optimizer_now = _optimizer(optimizer, settings, in_time=ends_at is not None)
+    # Keras runs many steps in a call.
+    model.compile(optimizer=optimizer_now, jit_compile=False, steps_per_execution=1)
+    model.steps_per_execution = settings.steps_per_call
+    model.optimizer.build([model.flat])
     guard = Guard()
     history = History()
     finished = 0
@@ -370,13 +374,6 @@ def train(
     ):
         record["unfinished"] = missing
     return TrainingResult(history.frame(), record, stopped_by)
-
-
-def _compile(model: TrainingModel, optimizer: keras.optimizers.Optimizer) -> None:
-    """Give a model its optimizer, and let Keras run many steps in a call."""
-    model.compile(optimizer=optimizer, jit_compile=False, steps_per_execution=1)
-    model.steps_per_execution = model.settings.steps_per_call
-    model.optimizer.build([model.flat])
 
 
 def _run(

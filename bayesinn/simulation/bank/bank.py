@@ -258,7 +258,7 @@ class Bank:
         """
         places = list(_places(slice(None) if rows is None else rows, self.n, self.rows_per_chunk))
         self.check_finished([number for number, _, _ in places])
-        count = sum(_length(at) for _, at, _ in places)
+        count = sum(at.stop - at.start if isinstance(at, slice) else len(at) for _, at, _ in places)
         check_memory(
             f"Bank {self._store.location!r}",
             count * self._store.row_bytes,
@@ -449,7 +449,3 @@ def _places(rows: Any, n: int, size: int) -> Iterator[Place]:
     numbers, firsts = np.unique(index[order] // size, return_index=True)
     for number, at in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):
         yield number, at, index[at] - number * size
-
-
-def _length(rows: Rows) -> int:
-    return rows.stop - rows.start if isinstance(rows, slice) else len(rows)

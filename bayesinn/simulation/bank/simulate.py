@@ -139,7 +139,9 @@ def simulate_bank(
     check_flag("Argument 'check_simulator'", check_simulator)
     with contextlib.ExitStack() as stack:
         if cluster is not None:
-            simulator = _on_cluster(simulator, stack.enter_context(connected(cluster)))
+            client = stack.enter_context(connected(cluster))
+            simulator = copy.copy(simulator)
+            simulator.engine = simulator.engine.on_cluster(client)
         return _write_bank(simulator, n, folder, seed, chunk, progress, check_simulator)
 
 
@@ -179,13 +181,6 @@ def _write_bank(
     # Programs that lengthen a bank at the same time may have undone each other.
     store.prepare(n, variables, bank_coordinates(simulator))
     return Bank(store)
-
-
-def _on_cluster(simulator: Simulator, client: Client) -> Simulator:
-    """Return the same simulator with the workers of a cluster."""
-    remote = copy.copy(simulator)
-    remote.engine = simulator.engine.on_cluster(client)
-    return remote
 
 
 def draw_simulations(
@@ -479,21 +474,16 @@ def read_proposed(
         refuse_foreign_files(str(folder))
         return None
     store = BankStore(str(folder), group)
-    _check_proposed(store.location, store.attributes)
+    if "proposal" not in store.attributes:
+        raise BankError(
+            f"Bank {store.location!r}",
+            expected="simulations from a proposal, as rounds write them",
+            got="those from the prior",
+            do="choose another folder, or move that bank away",
+        )
     if "chunk" not in group:
         return None
     bank = Bank(store)
     check_simulator(bank.location, bank.attributes, simulator, compared)
     check_settings(bank.location, bank.attributes, seed, None)
     return None if bank.missing else (bank.read(), bank.failed)
-
-
-def _check_proposed(location: str, attributes: Mapping[str, Any]) -> None:
-    """Raise unless the parameters of a bank were drawn from a proposal."""
-    if "proposal" not in attributes:
-        raise BankError(
-            f"Bank {location!r}",
-            expected="simulations from a proposal, as rounds write them",
-            got="those from the prior",
-            do="choose another folder, or move that bank away",
-        )

@@ -195,7 +195,9 @@ class TensorFlowEngine(Engine):
         except BayesinnError:
             raise
         except (Exception, SystemExit) as error:
-            if not self.autograph and _asks_for_value(error):
+            # Python's int(), float() and range() raise a TypeError that names the tensor's type.
+            asks_for_value = isinstance(error, TypeError) and "ymbolic" in str(error)
+            if asks_for_value and not self.autograph:
                 raise _ValueOfTensorError from error
             do = f"correct it{line_in(self._file, error)}; it is called with tensors (n, ...)"
             if _is_numpy_code(error):
@@ -284,11 +286,6 @@ class TensorFlowEngine(Engine):
 
 class _ValueOfTensorError(Exception):
     """A function that is traced without AutoGraph has asked a tensor for its value."""
-
-
-def _asks_for_value(error: BaseException) -> bool:
-    # Python's own int(), float() and range() raise a TypeError that names the type of the tensor.
-    return isinstance(error, TypeError) and "ymbolic" in str(error)
 
 
 def _is_numpy_code(error: BaseException) -> bool:
