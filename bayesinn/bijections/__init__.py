@@ -26,7 +26,13 @@ import bayesinn.core.compilation  # noqa: F401
 from bayesinn.bijections.autoregressive import Autoregressive as Autoregressive
 from bayesinn.bijections.bijection import Bijection as Bijection
 from bayesinn.bijections.chain import Chain as Chain
-from bayesinn.bijections.coupling import Coupling as Coupling, Hierarchical as Hierarchical
+from bayesinn.bijections.coupling import (
+    Convolutional as Convolutional,
+    Coupling as Coupling,
+    Hierarchical as Hierarchical,
+    Perceptron as Perceptron,
+    Subnet as Subnet,
+)
 from bayesinn.bijections.image import (
     DCTPooling as DCTPooling,
     Haar as Haar,
@@ -42,11 +48,6 @@ from bayesinn.bijections.mixing import (
     Permutation as Permutation,
 )
 from bayesinn.bijections.residual import Residual as Residual
-from bayesinn.bijections.subnet import (
-    Convolutional as Convolutional,
-    Perceptron as Perceptron,
-    Subnet as Subnet,
-)
 from bayesinn.bijections.transforms import (
     Additive as Additive,
     Affine as Affine,

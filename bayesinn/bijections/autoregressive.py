@@ -10,8 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.bijections.bijection import constant_log_det
-from bayesinn.bijections.coupling import TransformBlock
-from bayesinn.bijections.subnet import DType, Perceptron
+from bayesinn.bijections.coupling import DType, Perceptron, TransformBlock
 from bayesinn.bijections.transforms import Affine, Composed, Spline, Transform
 from bayesinn.core.compilation import Dropout, product
 from bayesinn.core.errors import InputError, check_choice

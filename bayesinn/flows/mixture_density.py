@@ -8,7 +8,7 @@ import scipy
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from bayesinn.bijections.subnet import Perceptron
+from bayesinn.bijections.coupling import Perceptron
 from bayesinn.core import seeds
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import (

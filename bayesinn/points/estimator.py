@@ -16,7 +16,7 @@ from scipy.special import ndtri
 
 from bayesinn._version import __version__
 from bayesinn.bijections.bijection import FEATURES
-from bayesinn.bijections.subnet import Perceptron
+from bayesinn.bijections.coupling import Perceptron
 from bayesinn.core import seeds
 from bayesinn.core.arrays import numbers
 from bayesinn.core.compilation import full_precision

@@ -22,7 +22,7 @@ from bayesinn.bijections import (
     VolumePreserving,
 )
 from bayesinn.bijections.autoregressive import Autoregressive, MaskedDense, MaskedNetwork
-from bayesinn.bijections.subnet import Perceptron
+from bayesinn.bijections.coupling import Perceptron
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import Flow, InvertibleFlow, Normal

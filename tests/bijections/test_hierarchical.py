@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.bijections import Affine, Coupling, Hierarchical
-from bayesinn.bijections.coupling import ConditionalTransform
-from bayesinn.bijections.subnet import Perceptrons
+from bayesinn.bijections.coupling import ConditionalTransform, Perceptrons
 from bayesinn.core.errors import InputError
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.testing.contracts import default_dtype, perturb

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from bayesinn.bijections import Convolutional, Coupling, Perceptron, Spline, Subnet
-from bayesinn.bijections.subnet import Perceptrons
+from bayesinn.bijections.coupling import Perceptrons
 from bayesinn.core.configuration import clone, describe, rebuild
 from bayesinn.core.seeds import seeded_initial_weights
 from bayesinn.flows import MixtureDensity, ResidualMLP
