@@ -1,4 +1,5 @@
-# make setup | test | test-all | durations | mutate | demo | docs | bench | check | format | numbers | figures | clean
+# make setup | test | test-all | durations | mutate | demo | docs | bench | check | format | numbers | figures |
+# notebooks | release | rehearsal | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 6 or 7 GB: take 1 if memory is short.
@@ -9,7 +10,8 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures clean
+.PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures notebooks release \
+	rehearsal clean
 
 help:
 	@echo "make setup     build .venv with the tested versions (the others do it by themselves)"
@@ -24,6 +26,9 @@ help:
 	@echo "make format    format, and repair what ruff can repair"
 	@echo "make numbers   fill numbers and tables of README, documentation and results from their CSV files; draw figures"
 	@echo "make figures   draw figures anew for which CSV files suffice"
+	@echo "make notebooks the tutorials as notebooks: build/notebooks"
+	@echo "make release   build sdist and wheel of the last commit, twice, and compare: dist/"
+	@echo "make rehearsal install the wheel into a fresh environment, and use it as a stranger would: some minutes"
 	@echo "make clean     remove caches and build products, not .venv or runs"
 
 setup:
@@ -81,6 +86,20 @@ numbers: figures
 
 figures: setup
 	$(BIN)/python -m docs.figures
+
+notebooks: setup
+	$(BIN)/python -m docs.pages.execute --notebooks build/notebooks
+
+RELEASE := build/release/bin/python
+release: setup
+	test -x build/release/bin/twine || ($(BIN)/python -m venv build/release && \
+		$(RELEASE) -m pip install --quiet --constraint constraints.txt build 'setuptools>=77' twine)
+	$(RELEASE) -m scripts.release build
+
+# OPTIONS=--lowest takes the versions of constraints-lowest.txt.
+PYTHONS ?= $(shell bash scripts/setup.sh find)
+rehearsal:
+	$(RELEASE) -m scripts.release try $(PYTHONS) $(OPTIONS)
 
 clean:
 	rm -rf build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache

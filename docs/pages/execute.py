@@ -2,6 +2,7 @@
 
     python -m docs.pages.execute [NAME ...]    # all of them take some minutes
     python -m docs.pages.execute --stale       # those whose code has changed
+    python -m docs.pages.execute --notebooks build/notebooks    # as notebooks, with what is kept
 
 Each tutorial gets a folder in ``docs/executed``: ``outputs.json``, with the text of each cell and
 the names of its figures, and the figures. The documentation is built from these, without running
@@ -17,10 +18,12 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jupytext
+import nbformat
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from matplotlib import rc_params_from_file
@@ -31,6 +34,8 @@ from docs.pages.tutorials import EXECUTED, TUTORIALS, code_of, fingerprint
 
 # Seconds that one cell may take; training takes longest, on a busy machine for longer still.
 CELL_TIMEOUT = 3600
+# Links to files of the repository.
+_LOCAL = re.compile(r"(?<!!)\[([^\]\[]*)\]\((?!https?:|#)[^)\s]*\)")
 STYLE = ROOT / "bayesinn" / "plots" / "bayesinn.mplstyle"
 
 
@@ -109,6 +114,47 @@ def save(file: Path, notebook: Any) -> None:
     (folder / "outputs.json").write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
 
 
+def as_notebook(file: Path) -> Any:
+    """Return a tutorial as a notebook, with what its cells printed and drew when it was executed.
+
+    Checks of what the text says are left out. Links to files of the repository are words.
+    """
+    folder = EXECUTED / file.stem
+    kept = json.loads((folder / "outputs.json").read_text())
+    if kept["code"] != fingerprint(code_of(file.read_text())):
+        raise SystemExit(
+            f"{file.name} has changed: run python -m docs.pages.execute {file.stem[:2]}"
+        )
+    notebook = jupytext.read(file)
+    outputs = iter(kept["cells"])
+    shown = []
+    for number, cell in enumerate(notebook.cells):
+        # Random otherwise: the same tutorial gives the same file.
+        cell["id"] = f"cell-{number}"
+        if cell.cell_type != "code":
+            cell.source = _LOCAL.sub(r"\1", cell.source)
+        else:
+            output = next(outputs)
+            cell.outputs = list(_outputs(output, folder))
+            if "remove-cell" in cell.metadata.get("tags", ()):
+                continue
+        shown.append(cell)
+    notebook.cells = shown
+    notebook.metadata.pop("jupytext", None)
+    return notebook
+
+
+def _outputs(kept: dict[str, Any], folder: Path) -> Iterator[Any]:
+    """Yield what a cell printed, its table and its figures, in the form of notebooks."""
+    if kept["text"]:
+        yield nbformat.v4.new_output("stream", name="stdout", text=kept["text"] + "\n")
+    if kept.get("table"):
+        yield nbformat.v4.new_output("display_data", {"text/html": kept["table"]})
+    for name in kept["figures"]:
+        picture = base64.b64encode((folder / name).read_bytes()).decode()
+        yield nbformat.v4.new_output("display_data", {"image/png": picture})
+
+
 def _without_progress(text: str) -> str:
     """Leave out all lines of progress but the last, which say how busy a machine was."""
     return re.sub(r"^(training|diagnosing): .*\n(?=\1: )", "", text, flags=re.MULTILINE)
@@ -132,8 +178,15 @@ def main() -> None:
     parser.add_argument(
         "--stale", action="store_true", help="only where the code has changed since the last time"
     )
+    parser.add_argument(
+        "--notebooks", type=Path, metavar="FOLDER", help="write notebooks there, and run nothing"
+    )
     given = parser.parse_args()
     for file in sorted(TUTORIALS.glob("[0-9]*.md")):
+        if given.notebooks:
+            given.notebooks.mkdir(parents=True, exist_ok=True)
+            nbformat.write(as_notebook(file), given.notebooks / f"{file.stem}.ipynb")
+            continue
         saved = EXECUTED / file.stem / "outputs.json"
         fresh = saved.is_file() and json.loads(saved.read_text())["code"] == fingerprint(
             code_of(file.read_text())

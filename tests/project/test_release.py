@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import configparser
+import io
+import json
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
+import nbformat
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from docs.pages import execute
+from scripts.release import repacked
 
 ROOT = Path(__file__).resolve().parents[2]
 _CODE = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -41,3 +52,72 @@ def test_links_lead_to_files(name: str) -> None:
         if path and ":" not in path and not (file.parent / path).exists():
             missing.append(path)
     assert missing == []
+
+
+# Artifacts
+
+
+def required() -> list[Requirement]:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    lines = settings["options"]["install_requires"].strip().splitlines()
+    return [Requirement(line) for line in lines if not line.startswith("#")]
+
+
+def test_lowest_versions_are_the_bounds() -> None:
+    """Those of Python 3.12, where a bound is too low for 3.13."""
+    pinned: dict[str, Version] = {}
+    for line in (ROOT / "constraints-lowest.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            requirement = Requirement(line)
+            (specifier,) = requirement.specifier
+            pinned.setdefault(canonicalize_name(requirement.name), Version(specifier.version))
+    for requirement in required():
+        bounds = [one.version for one in requirement.specifier if one.operator == ">="]
+        assert list(map(Version, bounds)) == [pinned[canonicalize_name(requirement.name)]]
+
+
+def test_recipe_requires_what_the_library_requires() -> None:
+    recipe = (ROOT / "packaging" / "meta.yaml").read_text()
+    run = re.findall(
+        r"^    - (\S+)(?: (\S+))?$", recipe.split("  run:")[1].split("\ntest:")[0], re.M
+    )
+    found = {name.replace("matplotlib-base", "matplotlib"): bounds for name, bounds in run}
+    assert found.pop("python") == ">=3.12,<3.14"
+    # An extra of TensorFlow Probability.
+    assert found.pop("tf-keras") == ""
+    wanted = {one.name: one.specifier for one in required()}
+    assert {name: str(Requirement(name + found[name]).specifier) for name in found} == {
+        name: str(specifier) for name, specifier in wanted.items()
+    }
+
+
+def test_packed_files_have_no_time_owner_or_order_of_their_build() -> None:
+    def packed(names: str, time: int) -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = 1
+                member.mtime = member.uid = time
+                archive.addfile(member, io.BytesIO(name.encode()))
+        return stream.getvalue()
+
+    made = repacked(packed("ab", 1), epoch=7)
+    assert made == repacked(packed("ba", 2), epoch=7)
+    with tarfile.open(fileobj=io.BytesIO(made)) as archive:
+        assert [(one.name, one.mtime, one.uid) for one in archive] == [("a", 7, 0), ("b", 7, 0)]
+
+
+@pytest.mark.parametrize("name", [one for one in TRACKED if re.match(r"tutorials/\d", one)])
+def test_notebooks_have_outputs_and_lead_nowhere_else(name: str) -> None:
+    notebook = execute.as_notebook(ROOT / name)
+    nbformat.validate(notebook)
+    written = nbformat.writes(notebook)
+    assert len(written) < 1.5e6
+    assert any("image/png" in str(cell.get("outputs")) for cell in notebook.cells)
+    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"\]\((?!http|#)", text) == []
+    # The same twice: random names of cells would change a site with every build.
+    assert written == nbformat.writes(execute.as_notebook(ROOT / name))
+    assert json.loads(written)["nbformat"] == 4
