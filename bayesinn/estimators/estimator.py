@@ -190,7 +190,8 @@ class Estimator(Registered, ABC):
         """Set a new object up with a simulator, if any, and what :meth:`configuration` gave.
 
         By default call the constructor. Estimators of the library leave out the choices and checks
-        that their constructors make for users.
+        that their constructors make for users; who derives from one, and writes a constructor,
+        writes this, too.
         """
         first = () if simulator is None else (simulator,)
         self.__init__(*first, **configuration)  # type: ignore[misc]
@@ -305,6 +306,19 @@ class Estimator(Registered, ABC):
         kind = type(self)
         if kind.__module__.startswith("bayesinn."):
             return
+        if (
+            "__init__" in vars(kind)
+            and "assemble" not in vars(kind)
+            and (kind.assemble is not Estimator.assemble)
+        ):
+            raise InputError(
+                f"Constructor of {kind.__name__}",
+                expected=f"assemble(self, simulator, configuration) beside it, as in "
+                f"{kind.assemble.__qualname__}: a saved {kind.__name__} is built again by that",
+                got="a constructor alone",
+                do="write it: call super().assemble(simulator, configuration), then set what the "
+                "constructor sets",
+            )
         arguments = list(inspect.signature(kind).parameters)
         # The simulator, if there is one, comes first, whatever its name.
         if self.simulator is not None or "simulator" in arguments:

@@ -660,6 +660,26 @@ def test_estimators_of_likelihood_and_model(tmp_path: Path, fresh_python) -> Non
     np.testing.assert_array_equal(answers["p"], comparison.probabilities(rows["x"]))
 
 
+def test_a_constructor_of_a_ready_estimator_needs_a_way_to_be_built_again(tmp_path: Path) -> None:
+    """Loading doesn't run constructors of ready estimators."""
+
+    class Tagged(bi.AmortizedPosterior):
+        def __init__(self, simulator: bi.Simulator) -> None:
+            super().__init__(simulator, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+            self.tag = "mine"
+
+    with pytest.raises(InputError, match=r"(?s)Constructor of Tagged.*AmortizedPosterior.assemble"):
+        Tagged(sample_of_ten).fit(steps=1, progress=False)
+
+    class Built(Tagged):
+        def assemble(self, simulator: bi.Simulator, configuration: Mapping[str, object]) -> None:
+            super().assemble(simulator, configuration)
+            self.tag = "mine"
+
+    folder = Built(sample_of_ten).fit(steps=1, progress=False).save(tmp_path / "built")
+    assert bi.load(folder, sample_of_ten).tag == "mine"
+
+
 def test_an_ensemble_and_a_function_are_posteriors(trained, tmp_path: Path) -> None:
     observed = sample_of_ten.sample(1, seed=3)["x"][0]
     pair = bi.Ensemble([trained["bijection"], trained["flow"]])
