@@ -1,5 +1,5 @@
 # make setup | test | test-all | durations | mutate | demo | docs | bench | check | format | numbers | figures |
-# notebooks | release | rehearsal | clean
+# links | notebooks | release | rehearsal | clean
 
 BIN := .venv/bin
 # Test processes beside each other. In a whole run each grows to 6 or 7 GB: take 1 if memory is short.
@@ -10,13 +10,14 @@ PYTEST_OPTIONS ?=
 # TensorFlow's start-up notes are no news here.
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures notebooks release \
+.PHONY: help setup test test-all durations mutate demo docs bench check format numbers figures links notebooks release \
 	rehearsal clean
 
 help:
 	@echo "make setup     build .venv with the tested versions (the others do it by themselves)"
 	@echo "make demo      train on the SIR model, then infer from real case counts: runs/sir"
 	@echo "make docs      build the documentation: docs/_build/html/index.html"
+	@echo "make links     ask for each address that the documentation names: needs the web"
 	@echo "make bench     compare with BayesFlow and sbi, in environments of their own: hours; goes on where it was stopped"
 	@echo "make test      check, then run all tests but slow ones"
 	@echo "make test-all  check, then run all tests: an hour and more"
@@ -61,6 +62,10 @@ demo: setup
 # Warnings are errors. OPTIONS=-E builds everything anew.
 docs: setup
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html $(OPTIONS) docs docs/_build/html
+
+# Needs the web.
+links: setup
+	$(BIN)/python -m sphinx --keep-going --builder linkcheck docs docs/_build/links
 
 bench: setup
 	benchmarks/peers/environments.sh

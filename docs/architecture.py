@@ -1,6 +1,6 @@
-"""The diagram of the first page: simulator, summary network, flow and posterior.
+"""Diagrams: simulator, summary network, flow and posterior; and which estimator for which problem.
 
-``python -m docs.figures architecture`` draws it.
+``python -m docs.figures architecture which_estimator`` draws them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,21 @@ from bayesinn.plots.panels import BLACK, BLUE, GREY, LIGHT_GREY, ORANGE, PAGE, S
 #: Heights of what training and inference do, and of the networks between them.
 TRAINING, INFERENCE = 2.75, 0.85
 _HALF = 0.42
+#: Questions in the order in which they are asked, and the answer to a yes.
+CHOICES = (
+    ("one data set, and a likelihood\nthat is cheap to evaluate?", "MCMC: Stan, PyMC, NumPyro"),
+    ("which of several models\nmade the data?", "ModelComparison"),
+    ("parameters of a population\nand of each member?", "HierarchicalPosterior"),
+    ("any number of independent\ntrials of one person or thing?", "AmortizedLikelihood"),
+    ("are means and quantiles\nenough?", "PointEstimator"),
+)
+#: What to do with an amortized posterior that is not good enough, in this order.
+IMPROVED = (
+    "train longer, more simulations",
+    "likelihood: refine",
+    "one observation: truncated_rounds",
+    "other networks; networks=3, Ensemble",
+)
 _TALL = (INFERENCE - _HALF, TRAINING + _HALF)
 
 
@@ -50,6 +65,29 @@ def draw() -> Figure:
     ax.text(0.1, 1.95, "training, once:\nthousands of simulations", fontsize=SMALL, color=BLACK)
     ax.text(0.1, 0.85, "inference:\nmilliseconds", fontsize=SMALL, va="center")
     ax.axhline(1.8, 0.013, 0.41, color=GREY, linestyle=":", linewidth=1.0)
+    return figure
+
+
+@styled
+def choose() -> Figure:
+    """Draw questions from top to bottom, and to the right of each the estimator for a yes."""
+    figure = Figure(figsize=(PAGE, 6.6))
+    ax = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    top = len(CHOICES)
+    ax.set(xlim=(0.0, PAGE), ylim=(-1.0, top))
+    ax.axis("off")
+    for row, (question, answer) in enumerate(CHOICES):
+        middle = top - 0.45 - row
+        _box(ax, (0.1, 3.3), (middle - 0.33, middle + 0.33), question, LIGHT_GREY)
+        external = answer.startswith("MCMC")
+        colour = tint(ORANGE, 0.4) if external else tint(BLUE, 0.35)
+        _box(ax, (4.1, 7.3), (middle - 0.22, middle + 0.22), answer, colour)
+        _arrow(ax, (3.3, middle), (4.1, middle), "yes")
+        _arrow(ax, (1.65, middle - 0.33), (1.65, middle - 0.67), "")
+        ax.text(1.75, middle - 0.5, "no", va="center", fontsize=SMALL)
+    _box(ax, (0.1, 3.3), (-0.89, -0.13), "AmortizedPosterior", tint(BLUE, 0.35))
+    _box(ax, (4.1, 7.3), (-0.95, -0.11), "\n".join(IMPROVED), LIGHT_GREY)
+    _arrow(ax, (3.3, -0.53), (4.1, -0.53), "not good\nenough?")
     return figure
 
 

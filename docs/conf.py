@@ -39,6 +39,8 @@ exclude_patterns = ["_build", "executed"]
 html_theme = "furo"
 html_title = f"bayesinn {version}"
 html_static_path = ["_static"]
+# For programs that read: what stands where.
+html_extra_path = ["llms.txt"]
 html_css_files = ["site.css"]
 # MathJax 3.2.2 of npm, one file: the default would load it from the web.
 mathjax_path = "mathjax/tex-svg.js"

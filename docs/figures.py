@@ -107,6 +107,7 @@ def _verdict() -> Figure:
 #: How each is drawn.
 FIGURES: dict[str, Callable[[], Figure]] = {
     "docs/_static/architecture.svg": architecture.draw,
+    "docs/_static/which_estimator.svg": architecture.choose,
     "benchmarks/growth.svg": _of("benchmarks", "growth.draw", _table, "growth.csv"),
     "benchmarks/peers/figure.svg": _of("benchmarks/peers", "report.draw", _table, "results.csv"),
     "benchmarks/reversible_images.svg": _of(

@@ -21,6 +21,7 @@ PATTERNS = (
     "tutorials/*.md",
     "paper_results/**/README.md",
     "benchmarks/*/README.md",
+    "paper/paper.md",
 )
 # Folders of docs that are made when the documentation is built, from these pages and from tables.
 MADE = {"_build", "executed", "gallery", "generated", "reference", "tutorials"}

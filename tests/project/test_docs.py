@@ -53,6 +53,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
+def test_programs_are_told_which_pages_there_are(site: Path) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (site / "llms.txt").read_text())
+    assert len(links) > 10
+    assert [link for link in links if not (site / link).is_file()] == []
+
+
 def text_of(page: Path) -> str:
     return re.sub(r"<[^>]+>", "", page.read_text())
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import bayesinn
 from docs.pages import execute
 from scripts.release import repacked
 
@@ -52,6 +54,73 @@ def test_links_lead_to_files(name: str) -> None:
         if path and ":" not in path and not (file.parent / path).exists():
             missing.append(path)
     assert missing == []
+
+
+# Citations and licences
+
+
+def test_paper_cites_what_its_bibliography_has() -> None:
+    text = (ROOT / "paper" / "paper.md").read_text().partition("\n---\n")[2]
+    entries = (ROOT / "paper" / "paper.bib").read_text().split("\n@")
+    keys = {re.search(r"\{(\w+),", entry)[1]: entry for entry in entries}  # type: ignore[index]
+    cited = set(re.findall(r"@(\w+)", text))
+    assert cited == set(keys)
+    assert [
+        key for key, entry in keys.items() if not re.search(r"(doi|eprint) = \{\d", entry)
+    ] == []
+    for part in ("Summary", "Statement of need", "State of the field", "References"):
+        assert f"\n# {part}\n" in text
+    assert 700 < len(text.split()) < 1750
+
+
+def test_version_licence_and_words_are_the_same_everywhere() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    described = settings["metadata"]
+    stated = json.loads((ROOT / "codemeta.json").read_text())
+    assert stated["version"] == bayesinn.__version__
+    assert stated["description"] == described["description"]
+    assert stated["license"].endswith(f"/{described['license']}")
+    cited = (ROOT / "CITATION.cff").read_text()
+    for word in stated["keywords"]:
+        assert f"  - {word}\n" in cited
+    assert f"\nlicense: {described['license']}\n" in cited
+
+
+def test_data_files_have_source_and_licence_beside_them() -> None:
+    data = ROOT / "simulators" / "data"
+    stated = (data / "README.md").read_text()
+    assert [file.name for file in data.glob("*.csv") if f"`{file.name}`" not in stated] == []
+    for words in ("CC BY 4.0", "BSD-3-Clause", "German Cancer Research Center"):
+        assert words in stated
+    # Numbers of others are cited in the page of the study.
+    for name in (one for one in TRACKED if Path(one).name == "published.csv"):
+        page = (ROOT / name).with_name("README.md").read_text()
+        assert re.search(r"arXiv|doi\.org|et al\.", page), name
+    assert (ROOT / "docs" / "_static" / "mathjax" / "LICENSE").is_file()
+
+
+def test_workflows_call_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z-]+)(?:[ a-z-]*):", (ROOT / "Makefile").read_text(), re.M))
+    targets |= {"test-all", "durations"}
+    for name in ("tests", "weekly"):
+        workflow = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text())
+        commands = [
+            step["run"]
+            for job in workflow["jobs"].values()
+            for step in job["steps"]
+            if "run" in step
+        ]
+        called = {
+            word
+            for command in commands
+            for line in command.splitlines()
+            if line.startswith("make ")
+            for word in line.split()[1:]
+            if re.fullmatch("[a-z-]+", word)
+        }
+        assert called
+        assert called <= targets
 
 
 # Artifacts

@@ -435,3 +435,10 @@ def test_extend(tmp_path, monkeypatch, capsys, fresh_python):
     for line in loaded:
         assert line in trained.splitlines()
     assert "Name: medians" in trained
+
+
+@pytest.mark.slow
+def test_trackers_get_losses_of_epochs(tmp_path):
+    tracked = page("trackers", tmp_path).tracked
+    assert [row["epoch"] for row in tracked] == [0, 1, 2, 3]
+    assert all(np.isfinite(row["loss"]) for row in tracked)
