@@ -28,7 +28,7 @@ from bayesinn.simulation import identity
 from bayesinn.simulation.registry import find
 from bayesinn.simulation.simulator import Simulator
 
-_OWNER = identity.Owner(
+_OTHER_SIMULATOR = identity.Refusal(
     "a saved posterior",
     "this posterior was trained on",
     "load with the version of the simulator that the posterior was trained on, or train again; "
@@ -141,7 +141,7 @@ def _find_simulators(
     found = []
     for number, part in enumerate(parts):
         known = find(part["simulator"], trust_source) if given is None else given[number]
-        identity.check(part, known, _OWNER, check_simulator)
+        identity.check(part, known, _OTHER_SIMULATOR, check_simulator)
         found.append(known)
     return found
 

@@ -53,17 +53,27 @@ _TOLERANCE = 1e-9
 _not_deterministic: weakref.WeakSet[Simulator] = weakref.WeakSet()
 
 
-class Owner(NamedTuple):
-    """What a simulator is checked for: its name and maker, what to do, and the error to raise.
+class Refusal(NamedTuple):
+    """How another simulator than the one of a record is refused, or warned of if it ``warns``.
 
-    If it ``warns``, another simulator of the same shapes is no error.
+    ``place`` names where the record is kept, and ``deed`` what the simulator did there. One of
+    other shapes is an error in any case.
     """
 
-    name: str
-    maker: str
+    place: str
+    deed: str
     do: str
     error: type[BayesinnError]
     warns: bool = False
+
+    def of(self, simulator: Simulator, difference: str) -> BayesinnError:
+        """Return the error for a simulator that does something in another way."""
+        return self.error(
+            f"Simulator {simulator.name!r} for {self.place}",
+            expected=f"the simulator that {self.deed}",
+            got=f"another: {difference}",
+            do=self.do,
+        )
 
 
 def entries(simulator: Simulator, simulated: bool = True) -> dict[str, Any]:
@@ -92,40 +102,33 @@ def fingerprint(kept: Mapping[str, Any]) -> str:
 
 
 def check(
-    kept: Mapping[str, Any], simulator: Simulator, owner: Owner, simulated: bool = True
+    kept: Mapping[str, Any], simulator: Simulator, refusal: Refusal, simulated: bool = True
 ) -> None:
     """Raise, or warn, unless a simulator is the one of a record.
 
     What is absent is not compared. If not ``simulated``, names and shapes alone are.
     """
-    subject = f"Record of simulator {simulator.name!r} in {owner.name}"
+    subject = f"Record of simulator {simulator.name!r} in {refusal.place}"
     do = "copy the whole folder again, or write it again"
-    check_entry(subject, "", kept, SHAPES, do, owner.error)
+    check_entry(subject, "", kept, SHAPES, do, refusal.error)
     for kind, now in _shapes(simulator).items():
         # Their order is that of the network's inputs and outputs.
         if list(now.items()) != list(kept[kind].items()):
-            raise _refusal(simulator, owner, f"{kind} {now} in place of {kept[kind]}")
+            raise refusal.of(simulator, f"{kind} {now} in place of {kept[kind]}")
     if not simulated or "identity" not in kept:
         return
-    with reraise_as(subject, "entries as they were written", do, Exception, owner.error):
+    with reraise_as(subject, "entries as they were written", do, Exception, refusal.error):
         record = kept["identity"]
-        check_entry(subject, "identity", record, _SCHEMA, do, owner.error)
+        check_entry(subject, "identity", record, _SCHEMA, do, refusal.error)
         if "rows" in record:
-            check_entry(subject, "identity.rows", record["rows"], _ROWS, do, owner.error)
+            check_entry(subject, "identity.rows", record["rows"], _ROWS, do, refusal.error)
         draws, rows = _read(record, simulator)
     for difference in _differences(record, rows, simulator, draws):
-        error = _refusal(simulator, owner, difference)
-        if not owner.warns:
+        error = refusal.of(simulator, difference)
+        if not refusal.warns:
             raise error
         warn(str(error))
         return
-
-
-def _refusal(simulator: Simulator, owner: Owner, got: str) -> BayesinnError:
-    """Return the error that says what another simulator does in another way."""
-    subject = f"Simulator {simulator.name!r} for {owner.name}"
-    expected = f"the simulator that {owner.maker}"
-    return owner.error(subject, expected=expected, got=f"another: {got}", do=owner.do)
 
 
 def _shapes(simulator: Simulator) -> dict[str, dict[str, list[int]]]:

@@ -462,8 +462,8 @@ def check_record(folder: Path, told: Mapping[str, Any], simulator: Simulator) ->
     maker = "this training began with"
     do = "continue with the simulator as it was, or train anew in another folder; if it is the "
     do += "same: bi.Checkpoint(folder, resume=True, check_simulator=False)"
-    owner = simulator_identity.Owner(name, maker, do, InputError)
-    simulator_identity.check(told, simulator, owner)
+    refusal = simulator_identity.Refusal(name, maker, do, InputError)
+    simulator_identity.check(told, simulator, refusal)
 
 
 def describe_checkpoint(folder: Path) -> str:

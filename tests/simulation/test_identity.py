@@ -38,7 +38,7 @@ tfb = tfp.bijectors
 NORMAL = tfd.Normal(0.0, 1.0)
 PRIOR = {"a": NORMAL}
 SETTINGS = TrainingSettings(steps=4, steps_per_epoch=2, batch_size=8, seed=1)
-OWNER = identity.Owner("the bank 'x'", "made this bank", "use another", BankError)
+REFUSAL = identity.Refusal("the bank 'x'", "made this bank", "use another", BankError)
 
 #: The same model for both engines; changes are made in its text, which has no source to look at.
 CODE = '''
@@ -472,7 +472,7 @@ HARMLESS: dict[str, Callable[[Path], tuple[bi.Simulator, bi.Simulator]]] = {
 
 
 def check_accepted(before: bi.Simulator, after: bi.Simulator) -> None:
-    identity.check(json.loads(json.dumps(identity.entries(before))), after, OWNER)
+    identity.check(json.loads(json.dumps(identity.entries(before))), after, REFUSAL)
 
 
 WORKERS_TOO = ("another docstring", "a lambda", "a helper with the same results")
@@ -505,7 +505,7 @@ def test_other_draws_of_the_same_prior_are_accepted(monkeypatch: pytest.MonkeyPa
         other = identity.entries(simulator)
     assert other["identity"]["draws"] != kept["identity"]["draws"]
     for each in (kept, other):
-        identity.check(each, simulator, OWNER)
+        identity.check(each, simulator, REFUSAL)
 
 
 def test_a_count_that_rounding_flips_is_accepted_and_two_are_not() -> None:
@@ -513,10 +513,10 @@ def test_a_count_that_rounding_flips_is_accepted_and_two_are_not() -> None:
     kept = identity.entries(simulator)
     values = kept["identity"]["rows"]["observables"]["y"]
     values[3][0] += 1
-    identity.check(kept, simulator, OWNER)
+    identity.check(kept, simulator, REFUSAL)
     values[9][0] += 1
     with pytest.raises(BankError, match="row 3 of 'y' differs"):
-        identity.check(kept, simulator, OWNER)
+        identity.check(kept, simulator, REFUSAL)
 
 
 def test_rounding_is_accepted_and_what_is_larger_is_not() -> None:
@@ -527,10 +527,10 @@ def test_rounding_is_accepted_and_what_is_larger_is_not() -> None:
             value = kept["identity"]["rows"]["observables"]["y"][1]
             value[0] *= 1.0 + change
             if change == small:
-                identity.check(kept, simulator, OWNER)
+                identity.check(kept, simulator, REFUSAL)
             else:
                 with pytest.raises(BankError, match="row 1 of 'y' differs"):
-                    identity.check(kept, simulator, OWNER)
+                    identity.check(kept, simulator, REFUSAL)
 
 
 def test_counts_of_many_cells_may_flip_and_padding_may_be_anything() -> None:
@@ -544,7 +544,7 @@ def test_counts_of_many_cells_may_flip_and_padding_may_be_anything() -> None:
     values[::2, 5] += 1.0
     values[:, 48:] += 0.1
     kept["identity"]["rows"]["observables"]["y"] = values.tolist()
-    identity.check(kept, declare(flips), OWNER)
+    identity.check(kept, declare(flips), REFUSAL)
     source = np.random.default_rng(1)
 
     def padded(parameters, context, generator):

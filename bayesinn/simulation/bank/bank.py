@@ -84,8 +84,8 @@ def check_simulator(
             do=_DO,
         )
     do = _DO + _OR_LEAVE_OUT
-    owner = identity.Owner(f"the bank {location!r}", "made this bank", do, BankError)
-    identity.check(attributes["declared"], simulator, owner, simulated)
+    refusal = identity.Refusal(f"the bank {location!r}", "made this bank", do, BankError)
+    identity.check(attributes["declared"], simulator, refusal, simulated)
 
 
 def check_proposal(location: str, attributes: Mapping[str, Any]) -> None:
