@@ -7,6 +7,7 @@ import io
 import json
 import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from packaging.version import Version
 
 import bayesinn
 from docs.pages import execute
+from scripts import released
 from scripts.release import repacked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -190,3 +192,28 @@ def test_notebooks_have_outputs_and_lead_nowhere_else(name: str) -> None:
     # The same twice: random names of cells would change a site with every build.
     assert written == nbformat.writes(execute.as_notebook(ROOT / name))
     assert json.loads(written)["nbformat"] == 4
+
+
+# What releases wrote
+
+
+def test_what_releases_wrote_is_all_there_and_small() -> None:
+    folders = [path for path in (ROOT / "tests" / "released").iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        names = {file.name for file in folder.iterdir()}
+        wanted = {f"{kind}{end}" for kind in released.WRITTEN for end in (".npz", ".tar.xz")}
+        assert names >= wanted
+        assert sum(file.stat().st_size for file in folder.iterdir()) < 1e6
+
+
+def test_some_of_what_releases_wrote_answers_as_before() -> None:
+    assert released.check(["bank", "likelihood"]) == []
+
+
+@pytest.mark.slow
+def test_all_that_releases_wrote_answers_as_before_in_a_fresh_process() -> None:
+    command = [sys.executable, "-m", "scripts.released", "check"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": loaded") >= len(released.WRITTEN)
