@@ -20,7 +20,7 @@ from bayesinn.core.compilation import AnyRows, full_precision, map_tensors
 from bayesinn.core.errors import InputError, check_draws, check_integer, check_type, warn
 from bayesinn.core.progress import Progress
 from bayesinn.estimators.estimator import Estimator
-from bayesinn.posterior.answers import inference_data
+from bayesinn.posterior.answers import inference_data, prior_terms
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference.importance import Target
 from bayesinn.reference.nuts import NUTS, Convergence
@@ -393,6 +393,7 @@ class LikelihoodPosterior(Posterior):
             predictive,
             progress,
             self.chains,
+            prior_terms(self._space, joined),
         )
         tree["convergence"] = sampled.convergence.tree(self.simulator, observations.batched)
         return tree

@@ -260,11 +260,13 @@ def inference_data(
     predictive: bool = True,
     progress: bool = False,
     chains: int = 1,
+    log_prior: Mapping[str, np.ndarray] | None = None,
 ) -> xarray.DataTree:
     """Return posterior, prior, posterior predictive, observed and constant data in one tree.
 
     Draws are (n_obs, draws, *event), those of ``chains`` of equal length one after the other. Their
-    log density, if there is one, becomes ``lp``; the seed decides prior and predictive draws.
+    log density, if there is one, becomes ``lp``; the seed decides prior and predictive draws. With
+    the log prior of each parameter, (n_obs, draws), both terms are there, too.
     """
     import arviz as az
     import xarray
@@ -295,6 +297,13 @@ def inference_data(
         coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()
     }
     data = az.from_dict(tree, dims=dimensions, coords=places)
+    if log_density is not None and log_prior is not None:
+        # To scale either by a power; the likelihood is known up to a factor for each observation.
+        likelihood = {"observables": log_density - sum(log_prior.values())}
+        for group, terms in (("log_prior", log_prior), ("log_likelihood", likelihood)):
+            by_chain = {key: _by_chain(value, chains, batched) for key, value in terms.items()}
+            own = dict.fromkeys(terms, dimensions["lp"])
+            data[group] = az.from_dict({group: by_chain}, dims=own)[group]
     # The prior is one for all observations.
     prior_arrays = {key: np.asarray(value)[None] for key, value in prior.items()}
     data["prior"] = az.from_dict(
@@ -317,6 +326,18 @@ def inference_data(
     data.attrs.update(simulator=simulator.name, seed=written)
     data.attrs.update(creation_library="bayesinn", creation_library_version=__version__)
     return data
+
+
+def prior_terms(space: ParameterSpace, draws: Arrays) -> Arrays | None:
+    """Return the log prior (n, draws) of each parameter, given those that its prior depends on.
+
+    None of images, whose prior may be a large data set.
+    """
+    if any(len(event) > 2 for event in space.event_shapes.values()):
+        return None
+    shape = next(iter(draws.values())).shape[:2]
+    flat = flatten_draws(draws)
+    return {name: space.prior_log_prob(flat, [name]).numpy().reshape(shape) for name in space.names}
 
 
 def predict(
@@ -529,9 +550,14 @@ class Given:
         """
         return None
 
+    @property
+    def space(self) -> ParameterSpace:
+        """The map of parameters to vectors, which knows their prior."""
+        return ParameterSpace(self._simulator.prior, 0)
+
     def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return log prior densities (m,) of parameters (m, *event)."""
-        return ParameterSpace(self._simulator.prior, 0).prior_log_prob(parameters).numpy()
+        return self.space.prior_log_prob(parameters).numpy()
 
     def encode(self, parameters: Arrays, seed: int) -> np.ndarray:
         """Return latent codes (n, d) of parameters (n, *event)."""
@@ -624,8 +650,9 @@ class TrainedGiven(Given):
     def log_prob(self, parameters: Arrays) -> np.ndarray:
         return self._evaluator.log_prob(parameters, self._condition)
 
-    def prior_log_prob(self, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-        return self._evaluator.prior_log_prob(parameters)
+    @property
+    def space(self) -> ParameterSpace:
+        return self._evaluator.model.parameters
 
     def encode(self, parameters: Arrays, seed: int) -> np.ndarray:
         stream = seeds.tensor_seed(seed, "dequantise")

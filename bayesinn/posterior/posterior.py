@@ -12,7 +12,7 @@ import numpy as np
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, check_draws, check_type, warn
 from bayesinn.core.weights import MOST_K_HAT, Weights
-from bayesinn.posterior.answers import Given, answer, inference_data
+from bayesinn.posterior.answers import Given, answer, inference_data, prior_terms
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.derived import derived_simulator
@@ -181,6 +181,8 @@ class Posterior(Protocol):
 
             - posterior, prior, posterior_predictive, observed_data
             - constant_data: the context
+            - log_prior of each parameter and log_likelihood of all observables, up to a number that
+              draws don't change, if the log density costs little: for prior sensitivity
             - sample_stats: log density ``lp``, if it costs little; ``out_of_distribution_p`` of the
               observation, if the simulations of a training are known
 
@@ -217,6 +219,7 @@ class Posterior(Protocol):
             seed,
             predictive,
             progress,
+            log_prior=None if log_density is None else prior_terms(given.space, values),
         )
 
     def with_prior(self, prior: Mapping[str, Entry]) -> AnotherPrior:

@@ -210,7 +210,10 @@ def test_infer_gives_a_tree_for_arviz(posterior, data) -> None:
         "observed_data",
         "constant_data",
         "sample_stats",
+        "log_prior",
+        "log_likelihood",
     } == set(tree.children)
+    assert tree["log_prior"]["share"].shape == (1, 200)
     assert tree["posterior"]["mean"].shape == (1, 200)
     assert tree["posterior"]["share"].shape == (1, 200, 3)
     assert tree["posterior"]["mean"].attrs["units"] == "mm"
@@ -224,6 +227,7 @@ def test_infer_gives_a_tree_for_arviz(posterior, data) -> None:
     several = posterior.infer(data, draws=20, seed=1)
     assert several["posterior"]["share"].dims == ("chain", "draw", "observation", "share_dim_0")
     assert several["observed_data"]["counts"].shape == (5, 3)
+    assert several["log_likelihood"]["observables"].dims == ("chain", "draw", "observation")
 
 
 def test_odd_data_are_flagged(posterior, data) -> None:

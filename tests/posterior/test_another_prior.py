@@ -1,7 +1,8 @@
-"""Another prior: against exact posteriors, and warned of where it is too far."""
+"""Another prior: against exact posteriors, warned of where too far; sensitivity to the prior."""
 
 from __future__ import annotations
 
+import arviz_stats
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,6 +89,21 @@ def test_a_prior_that_is_too_far_is_warned_of(exact) -> None:
     other = exact.with_prior({"mean": tfd.Normal(4.0, 0.2)})
     with pytest.warns(UserWarning, match="k-hat"):
         other.sample({"x": 0.0}, draws=200, seed=1)
+
+
+def test_arviz_measures_how_sensitive_answers_are_to_prior_and_likelihood(exact) -> None:
+    """The tree has what ArviZ scales by a power; the terms are those of Bayes' theorem."""
+    tree = exact.infer({"x": 0.5}, draws=4_000, seed=1, predictive=False)
+    mean = tree["posterior"]["mean"].values
+    np.testing.assert_allclose(tree["log_prior"]["mean"], stats.norm.logpdf(mean), atol=1e-5)
+    constant = tree["log_likelihood"]["observables"].values - stats.norm.logpdf(0.5, mean)
+    assert np.ptp(constant) < 1e-4
+    far = exact.infer({"x": 4.0}, draws=4_000, seed=1, predictive=False)
+    usual, conflict = (arviz_stats.psense_summary(one) for one in (tree, far))
+    # The prior shifts the answer by 0.25 in one case, by two in the other.
+    assert conflict.loc["mean", "prior"] > 3.0 * usual.loc["mean", "prior"]
+    assert conflict.loc["mean", "diagnosis"] == "potential prior-data conflict"
+    assert conflict.loc["size", ["prior", "likelihood"]].max() < 0.05
 
 
 def test_same_seed_same_bits(exact) -> None:
