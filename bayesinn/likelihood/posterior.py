@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -292,7 +292,7 @@ class VectorDensity:
         return tf.reshape(found.log_prior + found.log_likelihood, vector.shape[:2])
 
 
-class _Sampled(NamedTuple):
+class Sampled(NamedTuple):
     """Draws (n_obs, chains, draws, *event), log densities (n_obs, chains, draws), statistics."""
 
     draws: Arrays
@@ -421,7 +421,7 @@ class LikelihoodPosterior(Posterior):
             warn_of_missing(self.simulator, observations)
         return observations
 
-    def _run(self, observations: Observations, draws: int, seed: int) -> _Sampled:
+    def _run(self, observations: Observations, draws: int, seed: int) -> Sampled:
         encoded = self._encode(observations)
         if self._errors is not None and self.trials is not None and self.trials > 1:
             self._errors().warn(self.trials)
@@ -445,7 +445,7 @@ class LikelihoodPosterior(Posterior):
         each = -(-draws // self.chains)
         kept = np.linspace(0, log_density.shape[2] - 1, each).round().astype(int)
         values = {name: value[:, :, kept] for name, value in values.items()}
-        return _Sampled(values, log_density[:, :, kept], convergence)
+        return Sampled(values, log_density[:, :, kept], convergence)
 
     def _run_group(self, encoded: Any, draws: int, seed: int) -> tuple[Any, ...]:
         steps = max(-(-draws // self.chains), _FEWEST_STEPS)
@@ -469,6 +469,14 @@ class LikelihoodPosterior(Posterior):
     def _encode(self, observations: Observations) -> Any:
         """Return what the likelihood needs of all trials, nested arrays (n_obs, trials, ...)."""
         trials = 1 if self.trials is None else self.trials
+        encoded = self._score.encode(self._rows(observations))
+        return map_tensors(
+            lambda value: np.asarray(value).reshape(-1, trials, *value.shape[1:]), encoded
+        )
+
+    def _rows(self, observations: Observations) -> Arrays:
+        """Return observables and context (n_obs trials, ...) of each trial."""
+        trials = 1 if self.trials is None else self.trials
         rows = {}
         for name, value in observations.arrays.items():
             if name in self.simulator.context_names:
@@ -476,10 +484,7 @@ class LikelihoodPosterior(Posterior):
             else:
                 axes = 1 if self.trials is None else 2
                 rows[name] = value.reshape(-1, *value.shape[axes:])
-        encoded = self._score.encode(rows)
-        return map_tensors(
-            lambda value: np.asarray(value).reshape(-1, trials, *value.shape[1:]), encoded
-        )
+        return rows
 
     def _starts(self, encoded: Any, seed: int) -> tf.Tensor:
         """Return vectors (n_obs, chains, d) drawn from the prior by a tempered likelihood."""
@@ -511,18 +516,15 @@ tfd = tfp.distributions
 _CHECKED_DRAWS = 2_000
 
 
-class LikelihoodEstimator(Estimator):
-    """A likelihood, up to a factor that doesn't depend on the parameters.
+class TrialLikelihood(ABC):
+    """The likelihood of one trial, up to a factor that doesn't depend on the parameters.
 
     An author writes :meth:`score`.
     """
 
-    ask = (
-        "make its posterior in Python: bi.load(folder).posterior(observed), or "
-        ".posterior(trials=n) to diagnose"
-    )
-    simulated = True
     simulator: Simulator
+    #: Whether it is zero, and not merely unknown, for parameters whose simulations fail.
+    excludes_failures: ClassVar[bool] = False
     _known: VectorDensity | None = None
     _errors: TrialErrors | None = None
 
@@ -576,7 +578,7 @@ class LikelihoodEstimator(Estimator):
             )
         if prior is not None:
             _check_prior(Prior(prior), space)
-        elif simulator.on_nonfinite == "redraw":
+        elif simulator.on_nonfinite == "redraw" and not self.excludes_failures:
             warn(
                 f"The prior of {simulator.name!r} includes parameters for which simulations fail, "
                 "where nothing was learned. Pass posterior(prior=...) without them if there are "
@@ -587,7 +589,11 @@ class LikelihoodEstimator(Estimator):
         # Others may take hours for so many simulations.
         cheap = simulator.simulates and simulator.in_graph
         errors = self.trial_errors if cheap else None
-        return LikelihoodPosterior(derived, density, trials, observed, chains, errors)
+        return self._posterior(derived, density, trials, observed, chains, errors)
+
+    def _posterior(self, *parts: Any) -> LikelihoodPosterior:
+        """Return the posterior of its parts; another class may check more."""
+        return LikelihoodPosterior(*parts)
 
     def trial_errors(self) -> TrialErrors:
         """Measure how far errors, which add up over trials, shift posteriors of several trials.
@@ -661,6 +667,17 @@ class LikelihoodEstimator(Estimator):
                 do="count them",
             )
         return next(iter(counts.values()), trials)
+
+
+class LikelihoodEstimator(TrialLikelihood, Estimator):
+    """A likelihood that is trained; an author writes :meth:`score`."""
+
+    ask = (
+        "make its posterior in Python: bi.load(folder).posterior(observed), or "
+        ".posterior(trials=n) to diagnose"
+    )
+    simulated = True
+    simulator: Simulator
 
 
 def _check_prior(prior: Prior, space: ParameterSpace) -> None:
