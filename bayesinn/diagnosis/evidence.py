@@ -276,7 +276,9 @@ def observe(
         draw_latent=given.latent_draws,
         from_latent=given.decode,
         typicality=compare,
-        draws=lambda: {name: value[0] for name, value in propose().items()},
+        draws=lambda: {
+            name: value[0] for name, value in simulator.prior.unwrapped(propose()).items()
+        },
         predicted=predict_data,
         replicates=lambda: _replicate(
             posterior, observation, given, len(features), draws + 1, seed
@@ -323,7 +325,7 @@ def _replicate(
     if np.sum(finite) < 2:
         raise MissingEvidence
     data = take({**replicated, **context}, finite)
-    values = take(values, finite)
+    values = simulator.prior.unwrapped(take(values, finite))
     new = posterior.given(data)
     log_prior = new.prior_log_prob(flatten_draws(values)).reshape(-1, draws)
     # What the prior excludes weighs nothing, whatever its density.
@@ -467,6 +469,9 @@ def gather(
         stage("sampling around the observation")
         return observe(posterior, observation, given.features[:part], draws, seed, level)
 
+    # Truths are among the draws whose mean direction is the middle: any of these may be the truth.
+    both = {name: np.concatenate([truth[name][:, None], values[name]], axis=1) for name in truth}
+    both = simulator.prior.unwrapped(both)
     # Checks that ask for a part that is not there are not run.
     parts: dict[str, Any] = {}
     if likelihood is not None:
@@ -478,8 +483,8 @@ def gather(
     if observation is not None:
         parts["observation"] = partial(gather_around, observation)
     return Evidence(
-        truth,
-        values,
+        {name: value[:, 0] for name, value in both.items()},
+        {name: value[:, 1:] for name, value in both.items()},
         map_tensors(np.asarray, prior_draws),
         labels=simulator.labels,
         seed=seed,

@@ -89,7 +89,6 @@ class ConformalRegions:
         self.posterior = posterior
         self._draws = draws
         self._seed = seeds.integer_seed(seed, "conformal")
-        self._truth = truth
         given = posterior.given(data)
         self._drawn = given.sample(draws, self._seed)
         self.simulations = len(next(iter(truth.values())))
@@ -97,18 +96,23 @@ class ConformalRegions:
         if posterior.density == "exact":
             own = given.log_prob({name: value[:, None] for name, value in truth.items()})
             self._ranks = _depths(own, given.log_prob(self._drawn))[:, 0]
+        prior = posterior.simulator.prior
+        near = prior.unwrapped(self._drawn, {name: value[:, None] for name, value in truth.items()})
+        self._truth = {name: value[:, 0] for name, value in near.items()}
+        self._drawn = prior.unwrapped(self._drawn)
 
     def intervals(self, data: Mapping[str, Any], *, level: float = 0.9) -> dict[str, np.ndarray]:
         """Return an interval of each parameter's elements, (n_obs, *event, 2) or (*event, 2).
 
         It is the central interval of the posterior, wider or narrower by a share of its own width:
         the same for all observations, so that regions follow the posterior from one to the next. It
-        ends where the prior does.
+        ends where the prior does; those of angles go on past half a turn.
         """
         level = _check_level(level)
         observations = self.posterior.check_data(data)
         given = self.posterior.given(observations)
-        drawn = given.sample(self._draws, self._seed)
+        prior = self.posterior.simulator.prior
+        drawn = prior.unwrapped(given.sample(self._draws, self._seed))
         result = {}
         for name, value in drawn.items():
             low, high = _central(value, level)

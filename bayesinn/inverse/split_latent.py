@@ -172,12 +172,7 @@ class SplitLatent(AmortizedPosterior):
             for name, shape in simulator.observable_shapes.items()
         }
         data |= {name: arrays[name] for name in simulator.context_names}
-        # Integers are trained on the unit intervals above them.
-        middle = {
-            name: tf.cast(arrays[name], tf.float32) + 0.5 * (name in space.discrete)
-            for name in space.names
-        }
-        vector, _ = space.to_vector(middle)
+        vector, _ = space.to_vector(space.middle(arrays))
         return self._trained_flow.predict(
             vector, tf.convert_to_tensor(self.evaluator.condition(data)[0]["features"])
         )

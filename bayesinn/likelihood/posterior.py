@@ -126,12 +126,7 @@ class Score(ABC):
             rows = map_tensors(
                 lambda value, chosen=chosen: tf.repeat(value[chosen], draws, axis=0), encoded
             )
-            # Integers are trained on the unit intervals above them.
-            middle = {
-                name: value + 0.5 * (name in self.parameters.discrete)
-                for name, value in values.items()
-            }
-            vector = self.parameters.to_vector(middle)[0]
+            vector = self.parameters.to_vector(self.parameters.middle(values))[0]
             terms = self._terms(self.parameters.within_reach(vector), rows)
             terms = tf.where(self.parameters.possible(values), terms, -np.inf)
             parts.append(np.reshape(terms, (-1, draws)))
@@ -455,15 +450,16 @@ class LikelihoodPosterior(Posterior):
         with Progress("NUTS", shown=not sampler.compiled(start, data)) as progress:
             progress.stage("compiling the sampler, once for any number of trials")
             chains = sampler.run(start, data, draws=steps, seed=seed)
-        flat = self._space.from_vector(
+        augmented = self._space.augmented(
             tf.constant(chains.vectors.reshape(-1, self._space.dimension))
         )
+        flat = self._space.plain(augmented)
         shape = chains.log_density.shape
         values = {
             name: value.numpy().reshape(*shape, *value.shape[1:]) for name, value in flat.items()
         }
         # From the density of vectors to that of parameters.
-        log_det = self._space.to_vector(flat)[1].numpy().reshape(shape)
+        log_det = self._space.to_vector(augmented)[1].numpy().reshape(shape)
         return values, chains.log_density + log_det, chains.diverged
 
     def _encode(self, observations: Observations) -> Any:

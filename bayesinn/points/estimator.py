@@ -34,6 +34,7 @@ from bayesinn.simulation import checks
 from bayesinn.simulation.prior import Prior, Values, support_of
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.data import Scaling
+from bayesinn.spaces.parameters import refuse_directions
 from bayesinn.summaries import Summary
 from bayesinn.training.trainable import Batch, Trainable
 
@@ -561,6 +562,10 @@ class PointEstimator(Summarised):
         hidden: Sequence[int] = (128, 128),
     ) -> None:
         check_simulator(simulator)
+        do = (
+            "use bi.AmortizedPosterior; or declare their cosines and sines, and such, as parameters"
+        )
+        refuse_directions(simulator.prior, f"Point estimates of {simulator.name!r}", do)
         flow = PointFlow(_check_estimates(estimates), hidden)
         choice = recommended_summaries(simulator, summary)
         refuse_trained_first(choice.networks)

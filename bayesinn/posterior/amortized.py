@@ -498,11 +498,11 @@ class TrainedPosterior(Summarised, Posterior):
     def density(self) -> str | None:
         """Kind of density of :meth:`log_prob`, that of the flow: "exact", "costly" or None.
 
-        There is none for more than three integer parameters.
+        There is none for more than three integers, angles and unit vectors together.
         """
         if self.trained:
             return self.evaluator.density
-        return density_of(self.flow, layout_of(self.simulator.prior).integers)
+        return density_of(self.flow, layout_of(self.simulator.prior).auxiliary)
 
     @property
     def training_seed(self) -> int:

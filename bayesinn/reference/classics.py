@@ -149,7 +149,7 @@ class Discrepancy:
 
     def vectors(self, parameters: Arrays) -> np.ndarray:
         """Return unconstrained vectors (n, d) of continuous parameters (n, *event)."""
-        return self.space.to_vector(parameters)[0].numpy()
+        return self.space.vectors(parameters)
 
     def evaluate_prior(self, vectors: np.ndarray) -> tuple[Arrays, np.ndarray]:
         """Return parameters (n, *event) of unconstrained vectors (n, d), and their log prior."""

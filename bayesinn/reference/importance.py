@@ -265,8 +265,9 @@ def evaluate_prior(
 
     Log densities that aren't finite become -inf.
     """
-    parameters = space.from_vector(vector)
-    back, log_det = space.to_vector(parameters)
+    augmented = space.augmented(vector)
+    parameters = space.plain(augmented)
+    back, log_det = space.to_vector(augmented)
     log_prior = space.prior_log_prob(parameters) - log_det
     # Past the last bits of a bounded support the density stops falling, and particles would drift
     # away.
@@ -296,7 +297,8 @@ class Target:
         self.undefined = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     def draw_prior(self, n: int, seed: tf.Tensor) -> tf.Tensor:
-        return self.space.to_vector(self.space.prior.sample(n, seed))[0]
+        drawn = self.space.prior.sample(n, seed)
+        return self.space.to_vector(self.space.dequantise(drawn, seeds.fold_in(seed, 1)))[0]
 
     def __call__(self, vector: tf.Tensor, data: Tensors) -> Population:
         """Evaluate vectors (n, d); log densities that aren't finite become -inf."""
@@ -526,7 +528,7 @@ class ExactDensity:
 
     def vectors(self, parameters: Arrays) -> np.ndarray:
         """Return unconstrained vectors (n, d) of parameters (n, *event)."""
-        return self.space.to_vector(parameters)[0].numpy()
+        return self.space.vectors(parameters)
 
     def parameters(self, vectors: np.ndarray) -> Arrays:
         """Return parameters (n, *event) of unconstrained vectors (n, d)."""

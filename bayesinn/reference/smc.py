@@ -434,9 +434,7 @@ def _vectors(draws: Mapping[str, Any], space: ParameterSpace) -> np.ndarray:
             do="pass draws of a single observation, as posterior.sample gives them, or a posterior "
             "that bi.load gives",
         )
-    vector = np.asarray(
-        space.to_vector({name: tf.constant(value) for name, value in draws.items()})[0]
-    )
+    vector = space.vectors(draws)
     finite = np.isfinite(vector).all(axis=1)
     if not finite.all():
         raise InputError(

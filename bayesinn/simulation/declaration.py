@@ -15,7 +15,7 @@ from bayesinn.core.errors import SimulatorError, check_choice, check_integer, ch
 from bayesinn.core.labels import Coordinate
 from bayesinn.simulation.checks import Declared, finite, may_miss
 from bayesinn.simulation.engines.engine import Declaration
-from bayesinn.simulation.prior import Prior, Support, support_of
+from bayesinn.simulation.prior import DIRECTIONS, Prior, Support, support_of
 from bayesinn.simulation.simulations import Arrays, copied
 
 tfd = tfp.distributions
@@ -35,23 +35,6 @@ _SEEDS = {"tensorflow": "seed", "jax": "key", "python": "generator"}
 #: Priors that no smooth map from all of R^d reaches, and what to do in place of them.
 _UNREACHABLE = {
     (tfd.Deterministic, tfd.VectorDeterministic): "write the constant into the simulator",
-    # The map would cut the circle: a posterior at the cut would be two halves, far apart.
-    (
-        tfd.VonMises,
-    ): "let the simulator compute the angle from two normal numbers, atan2(y, x); or, if "
-    "posteriors stay away from -pi and pi, take Uniform(-pi, pi)",
-    (
-        tfd.SphericalUniform,
-        tfd.VonMisesFisher,
-        tfd.PowerSpherical,
-    ): "let the simulator normalise a normal vector",
-    (
-        tfd.LKJ,
-        tfd.CholeskyLKJ,
-    ): "let the simulator compute the matrix from partial correlations, such as 2 * Beta - 1",
-    (
-        tfd.WishartLinearOperator,
-    ): "let the simulator compute the matrix from its Cholesky factor, such as Chi and Normal",
 }
 
 
@@ -171,10 +154,19 @@ def check_prior(prior: Prior) -> None:
 
 def _unreachable(distribution: tfd.Distribution) -> tuple[str, str, str] | None:
     """Return expected, got, and what to do, for a prior that no smooth map from R^d reaches."""
+    moved = False
     while isinstance(getattr(distribution, "distribution", None), tfd.Distribution):
+        moved |= isinstance(distribution, tfd.TransformedDistribution)
         distribution = distribution.distribution
-    expected = "numbers that vary freely, in R^d, between bounds or on a simplex"
+    expected = (
+        "numbers that vary freely, in R^d, between bounds or on a simplex; directions; or matrices"
+    )
     got = type(distribution).__name__
+    if moved and isinstance(distribution, (tfd.VonMises, *DIRECTIONS)):
+        return expected, f"a transformed {got}", "transform it in the simulator"
+    if getattr(distribution, "input_output_cholesky", False):
+        do = "leave input_output_cholesky out, or take tfd.CholeskyLKJ: the density is the matrix's"
+        return expected, f"Cholesky factors of {got}", do
     return next(
         (
             (expected, got, do)

@@ -109,6 +109,10 @@ class Prior:
                     )
         self.event_shapes = {name: tuple(trial[name].shape[1:]) for name in self.names}
         self.dtypes = {name: trial[name].dtype.as_numpy_dtype for name in self.names}
+        #: Names of angles, in radians.
+        self.angles = tuple(
+            name for name in self.names if _direction(self.distribution(name, trials[2])) == "angle"
+        )
 
     def distribution(self, name: str, given: Mapping[str, tf.Tensor]) -> tfd.Distribution:
         """Return the distribution, batch shape () or (n,), of one variable given its parents.
@@ -143,6 +147,27 @@ class Prior:
     def cast(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return values in the dtypes of draws."""
         return {name: values[name].astype(dtype) for name, dtype in self.dtypes.items()}
+
+    def unwrapped(
+        self, draws: Mapping[str, np.ndarray], values: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return values (n, m, *event), by default the draws, with angles near those of draws.
+
+        The angles are within half a turn of the mean direction of the draws (n, L, *event), so that
+        means, ranks and quantiles are those on the circle, wherever it was cut.
+
+        >>> prior = Prior({"phase": tfd.VonMises(0.0, 1.0)})
+        >>> prior.unwrapped({"phase": np.array([[3.0, -3.0, 3.1]])})["phase"].round(2).tolist()
+        [[3.0, 3.28, 3.1]]
+        """
+        result = dict(draws if values is None else values)
+        for name in self.angles:
+            turn = np.exp(1j * draws[name].astype(float))
+            middle = np.angle(turn.mean(axis=1, keepdims=True))
+            beyond = np.round((result[name] - middle) / (2.0 * np.pi))
+            moved = result[name] - 2.0 * np.pi * beyond
+            result[name] = moved.astype(result[name].dtype)
+        return result
 
     def refuse_fractions(self, values: Mapping[str, np.ndarray]) -> None:
         """Raise for fractions where draws are integers."""
@@ -212,16 +237,22 @@ _ONTO_THE_LINE = (
 )
 
 
+#: Distributions of unit vectors.
+DIRECTIONS = (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical)
+
+
 class Support(NamedTuple):
     """The support of a parameter, or of numbers side by side: the image of unconstrained values.
 
     Its ends, the lowest and highest value, are elementwise; None where elements depend on one
-    another.
+    another. A ``direction`` is "angle", in radians, or "vector", of length one: its unconstrained
+    values are points, whose direction from the origin it is.
     """
 
     bijector: tfb.Bijector
     ends: tuple[tf.Tensor, tf.Tensor] | None
     discrete: bool
+    direction: str = ""
 
     def clip(self, value: tf.Tensor) -> tf.Tensor:
         """Return values, moved inside where rounding put them on or past an edge."""
@@ -241,6 +272,11 @@ class Support(NamedTuple):
 
     def holds(self, value: tf.Tensor) -> tf.Tensor:
         """Tell which elements of values (n, *event) lie inside, up to rounding."""
+        if self.direction == "angle":
+            return tf.math.is_finite(value)
+        if self.direction:
+            length = tf.norm(value, axis=-1, keepdims=True)
+            return tf.broadcast_to(tf.abs(length - 1.0) < 1e-3, tf.shape(value))
         if self.ends is None:
             if not self.is_simplex:
                 return tf.ones_like(value, bool)
@@ -279,6 +315,8 @@ class Support(NamedTuple):
     @property
     def family(self) -> tuple[type, ...] | None:
         """Kind of the map of single numbers, for :func:`together` to join; None for other maps."""
+        if self.direction:
+            return None
         kinds = tuple(type(part) for part in _parts(self.bijector))
         return kinds if kinds in ((), (tfb.Exp,), (tfb.Sigmoid,)) else None
 
@@ -313,12 +351,15 @@ def support_of(name: str, distribution: tfd.Distribution) -> Support:
     For vectors of independent numbers, it is the support of each number.
     """
     distribution, constants = _elementwise(_in_single_precision(distribution))
+    if direction := _direction(distribution):
+        return Support(tfb.Identity(), None, discrete=False, direction=direction)
     if isinstance(distribution, tfd.MixtureSameFamily | tfd.Mixture):
         return _support_of_components(name, distribution)
     bounds = _integer_bounds(distribution)
     if bounds is None:
         bijector = (
             _half_line(distribution, constants)
+            or _onto_matrices(distribution)
             or distribution.experimental_default_event_space_bijector()
         )
     else:
@@ -345,6 +386,8 @@ def _support_of_components(name: str, mixture: tfd.MixtureSameFamily | tfd.Mixtu
         several = mixture.components_distribution
         components = [several[..., number] for number in range(several.batch_shape[-1])]
     supports = [support_of(name, component) for component in components]
+    if len({support.direction for support in supports}) == 1 and supports[0].direction:
+        return supports[0]
     parts = [part for support in supports for part in _parts(support.bijector)]
     maps = {None if support.discrete else support.family for support in supports}
     if (
@@ -439,6 +482,15 @@ def surface_correction(bijector: tfb.Bijector, event_shape: tuple[int, ...]) -> 
     return 0.5 * float(np.prod(event_shape[:-1]) * np.log(event_shape[-1]))
 
 
+def _direction(distribution: tfd.Distribution) -> str:
+    """Return "angle" or "vector" for a distribution of directions; empty for any other."""
+    while isinstance(distribution, tfd.Independent | tfd.Sample):
+        distribution = distribution.distribution
+    if isinstance(distribution, tfd.VonMises):
+        return "angle"
+    return "vector" if isinstance(distribution, DIRECTIONS) else ""
+
+
 def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> tfb.Bijector | None:
     """Return the map for a normal distribution that is truncated on one side; else None.
 
@@ -451,6 +503,51 @@ def _half_line(distribution: tfd.Distribution, constants: tfd.Distribution) -> t
             return tfb.Chain([tfb.Shift(distribution.low), tfb.Exp()])
         if low is not None and np.all(low == -np.inf):
             return tfb.Chain([tfb.Shift(distribution.high), tfb.Scale(-1.0), tfb.Exp()])
+    return None
+
+
+class _Correlations(tfb.Bijector):
+    """Cholesky factors of correlation matrices <-> the matrices.
+
+    Their volumes are those of the elements below the diagonal. TFP's own map for `tfd.LKJ` counts
+    the diagonal, too, which is fixed: its log-det doesn't belong to the density.
+    """
+
+    def __init__(self, name: str = "correlations") -> None:
+        super().__init__(forward_min_event_ndims=2, parameters={"name": name}, name=name)
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any) -> dict[str, Any]:
+        return {}
+
+    def _forward(self, x: tf.Tensor) -> tf.Tensor:
+        # Rounding must not tell draws from those of the prior, which have ones.
+        return tf.linalg.set_diag(tf.matmul(x, x, transpose_b=True), tf.ones_like(x[..., 0]))
+
+    def _inverse(self, y: tf.Tensor) -> tf.Tensor:
+        return tf.linalg.cholesky(y)
+
+    def _forward_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
+        below = tf.range(x.shape[-1] - 1, -1, -1, dtype=x.dtype)
+        return tf.reduce_sum(below * tf.math.log(tf.linalg.diag_part(x)), axis=-1)
+
+
+def _onto_matrices(distribution: tfd.Distribution) -> tfb.Bijector | None:
+    """Return the map for matrices that TFP has no correct one for; else None.
+
+    TFP's map for Wishart matrices leaves out those with a small diagonal.
+    """
+    while isinstance(distribution, tfd.Independent | tfd.Sample):
+        distribution = distribution.distribution
+    if isinstance(distribution, tfd.TransformedDistribution):
+        inner = _onto_matrices(distribution.distribution)
+        return inner and tfb.Chain([distribution.bijector, inner])
+    if isinstance(distribution, tfd.LKJ):
+        return tfb.Chain([_Correlations(), tfb.CorrelationCholesky()])
+    if isinstance(distribution, tfd.WishartLinearOperator):
+        root = tfb.FillScaleTriL(diag_bijector=tfb.Exp(), diag_shift=None)
+        whole = [] if distribution.input_output_cholesky else [tfb.CholeskyOuterProduct()]
+        return tfb.Chain([*whole, root])
     return None
 
 

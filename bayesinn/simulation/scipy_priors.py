@@ -57,6 +57,7 @@ _CONTINUOUS: dict[str, Frozen] = {
     "weibull_min": lambda c, loc, scale: _moved(tfd.Weibull(c, scale), loc),
     "pareto": lambda b, loc, scale: _moved(tfd.Pareto(b, scale), loc),
     "invgauss": lambda mu, loc, scale: _moved(tfd.InverseGaussian(mu * scale, scale), loc),
+    "vonmises": lambda kappa, loc, scale: _moved(tfd.VonMises(loc, kappa), scale=scale),
     "triang": lambda c, loc, scale: tfd.Triangular(loc, loc + scale, loc + c * scale),
 }
 _PLACE = {"loc": 0.0, "scale": 1.0}
@@ -76,7 +77,6 @@ _VECTORS: dict[str, Frozen] = {
 }
 #: Those that TFP lacks, or whose support no smooth map reaches, and what to do.
 _INSTEAD = {
-    "vonmises": "let the simulator compute the angle from two normal numbers, atan2(y, x)",
     "randint": "take tfd.FiniteDiscrete(range(low, high), probs=[...])",
     "skewnorm": "take tfd.SinhArcsinh(loc, scale, skewness)",
 }

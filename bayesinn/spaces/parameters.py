@@ -3,8 +3,9 @@
 No draw leaves the support.
 """
 
+import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -62,11 +63,14 @@ _PILOT_DRAWS = 8192
 class ParameterSpace:
     """Dict of parameters <-> standardised vector of ``dimension`` elements, with log-det.
 
-    The elements of the vector are unconstrained. A simplex of k shares has k - 1 of them. Integer
-    parameters, ``discrete``, are spread over the unit interval above each integer
-    (:meth:`dequantise`) and rounded down on the way back. The seed decides the prior draws whose
-    moments, ``mean`` and ``scale``, standardise the vector. ``names``, by default all, limit a map
-    to these parameters.
+    The elements of the vector are unconstrained. A simplex of k shares has k - 1 of them. Some
+    parameters need ``auxiliary`` numbers, uniform between zero and one, beside their own
+    (:meth:`augment`), which the way back drops. Integers, ``discrete``, are spread over the unit
+    interval above each. Angles, and vectors of length one, become points of a plane, or of a space:
+    no continuous map makes a circle of a line, and a posterior at the cut would be two halves, far
+    apart. Their distances from the origin are log-normal around one. The seed decides the prior
+    draws whose moments, ``mean`` and ``scale``, standardise the vector. ``names``, by default all,
+    limit a map to these parameters.
 
     Examples
     --------
@@ -90,9 +94,22 @@ class ParameterSpace:
             for name in self.names
             if _has_pole(prior.distribution(name, pilot), supports[name])
         )
+        self._directions = {
+            name: support.direction for name, support in supports.items() if support.direction
+        }
+        # Shapes of augmented parameters.
+        self._events = {
+            name: (*shape, 2) if self._directions.get(name) == "angle" else shape
+            for name, shape in self.event_shapes.items()
+        }
+        #: Shapes of the auxiliary numbers.
+        self.auxiliary = {
+            **{name: self.event_shapes[name] for name in self.discrete},
+            **{name: self._events[name][:-1] for name in self._directions},
+        }
         shapes = {
             name: supports[name].bijector.inverse_event_shape(shape)
-            for name, shape in self.event_shapes.items()
+            for name, shape in self._events.items()
         }
         sizes = [shape.num_elements() for shape in shapes.values()]
         self.dimension = sum(sizes)
@@ -181,23 +198,70 @@ class ParameterSpace:
         return raw
 
     def dequantise(self, parameters: Mapping[str, tf.Tensor], seed: tf.Tensor) -> Values:
-        """Return parameters as floats, with integers spread evenly over [k, k + 1)."""
-        values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
-        for number, name in enumerate(self.discrete):
-            noise = tf.random.stateless_uniform(
-                tf.shape(values[name]), seeds.fold_in(seed, number), alg="philox"
+        """Return parameters (n, *event) augmented by random numbers; see :meth:`augment`."""
+        rows = tf.shape(parameters[self.names[0]])[0]
+        noise = {
+            name: tf.random.stateless_uniform(
+                (rows, *shape), seeds.fold_in(seed, number), alg="philox"
             )
+            for number, (name, shape) in enumerate(self.auxiliary.items())
+        }
+        return self.augment(parameters, noise)
+
+    def augment(
+        self, parameters: Mapping[str, tf.Tensor], uniform: Mapping[str, tf.Tensor | float]
+    ) -> Values:
+        """Return parameters as floats, with auxiliary numbers from [0, 1).
+
+        Integers become numbers of [k, k + 1), directions become points.
+
+        Parameters
+        ----------
+        parameters : mapping of name to tensor (n, *event)
+        uniform : mapping of each name in ``auxiliary`` to numbers that broadcast to (n, *shape)
+        """
+        values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
+        for name in self.discrete:
             # Rounding must not make it the next integer.
-            below = tf.math.nextafter(values[name] + 1.0, tf.fill(tf.shape(noise), -np.inf))
-            values[name] = tf.maximum(tf.minimum(values[name] + noise, below), values[name])
+            below = tf.math.nextafter(values[name] + 1.0, values[name])
+            spread = tf.minimum(values[name] + uniform[name], below)
+            values[name] = tf.maximum(spread, values[name])
+        for name in self._directions:
+            values[name] = self._points(name, values[name]) * _distance(uniform[name])[..., None]
         return values
+
+    def middle(self, parameters: Mapping[str, tf.Tensor]) -> Values:
+        """Return augmented parameters whose auxiliary numbers are 0.5: among those of training."""
+        return self.augment(parameters, dict.fromkeys(self.auxiliary, 0.5))
+
+    def _points(self, name: str, value: tf.Tensor) -> tf.Tensor:
+        """Return directions as points at a distance of one; points as they are."""
+        if value.shape.rank > len(self._events[name]):
+            return value
+        return tf.stack([tf.cos(value), tf.sin(value)], axis=-1)
+
+    def plain(self, values: Mapping[str, tf.Tensor]) -> Values:
+        """Return parameters without what :meth:`augment` added; other values stay as they are."""
+        parameters = dict(values)
+        for name in self.discrete:
+            if name in values:
+                parameters[name] = tf.floor(values[name])
+        for name, direction in self._directions.items():
+            if name not in values:
+                continue
+            if direction == "vector":
+                parameters[name] = tf.math.l2_normalize(values[name], axis=-1)
+            elif values[name].shape.rank > len(self._events[name]):
+                parameters[name] = tf.atan2(values[name][..., 1], values[name][..., 0])
+        return parameters
 
     def to_vector(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Map dequantised parameters to the vector (n, dimension), with its log_det (n,).
+        """Map augmented parameters to the vector (n, dimension), with its log_det (n,).
 
-        Elements of parameters that are not among ``names`` are zero.
+        It is that of parameters and uniform numbers. Directions without such a number are points at
+        a distance of one, the median. Elements of parameters that are not among ``names`` are zero.
         """
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
         chosen = [name for name in self.names if names is None or name in names]
@@ -207,12 +271,16 @@ class ParameterSpace:
         log_dets = []
         for members, support, joint in self._groups(chosen, values):
             parts = [values[name] for name in members]
-            event = self.event_shapes[members[0]]
+            event = self._events[members[0]]
+            if support.direction:
+                parts = [self._points(members[0], parts[0])]
             value = support.clip(tf.stack(parts, axis=-1) if joint else parts[0])
             log_det = support.bijector.inverse_log_det_jacobian(
                 value, event_ndims=1 if joint else len(event)
             )
             log_det += surface_correction(support.bijector, event)
+            if support.direction:
+                log_det += _log_det_of_points(value)
             log_dets.append(tf.broadcast_to(log_det, tf.shape(value)[:1]))
             own = [place for name in members for place in self._places[name]]
             elements.append(tf.reshape(support.bijector.inverse(value), (-1, len(own))))
@@ -227,6 +295,11 @@ class ParameterSpace:
             wanted * np.log(self.scale)
         )
 
+    def vectors(self, parameters: Mapping[str, Any]) -> np.ndarray:
+        """Return vectors (n, dimension) of parameters with random auxiliary numbers."""
+        seed = seeds.tensor_seed(0, "dequantise")
+        return self.to_vector(self.dequantise(parameters, seed))[0].numpy()
+
     def elements_of(self, names: Collection[str]) -> np.ndarray:
         """Return one for each element of the vector of these parameters, zero for the others."""
         return np.concatenate(
@@ -236,13 +309,11 @@ class ParameterSpace:
     def prior_log_prob(
         self, parameters: Mapping[str, tf.Tensor], names: Collection[str] | None = None
     ) -> tf.Tensor:
-        """Return the log prior density (n,) of parameters, dequantised or not; -inf outside.
+        """Return the log prior density (n,) of parameters, augmented or not; -inf outside.
 
         With ``names``, it is the density of these parameters given those that they depend on.
         """
-        values = self._rounded_down(
-            {name: tf.cast(parameters[name], tf.float32) for name in self.names}
-        )
+        values = self.plain({name: tf.cast(parameters[name], tf.float32) for name in self.names})
         terms = [tf.zeros(tf.shape(values[self.names[0]])[:1])]
         for name in self.names if names is None else names:
             distribution = self.prior.distribution(name, self._as_drawn(values))
@@ -271,7 +342,7 @@ class ParameterSpace:
         return tf.add_n(terms)
 
     def possible(self, parameters: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Tell which parameters (n, *event), not dequantised, lie inside the support.
+        """Tell which parameters (n, *event), not augmented, lie inside the support.
 
         Integer parameters must be whole numbers.
         """
@@ -288,6 +359,11 @@ class ParameterSpace:
             inside &= tf.reduce_all(
                 value == tf.floor(value), axis=tuple(range(1, value.shape.rank))
             )
+        for name in self._directions:
+            # The density is that of the direction, whatever the length.
+            value = tf.cast(parameters[name], tf.float32)
+            held = self._support(name, dict(parameters)).holds(value)
+            inside &= tf.reduce_all(held, axis=tuple(range(1, held.shape.rank)))
         return inside
 
     def refuse_outside(
@@ -319,6 +395,15 @@ class ParameterSpace:
 
         All other parameters that ``names`` depend on must be ``given``.
         """
+        return self.plain(self.augmented(vector, names, given))
+
+    def augmented(
+        self, vector: tf.Tensor, names: Collection[str] | None = None, given: Values | None = None
+    ) -> Values:
+        """Map the vector to augmented parameters, as :meth:`to_vector` takes them.
+
+        All other parameters that ``names`` depend on must be ``given``.
+        """
         numbers = vector * self.scale + self.mean
         parameters = dict(given or {})
         chosen = [name for name in self.prior.order if names is None or name in names]
@@ -327,7 +412,7 @@ class ParameterSpace:
                 numbers, [place for name in members for place in self._places[name]], axis=-1
             )
             if not joint:
-                event = support.bijector.inverse_event_shape(self.event_shapes[members[0]])
+                event = support.bijector.inverse_event_shape(self._events[members[0]])
                 part = tf.reshape(part, (-1, *event))
             if support.is_simplex:
                 part = tf.clip_by_value(part, -SIMPLEX_LIMIT, SIMPLEX_LIMIT)
@@ -335,7 +420,6 @@ class ParameterSpace:
             parameters.update(
                 zip(members, tf.unstack(value, axis=-1) if joint else [value], strict=True)
             )
-        parameters = self._rounded_down(parameters)
         return {name: parameters[name] for name in self.names if name in chosen}
 
     def _groups(self, names: list[str], given: Values) -> Iterator[tuple[list[str], Support, bool]]:
@@ -362,7 +446,7 @@ class ParameterSpace:
 
     def _support(self, name: str, given: Values) -> Support:
         return self._fixed.get(name) or support_of(
-            name, self.prior.distribution(name, self._as_drawn(self._rounded_down(given)))
+            name, self.prior.distribution(name, self._as_drawn(self.plain(given)))
         )
 
     def _as_drawn(self, values: Mapping[str, tf.Tensor]) -> Values:
@@ -378,19 +462,51 @@ class ParameterSpace:
         held = support.holds(value) & support.comes_back(value)
         return tf.reduce_all(held, axis=tuple(range(1, value.shape.rank)))
 
-    def _rounded_down(self, values: Mapping[str, tf.Tensor]) -> Values:
-        """Return integers without what :meth:`dequantise` added, as others depend on them."""
-        return {
-            name: tf.floor(value) if name in self.discrete else value
-            for name, value in values.items()
-        }
+
+# Standard deviation of the logarithm of the distance of points from the origin.
+_SPREAD = 0.3
+
+
+def _distance(uniform: tf.Tensor | float) -> tf.Tensor:
+    """Return the quantiles of the law of distances from the origin."""
+    smallest = 2.0**-24
+    inside = tf.clip_by_value(tf.cast(uniform, tf.float32), smallest, 1.0 - smallest)
+    return tf.exp(_SPREAD * tf.math.ndtri(inside))
+
+
+def _log_det_of_points(points: tf.Tensor) -> tf.Tensor:
+    """Return the log-det (n,) of the map of directions and uniform numbers to points (n, ..., k).
+
+    It is k - 1 times the log distance for the surface, and for the distance minus the log of its
+    density.
+    """
+    log_distance = tf.math.log(tf.norm(points, axis=-1))
+    normal = -0.5 * tf.square(log_distance / _SPREAD) - math.log(_SPREAD * math.sqrt(2.0 * math.pi))
+    log_det = float(points.shape[-1]) * log_distance - normal
+    return tf.reduce_sum(log_det, axis=tuple(range(1, log_det.shape.rank)))
+
+
+def refuse_directions(prior: Prior, subject: str, do: str) -> None:
+    """Refuse a prior of angles or unit vectors, where these are no numbers of a line."""
+    pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
+    found = [
+        name for name in prior.names if support_of(name, prior.distribution(name, pair)).direction
+    ]
+    if found:
+        raise InputError(
+            subject,
+            expected="parameters that are numbers, which have a mean and quantiles",
+            got=f"angles or unit vectors: {found}",
+            do=do,
+        )
 
 
 class Layout(NamedTuple):
-    """Numbers of elements of the vector, and of parameters that are integers."""
+    """Numbers of elements of the vector, of integers, and of all auxiliary numbers."""
 
     dimension: int
     integers: int
+    auxiliary: int
 
 
 def layout_of(prior: Prior) -> Layout:
@@ -399,17 +515,24 @@ def layout_of(prior: Prior) -> Layout:
     Examples
     --------
     >>> layout_of(Prior({"share": tfd.Beta(2.0, 2.0), "count": tfd.Poisson(3.0)}))
-    Layout(dimension=2, integers=1)
+    Layout(dimension=2, integers=1, auxiliary=1)
     """
     pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
     dimension = 0
     integers = 0
+    auxiliary = 0
     for name, event in prior.event_shapes.items():
         support = support_of(name, prior.distribution(name, pair))
         elements = tf.TensorShape(support.bijector.inverse_event_shape(event)).num_elements()
-        dimension += elements
         integers += elements * support.discrete
-    return Layout(dimension, integers)
+        auxiliary += elements * support.discrete
+        if support.direction == "vector":
+            auxiliary += elements // event[-1]
+        elif support.direction:
+            auxiliary += elements
+            elements *= 2
+        dimension += elements
+    return Layout(dimension, integers, auxiliary)
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:

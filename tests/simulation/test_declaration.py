@@ -244,20 +244,14 @@ def test_rows_on_the_last_axis_are_refused_whatever_their_number() -> None:
 @pytest.mark.parametrize(
     ("prior", "fragments"),
     [
-        (tfd.VonMises(0.0, 2.0), ["VonMises", "atan2", "Uniform(-pi, pi)"]),
-        (tfd.Sample(tfd.VonMises(0.0, 2.0), 2), ["VonMises"]),
         (
             tfd.TransformedDistribution(tfd.VonMises(0.0, 2.0), tfp.bijectors.Scale(0.5)),
-            ["VonMises"],
+            ["a transformed VonMises", "in the simulator"],
         ),
-        (tfd.SphericalUniform(3), ["SphericalUniform", "normalise"]),
-        (tfd.VonMisesFisher([1.0, 0.0, 0.0], 2.0), ["VonMisesFisher", "normalise"]),
-        (tfd.PowerSpherical([1.0, 0.0], 2.0), ["PowerSpherical", "normalise"]),
-        (tfd.Sample(tfd.SphericalUniform(3), 2), ["SphericalUniform"]),
-        (lambda: tfd.VonMisesFisher([1.0, 0.0], 2.0), ["VonMisesFisher"]),
-        (tfd.LKJ(3, 1.5), ["LKJ", "partial correlations"]),
-        (tfd.CholeskyLKJ(3, 1.5), ["CholeskyLKJ", "partial correlations"]),
-        (tfd.WishartTriL(9.0, np.eye(2, dtype="f4")), ["WishartTriL", "Cholesky factor"]),
+        (
+            tfd.WishartTriL(9.0, np.eye(2, dtype="f4"), input_output_cholesky=True),
+            ["Cholesky factors of WishartTriL", "leave input_output_cholesky out"],
+        ),
         (tfd.Normal(np.zeros(0, np.float32), 1.0), ["one number or more", "shape (0,)"]),
         (tfd.Deterministic(3.0), ["Deterministic", "constant"]),
         (tfd.VectorDeterministic([3.0, 1.0]), ["VectorDeterministic", "constant"]),

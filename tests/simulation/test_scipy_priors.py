@@ -91,7 +91,6 @@ def test_vectors() -> None:
     ("entry", "words"),
     [
         (stats.skewnorm(2), "SinhArcsinh"),
-        (stats.vonmises(2), "atan2"),
         (stats.randint(1, 5), "FiniteDiscrete"),
         (stats.norm, "freeze it"),
         (stats.poisson(4, loc=2), "add loc in the simulator"),

@@ -15,6 +15,8 @@ from scipy import special, stats
 
 import bayesinn as bi
 from bayesinn.core.errors import InputError
+from bayesinn.simulation.declaration import check_prior
+from bayesinn.simulation.prior import Prior
 from docs.pages.links import DOCS
 from tests.helpers.grid import moments
 
@@ -341,9 +343,13 @@ def test_classics(tmp_path):
 def test_priors_of_scipy_are_those_of_tfp():
     text = (DOCS / "how_to" / "priors.md").read_text()
     rows = re.findall(r"^\| .+ \| `(stats\..+)` \| `(tf[bd]\..+)` \|$", text, re.MULTILINE)
-    assert len(rows) == 20
+    assert len(rows) == 21
     names = {"c": np.array([[2.0, 0.5], [0.5, 1.0]], np.float32), "np": np, "stats": stats}
-    exec(CELL.findall(text)[0], names)
+    first, *others = CELL.findall(text)
+    exec(first, names)
+    for cell in others:
+        exec(cell, names)
+        check_prior(Prior(names["prior"]))
     prior = {}
     for number, (scipy, tfp) in enumerate(rows):
         expected, found = eval(scipy, names), eval(tfp, names)

@@ -170,7 +170,8 @@ class Answers:
         draws = self.posterior.sample(observations.arrays, draws=self.draws, seed=seed)
         answer: Answer = {
             "draws": {
-                name: _list(value[0]) for name, value in columns(draws, batch_ndim=2).items()
+                name: _list(value[0])
+                for name, value in columns(self.simulator.prior.unwrapped(draws), 2).items()
             },
             "p_value": float(draws.p_value[0]),
             "unusual": str(draws.unusual[0]),
