@@ -99,6 +99,9 @@ def open_answer(file: Path) -> Any:
     """Open a file of inference data; used in a ``with`` block, it is closed again."""
     return az.from_netcdf(file, engine="h5netcdf")
 
+    # A parameter in days is a number: older versions of xarray take it for a time span.
+    return az.from_netcdf(file, engine="h5netcdf", decode_timedelta=False)
+
 
 def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
     """Return the arrays of a group, without its one chain; nothing if there is no such group."""
