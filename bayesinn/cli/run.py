@@ -97,8 +97,6 @@ def check_observation(simulator: Simulator, data: Mapping[str, Any] | None) -> O
 
 def open_answer(file: Path) -> Any:
     """Open a file of inference data; used in a ``with`` block, it is closed again."""
-    return az.from_netcdf(file, engine="h5netcdf")
-
     # A parameter in days is a number: older versions of xarray take it for a time span.
     return az.from_netcdf(file, engine="h5netcdf", decode_timedelta=False)
 
