@@ -411,7 +411,13 @@ _Saved = Annotated[
     ),
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", help="Folder to save the trained comparison in.")
+    Path | None,
+    typer.Option(
+        "--output",
+        parser=cl.written,
+        metavar="PATH",
+        help="Folder to save the trained comparison in.",
+    ),
 ]
 _SIMULATIONS = 20_000
 _Simulations = Annotated[
@@ -519,7 +525,13 @@ RunFolders = Annotated[
 RunsFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder that holds runs.")]
 Comparison = Annotated[
     Path | None,
-    typer.Option("--output", help="HTML file, or folder of figures.", show_default=False),
+    typer.Option(
+        "--output",
+        parser=cl.written,
+        metavar="PATH",
+        help="HTML file, or folder of figures.",
+        show_default=False,
+    ),
 ]
 ComparedSimulations = Annotated[
     int | None,

@@ -70,15 +70,31 @@ RunFolder = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="A run folder, or a saved posterior.", callback=run_of),
 ]
+
+
+def written(text: str) -> Path:
+    """Read a path to write to; an empty text would be the current folder."""
+    if not text.strip():
+        raise typer.BadParameter("an empty text is no path: name a folder, or . for this one")
+    return Path(text)
+
+
 Results = Annotated[
     Path | None,
     typer.Option(
         "--output",
+        parser=written,
+        metavar="PATH",
         help="Folder for the results.",
         show_default="RUN; runs/NAME of a saved posterior",
     ),
 ]
-Output = Annotated[Path | None, typer.Option(help="Run folder to write.", show_default="runs/NAME")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        parser=written, metavar="PATH", help="Run folder to write.", show_default="runs/NAME"
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(

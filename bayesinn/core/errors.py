@@ -115,6 +115,14 @@ _REPEATED = ("blocks", "heads", "levels", "reflections", "steps", "terms")
 _LONGEST_NAME = 255
 
 
+def _shown(value: Any) -> str:
+    """Return the text of a value; whole numbers of thousands of digits have none in Python."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a whole number of {value.bit_length():,} bits"
+
+
 def check_integer(
     subject: str,
     value: Any,
@@ -133,7 +141,7 @@ def check_integer(
         raise error(
             subject,
             expected=f"an integer {bounds}",
-            got=repr(value),
+            got=_shown(value),
             do=do or f"pass for example {least}",
         )
     return int(value)
@@ -154,16 +162,20 @@ def check_number(
     The limits ``above`` and ``below`` are exclusive.
     """
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not (least <= value <= most and above < value < below):
+    try:
+        number = float(value) if real else math.nan
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not (least <= number <= most and above < number < below):
         bounds = (("from", least), ("above", above), ("at most", most), ("below", below))
         expected = ", ".join(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))
         raise InputError(
             subject,
             expected=f"a number {expected}".rstrip(),
-            got=repr(value),
+            got=_shown(value),
             do=do or f"pass {'one in these bounds' if expected else 'a finite number'}",
         )
-    return float(value)
+    return number
 
 
 def check_choice(
@@ -296,10 +308,17 @@ def check_arguments(
                     value,
                     least=0.0 if is_share else -math.inf,
                     below=1.0 if is_share else math.inf,
-                    do=f"pass for example {default!r}",
+                    do="" if default is None else f"pass for example {default!r}",
                 )
             case "bool":
                 check_flag(subject, value)
+            case "tuple[float, float]":
+                example = "pass for example (0.0, 1.0)"
+                pair = value if isinstance(value, Sequence) or hasattr(value, "ndim") else ()
+                if isinstance(pair, str) or getattr(pair, "ndim", 1) != 1 or len(pair) != 2:
+                    raise InputError(subject, expected="two numbers", got=repr(value), do=example)
+                for number in pair:
+                    check_number(f"{subject}, each", number, do=example)
             case "Sequence[int]" | "tuple[int, int]":
                 example = f"pass for example {default!r}"
                 # Arrays have axes, and need no import of their library here.

@@ -325,7 +325,7 @@ def _paired(predicted: Arrays, observed: Arrays, missing: bool) -> dict[str, np.
             got=f"predicted {sorted(predicted)}, observed {sorted(observed)}",
             do="pass the same observables in both",
         )
-    draws = {name: np.shape(value)[:1] for name, value in predicted.items()}
+    draws = {name: tuple(np.shape(value)[:1]) for name, value in predicted.items()}
     data = {}
     for name, value in observed.items():
         subject = f"observable {name!r}"

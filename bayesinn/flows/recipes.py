@@ -314,7 +314,9 @@ def _blocks(block: _Maker, blocks: int, mixing: Mixing, actnorm: bool) -> list[B
     if count > MOST_REPEATED:
         check_integer("Argument 'blocks' of a flow", count, most=MOST_REPEATED)
     parts: list[_Maker] = [ActNorm] if check_flag("Argument 'actnorm' of a flow", actnorm) else []
-    for layer in [mixing] if mixing is None or isinstance(mixing, str | Bijection) else mixing:
+    for layer in (
+        mixing if isinstance(mixing, Sequence) and not isinstance(mixing, str) else [mixing]
+    ):
         if isinstance(layer, Bijection):
             parts.append(partial(clone, layer))
         elif layer is not None:

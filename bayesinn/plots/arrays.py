@@ -7,7 +7,7 @@ import numpy as np
 import xarray
 
 from bayesinn.core.arrays import numbers
-from bayesinn.core.errors import InputError
+from bayesinn.core.errors import InputError, check_type
 from bayesinn.core.labels import columns
 from bayesinn.diagnostics.arrays import check_finite, refuse_many_observations
 from bayesinn.simulation.simulations import flatten_draws
@@ -65,20 +65,21 @@ def gather(
     truth: Draws | None = None,
 ) -> Given:
     """Split draws into columns and check them: finite, equally many, the same columns in all."""
-    plain = plain_draws(draws, "posterior")
-    shapes = {name: np.shape(value) for name, value in plain.items()}
-    counts = {shape[0] if shape else 0 for shape in shapes.values()}
-    if len(counts) != 1 or min(counts) < 2:
-        raise InputError(
-            "draws",
-            expected="for every parameter an array (draws, *event), with the same 2 or more draws",
-            got=str(shapes),
-            do="pass the draws given one observation: draws[name][i] for observation i",
-        )
-    given = [columns(check_numbers("draws", plain), batch_ndim=1)]
-    for role, other in (("prior", prior), ("reference", reference), ("truth", truth)):
+    roles = {"draws": draws, "prior": prior, "reference": reference, "truth": truth}
+    given: list[dict[str, np.ndarray]] = []
+    for role, other in roles.items():
         kind = "prior" if role == "prior" else "posterior"
         values = {} if other is None else check_numbers(role, plain_draws(other, kind))
+        shapes = {name: value.shape for name, value in values.items()}
+        counts = {shape[0] if shape else 0 for shape in shapes.values()}
+        if other is not None and role != "truth" and (len(counts) != 1 or min(counts) < 2):
+            raise InputError(
+                role,
+                expected="for every parameter an array (draws, *event), with the same 2 or more "
+                "draws",
+                got=str(shapes),
+                do="pass the draws given one observation: draws[name][i] for observation i",
+            )
         given.append(columns(values, batch_ndim=int(role != "truth")))
         if other is not None and set(given[-1]) != set(given[0]):
             raise InputError(
@@ -155,6 +156,8 @@ def plain_draws(draws: Draws, group: str) -> Mapping[str, np.ndarray]:
     """
     refuse_many_observations(draws)
     if not isinstance(draws, xarray.DataTree):
+        do = "pass for example {'rate': array}, or what posterior.infer returned"
+        check_type(f"{group} draws", draws, Mapping, "a dict of name to array, or a DataTree", do)
         return draws
     node = draws[group] if group in draws.children else draws
     if not {"chain", "draw"} <= set(node.dims) or "observation" in node.dims:

@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import SubFigure
 from matplotlib.ticker import MaxNLocator
 
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError
 from bayesinn.plots.panels import (
     BLACK,
@@ -88,7 +89,7 @@ def check_images(
 
     The result has three channels.
     """
-    images = np.asarray(images, float)
+    images = numbers(subject, images, missing=True).astype(float)
     shape = images.shape
     images = images[..., None] if images.ndim == 4 else images
     if images.ndim != 5 or images.shape[-1] not in (1, 3) or images.size == 0:
@@ -109,15 +110,10 @@ def check_images(
             got=f"{odd:,} of {images.size:,} that are not finite",
             do="leave out or correct these images",
         )
-    if limits is not None and not np.isfinite(limits).all():
-        raise InputError(
-            "Argument 'limits'",
-            expected="the values of black and white",
-            got=f"{limits}",
-            do="pass for example limits=(0, 255), or leave it out",
-        )
     grey = images.shape[-1] == 1
-    low, high = limits or ((known.min(), known.max()) if grey else (0.0, 1.0))
+    low, high = (
+        limits if limits is not None else ((known.min(), known.max()) if grey else (0.0, 1.0))
+    )
     if limits is None and not grey and (known.min() < low or known.max() > high):
         raise InputError(
             subject,

@@ -31,7 +31,8 @@ from matplotlib.ticker import MaxNLocator, ScalarFormatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from bayesinn.core.errors import InputError, check_path
+from bayesinn.core.arrays import numbers
+from bayesinn.core.errors import InputError, check_arguments, check_path
 from bayesinn.core.files import atomic_write
 from bayesinn.core.labels import Labels
 from bayesinn.plots.arrays import choose
@@ -102,8 +103,10 @@ def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[A
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         # Scripts of studies use the style for figures of their own.
         if draw.__module__.startswith("bayesinn."):
-            names = inspect.signature(draw).parameters
-            for name, value in {**dict(zip(names, args, strict=False)), **kwargs}.items():
+            parameters = inspect.signature(draw).parameters
+            values = {**dict(zip(parameters, args, strict=False)), **kwargs}
+            check_arguments(f"bi.plots.{draw.__name__}", parameters, values)
+            for name, value in values.items():
                 _check_kind(draw, name, value)
         with matplotlib.rc_context(_SETTINGS):
             return draw(*args, **kwargs)
@@ -114,23 +117,27 @@ def styled[**Arguments, Result](draw: Callable[Arguments, Result]) -> Callable[A
 def _check_kind(draw: Callable[..., Any], name: str, value: object) -> None:
     """Refuse an argument of a figure function that is of another class than it is annotated with.
 
-    Numbers, flags and arrays, which lists may stand for, are checked where they are used.
+    Whatever is numbers, or dates, may stand for an array.
     """
     hint = get_type_hints(draw).get(name, object)
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kinds = tuple(get_origin(part) or part for part in parts)
-    plain = {np.ndarray, int, float, bool, tuple}
+    numeric = np.ndarray in kinds
+    others = tuple(set(kinds) - {np.ndarray, Sequence}) if numeric else kinds
     # Protocols are not all for isinstance.
     classes = all(isinstance(kind, type) and Protocol not in kind.__mro__ for kind in kinds)
-    if not classes or plain & set(kinds):
+    if not classes or {int, float, bool, tuple} & set(kinds) or isinstance(value, others):
         return
-    if not isinstance(value, kinds):
+    subject = f"Argument {name!r} of bi.plots.{draw.__name__}"
+    if not numeric:
         raise InputError(
-            f"Argument {name!r} of bi.plots.{draw.__name__}",
+            subject,
             expected=" or ".join(kind.__name__ for kind in kinds),
             got=f"{value!r:.60}",
             do="see the examples of its documentation",
         )
+    if getattr(getattr(value, "dtype", None), "kind", "") != "M":
+        numbers(subject, value, missing=True)
 
 
 def band_look(inside: bool, name: str, failing: str = ", outside the band") -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayesinn.core.errors import InputError, check_number
+from bayesinn.core.arrays import numbers
+from bayesinn.core.errors import InputError, check_type
 from bayesinn.core.labels import Labels
 from bayesinn.diagnostics.information import Advice
 from bayesinn.plots.arrays import Draws, gather
@@ -42,18 +43,8 @@ def loss(
     for a loss in ``nats``, the expected entropy of the exact posterior. Flows without invertible
     layers have other losses.
     """
-    if not {"step", "loss"} <= set(history.columns) or history.empty:
-        raise InputError(
-            "training history",
-            expected="columns 'step' and 'loss', 1 row or more",
-            got=f"columns {list(history.columns)}, {len(history)} rows",
-            do="pass the history of a fitted posterior",
-        )
-    floors = (
-        []
-        if floor is None
-        else [check_number("Argument 'floor'", floor, do="pass a finite number of nats")]
-    )
+    _check_history(history)
+    floors = [] if floor is None else [floor]
     with_rate = "learning_rate" in history
     figure = canvas(figure, 7.0, 5.1 if with_rate else 4.1)
     ax, *below = figure.subplots(
@@ -135,8 +126,7 @@ def learning_curve(
             label=name,
         )
     if floor is not None:
-        best = check_number("Argument 'floor'", floor, do="pass a finite number of nats")
-        ax.axhline(best, label="best possible", **DASHED)
+        ax.axhline(floor, label="best possible", **DASHED)
     ax.set_xscale("log", base=2)
     ticks = [*sizes, 2 * sizes[-1]]
     ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -156,6 +146,8 @@ def losses(
     figure = canvas(figure, 7.0, 4.1)
     ax = figure.subplots()
     late = []
+    for history in histories.values():
+        _check_history(history)
     for (name, history), (colour, marker, line) in zip(histories.items(), CURVES, strict=False):
         held_out = "val_loss" in history and history["val_loss"].notna().any()
         curve = history.dropna(subset="val_loss") if held_out else history
@@ -223,6 +215,21 @@ def overlay(
         bare(ax, edges)
         panels.name(index)
     return panels.finish(upwards="density")
+
+
+def _check_history(history: pd.DataFrame) -> None:
+    do = "pass the history of a fitted posterior"
+    check_type("training history", history, pd.DataFrame, "a table (pandas.DataFrame)", do)
+    known = list(history.columns)
+    if not {"step", "loss"} <= set(known) or history.empty:
+        raise InputError(
+            "training history",
+            expected="columns 'step' and 'loss', 1 row or more",
+            got=f"columns {known}, {len(history)} rows",
+            do=do,
+        )
+    for name in {"step", "loss", "val_loss", "learning_rate"} & set(known):
+        numbers(f"training history, column {name!r}", history[name], missing=True)
 
 
 def _extend(edges: np.ndarray, value: float) -> np.ndarray:

@@ -103,6 +103,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> Path:
         ("simulate linear --out bank --n 1,5", ["--n", "'1,5' is no whole number"]),
         ("simulate linear --out bank --n 1.000", ["--n", "'1.000' is no whole number"]),
         ("simulate linear --out bank --n nan", ["--n", "'nan' is no whole number"]),
+        ("train linear --output=", ["--output", "an empty text", "name a folder"]),
         ("train linear --output notes.txt", ["'notes.txt'", "choose another folder"]),
         ("infer nowhere", ["Folder 'nowhere/posterior'", "no such folder"]),
         ("infer .", ["Folder 'posterior'", "no such folder"]),

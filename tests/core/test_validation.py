@@ -38,6 +38,24 @@ def test_numbers_become_plain() -> None:
             ["Argument 'average'", "a number from 0, below 1", "1.0", "pass one in these bounds"],
         ),
         (
+            lambda: check_number("Argument 'rate'", 10**5_000, above=0),
+            [
+                "Argument 'rate'",
+                "a number above 0",
+                "a whole number of 16,610 bits",
+                "pass one in these bounds",
+            ],
+        ),
+        (
+            lambda: check_integer("Argument 'draws'", 10**5_000, most=9),
+            [
+                "Argument 'draws'",
+                "an integer from 1 to 9",
+                "a whole number of 16,610 bits",
+                "pass for example 1",
+            ],
+        ),
+        (
             lambda: check_choice("Argument 'mixing'", "stir", ("permutation", "rotation")),
             ["Argument 'mixing'", "'permutation' or 'rotation'", "'stir'", "choose one of them"],
         ),

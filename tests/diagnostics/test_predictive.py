@@ -6,7 +6,9 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 from scipy import stats
 
 from bayesinn.core.errors import InputError
@@ -31,6 +33,15 @@ def posterior(observed: np.ndarray) -> tuple[float, float]:
 
 def value(result: PredictiveResult, statistic: str, observable: str = "x") -> float:
     return float(result.to_dataframe().loc[(observable, statistic), "p_value"])
+
+
+def test_tensors_are_predictions_like_arrays() -> None:
+    predicted = normal_model(np.ones(SIZE), 2_000, 1)
+    checks = [
+        predictive_checks({"x": values}, {"x": np.ones(SIZE)}).to_dataframe()
+        for values in (predicted, tf.constant(predicted))
+    ]
+    pd.testing.assert_frame_equal(*checks)
 
 
 def test_p_values_of_mean_and_extremes_are_the_closed_forms() -> None:

@@ -201,6 +201,12 @@ def test_wrong_shapes_are_explained() -> None:
         flow.sample(5, tf.ones((4, 3)), seed=(1, 2))
 
 
+@pytest.mark.parametrize("mixing", [3, {"orthogonal"}, ["stir"]])
+def test_mixing_is_a_layer_or_a_sequence_of_layers(mixing: object) -> None:
+    with pytest.raises(InputError, match=r"(?s)Argument 'mixing'.*'orthogonal'.*do this"):
+        coupling(mixing=mixing)
+
+
 def test_numbers_of_numpy_are_arguments_like_any_other() -> None:
     assert describe({"sd": np.float32(0.5), "sizes": np.array([8, 8])}) == {
         "sd": 0.5,
