@@ -87,6 +87,7 @@ KNOWN = (
     ),
 )
 KNOWN_FILE = "bayesinn/diagnostics/two_samples.py"
+KNOWN_TESTS = ("tests/diagnostics/test_sliced_wasserstein.py",)
 Row = dict[str, Any]
 
 
@@ -288,10 +289,10 @@ class Baseline:
         return records
 
 
-def run(mutant: Mutant, copy: Copy, baseline: Baseline) -> Row:
-    """Return the row of a mutant."""
+def run(mutant: Mutant, copy: Copy, baseline: Baseline, tests: Iterable[str]) -> Row:
+    """Return the row of a mutant, of which the files ``tests`` are the nearest."""
     original = (ROOT / mutant.file).read_text()
-    records = baseline.of(nearest_tests(mutant.file))
+    records = baseline.of(tests)
     function = f"{mutant.file}:{first_line(compile(original, mutant.file, 'exec'), mutant.line)}"
     every = {test: seconds for test, (seconds, _) in records.items()}
     # What runs when a module is imported concerns all of them.
@@ -406,7 +407,8 @@ def main() -> None:
         )
         if (before and not open_question) or options.only not in mutant.file:
             continue
-        row = {**before, **run(mutant, copy, baseline)}
+        tests = KNOWN_TESTS if options.quick else nearest_tests(mutant.file)
+        row = {**before, **run(mutant, copy, baseline, tests)}
         rows[key(row)] = row
         write_table(rows.values(), table)
         print(row["outcome"], *mutant.row().values(), row["test"], sep=" | ", flush=True)
