@@ -376,10 +376,15 @@ def test_priors_of_scipy_are_those_of_tfp():
 
 
 def test_other_questions(tmp_path):
-    changes = {"steps=1_000, seed=1": "steps=400, seed=1, progress=False"}
+    changes = {
+        "steps=1_000, seed=1": "steps=400, seed=1, progress=False",
+        "draws=2_000, seed=4": "draws=400, seed=4",
+    }
     module = page("other_questions", tmp_path, changes)
     exact = stats.norm(1.5 / 5.0, np.sqrt(0.2))
     assert stats.kstest(module.draws["mean"], exact.cdf).statistic < 0.08
+    exact = stats.norm(3.0 / 4.0, np.sqrt(1.0 / 4.0))
+    assert stats.kstest(module.together["mean"], exact.cdf).statistic < 0.15
     low, high = stats.norm(0.75, np.sqrt(0.5)).interval(0.9)
     assert np.abs(module.interval - [low, high]).max() < 0.25
     assert module.inside
