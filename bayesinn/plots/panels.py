@@ -136,6 +136,10 @@ def _check_kind(draw: Callable[..., Any], name: str, value: object) -> None:
             got=f"{value!r:.60}",
             do="see the examples of its documentation",
         )
+    if isinstance(value, Mapping):
+        key = next(iter(value), "x")
+        do = f"pass one of its arrays: for example simulations[{key!r}]"
+        raise InputError(subject, expected="an array", got=f"dict of {list(value)}", do=do)
     if getattr(getattr(value, "dtype", None), "kind", "") != "M":
         numbers(subject, value, missing=True)
 

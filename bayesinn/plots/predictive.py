@@ -4,7 +4,8 @@ It is not drawn by ArviZ: ``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stac
 and support neither padding nor channels.
 """
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,14 @@ def intervals(
     return list(zip(curves, reversed(curves), shades, names, strict=False))
 
 
+class _Dates(ConciseDateFormatter):
+    """Writes days as "3 Mar"; Windows has no format for a day without its leading zero."""
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        texts: list[str] = super().format_ticks(values)
+        return [re.sub(r"^0(?=\d )", "", text) for text in texts]
+
+
 def bands(ax: Axes, times: np.ndarray, values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Draw intervals and median of ``values`` (n, steps) over times or dates; return all curves."""
     curves = quantiles(values, shares)
@@ -111,8 +120,7 @@ def bands(ax: Axes, times: np.ndarray, values: np.ndarray, shares: Sequence[floa
     if np.issubdtype(times.dtype, np.datetime64):
         locator = AutoDateLocator(minticks=2, maxticks=_most_ticks(ax, "x"))
         # The label of the axis says which year it is. A bare number of a day reads as a month.
-        short = ConciseDateFormatter(locator, show_offset=False)
-        # No "%-d": Windows does not know it.
+        short = _Dates(locator, show_offset=False)
         short.formats[2] = short.zero_formats[2] = "%d %b"
         ax.xaxis.set(major_locator=locator, major_formatter=short)
     elif np.issubdtype(times.dtype, np.integer):
@@ -379,13 +387,6 @@ def prior_predictive(
         It is linear around zero if some values are zero or less. By default if they range over
         several orders of magnitude.
     """
-    if any(isinstance(given, Mapping | str) for given in (values, observed)):
-        raise InputError(
-            f"prior predictive of {name!r}",
-            expected="arrays of one observable",
-            got=f"{type(values).__name__}; observed: {type(observed).__name__}",
-            do="pass simulations['x'] for an observable x, and name='x'",
-        )
     values = np.asarray(values, dtype=float)
     shape = values.shape[1:]
     real = np.full(shape, np.nan) if observed is None else np.asarray(observed, dtype=float)

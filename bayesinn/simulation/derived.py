@@ -340,9 +340,10 @@ def derived_simulator(
     elements = elements or {}
     if trials is None:
         declared |= _of_one_trial(simulator, elements)
-        # The same data, whatever the prior.
-        declared["log_likelihood"] = None if elements else simulator.log_likelihood
     if simulator.simulates:
+        if trials is None and not elements:
+            # The same data, whatever the prior.
+            declared["log_likelihood"] = simulator.log_likelihood
         function = _function(simulator, trials, prior, elements)
         derived = declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
     else:

@@ -113,7 +113,7 @@ def test_images_are_drawn_into_a_figure_of_the_caller(draw: Callable[..., Figure
         (lambda: plots.image_grid(np.ones((1, 1, 4, 4, 2))), "Argument 'images'.*three"),
         (lambda: plots.image_grid(GREY * np.nan), "finite"),
         (lambda: plots.image_grid(GREY * np.inf), "finite"),
-        (lambda: plots.image_grid(GREY, limits=(np.nan, 1.0)), "Argument 'limits'"),
+        (lambda: plots.image_grid(GREY, limits=(np.nan, 1.0)), "argument 'limits'"),
         (lambda: plots.image_grid(COLOUR * 255.0), r"limits=\(0, 255\)"),
         (lambda: plots.image_grid(GREY, rows=["one"]), "Argument 'rows'.*2 titles"),
         (lambda: plots.image_grid(GREY, columns=["one"]), "Argument 'columns'.*3 titles"),

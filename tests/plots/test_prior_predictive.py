@@ -130,7 +130,10 @@ def test_the_caller_decides_about_the_axis() -> None:
         ),
         (lambda: prior_predictive(np.array(1.0)), "two or more simulations"),
         (lambda: prior_predictive({"x": np.ones((5, 9))}), r"(?s)got: *dict.*simulations\['x'\]"),
-        (lambda: prior_predictive(np.ones((5, 9)), observed={"x": np.ones(9)}), "observed: dict"),
+        (
+            lambda: prior_predictive(np.ones((5, 9)), observed={"x": np.ones(9)}),
+            r"(?s)'observed'.*got: *dict",
+        ),
         (
             lambda: prior_predictive(np.zeros((5, 9)), observed=np.zeros(8)),
             r"(?s)shape of one simulation, \(9,\)",

@@ -177,19 +177,19 @@ def test_training_prints_the_reasons(simulator: bi.Simulator, capsys) -> None:
 
 
 def test_the_flow_follows_the_number_of_parameters() -> None:
-    few, many = (choose_flow(None, Layout(count, integers=0)).bijection for count in (12, 13))
+    few, many = (choose_flow(None, Layout(count, 0, 0)).bijection for count in (12, 13))
     assert "Spline()" in repr(few)
     assert "Spline()" not in repr(many)
     assert len(few.bijections) == 12
     assert len(many.bijections) == 18
     own = bi.flows.hint()
-    assert choose_flow(own, Layout(3, integers=0)) is own
+    assert choose_flow(own, Layout(3, 0, 0)) is own
 
 
 @pytest.mark.parametrize("count", [3, 13])
 def test_axes_of_integers_are_not_turned(count: int) -> None:
     mixed, continuous = (
-        repr(choose_flow(None, Layout(count, integers)).bijection) for integers in (1, 0)
+        repr(choose_flow(None, Layout(count, integers, integers)).bijection) for integers in (1, 0)
     )
     assert "Permutation" in mixed
     assert "Orthogonal" not in mixed

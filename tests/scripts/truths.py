@@ -51,6 +51,7 @@ TRUTHS: dict[str, list[Truth]] = {
         row("train: peak memory", 0, 100.0, 20_000.0),
     ],
     "benchmarks/jax_step.py": [row("linear 64", 2, *SOME)],
+    "benchmarks/combine.py": [row("mean of 2", 3, *SOME)],
     "benchmarks/workers.py": [row("one worker", 1, 1.0, 1.0), row("two workers", 2, *SOME)],
     "benchmarks/tissue_speed.py": [
         Truth(r"spectrocam8\s+(\d+) wavelengths", 45, 45),

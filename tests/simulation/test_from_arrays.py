@@ -259,7 +259,6 @@ def test_other_texts_are_no_distributions(text: str, message: str) -> None:
             "'a' of the prior.*1,000,000,000,000 numbers",
         ),
         ("LogNormal(500, 1)", "Prior of 'a'.*finite draws.*inf"),
-        ("LKJ(3, 1.5)", "partial correlations"),
     ],
 )
 def test_priors_without_finite_draws_are_refused(text: str, message: str) -> None:

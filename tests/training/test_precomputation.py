@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bayesinn.training import train as loop
 from bayesinn.training.settings import TrainingSettings
 from bayesinn.training.train import precomputed
 
@@ -60,10 +61,10 @@ def test_pretraining_takes_a_sixth_of_the_steps(monkeypatch: pytest.MonkeyPatch)
         found["settings"] = settings
         return SimpleNamespace(raise_error=lambda: None)
 
-    monkeypatch.setattr(train, "train", train)
-    monkeypatch.setattr(train, "StepClock", lambda: SimpleNamespace(seconds_per_step=0.5))
+    monkeypatch.setattr(loop, "train", train)
+    monkeypatch.setattr(loop, "StepClock", lambda: SimpleNamespace(seconds_per_step=0.5))
     settings = TrainingSettings(60, 4, 8, seed=1, learning_rate=1e-2, parts=2, mixed_precision=True)
-    seconds = train._pretrain(None, settings, {"x": np.zeros(100, np.float32)}, progress=False)
+    seconds = loop._pretrain(None, settings, {"x": np.zeros(100, np.float32)}, progress=False)
     short = found["settings"]
     assert seconds == 0.5
     assert (short.steps, short.steps_per_epoch, short.batch_size) == (10, 4, 8)
