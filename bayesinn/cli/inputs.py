@@ -28,6 +28,9 @@ def start_tensorflow() -> None:
     """Import TensorFlow; on a terminal, say so at once."""
     if "tensorflow" not in sys.modules and sys.stderr.isatty():
         typer.echo("loading TensorFlow ...", err=True)
+    # ArviZ looks through all modules that there are, so it comes first.
+    import arviz_base  # noqa: F401
+
     import_tensorflow()
 
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import arviz as az
+import arviz_base
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -98,7 +98,7 @@ def check_observation(simulator: Simulator, data: Mapping[str, Any] | None) -> O
 def open_answer(file: Path) -> Any:
     """Open a file of inference data; used in a ``with`` block, it is closed again."""
     # A parameter in days is a number: older versions of xarray take it for a time span.
-    return az.from_netcdf(file, engine="h5netcdf", decode_timedelta=False)
+    return xarray.open_datatree(file, engine="h5netcdf", decode_timedelta=False)
 
 
 def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
@@ -245,7 +245,7 @@ class Run:
         table = posterior_table(values, labels, reference)
         if reference is not None:
             exact_values = {name: value[None] for name, value in reference.items()}
-            tree["exact_posterior"] = az.from_dict({"exact_posterior": exact_values})[
+            tree["exact_posterior"] = arviz_base.from_dict({"exact_posterior": exact_values})[
                 "exact_posterior"
             ]
         self.save_answer(posterior, tree, table.rename_axis("parameter"))

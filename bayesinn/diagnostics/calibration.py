@@ -246,10 +246,10 @@ class SBCResult(UniformityResult):
 
         Plot them with ``arviz_plots.plot_ecdf_pit(result.to_datatree())``.
         """
-        import arviz as az
+        import arviz_base
 
         values = {name: self.values[None, :, index] for index, name in enumerate(self.columns)}
-        return az.from_dict({"prior_sbc": values})
+        return arviz_base.from_dict({"prior_sbc": values})
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -270,7 +270,7 @@ def inference_data(
     there is one, becomes ``lp``; the seed decides prior and predictive draws. With the log prior of
     each parameter, (n_obs, draws), both terms are there, too.
     """
-    import arviz as az
+    import arviz_base
     import xarray
 
     batched = observations.batched
@@ -299,17 +299,17 @@ def inference_data(
     places = {
         coordinate.name: coordinate.values for coordinate in simulator.labels.coordinates.values()
     }
-    data = az.from_dict(tree, dims=dimensions, coords=places)
+    data = arviz_base.from_dict(tree, dims=dimensions, coords=places)
     if log_density is not None and log_prior is not None:
         # To scale either by a power; the likelihood is known up to a factor for each observation.
         likelihood = {"observables": log_density - sum(log_prior.values())}
         for group, terms in (("log_prior", log_prior), ("log_likelihood", likelihood)):
             by_chain = {key: _by_chain(value, chains, batched) for key, value in terms.items()}
             own = dict.fromkeys(terms, dimensions["lp"])
-            data[group] = az.from_dict({group: by_chain}, dims=own)[group]
+            data[group] = arviz_base.from_dict({group: by_chain}, dims=own)[group]
     # The prior is one for all observations.
     prior_arrays = {key: np.asarray(value)[None] for key, value in prior.items()}
-    data["prior"] = az.from_dict(
+    data["prior"] = arviz_base.from_dict(
         {"prior": prior_arrays}, dims=_dimensions(simulator, batched=False)
     )["prior"]
     if typicality is not None:
@@ -317,9 +317,9 @@ def inference_data(
         data["sample_stats"]["out_of_distribution_p"] = xarray.DataArray(
             p_value, dims=dimensions["lp"]
         )
-    for group in data.children.values():
-        variables = [*group.data_vars.items()]
-        variables += [(name, group.coords[name]) for name in places if name in group.coords]
+    for node in data.children.values():
+        variables = [*node.data_vars.items()]
+        variables += [(name, node.coords[name]) for name in places if name in node.coords]
         for name, variable in variables:
             variable.attrs["long_name"] = simulator.labels.label(str(name))
             if variable.dtype.kind != "M":  # in files, dates have units of their own

@@ -237,7 +237,7 @@ class Convergence(NamedTuple):
 
         R-hat is rank-normalised and split, as in Vehtari et al. (2021), arXiv:1903.08008.
         """
-        import arviz as az
+        from arviz_stats.base.array import array_stats
 
         values = {}
         for name, value in draws.items():
@@ -255,9 +255,9 @@ class Convergence(NamedTuple):
                     [1.0, size, size]
                     if same
                     else [
-                        az.rhat(row, chain_axis=0, draw_axis=1),
-                        az.ess(row, chain_axis=0, draw_axis=1, method="bulk"),
-                        az.ess(row, chain_axis=0, draw_axis=1, method="tail", prob=_TAILS),
+                        array_stats.rhat(row, chain_axis=0, draw_axis=1),
+                        array_stats.ess(row, chain_axis=0, draw_axis=1, method="bulk"),
+                        array_stats.ess(row, chain_axis=0, draw_axis=1, method="tail", prob=_TAILS),
                     ]
                     for row, same in zip(flat, fixed.ravel(), strict=True)
                 ]

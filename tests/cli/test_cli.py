@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,30 @@ finally:
             assert f" {name} " in done.stdout
     if command == "--version":
         assert done.stdout.startswith(f"bayesinn {bi.__version__}")
+
+
+def test_answers_need_the_base_of_arviz_alone_and_before_tensorflow(fresh_python, tmp_path) -> None:
+    """After TensorFlow its import takes a second: it looks through all modules that there are."""
+    with tarfile.open("tests/released/0.1.0/posterior.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    arguments = [
+        "bayesinn",
+        "infer",
+        str(tmp_path / "posterior"),
+        "--output",
+        str(tmp_path / "run"),
+    ]
+    done = fresh_python(f"""
+import sys
+from bayesinn import cli
+sys.argv = {arguments}
+try:
+    cli.main()
+finally:
+    order = [name for name in sys.modules if name in ("arviz", "arviz_base", "tensorflow")]
+    print("order:", order)
+""")
+    assert "order: ['arviz_base', 'tensorflow']" in done.stdout
 
 
 def test_no_start_up_notes_of_tensorflow(tmp_path, monkeypatch, fresh_python) -> None:
