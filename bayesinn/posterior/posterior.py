@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import tensorflow as tf
 
 from bayesinn.core import seeds
+from bayesinn.core.arrays import numbers
 from bayesinn.core.errors import InputError, check_draws, check_type, warn
-from bayesinn.core.weights import MOST_K_HAT, Weights
+from bayesinn.core.weights import MOST_K_HAT, Weights, population_draws
 from bayesinn.posterior.answers import Given, answer, inference_data, prior_terms
 from bayesinn.posterior.typicality import Typicality
 from bayesinn.simulation.declaration import check_known
 from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.prior import Entry
+from bayesinn.simulation.prior_text import prior_text
 from bayesinn.simulation.simulations import copied, flatten_draws
 from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import Observations, check_observations, check_parameters
@@ -257,6 +261,37 @@ class Posterior(Protocol):
         """
         return AnotherPrior(self, prior)
 
+    def given_parameters(self, values: Mapping[str, Any]) -> ConditionalPosterior:
+        """Return the posterior of the other parameters, where the values of some are known.
+
+        Its density is that of all parameters, normalised: no training is needed. Draws are weighted
+        by it (adaptive importance sampling, Pareto-smoothed); k-hat says whether they can be
+        trusted, and a warning if not. The result is a posterior of the other parameters: diagnose
+        it, plot it.
+
+        Parameters
+        ----------
+        values : dict of name to number or array (*event)
+            For some of the parameters, within their prior.
+
+        Raises
+        ------
+        InputError
+            If the density is not exact, no parameter is left, a value has no prior density, or the
+            prior of a fixed parameter depends on one that isn't fixed.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=20, progress=False)
+        >>> rest = posterior.given_parameters({"x1": 0.5})
+        >>> {name: draws.shape for name, draws in rest.sample({"y": 1.5}, draws=100).items()}
+        {'x2': (100,)}
+        """
+        return ConditionalPosterior(self, values)
+
     def given(self, data: Mapping[str, Any] | Observations) -> Given:
         """Return the posterior of these data (n_obs, ...), for repeated use."""
         arrays = self.check_data(data).arrays
@@ -431,6 +466,8 @@ class DerivedPosterior(Posterior):
 # Proposals for each draw, and the fewest for an observation: k-hat needs a tail of a hundred.
 _PROPOSALS = 5
 _FEWEST = 2_500
+# A vector whose round trip is off by more prior sds lies in the last bits of a support.
+_ROUND_TRIP = 0.1
 # Draws of the new prior that must lie where the old one has mass.
 _TRIALS = 4_000
 
@@ -498,9 +535,9 @@ class AnotherPrior(DerivedPosterior):
         new, old = (space.prior_log_prob(flat).numpy() for space in (self._new, self._old))
         return np.where(np.isfinite(old), new - old, -np.inf).reshape(shape)
 
-    def given(self, data: Mapping[str, Any] | Observations) -> WeightedGiven:
+    def given(self, data: Mapping[str, Any] | Observations) -> PriorGiven:
         observations = self.check_data(data)
-        return WeightedGiven(self, self.posterior.given(observations), observations.arrays)
+        return PriorGiven(self, self.posterior.given(observations), observations.arrays)
 
     def require_trained(self) -> None:
         self.posterior.require_trained()
@@ -513,12 +550,22 @@ class AnotherPrior(DerivedPosterior):
 
 
 class WeightedGiven(Given):
-    """The posterior of n data sets under another prior."""
+    """The posterior of n data sets by weighted draws; an author writes ``weigh`` and ``log_prob``.
 
-    def __init__(self, posterior: AnotherPrior, base: Given, data: Arrays) -> None:
-        super().__init__(posterior.simulator, self.sample, self.log_prob, data)
-        self._posterior = posterior
+    Parameters
+    ----------
+    base : Given, the posterior that it is made of, for the same data
+    reason : str, why weights may fail
+    advice : str, what to do then
+    """
+
+    def __init__(
+        self, simulator: Simulator, base: Given, data: Arrays, reason: str, advice: str
+    ) -> None:
+        super().__init__(simulator, self.sample, self.log_prob, data)
         self._base = base
+        self._reason = reason
+        self._advice = advice
         self.evaluations = base.evaluations
 
     @property
@@ -533,15 +580,25 @@ class WeightedGiven(Given):
     def typicality(self) -> Typicality | None:
         return self._base.typicality
 
+    @property
+    def count(self) -> int:
+        """Number of data sets."""
+        return len(next(iter(self._data.values())))
+
+    @abstractmethod
+    def weigh(self, count: int, seed: int, stream: str) -> tuple[Arrays, list[Weights]]:
+        """Return draws (n, count, *event), and the weights of those of each data set."""
+
     def sample(self, draws: int, seed: int, stream: str = "draws") -> Arrays:
-        proposals, weights = self._weigh(max(_PROPOSALS * draws, _FEWEST), seed, stream)
+        count = max(_PROPOSALS * draws, _FEWEST)
+        check_draws(count, self._simulator.prior.event_shapes, self.count)
+        proposals, weights = self.weigh(count, seed, stream)
         distrusted = [not one.trustworthy for one in weights]
         if any(distrusted):
             worst = max(one.k_hat for one in weights)
             self.remark = (
-                f"At {sum(distrusted):,} of {len(weights):,} observations the new prior is too far "
-                f"from the draws of the posterior: k-hat is {worst:.2f}, and can be trusted up to "
-                f"{MOST_K_HAT}. Train with the new prior; with a likelihood, use bi.refine."
+                f"At {sum(distrusted):,} of {len(weights):,} observations {self._reason}: k-hat is "
+                f"{worst:.2f}, and can be trusted up to {MOST_K_HAT}. {self._advice}"
             )
         rows = [
             seeds.generator(seed, stream, 1 + number).choice(
@@ -553,16 +610,26 @@ class WeightedGiven(Given):
         each = np.arange(len(chosen))[:, None]
         return {name: value[each, chosen] for name, value in proposals.items()}
 
-    def log_prob(self, parameters: Arrays) -> np.ndarray:
-        _, weights = self._weigh(_FEWEST, 0, "draws")
-        constants = np.array([one.log_evidence for one in weights])[:, None]
-        ratio = self._posterior.log_weight(parameters)
-        return self._base.log_prob(parameters) + ratio - constants
+    @functools.cached_property
+    def constants(self) -> np.ndarray:
+        """Log of the mean ratio of densities (n,), always by the same draws."""
+        return np.array([one.log_evidence for one in self.weigh(_FEWEST, 0, "draws")[1]])
 
-    def _weigh(self, count: int, seed: int, stream: str) -> tuple[Arrays, list[Weights]]:
-        """Return draws (n, count, *event) of the old posterior, and the weights of each row."""
-        shapes = self._simulator.prior.event_shapes
-        check_draws(count, shapes, len(next(iter(self._data.values()))))
+
+class PriorGiven(WeightedGiven):
+    """The posterior of n data sets under another prior."""
+
+    def __init__(self, posterior: AnotherPrior, base: Given, data: Arrays) -> None:
+        reason = "the new prior is too far from the draws of the posterior"
+        advice = "Train with the new prior; with a likelihood, use bi.refine."
+        super().__init__(posterior.simulator, base, data, reason, advice)
+        self._posterior = posterior
+
+    def log_prob(self, parameters: Arrays) -> np.ndarray:
+        ratio = self._posterior.log_weight(parameters)
+        return self._base.log_prob(parameters) + ratio - self.constants[:, None]
+
+    def weigh(self, count: int, seed: int, stream: str) -> tuple[Arrays, list[Weights]]:
         proposals = self._base.sample(count, seed, stream)
         ratios = self._posterior.log_weight(proposals)
         if not np.isfinite(ratios).any(axis=1).all():
@@ -573,3 +640,217 @@ class WeightedGiven(Given):
                 do="train with the new prior",
             )
         return proposals, [Weights.smooth(row) for row in ratios.astype(float)]
+
+
+# Draws of all parameters, of which those nearest to the fixed ones make the first proposals.
+_NEIGHBOURS = 2_000
+_NEAREST = 200
+
+
+class ConditionalPosterior(DerivedPosterior):
+    """The posterior given some parameters; made by :meth:`bayesinn.Posterior.given_parameters`.
+
+    The constant of its density is that of 2,500 weighted draws.
+
+    Attributes
+    ----------
+    simulator : Simulator of the other parameters; those that are fixed have their values
+    posterior : Posterior of all parameters
+    fixed : dict of name to array (*event)
+    """
+
+    def __init__(self, posterior: Posterior, values: Mapping[str, Any]) -> None:
+        if posterior.grouped or posterior.density != "exact":
+            raise InputError(
+                f"given_parameters of {type(posterior).__name__}",
+                expected="a posterior of one simulation's parameters, with an exact density",
+                got="one of a population and its members"
+                if posterior.grouped
+                else f"one with density {posterior.density!r}",
+                do="train bi.AmortizedPosterior with a flow such as bi.flows.coupling()",
+            )
+        subject = "Argument 'values'"
+        do = "pass for example {'t0': 0.3}"
+        check_type(subject, values or None, Mapping, "a dict of values by parameter", do)
+        prior = posterior.simulator.prior
+        check_known(subject, values, prior.names)
+        if len(values) == len(prior.names):
+            raise InputError(
+                subject,
+                expected=f"some of the parameters {list(prior.names)}",
+                got="all of them",
+                do="leave out those whose posterior is asked for",
+            )
+        self.posterior = posterior
+        self.fixed = {
+            name: self._check_value(name, values) for name in prior.names if name in values
+        }
+        self.simulator = derived_simulator(posterior.simulator, fixed=self.fixed)
+
+    def _check_value(self, name: str, values: Mapping[str, Any]) -> np.ndarray:
+        """Return the value (*event) of a parameter, which must have a prior density."""
+        prior = self.posterior.simulator.prior
+        subject = f"Parameter {name!r}, which is fixed"
+        if free := [need for need in prior.needs[name] if need not in values]:
+            raise InputError(
+                subject,
+                expected="values, too, of the parameters that its prior depends on",
+                got=f"none of {free}",
+                do=f"fix {free}, too, or declare the prior in another order",
+            )
+        event = prior.event_shapes[name]
+        value = numbers(subject, values[name])
+        if value.shape != event:
+            raise InputError(
+                subject,
+                expected=f"one value, of shape {event}",
+                got=f"shape {value.shape}",
+                do="call given_parameters for each of several values",
+            )
+        whole = prior.sample(2, seeds.tensor_seed(0, "prior"))
+        known = {need: np.asarray(values[need]) for need in prior.needs[name]}
+        whole |= {key: np.stack([one, one]) for key, one in {**known, name: value}.items()}
+        space = ParameterSpace(prior, 0)
+        fraction = name in space.discrete and np.any(value != np.floor(value))
+        if fraction or not np.isfinite(space.prior_log_prob(whole, [name])).all():
+            raise InputError(
+                subject,
+                expected="a value that its prior can have",
+                got=f"{value.tolist()}",
+                do=f"check its unit; {prior_text(prior)}",
+            )
+        return value.astype(prior.dtypes[name])
+
+    def log_marginal(self, data: Mapping[str, Any]) -> np.ndarray:
+        """Return the log posterior density (n_obs,) of the values that are fixed, in nats.
+
+        That is the constant of the density. At several values, it is a profile: the marginal
+        posterior of what is fixed.
+
+        Examples
+        --------
+        >>> import bayesinn as bi
+        >>> flow = bi.flows.coupling(blocks=1, hidden=(8,))
+        >>> posterior = bi.AmortizedPosterior(bi.get_simulator("linear"), flow=flow)
+        >>> _ = posterior.fit(steps=20, progress=False)
+        >>> rest = [posterior.given_parameters({"x1": value}) for value in (0.5, 6.0)]
+        >>> middle, far = [one.log_marginal({"y": 1.5}) for one in rest]
+        >>> bool(middle > far)
+        True
+        """
+        observations = self.check_data(data)
+        return observations.like_data(self.given(observations).constants)
+
+    @property
+    def density(self) -> str | None:
+        return "exact"
+
+    def given(self, data: Mapping[str, Any] | Observations) -> ConditionalGiven:
+        observations = self.check_data(data)
+        return ConditionalGiven(self, self.posterior.given(observations), observations.arrays)
+
+    def require_trained(self) -> None:
+        self.posterior.require_trained()
+
+    def check_data(self, data: Mapping[str, Any] | Observations) -> Observations:
+        return self.posterior.check_data(data)
+
+    def about(self) -> dict[str, str]:
+        values = ", ".join(f"{name} = {value}" for name, value in self.fixed.items())
+        return {**self.posterior.about(), "Fixed parameters": values}
+
+
+class ConditionalGiven(WeightedGiven):
+    """The posterior of n data sets given some parameters.
+
+    Vectors are those of the space of all parameters, of which only some elements vary.
+    """
+
+    def __init__(self, posterior: ConditionalPosterior, base: Given, data: Arrays) -> None:
+        reason = "draws differ too much from the density of the parameters that are left"
+        advice = "The data may contradict the values that are fixed."
+        super().__init__(posterior.simulator, base, data, reason, advice)
+        self._fixed = posterior.fixed
+        self._whole = base.space
+        self._free = self._whole.elements_of(posterior.simulator.prior.names) > 0.0
+
+    def log_prob(self, parameters: Arrays) -> np.ndarray:
+        draws = next(iter(parameters.values())).shape[1]
+        return self._joint(parameters, draws) - self.constants[:, None]
+
+    def weigh(self, count: int, seed: int, stream: str) -> tuple[Arrays, list[Weights]]:
+        generators = [
+            seeds.generator(seed, f"{stream} from kernels", number) for number in range(self.count)
+        ]
+        starts = self._starts(seed, stream)
+        vectors, weights = population_draws(self._log_density, starts, count, generators)
+        flat = self._augmented(vectors)
+        plain = self._whole.plain(flat)
+        dtypes = self._simulator.prior.dtypes
+        names = self._simulator.prior.names
+        shape = vectors.shape[:2]
+        return {
+            name: np.asarray(plain[name], dtypes[name]).reshape(*shape, *plain[name].shape[1:])
+            for name in names
+        }, weights
+
+    def _starts(self, seed: int, stream: str) -> list[np.ndarray]:
+        """Return for each data set draws (k, d) of what is left, near the fixed values.
+
+        They are moved along the regression on what is fixed (Beaumont, Zhang and Balding 2002).
+        """
+        draws = self._base.sample(_NEIGHBOURS, seed, f"{stream} to start from")
+        vectors = self._whole.vectors(flatten_draws(draws)).astype(float)
+        first = {name: value[:1, 0] for name, value in draws.items()}
+        values = self._whole.middle({**first, **self._spread(1)})
+        place = self._whole.to_vector(values)[0].numpy().astype(float)[:, ~self._free]
+        starts = []
+        for rows in vectors.reshape(self.count, -1, self._whole.dimension):
+            fixed = rows[:, ~self._free]
+            free = rows[:, self._free]
+            away = place - fixed
+            design = fixed - fixed.mean(axis=0)
+            slopes = np.linalg.lstsq(design, free - free.mean(axis=0), rcond=1e-6)[0]
+            scaled = away / np.maximum(design.std(axis=0), 1e-12)
+            nearest = np.argsort(np.sum(scaled**2, axis=1))[:_NEAREST]
+            starts.append(free[nearest] + away[nearest] @ slopes)
+        return starts
+
+    def _spread(self, rows: int) -> Arrays:
+        return {name: np.repeat(value[None], rows, axis=0) for name, value in self._fixed.items()}
+
+    def _augmented(self, vectors: np.ndarray) -> Mapping[str, Any]:
+        """Return parameters (n m, *event), augmented, of vectors (n, m, d) of what is left."""
+        rows = vectors.shape[0] * vectors.shape[1]
+        whole = np.zeros((rows, self._whole.dimension), np.float32)
+        whole[:, self._free] = vectors.reshape(rows, -1)
+        fixed = self._whole.middle(
+            {**self._whole.from_vector(tf.constant(whole)), **self._spread(rows)}
+        )
+        given = {name: fixed[name] for name in self._fixed}
+        names = self._simulator.prior.names
+        return {**given, **self._whole.augmented(tf.constant(whole), names, given)}
+
+    def _log_density(self, vectors: np.ndarray) -> np.ndarray:
+        """Return log densities (n, m) of vectors (n, m, d) of what is left, not normalised."""
+        values = self._augmented(vectors)
+        back, log_det = self._whole.to_vector(values, self._simulator.prior.names)
+        # Past the last bits of a bounded support the density would stop falling.
+        moved = np.abs(back.numpy()[:, self._free] - vectors.reshape(len(back), -1))
+        exact = np.all(moved < _ROUND_TRIP, axis=1)
+        plain = self._whole.plain(values)
+        shape = vectors.shape[:2]
+        parameters = {
+            name: np.asarray(plain[name]).reshape(*shape, *plain[name].shape[1:])
+            for name in self._simulator.prior.names
+        }
+        density = self._joint(parameters, shape[1]) - log_det.numpy().reshape(shape)
+        return np.where(exact.reshape(shape), density, -np.inf)
+
+    def _joint(self, parameters: Arrays, draws: int) -> np.ndarray:
+        """Return log densities (n, draws) of all parameters; others (n, draws, *event)."""
+        spread = {
+            name: np.broadcast_to(value, (self.count, draws, *value.shape))
+            for name, value in self._fixed.items()
+        }
+        return self._base.log_prob({**parameters, **spread})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -296,12 +297,15 @@ def derived_simulator(
     trials: int | None = None,
     prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
     elements: Mapping[str, np.ndarray] | None = None,
+    fixed: Mapping[str, np.ndarray] | None = None,
 ) -> Simulator:
     """Return a simulator of data sets of independent ``trials``, (trials, ...), or the same one.
 
     All trials of a data set have its parameters and context. ``prior`` replaces that of the
     simulator. Of observables that ``elements`` names, which must be vectors, only the elements at
-    these places are left.
+    these places are left. Parameters that are ``fixed``, (*event), are no parameters any more, and
+    the prior of the others is the one given their values; neither other trials, another prior nor
+    fewer elements go with it.
 
     Examples
     --------
@@ -309,7 +313,7 @@ def derived_simulator(
     >>> derived_simulator(bi.get_simulator("linear"), trials=10).observable_shapes
     {'y': (10,)}
     """
-    if trials is None and prior is None and not elements:
+    if trials is None and prior is None and not elements and not fixed:
         return simulator
     if trials is not None:
         shapes = simulator.observable_shapes
@@ -321,10 +325,14 @@ def derived_simulator(
         name += ", another prior"
     if elements:
         name += f", {sum(map(len, elements.values()))} elements"
-    laws = simulator.prior.entries if prior is None else prior
+    fixed = fixed or {}
+    if fixed:
+        name += f", {', '.join(fixed)} fixed"
+    laws = conditional_entries(simulator.prior, fixed) if prior is None else prior
     # The first axis of data is that of trials; coordinates have names of their own.
-    places = {} if trials is not None else simulator.labels.coordinates
-    known = {key for kind in simulator.shapes.values() for key in kind}
+    places = {} if trials is not None else dict(simulator.labels.coordinates)
+    places = {key: place for key, place in places.items() if key not in fixed}
+    known = {key for kind in simulator.shapes.values() for key in kind if key not in fixed}
     known |= {place.name for place in places.values()}
     labels = simulator.labels.of(known)
     declared: dict[str, Any] = {
@@ -343,8 +351,16 @@ def derived_simulator(
     if simulator.simulates:
         if trials is None and not elements:
             # The same data, whatever the prior.
-            declared["log_likelihood"] = simulator.log_likelihood
+            likelihood = simulator.log_likelihood
+            if fixed and likelihood is not None:
+                likelihood = _insert_in_likelihood(likelihood, fixed)
+            declared["log_likelihood"] = likelihood
         function = _function(simulator, trials, prior, elements)
+        if fixed:
+            insert = _insert_in_graph
+            if not simulator.in_graph:
+                insert = _insert_rows if simulator.engine.batched else _insert_numbers
+            function = functools.wraps(function)(insert(function, fixed))
         derived = declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
     else:
         derived = from_arrays(laws, _one_row(simulator, trials, elements), **declared)
@@ -429,6 +445,96 @@ def _take_types(
     def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
         typed = {name: tf.cast(value, dtypes[name]) for name, value in parameters.items()}
         return function(typed, *others)
+
+    return simulate
+
+
+def conditional_entries(prior: Prior, fixed: Mapping[str, np.ndarray]) -> dict[str, Entry]:
+    """Return the entries of all other parameters, given values (*event) of those that are fixed.
+
+    The prior of these must not depend on the others.
+    """
+    return {
+        name: _given(entry, prior.needs[name], fixed)
+        for name, entry in prior.entries.items()
+        if name not in fixed
+    }
+
+
+def _given(entry: Entry, needs: Sequence[str], fixed: Mapping[str, np.ndarray]) -> Entry:
+    """Return an entry whose needs that are fixed have these values."""
+    free = [need for need in needs if need not in fixed]
+    values = {need: fixed[need] for need in needs if need in fixed}
+    if isinstance(entry, tfd.Distribution) or not values:
+        return entry
+    if not free:
+        # It has a batch of one row, which isn't part of the event.
+        return entry(**{need: tf.constant(value)[None] for need, value in values.items()})[0]
+
+    def law(**others: tf.Tensor) -> tfd.Distribution:
+        return entry(**others, **_rows_like(others, values))
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    # A prior reads there what it depends on.
+    law.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(need, kind) for need in free]
+    )
+    return law
+
+
+def _rows_like(others: Mapping[str, Any], fixed: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return fixed values (*event) as tensors (n, *event), for as many rows as others have."""
+    rows = tf.shape(next(iter(others.values())))[0]
+    return {name: tf.repeat(value[None], rows, axis=0) for name, value in fixed.items()}
+
+
+def _insert_in_graph(
+    function: Callable[..., dict[str, Any]], fixed: Mapping[str, np.ndarray]
+) -> Callable[..., dict[str, Any]]:
+    """Give a function of tensors (n, ...) the values that are fixed."""
+
+    def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
+        return function({**parameters, **_rows_like(parameters, fixed)}, *others)
+
+    return simulate
+
+
+def _insert_in_likelihood(
+    log_likelihood: Callable[..., Any], fixed: Mapping[str, np.ndarray]
+) -> Callable[..., Any]:
+    """Give a likelihood of tensors or arrays (n, ...) the values that are fixed."""
+
+    def density(parameters: Mapping[str, Any], data: Mapping[str, Any]) -> Any:
+        values = _rows_like(parameters, fixed)
+        if isinstance(next(iter(parameters.values())), np.ndarray):
+            values = {name: value.numpy() for name, value in values.items()}
+        return log_likelihood({**parameters, **values}, data)
+
+    return density
+
+
+# Workers must not load TensorFlow: the functions that they get don't name it.
+def _insert_rows(
+    function: Callable[..., dict[str, Any]], fixed: Mapping[str, np.ndarray]
+) -> Callable[..., dict[str, Any]]:
+    """Give a function of arrays (n, ...) the values that are fixed."""
+
+    def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
+        rows = len(next(iter(parameters.values())))
+        values = {name: np.repeat(value[None], rows, axis=0) for name, value in fixed.items()}
+        return function({**parameters, **values}, *others)
+
+    return simulate
+
+
+def _insert_numbers(
+    function: Callable[..., dict[str, Any]], fixed: Mapping[str, np.ndarray]
+) -> Callable[..., dict[str, Any]]:
+    """Give a function of the numbers of one simulation the values that are fixed."""
+
+    def simulate(parameters: Mapping[str, Any], *others: Any) -> dict[str, Any]:
+        values = {name: value[()] for name, value in fixed.items()}
+        return function({**parameters, **values}, *others)
 
     return simulate
 

@@ -381,11 +381,15 @@ def test_other_questions(tmp_path):
         "draws=2_000, seed=4": "draws=400, seed=4",
     }
     module = page("other_questions", tmp_path, changes)
-    exact = stats.norm(1.5 / 5.0, np.sqrt(0.2))
+    exact = stats.norm(0.25, np.sqrt(5.0 / 24.0))
     assert stats.kstest(module.draws["mean"], exact.cdf).statistic < 0.08
-    exact = stats.norm(3.0 / 4.0, np.sqrt(1.0 / 4.0))
+    exact = stats.norm(0.65, np.sqrt(0.5))
+    assert stats.kstest(module.left["mean"], exact.cdf).statistic < 0.08
+    exact = stats.norm(1.0 / 6.0, np.sqrt(2.0 / 9.0)).logpdf(module.offsets)
+    assert np.abs(module.profile - exact).max() < 0.4
+    exact = stats.norm(12.0 / 19.0, np.sqrt(7.0 / 19.0))
     assert stats.kstest(module.together["mean"], exact.cdf).statistic < 0.15
-    low, high = stats.norm(0.75, np.sqrt(0.5)).interval(0.9)
+    low, high = stats.norm(2.0 / 3.0, np.sqrt(5.0 / 9.0)).interval(0.9)
     assert np.abs(module.interval - [low, high]).max() < 0.25
     assert module.inside
 
