@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ def combine(
     *,
     prior: Mapping[str, Entry] | None = None,
     trials: int | None = None,
+    per_trial: str | Collection[str] = (),
     chains: int = 8,
 ) -> CombinedPosterior:
     """Return the posterior given independent observations of the same parameters, by NUTS.
@@ -48,11 +49,14 @@ def combine(
     posterior : AmortizedPosterior
         Trained on one observation, with an exact density and continuous parameters.
     observed : dict of name to array
-        The default data of the result: observables (trials, ...), and context, which all share.
+        The default data of the result: observables (trials, ...), and context, (trials, ...) if
+        each observation has its own. Observations with NaN are missing, and left out.
     prior : dict of name to distribution
         A prior of all parameters, within that of the training, by default the same.
     trials : int
         Number of observations in each data set, if ``observed`` is left out.
+    per_trial : str, or several
+        Names of the context of which each observation has its own, if ``observed`` is left out.
     chains : int, number of chains, 2 or more
 
     Returns
@@ -90,7 +94,7 @@ def combine(
             do="train with a flow such as bi.flows.coupling()",
         )
     found = _ratio(posterior, posterior.evaluator).posterior(
-        observed, prior=prior, trials=trials, chains=chains
+        observed, prior=prior, trials=trials, per_trial=per_trial, chains=chains
     )
     assert isinstance(found, CombinedPosterior)
     return found
@@ -166,14 +170,11 @@ class CombinedPosterior(LikelihoodPosterior):
 
     def _compare(self, observations: Observations, combined: Arrays, seed: int) -> None:
         """Warn where single observations are unusual, or their answers exclude each other."""
-        assert self.trials is not None
-        count = min(self.trials, _COMPARED)
-        places = np.linspace(0, self.trials - 1, count).round().astype(int)
+        trials, counts = self._trials(observations)
+        count = min(counts.min(), _COMPARED)
+        places = np.linspace(0, counts.min() - 1, count).round().astype(int)
         rows = {
-            name: value.reshape(-1, self.trials, *value.shape[1:])[:, places].reshape(
-                -1, *value.shape[1:]
-            )
-            for name, value in self._rows(observations).items()
+            name: value[:, places].reshape(-1, *value.shape[2:]) for name, value in trials.items()
         }
         single = self.single.given(rows)
         flagged = (single.typicality.p_value < FLAG_LEVEL).reshape(-1, count).sum(axis=1)

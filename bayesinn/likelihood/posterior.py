@@ -7,8 +7,9 @@ estimators that have one.
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -29,7 +30,13 @@ from bayesinn.simulation.derived import derived_simulator
 from bayesinn.simulation.prior import Entry, Prior, support_of
 from bayesinn.simulation.simulations import count_rows, join, take
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.observations import Observations, axes, check_observations, warn_of_missing
+from bayesinn.spaces.observations import (
+    Observations,
+    axes,
+    check_observations,
+    data_shapes,
+    warn_of_missing,
+)
 from bayesinn.spaces.parameters import ParameterSpace
 
 if TYPE_CHECKING:
@@ -93,14 +100,17 @@ class Score(ABC):
         return tf.reshape(terms, (-1, trials))
 
     @full_precision()
-    def evaluate(self, vectors: np.ndarray, encoded: Encoded) -> np.ndarray:
-        """Return log likelihoods (n, k) of vectors (k, d), for each of n data sets."""
-        trials = tf.nest.flatten(encoded)[0].shape[1]
-        size = max(1, _ROWS_PER_CALL // (trials * self.points))
-        count = len(tf.nest.flatten(encoded)[0])
+    def evaluate(self, vectors: np.ndarray, encoded: Encoded, counts: np.ndarray) -> np.ndarray:
+        """Return log likelihoods (n, k) of vectors (k, d), for each of n data sets.
+
+        They are those of the first trials of each data set, ``counts`` (n,).
+        """
         rows = []
-        for number in range(count):
-            one = map_tensors(lambda value, n=number: tf.constant(value[n : n + 1]), encoded)
+        for number, trials in enumerate(counts):
+            size = max(1, _ROWS_PER_CALL // (trials * self.points))
+            one = map_tensors(
+                lambda value, n=number, m=trials: tf.constant(value[n : n + 1, :m]), encoded
+            )
             parts = [
                 self._compiled(tf.constant(vectors[start : start + size]), one)
                 for start in range(0, len(vectors), size)
@@ -135,12 +145,14 @@ class Score(ABC):
     def of_parameters(self, parameters: Mapping[str, tf.Tensor], data: Any) -> tf.Tensor:
         """Return :meth:`total` of parameters (n k, *event) and the first trials of each data set.
 
-        ``data`` are all of :func:`padded`, and the number of trials. A loop over a few at a time
-        serves any number with one program. It sums gradients, too: no others can be taken.
+        ``data`` are all of :func:`padded`, and the numbers of trials (n,). A loop over a few at a
+        time serves any number with one program. It sums gradients, too: no others can be taken.
         """
-        encoded, count = data
+        encoded, counts = data
+        most = tf.reduce_max(counts)
         vector = self.parameters.within_reach(self.parameters.to_vector(parameters)[0])
         fixed = tf.stop_gradient(vector)
+        last = tf.repeat(counts, _size(fixed, 0) // _size(counts, 0))[:, None]
 
         def add(start: tf.Tensor, value: tf.Tensor, slope: tf.Tensor) -> tuple[tf.Tensor, ...]:
             places = start + tf.range(TRIALS_AT_ONCE)
@@ -148,12 +160,12 @@ class Score(ABC):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(fixed)
                 terms = self._each(fixed, some)
-                total = tf.reduce_sum(tf.where(places < count, terms, 0.0), axis=-1)
+                total = tf.reduce_sum(tf.where(places < last, terms, 0.0), axis=-1)
             return start + TRIALS_AT_ONCE, value + total, slope + tape.gradient(total, fixed)
 
         zero = tf.zeros_like(fixed)
         _, value, slope = tf.while_loop(
-            lambda start, *_: start < count, add, (tf.constant(0), zero[:, 0], zero)
+            lambda start, *_: start < most, add, (tf.constant(0), zero[:, 0], zero)
         )
         # Of this value and slope, as the tape sees neither.
         value = tf.stop_gradient(value)
@@ -172,14 +184,14 @@ class Score(ABC):
         return tape.gradient(terms, vector)
 
 
-def padded(encoded: Encoded) -> tuple[Encoded, np.ndarray]:
-    """Return encoded data (n, trials, ...) filled up to a size that one program serves; trials."""
+def padded(encoded: Encoded) -> Encoded:
+    """Return encoded data (n, trials, ...) filled up to a size that one program serves."""
     trials = tf.nest.flatten(encoded)[0].shape[1]
     size = _TRIALS_A_PROGRAM
     while size < trials:
         size *= _TRIALS_A_PROGRAM
     places = np.minimum(np.arange(size), trials - 1)
-    return map_tensors(lambda value: value[:, places], encoded), np.asarray(trials, np.int32)
+    return map_tensors(lambda value: value[:, places], encoded)
 
 
 def _size(value: tf.Tensor, axis: int) -> int | tf.Tensor:
@@ -211,8 +223,11 @@ class TrialErrors:
         200 where it is for all that can be measured, 0 where it is for none.
     """
 
-    def __init__(self, score: Score, simulator: Simulator, seed: int = 0) -> None:
+    def __init__(
+        self, score: Score, simulator: Simulator, seed: int = 0, per_trial: Collection[str] = ()
+    ) -> None:
         self.score = score
+        self.per_trial = frozenset(per_trial)
         self._name = simulator.name
         rows = simulator.sample(_SETS, seed)
         vectors = score.parameters.to_vector({name: rows[name] for name in simulator.prior.names})
@@ -221,6 +236,10 @@ class TrialErrors:
         for number, vector in enumerate(np.asarray(score.parameters.within_reach(vectors[0]))):
             each = {name: np.repeat(rows[name][number : number + 1], _TRIALS, 0) for name in inputs}
             context = {name: each[name] for name in simulator.context_names}
+            if simulator.context is not None and per_trial:
+                own_seed = seeds.tensor_seed(seed, "context", number)
+                drawn = simulator.context.sample(_TRIALS, own_seed)
+                context |= {name: drawn[name].numpy() for name in per_trial}
             parameters = {name: each[name] for name in simulator.prior.names}
             own = seeds.integer_seed(seed, "trials", number)
             data = simulator.simulate(parameters, own, context or None)
@@ -417,7 +436,7 @@ class LikelihoodPosterior(Posterior):
         return observations
 
     def _run(self, observations: Observations, draws: int, seed: int) -> Sampled:
-        encoded = self._encode(observations)
+        encoded, counts = self._encode(observations)
         if self._errors is not None and self.trials is not None and self.trials > 1:
             self._errors().warn(self.trials)
         rows = self.chains * TRIALS_AT_ONCE * self._score.points
@@ -429,7 +448,7 @@ class LikelihoodPosterior(Posterior):
             chosen = np.minimum(np.arange(start, start + size), observations.count - 1)
             part = map_tensors(lambda value, chosen=chosen: value[chosen], encoded)
             own = seeds.integer_seed(seed, "nuts", number)
-            parts.append(self._run_group(part, draws, own))
+            parts.append(self._run_group(part, counts[chosen], draws, own))
         drawn, densities, divergences = zip(*parts, strict=True)
         values = take(join(drawn), slice(observations.count))
         log_density = np.concatenate(densities)[: observations.count]
@@ -442,10 +461,12 @@ class LikelihoodPosterior(Posterior):
         values = {name: value[:, :, kept] for name, value in values.items()}
         return Sampled(values, log_density[:, :, kept], convergence)
 
-    def _run_group(self, encoded: Any, draws: int, seed: int) -> tuple[Any, ...]:
+    def _run_group(
+        self, encoded: Any, counts: np.ndarray, draws: int, seed: int
+    ) -> tuple[Any, ...]:
         steps = max(-(-draws // self.chains), _FEWEST_STEPS)
-        start = self._starts(encoded, seed)
-        data = padded(encoded)
+        start = self._starts(encoded, counts, seed)
+        data = padded(encoded), counts
         sampler = self._density.sampler
         with Progress("NUTS", shown=not sampler.compiled(start, data)) as progress:
             progress.stage("compiling the sampler, once for any number of trials")
@@ -462,32 +483,60 @@ class LikelihoodPosterior(Posterior):
         log_det = self._space.to_vector(augmented)[1].numpy().reshape(shape)
         return values, chains.log_density + log_det, chains.diverged
 
-    def _encode(self, observations: Observations) -> Any:
-        """Return what the likelihood needs of all trials, nested arrays (n_obs, trials, ...)."""
-        trials = 1 if self.trials is None else self.trials
-        encoded = self._score.encode(self._rows(observations))
-        return map_tensors(
-            lambda value: np.asarray(value).reshape(-1, trials, *value.shape[1:]), encoded
+    def _encode(self, observations: Observations) -> tuple[Any, np.ndarray]:
+        """Return what the likelihood needs of all trials, nested arrays (n_obs, trials, ...).
+
+        Also return the numbers of trials (n_obs,) of each data set, which come first.
+        """
+        trials, counts = self._trials(observations)
+        shape = next(iter(trials.values())).shape[:2]
+        encoded = self._score.encode(
+            {name: value.reshape(-1, *value.shape[2:]) for name, value in trials.items()}
         )
+        return map_tensors(
+            lambda value: np.asarray(value).reshape(*shape, *value.shape[1:]), encoded
+        ), counts
 
-    def _rows(self, observations: Observations) -> Arrays:
-        """Return observables and context (n_obs trials, ...) of each trial."""
-        trials = 1 if self.trials is None else self.trials
-        rows = {}
-        for name, value in observations.arrays.items():
-            if name in self.simulator.context_names:
-                rows[name] = np.repeat(value, trials, axis=0)
-            else:
-                axes = 1 if self.trials is None else 2
-                rows[name] = value.reshape(-1, *value.shape[axes:])
-        return rows
+    def _trials(self, observations: Observations) -> tuple[Arrays, np.ndarray]:
+        """Return observables and context (n_obs, trials, ...) of each trial; counts (n_obs,).
 
-    def _starts(self, encoded: Any, seed: int) -> tf.Tensor:
+        Trials that are missing come last, as copies of one that is not. They are not counted.
+        """
+        arrays = observations.arrays
+        if self.trials is None:
+            each = {name: value[:, None] for name, value in arrays.items()}
+            return each, np.ones(observations.count, np.int32)
+        there = np.ones((observations.count, self.trials), bool)
+        for name in self.simulator.observable_shapes if self.simulator.missing is None else ():
+            values = arrays[name].reshape(*there.shape, -1)
+            there &= ~np.isnan(values).any(axis=2)
+        counts = there.sum(axis=1, dtype=np.int32)
+        if not counts.all():
+            which = f" in observation {np.argmin(counts)}" if observations.batched else ""
+            raise InputError(
+                f"Data for {self.simulator.name!r}",
+                expected="one trial or more that is not missing",
+                got=f"NaN in each of {self.trials:,}{which}",
+                do="leave this data set out: its posterior is the prior",
+            )
+        places = np.argsort(~there, axis=1, kind="stable")
+        last = np.minimum(np.arange(self.trials), counts[:, None] - 1)
+        places = np.take_along_axis(places, last, axis=1)
+        rows = np.arange(observations.count)[:, None]
+        each = {
+            name: value[rows, places]
+            if name in self.simulator.per_trial
+            else np.repeat(value[:, None], self.trials, axis=1)
+            for name, value in arrays.items()
+        }
+        return each, counts
+
+    def _starts(self, encoded: Any, counts: np.ndarray, seed: int) -> tf.Tensor:
         """Return vectors (n_obs, chains, d) drawn from the prior by a tempered likelihood."""
         vectors = self._density.target.draw_prior(_PRIOR_DRAWS, seeds.tensor_seed(seed, "prior"))
         draws = self._space.from_vector(vectors)
         known = self._score.parameters.to_vector(draws)[0].numpy()
-        likelihood = self._score.evaluate(known, encoded)
+        likelihood = self._score.evaluate(known, encoded, counts)
         share = min(0.5, _STARTS_A_CHAIN * self.chains / _PRIOR_DRAWS)
         generator = seeds.generator(seed, "starts")
         starts = []
@@ -534,20 +583,28 @@ class TrialLikelihood(ABC):
         *,
         prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
         trials: int | None = None,
+        per_trial: str | Collection[str] = (),
         chains: int = 8,
     ) -> LikelihoodPosterior:
         """Return the posterior, sampled by NUTS.
+
+        Trials with NaN in any observable are missing, and left out of the sum of log likelihoods.
+        This is correct if whether a trial is missing doesn't depend on what it would have shown.
+        Where the simulator declares missing values, the network sees them, and nothing is left out.
 
         Parameters
         ----------
         observed : dict of name to array
             The default data of the posterior: observables (...) as the simulator declares them, or
-            (trials, ...) of independent trials with the same parameters; context without that axis.
+            (trials, ...) of independent trials with the same parameters. Context is (trials, ...)
+            if each trial has its own, such as a difficulty, and without that axis if all share it.
         prior : dict of TFP distributions
             Prior in place of the simulator's, for the same parameters and inside its support. Far
             from the simulator's prior, the likelihood was never trained.
         trials : int
             Number of independent trials in each data set, if ``observed`` is left out.
+        per_trial : str, or several
+            Names of the context of which each trial has its own, if ``observed`` is left out.
         chains : int, number of chains, 2 or more
 
         Examples
@@ -559,10 +616,19 @@ class TrialLikelihood(ABC):
         {'y': (3,)}
         """
         simulator = self.simulator
+        names = {per_trial} if isinstance(per_trial, str) else set(per_trial)
         if observed is not None:
-            trials = self._count_trials(observed, trials)
+            trials, more = self._count_trials(observed, trials)
+            names |= more
         if trials is not None:
             trials = check_integer("Argument 'trials'", trials)
+        if names and (trials is None or not names <= {*simulator.context_names}):
+            raise InputError(
+                "Argument 'per_trial'",
+                expected=f"context of several trials, among {list(simulator.context_names)}",
+                got=f"{sorted(names, key=str)}, trials={trials}",
+                do="pass trials=..., and names as the simulator declares them",
+            )
         check_integer("Argument 'chains'", chains, least=2)
         space = self.score().parameters
         if space.discrete:
@@ -580,22 +646,24 @@ class TrialLikelihood(ABC):
                 "where nothing was learned. Pass posterior(prior=...) without them if there are "
                 "some, or use bi.AmortizedPosterior, whose prior is that of parameters that succeed"
             )
-        derived = derived_simulator(simulator, trials, prior)
+        own = [name for name in simulator.context_names if name in names]
+        derived = derived_simulator(simulator, trials, prior, per_trial=own)
         density = self._density() if prior is None else VectorDensity(derived.prior, self.score())
         # Others may take hours for so many simulations.
         cheap = simulator.simulates and simulator.in_graph
-        errors = self.trial_errors if cheap else None
+        errors = functools.partial(self.trial_errors, own) if cheap else None
         return self._posterior(derived, density, trials, observed, chains, errors)
 
     def _posterior(self, *parts: Any) -> LikelihoodPosterior:
         """Return the posterior of its parts; another class may check more."""
         return LikelihoodPosterior(*parts)
 
-    def trial_errors(self) -> TrialErrors:
+    def trial_errors(self, per_trial: Collection[str] = ()) -> TrialErrors:
         """Measure how far errors, which add up over trials, shift posteriors of several trials.
 
         It takes 100,000 simulations, once for each training. Posteriors of several trials ask for
-        it before they are first sampled, if the simulator is one of TensorFlow or JAX.
+        it before they are first sampled, if the simulator is one of TensorFlow or JAX. Context that
+        is named in ``per_trial`` differs between the trials.
 
         Returns
         -------
@@ -610,9 +678,10 @@ class TrialLikelihood(ABC):
                 do="diagnose likelihood.posterior(trials=...) on data sets that were kept aside",
             )
         score = self.score()
-        if self._errors is None or self._errors.score is not score:
-            self._errors = TrialErrors(score, self.simulator)
-        return self._errors
+        known = self._errors
+        if known is None or known.score is not score or known.per_trial != frozenset(per_trial):
+            self._errors = known = TrialErrors(score, self.simulator, per_trial=per_trial)
+        return known
 
     def _density(self) -> VectorDensity:
         """Return the density with the simulator's own prior, made once for each training."""
@@ -621,12 +690,18 @@ class TrialLikelihood(ABC):
             self._known = VectorDensity(self.simulator.prior, score)
         return self._known
 
-    def _count_trials(self, observed: Mapping[str, Any], trials: int | None) -> int | None:
-        """Return the number of trials that were observed; None for data without such an axis."""
+    def _count_trials(
+        self, observed: Mapping[str, Any], trials: int | None
+    ) -> tuple[int | None, set[str]]:
+        """Return the number of trials that were observed; None for data without such an axis.
+
+        Also return the names of the context that has it.
+        """
         do = "pass observables and context by name"
         check_type("Argument 'observed'", observed, Mapping, "a dict of name to array", do)
         counts = {}
-        for name, shape in self.simulator.observable_shapes.items():
+        shapes = data_shapes(self.simulator)
+        for name, shape in shapes.items():
             more = axes(observed[name]) - len(shape) if name in observed else 0
             if more > 1:
                 raise InputError(
@@ -637,14 +712,6 @@ class TrialLikelihood(ABC):
                 )
             if more == 1:
                 counts[name] = len(observed[name])
-        for name, shape in self.simulator.shapes["context"].items():
-            if name in observed and axes(observed[name]) > len(shape):
-                raise InputError(
-                    f"Argument 'observed', context {name!r}",
-                    expected="one value, which all trials of a data set share",
-                    got=f"{len(observed[name])} values",
-                    do="pass one, or add up likelihood.log_prob of each in a sampler of your own",
-                )
         if 0 in counts.values():
             raise InputError(
                 "Argument 'observed'",
@@ -658,11 +725,12 @@ class TrialLikelihood(ABC):
         if len(numbers) > 1:
             raise InputError(
                 "Argument 'observed'",
-                expected="the same number of trials of each observable",
+                expected="the same number of trials under each name that has an axis of trials",
                 got=f"{counts}" if trials is None else f"{counts}, trials={trials}",
-                do="count them",
+                do="count them; context that all trials share has no such axis",
             )
-        return next(iter(counts.values()), trials)
+        more_names = {name for name in counts if name in self.simulator.context_names}
+        return next(iter(counts.values()), trials), more_names
 
 
 class LikelihoodEstimator(TrialLikelihood, Estimator):

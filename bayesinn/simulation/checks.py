@@ -119,6 +119,7 @@ class Declared(Protocol):
     lengths: dict[str, str]
     missing: float | None
     on_nonfinite: str
+    per_trial: tuple[str, ...]
 
 
 # Names that a message lists.
@@ -126,8 +127,9 @@ _MOST_NAMES = 12
 
 
 def may_miss(simulator: Declared, name: str) -> bool:
-    """Tell whether values of a variable may be missing."""
-    return simulator.missing is not None and name in simulator.observable_shapes
+    """Tell whether values of a variable may be missing, as those of one of several trials may."""
+    losing = simulator.missing is not None or name in simulator.per_trial
+    return losing and name in simulator.observable_shapes
 
 
 def check_keys(

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -298,14 +298,16 @@ def derived_simulator(
     prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None = None,
     elements: Mapping[str, np.ndarray] | None = None,
     fixed: Mapping[str, np.ndarray] | None = None,
+    per_trial: Collection[str] = (),
 ) -> Simulator:
     """Return a simulator of data sets of independent ``trials``, (trials, ...), or the same one.
 
-    All trials of a data set have its parameters and context. ``prior`` replaces that of the
-    simulator. Of observables that ``elements`` names, which must be vectors, only the elements at
-    these places are left. Parameters that are ``fixed``, (*event), are no parameters any more, and
-    the prior of the others is the one given their values; neither other trials, another prior nor
-    fewer elements go with it.
+    All trials of a data set have its parameters and context. Context that is named in ``per_trial``
+    is (trials, ...), too. ``prior`` replaces that of the simulator. Of observables that
+    ``elements`` names, which must be vectors, only the elements at these places are left.
+    Parameters that are ``fixed``, (*event), are no parameters any more, and the prior of the others
+    is the one given their values; neither other trials, another prior nor fewer elements go with
+    it.
 
     Examples
     --------
@@ -336,7 +338,7 @@ def derived_simulator(
     known |= {place.name for place in places.values()}
     labels = simulator.labels.of(known)
     declared: dict[str, Any] = {
-        "context": None if simulator.context is None else simulator.context.entries,
+        "context": _context_of_trials(simulator, trials, per_trial),
         "name": name,
         "labels": labels.labels,
         "units": labels.units,
@@ -355,7 +357,7 @@ def derived_simulator(
             if fixed and likelihood is not None:
                 likelihood = _insert_in_likelihood(likelihood, fixed)
             declared["log_likelihood"] = likelihood
-        function = _function(simulator, trials, prior, elements)
+        function = _function(simulator, trials, prior, elements, per_trial)
         if fixed:
             insert = _insert_in_graph
             if not simulator.in_graph:
@@ -364,11 +366,34 @@ def derived_simulator(
         derived = declare(prior=laws, **declared, **_policy(simulator, trials or 1))(function)
     else:
         derived = from_arrays(laws, _one_row(simulator, trials, elements), **declared)
+    if trials is not None:
+        derived.per_trial = (*simulator.observable_shapes, *per_trial)
     derived.places = dict(simulator.places)
     for key, chosen in elements.items():
         every = np.arange(simulator.observable_shapes[key][0])
         derived.places[key] = simulator.places.get(key, every)[chosen]
     return derived
+
+
+def _context_of_trials(
+    simulator: Simulator, trials: int | None, per_trial: Collection[str]
+) -> dict[str, Entry] | None:
+    """Return the entries of the context, some of them for each trial."""
+    context = simulator.context
+    if context is None or not per_trial:
+        return None if context is None else context.entries
+    tied = {name: needs for name, needs in context.needs.items() if {name, *needs} & {*per_trial}}
+    if any(tied.values()):
+        raise InputError(
+            f"Context of each trial, {list(per_trial)}",
+            expected="distributions that depend on no other context, and no other on them",
+            got=f"{ {name: needs for name, needs in tied.items() if needs} }",
+            do="declare the context of a trial as one vector, or by independent distributions",
+        )
+    return {
+        name: tfd.Sample(context.distribution(name, {}), trials) if name in per_trial else entry
+        for name, entry in context.entries.items()
+    }
 
 
 def _of_one_trial(simulator: Simulator, elements: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -393,9 +418,10 @@ def _function(
     trials: int | None,
     prior: Mapping[str, Entry] | tfd.JointDistributionNamed | None,
     elements: Mapping[str, np.ndarray],
+    per_trial: Collection[str],
 ) -> Callable[..., dict[str, Any]]:
     """Return the forward model of a derived simulator."""
-    function = simulator.function if trials is None else _repeat(simulator, trials)
+    function = simulator.function if trials is None else _repeat(simulator, trials, per_trial)
     if elements:
         select = _select_in_graph if simulator.in_graph else _select_of_arrays
         function = functools.wraps(function)(select(function, elements))
@@ -577,7 +603,9 @@ def _select_of_arrays(
     return simulate
 
 
-def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:
+def _repeat(
+    simulator: Simulator, trials: int, per_trial: Collection[str]
+) -> Callable[..., dict[str, Any]]:
     """Return the forward model of several trials, as the simulator's engine calls it."""
     if simulator.in_graph:
         repeat = _repeat_in_graph
@@ -586,19 +614,27 @@ def _repeat(simulator: Simulator, trials: int) -> Callable[..., dict[str, Any]]:
     else:
         repeat = _repeat_calls
     # Workers get the function; the simulator is of no use to them.
-    simulate = repeat(simulator.function, simulator.lengths, trials)
+    simulate = repeat(simulator.function, simulator.lengths, trials, tuple(per_trial))
     return functools.wraps(simulator.function)(simulate)
 
 
 def _repeat_in_graph(
-    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+    function: Callable[..., dict[str, Any]],
+    lengths: Mapping[str, str],
+    trials: int,
+    per_trial: Collection[str],
 ) -> Callable[..., dict[str, Any]]:
     """Repeat a function of tensors (n, ...)."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
         *inputs, seed = arguments
         repeated = [
-            {name: tf.repeat(value, trials, axis=0) for name, value in part.items()}
+            {
+                name: tf.reshape(value, (-1, *value.shape[2:]))
+                if name in per_trial
+                else tf.repeat(value, trials, axis=0)
+                for name, value in part.items()
+            }
             for part in inputs
         ]
         data = without_padding_in_graph(lengths, function(*repeated, seed), repeated[-1])
@@ -611,14 +647,22 @@ def _repeat_in_graph(
 
 # Workers must not load TensorFlow: the functions that they get don't name it.
 def _repeat_rows(
-    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+    function: Callable[..., dict[str, Any]],
+    lengths: Mapping[str, str],
+    trials: int,
+    per_trial: Collection[str],
 ) -> Callable[..., dict[str, Any]]:
     """Repeat a function of arrays (n, ...)."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
         *inputs, generator = arguments
         repeated = [
-            {name: np.repeat(value, trials, axis=0) for name, value in part.items()}
+            {
+                name: np.reshape(value, (-1, *np.shape(value)[2:]))
+                if name in per_trial
+                else np.repeat(value, trials, axis=0)
+                for name, value in part.items()
+            }
             for part in inputs
         ]
         data = without_padding(lengths, function(*repeated, generator), repeated[-1])
@@ -631,15 +675,25 @@ def _repeat_rows(
 
 
 def _repeat_calls(
-    function: Callable[..., dict[str, Any]], lengths: Mapping[str, str], trials: int
+    function: Callable[..., dict[str, Any]],
+    lengths: Mapping[str, str],
+    trials: int,
+    per_trial: Collection[str],
 ) -> Callable[..., dict[str, Any]]:
     """Repeat a function of the numbers of one simulation."""
 
     def simulate(*arguments: Any) -> dict[str, Any]:
         *inputs, generator = arguments
-        rows = [function(*inputs, generator) for _ in range(trials)]
+        each = [
+            [
+                {name: value[trial] if name in per_trial else value for name, value in part.items()}
+                for part in inputs
+            ]
+            for trial in range(trials)
+        ]
+        rows = [function(*values, generator) for values in each]
         data = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        counts = {name: np.repeat(value, trials) for name, value in inputs[-1].items()}
+        counts = {key: np.stack([values[-1][key] for values in each]) for key in lengths.values()}
         return without_padding(lengths, data, counts)
 
     return simulate

@@ -53,6 +53,8 @@ class Simulator:
         The largest share of values that are lost at random; None where no value may be missing.
     places : dict of observable to array of int
         Elements that are left of the vectors of a whole simulator; see :class:`bayesinn.Selection`.
+    per_trial : tuple of str
+        Observables and context (trials, ...), where the simulator is that of several trials.
     labels, function, name, lengths, on_nonfinite, most_failures
         As declared.
     observed, log_likelihood, exact, recommended
@@ -87,6 +89,7 @@ class Simulator:
         self.exact = options.exact
         self.recommended = options.recommended or Recommended()
         self.places: Arrays = {}
+        self.per_trial: tuple[str, ...] = ()
         declared = Declaration(
             self.name,
             function,

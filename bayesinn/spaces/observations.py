@@ -106,6 +106,10 @@ def check_observations(
     for name, value in arrays.items():
         counter = simulator.lengths.get(name, "")
         do = MISSING_VALUES
+        if name in simulator.context_names:
+            do = "give its value"
+            if name in simulator.per_trial:
+                do += "; of a trial that is missing, any that the simulator may get"
         if counter and counter not in counted:
             do += f", or give {counter!r}, the number of valid steps"
         _check_finite(name, value, arrays.get(counter), may_miss(simulator, name), call, do)

@@ -425,8 +425,8 @@ def test_stored_simulations_have_posteriors_of_several_trials_and_of_another_pri
         ({"count": np.ones(4)}, ["'x'", "missing"]),
         ({"x": np.ones((0, 2)), "count": []}, ["one trial or more", "the prior"]),
         (
-            {"x": np.ones((4, 2)), "count": np.ones(4), "noise": np.ones(4)},
-            ["context 'noise'", "all trials of a data set share", "4 values"],
+            {"x": np.ones((4, 2)), "count": np.ones(4), "noise": np.ones(3)},
+            ["the same number of trials", "'noise': 3", "context that all trials share"],
         ),
     ],
 )

@@ -211,8 +211,9 @@ def test_likelihood(tmp_path):
     diagnosis = (
         "print(bi.diagnose(likelihood.posterior(trials=5), simulations=100, draws=100, seed=4))"
     )
+    _, other = CELL.findall((DOCS / "how_to" / "likelihood.md").read_text())
     # tests/truth/test_likelihood.py diagnoses: minutes of chains.
-    module = page("likelihood", tmp_path, {diagnosis: "", "steps=3_000": "steps=1_500"})
+    module = page("likelihood", tmp_path, {other: "", diagnosis: "", "steps=3_000": "steps=1_500"})
     # Given the noise of 0.3 in the log, the speed has a normal posterior in closed form.
     speeds = -np.log(np.array(module.observed["time"]) - 0.3)
     for draws, prior in ((module.draws, (0.0, 0.5)), (module.others, (0.5, 0.2))):
@@ -392,6 +393,22 @@ def test_other_questions(tmp_path):
     low, high = stats.norm(2.0 / 3.0, np.sqrt(5.0 / 9.0)).interval(0.9)
     assert np.abs(module.interval - [low, high]).max() < 0.25
     assert module.inside
+
+
+@pytest.mark.slow
+def test_likelihood_of_trials_that_differ(tmp_path):
+    first, _ = CELL.findall((DOCS / "how_to" / "likelihood.md").read_text())
+    module = page("likelihood", tmp_path, {first: first.partition("@bi.simulator")[0]})
+    there = np.isfinite(module.person["time"])
+    design = np.stack([np.ones(6), module.person["difficulty"]], axis=1)[there]
+    weight = np.eye(2) / 0.5**2 + design.T @ design / 0.3**2
+    logs = np.log(module.person["time"])[there]
+    mean = np.linalg.solve(weight, design.T @ logs / 0.3**2 + [0.0, 0.5 / 0.5**2])
+    sd = np.sqrt(np.diag(np.linalg.inv(weight)))
+    for number, name in enumerate(("level", "effort")):
+        assert abs(module.one[name].mean() - mean[number]) < 0.3 * sd[number]
+        assert module.one[name].std() == pytest.approx(sd[number], rel=0.15)
+    assert module.several.simulator.observable_shapes == {"time": (20,)}
 
 
 def test_jax(tmp_path):
