@@ -71,6 +71,26 @@ def test_p_values_are_uniform_and_agree_with_the_band() -> None:
         assert np.array_equal(inside, found > 1 - level)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_one_side_agrees_with_simulations(side: int) -> None:
+    points = (0.05, 0.1, 0.3)
+    counts = np.stack(
+        [
+            np.sum(uniform <= np.array(points)[:, None], axis=1)
+            for uniform in np.random.default_rng(1).random((20_000, 25))
+        ]
+    )
+    outside = np.ones(len(counts), bool)
+    for column, point in enumerate(points):
+        low, high = (
+            2.0 * stats.binom.cdf(counts[:, column], 25, point),
+            2.0 * stats.binom.sf(counts[:, column] - 1, 25, point),
+        )
+        outside &= (high if side > 0 else low) > 0.1
+    # Three standard errors of the share.
+    assert _inside_probability(points, 25, 0.1, side) == pytest.approx(outside.mean(), abs=7e-3)
+
+
 def test_far_from_uniform_gives_a_tiny_p_value() -> None:
     found = band_p_values(np.zeros((1, 100), dtype=int), points(100), 500)
     assert 0.0 <= found[0] < 1e-12

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
 from bayesinn.diagnostics import band_p_values, beyond, local_c2st
 from bayesinn.diagnostics.calibration import dependence
@@ -91,6 +91,14 @@ def test_missing_sharpness_is_never_negative() -> None:
     # A tolerance that nothing can exceed.
     assert beyond.of_missing_nats(np.full(1_000, 5.0), 5.0, 6.0)[0] == 1.0
     assert beyond.of_excess(values[:, None], 0.1)[0] == 1.0
+
+
+def test_the_spread_of_normal_values_is_judged_by_chi_square() -> None:
+    sd = np.array([1.5, 0.6])
+    # A tiny error of the logarithm leaves all to the exact law.
+    found = beyond.of_spread(sd, np.full(2, 1e-9), 10, 1.0, 1.0)
+    np.testing.assert_allclose(found[0], 2.0 * stats.chi2.sf(9 * 1.5**2, 9))
+    np.testing.assert_allclose(found[1], 2.0 * stats.chi2.cdf(9 * 0.6**2, 9))
 
 
 def test_one_side_of_a_band() -> None:

@@ -100,6 +100,20 @@ def test_units_do_not_matter() -> None:
     assert np.array_equal(other.ks, one.ks)
 
 
+def test_columns_of_few_draws_are_judged_exactly() -> None:
+    draws, reference = (
+        {"rate": values["rate"][:size]}
+        for values, size in zip(normals(size=40), (25, 40), strict=True)
+    )
+    found = quick(draws, reference)
+    exact, rough = (
+        stats.ks_2samp(draws["rate"], reference["rate"], method=method).pvalue
+        for method in ("exact", "asymp")
+    )
+    assert found.p_value[0] == pytest.approx(exact)
+    assert exact != pytest.approx(rough)
+
+
 def test_names_may_come_in_any_order() -> None:
     draws, reference = normals(size=200)
     turned = {name: reference[name] for name in reversed(reference)}

@@ -144,6 +144,15 @@ def test_of_large_sets_a_random_part_is_used_and_said_so(monkeypatch: pytest.Mon
     assert mmd(first, second, seed=1).passed
 
 
+def test_units_do_not_matter_if_bandwidths_have_them_too() -> None:
+    generator = np.random.default_rng(1)
+    first, second = generator.normal(size=(2, 40, 2)) + np.array([0.0, 0.5])[:, None, None]
+    small = mmd(1e-3 * first, 1e-3 * second, bandwidths=[5e-4, 2e-3], permutations=200, seed=1)
+    usual = mmd(first, second, bandwidths=[0.5, 2.0], permutations=200, seed=1)
+    assert small.squared == pytest.approx(usual.squared)
+    assert small.p_value == usual.p_value
+
+
 def test_one_seed_decides_everything() -> None:
     first, second = normals(size=30)
     one, again, other = (mmd(first, second, seed=seed) for seed in (1, 1, 2))

@@ -219,6 +219,11 @@ def test_no_density_no_draws(trained) -> None:
         bi.diagnose(trained)
 
 
+@bi.simulator(prior={"phase": tfd.VonMises(0.0, 1.0), "size": tfd.Normal(0.0, 1.0)})
+def turned(parameters, seed):
+    return {"x": tf.cos(parameters["phase"]) * parameters["size"]}
+
+
 def test_what_cannot_be_estimated() -> None:
     with pytest.raises(InputError, match=r"(?s)each result once.*mean, mean"):
         bi.PointEstimator(mixed, estimates=[Mean(), Moments()])
@@ -226,6 +231,8 @@ def test_what_cannot_be_estimated() -> None:
         bi.PointEstimator(mixed, estimates=[])
     with pytest.raises(InputError, match="an Estimate"):
         bi.PointEstimator(mixed, estimates=["median"])
+    with pytest.raises(InputError, match=r"(?s)angles or unit vectors: \['phase'\].*cosines"):
+        bi.PointEstimator(turned)
     for levels in ((), (0.5, 0.1), (0.0, 0.5), (0.5, 0.5), ("a",), b"x", None, (0.1, [0.5])):
         with pytest.raises(InputError, match="Quantiles, argument 'levels'"):
             Quantiles(levels)

@@ -178,6 +178,8 @@ def test_diagnosis_tells_where_members_disagree(tmp_path: Path) -> None:
     options = {"simulations": 60, "draws": 20, "seed": 1, "observed": {"x": 0.5}}
     apart = bi.diagnose(bi.Ensemble([shifted(0.0), shifted(2.0)]), **options, progress=False)
     assert apart["members"].often.tolist() == [1.0]
+    # Means one unit from their centre.
+    np.testing.assert_allclose(apart["members"].disagreement, 1.0 / 1.5, atol=0.1)
     assert apart.verdict.loc["members", "grade"] == "flagged"
     assert "have not learned the posterior where they disagree" in " ".join(apart.actions)
     assert "and at the observation (mean: 6" in apart.to_html(tmp_path / "page.html").read_text()

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from bayesinn.spaces.data import DataSpace, Scaling
+from bayesinn.spaces.data import DataSpace, Scaling, mark_outliers
 
 
 @pytest.mark.parametrize("value", [1e8, -9999.0])
@@ -36,3 +36,10 @@ def test_rare_events_among_zeros_are_no_outliers() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Scaling.fit(values)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_units_do_not_matter(unit: float) -> None:
+    values = np.random.default_rng(1).normal(size=(4_096, 1))
+    values[7] = 1e6
+    assert np.flatnonzero(mark_outliers(unit * values)).tolist() == [7]
