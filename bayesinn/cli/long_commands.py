@@ -13,7 +13,6 @@ import typer
 from bayesinn.cli.data_files import parse_context, read_data
 from bayesinn.cli.networks import Wanted, named_flow, named_summary
 from bayesinn.cli.options import is_array_file, saved_posterior
-from bayesinn.cli.run import train_into
 from bayesinn.cli.tables import (
     arrays_model,
     few_held_out,
@@ -21,6 +20,7 @@ from bayesinn.cli.tables import (
     hold_out,
     read_arrays,
 )
+from bayesinn.cli.training import train_into
 from bayesinn.core import process
 from bayesinn.core.errors import BankError, TrainingError
 from bayesinn.core.run_folder import run_of

@@ -315,13 +315,21 @@ def check_names(simulator: Declared, **mentioned: Iterable[str] | None) -> None:
         simulator.observable_shapes,
     )
     check_known(f"Context in option 'lengths' of {subject}", simulator.lengths.values(), context)
-    for name in simulator.lengths:
+    for name, counter in simulator.lengths.items():
         if not simulator.observable_shapes[name]:
             raise SimulatorError(
                 f"Observable {name!r} in option 'lengths' of {subject}",
                 expected="steps on its first axis, of which some are padding",
                 got="one number",
                 do="leave it out of lengths",
+            )
+        assert simulator.context is not None
+        if shape := simulator.context.event_shapes[counter]:
+            raise SimulatorError(
+                f"Context {counter!r} in option 'lengths' of {subject}",
+                expected="one number for each data set: how many steps are valid",
+                got=f"shape {shape}",
+                do="declare a distribution of single numbers, without tfd.Sample",
             )
 
 

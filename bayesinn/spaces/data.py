@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from bayesinn.core.arrays import broadcast_mask, padding
-from bayesinn.core.errors import SimulatorError, warn
+from bayesinn.core.errors import warn
 from bayesinn.simulation.digits import FEWEST_STEPS, SINGLE, SMALLEST, are_whole, resolution
 
 # |x| at its 99.9th percentile over the median of |x|: 5 for a Gaussian, 10 for an exponential, 22
@@ -151,13 +151,6 @@ class DataSpace:
             values = np.asarray(pilot[name])
             if name in lengths:
                 counts = np.asarray(pilot[lengths[name]])
-                if values.ndim < 2 or counts.ndim != 1:
-                    raise SimulatorError(
-                        f"Observable {name!r} of varying length",
-                        expected="shape (n, steps, ...), with one count for each row",
-                        got=f"{values.shape}, {counts.shape}",
-                        do="pad the steps to a common number along the second axis",
-                    )
                 values = values[~padding(values, counts)]
             elif name in alike and values.ndim == 2:
                 values = values.reshape(-1)

@@ -28,7 +28,7 @@ import pandas as pd
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.cli.run import steps_in
+from bayesinn.cli.training import steps_in
 from bayesinn.core import seeds
 from bayesinn.flows import coupling
 from bayesinn.simulators.covid19 import VARIANTS

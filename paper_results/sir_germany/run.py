@@ -19,7 +19,8 @@ import pandas as pd
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.run import Run, train_into
+from bayesinn.cli.run import Run
+from bayesinn.cli.training import train_into
 from bayesinn.diagnosis.report.sections import posterior_table
 from bayesinn.flows import coupling
 from bayesinn.summaries import MLP

@@ -244,7 +244,7 @@ def test_a_run_for_some_minutes_is_resumed_as_it_is_told(bayesinn, here, monkeyp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
+        patch.setattr("bayesinn.cli.training._plan", planned_for_20_steps)
         patch.setattr("bayesinn.training.train.ProgressReport.on_epoch_end", interrupted)
         options = ["--minutes", 0.5, "--batch-size", 32, "--output", "timed"]
         answer = bayesinn("train", "linear", *options)
@@ -261,14 +261,16 @@ def test_a_run_that_was_interrupted_after_drawing_goes_on_as_it_is_told(
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    options = ["--minutes", 0.5, "--passes", 4, "--batch-size", 32, "--output", "drawn"]
-    told = "bayesinn train linear --passes 4 --batch-size 32 --output drawn --resume"
+    # Simulations of worker processes are kept if they cost more than a file.
+    monkeypatch.setattr("bayesinn.simulation.engines.kept._WORTH_KEEPING", 0.0)
+    model = "sir_numpy --summary deep-set --flow coupling:blocks=1 --passes 4 --batch-size 32"
+    told = f"bayesinn train {model} --output drawn --resume"
     # The second time, the posterior of the first is trained longer.
     for steps_before in (0, 20):
         with monkeypatch.context() as patch:
-            patch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
-            patch.setattr("bayesinn.estimators.estimator.train", interrupted)
-            answer = bayesinn("train", "linear", *options)
+            patch.setattr("bayesinn.cli.training._plan", planned_for_20_steps)
+            patch.setattr("bayesinn.training.train.ProgressReport.on_train_begin", interrupted)
+            answer = bayesinn("train", *model.split(), "--minutes", 0.5, "--output", "drawn")
         assert f"to go on: {told}\n" in answer.err
         resumed = bayesinn(*told.split()[1:])
         assert resumed.status == 0, resumed.err
@@ -280,7 +282,7 @@ def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) ->
     def stop(self, batch, logs=None):
         self.model.stop_training = self.model.steps_done >= 10
 
-    monkeypatch.setattr("bayesinn.cli.run._plan", planned_for_20_steps)
+    monkeypatch.setattr("bayesinn.cli.training._plan", planned_for_20_steps)
     monkeypatch.setattr("bayesinn.training.callbacks.Deadline.on_train_batch_end", stop)
     options = ["--batch-size", 32, "--output", "few"]
     few = bayesinn("train", "linear", "--minutes", 0.5, *options)
@@ -288,7 +290,7 @@ def test_a_run_that_ended_by_time_is_not_resumed(bayesinn, here, monkeypatch) ->
     assert "Training for 0.5 minutes" in few.err
     assert "got:      10 steps" in few.err
     assert not (here / "few" / "posterior").exists()
-    monkeypatch.setattr("bayesinn.cli.run.FEWEST_STEPS", 5)
+    monkeypatch.setattr("bayesinn.cli.training.FEWEST_STEPS", 5)
     options = ["--batch-size", 32, "--output", "timed"]
     assert bayesinn("train", "linear", "--minutes", 0.5, *options).status == 0
     before = bi.load(here / "timed" / "posterior")
@@ -303,7 +305,7 @@ def test_ctrl_c_at_the_start_of_a_longer_training_repeats_the_command(
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayesinn.cli.run._load_own", interrupted)
+    monkeypatch.setattr("bayesinn.cli.training._load_own", interrupted)
     # The checkpoint is that of the run which has ended: to resume it would train nothing.
     options = ["train", model, "--output", trained, "--minutes", 60]
     told = f"to go on: bayesinn {' '.join(map(str, options))}\n"

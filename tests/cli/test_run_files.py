@@ -22,7 +22,8 @@ from PIL import Image
 import bayesinn as bi
 from bayesinn import plots
 from bayesinn.cli.networks import Wanted
-from bayesinn.cli.run import Run, open_answer, same_data, train_into
+from bayesinn.cli.run import Run, open_answer, same_data
+from bayesinn.cli.training import train_into
 from bayesinn.core.errors import InputError, SavedPosteriorError
 from bayesinn.core.labels import Labels
 from bayesinn.core.run_folder import (

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import bayesinn as bi
-from bayesinn.cli import run
+from bayesinn.cli import training
 from bayesinn.core.errors import InputError
 from bayesinn.simulators.linear import linear
 from bayesinn.training.step import Devices
@@ -72,9 +72,9 @@ def test_two_processes_share_a_run_folder(bayesinn, tmp_path: Path) -> None:
 
 def test_devices_of_this_machine(bayesinn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     used = []
-    devices = run.Devices
+    devices = training.Devices
     monkeypatch.setattr(
-        run, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1]
+        training, "Devices", lambda strategy: (used.append(strategy), devices(strategy))[1]
     )
     options = ["--strategy", "mirrored", "--accumulate", 2, "--steps", 4, "--output", tmp_path]
     answer = bayesinn(*OPTIONS, *options)
@@ -114,6 +114,6 @@ def test_minutes_are_for_one_process(tmp_path, monkeypatch) -> None:
             super().__init__(strategy)
             self.processes = 2
 
-    monkeypatch.setattr(run, "Devices", Two)
+    monkeypatch.setattr(training, "Devices", Two)
     with pytest.raises(InputError, match="give --steps in place of --minutes"):
-        run.train_into(tmp_path, linear, seed=1, minutes=1.0)
+        training.train_into(tmp_path, linear, seed=1, minutes=1.0)

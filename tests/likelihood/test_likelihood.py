@@ -113,6 +113,8 @@ def test_a_context_that_is_not_declared_is_refused(trained) -> None:
         given.sample(parameters, {"noise": np.array([0.5]), "typo": np.array([0.5])})
     with pytest.raises(InputError, match=r"(?s)'context'.*nothing.*'typo'.*leave it out"):
         check_inputs(bi.get_simulator("linear"), {"x1": [0.0], "x2": [0.0]}, {"typo": [0.5]})
+    with pytest.raises(InputError, match=r"(?s)'noise'.*from 0.5 to 1.5.*9.0.* in row 0"):
+        given.sample(parameters, {"noise": np.array([9.0])})
 
 
 def test_draws_are_like_simulations(trained) -> None:

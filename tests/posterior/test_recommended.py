@@ -8,8 +8,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import bayesinn as bi
-from bayesinn.cli import run
-from bayesinn.cli.run import steps_in, train_into
+from bayesinn.cli import training
+from bayesinn.cli.training import steps_in, train_into
 from bayesinn.core.errors import warn
 from bayesinn.core.progress import Progress
 from bayesinn.posterior.answers import finite_predictions
@@ -94,13 +94,13 @@ def test_minutes_become_steps(ruler, monkeypatch, recwarn):
     recwarn.clear()
     assert steps_in(0.0001, bi.AmortizedPosterior(ruler)) == 1
     assert compiled == ["auto"]
-    monkeypatch.setattr(run, "_MOST_TRACING", 1.0)
+    monkeypatch.setattr(training, "_MOST_TRACING", 1.0)
     # A run of so many steps is compiled: timed as it will be.
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True]
     assert not [warning for warning in recwarn if "not finished" in str(warning.message)]
     # Where even the plain graph takes much of the time, nothing is compiled.
-    monkeypatch.setattr(run, "_MOST_TRACING", 0.0)
+    monkeypatch.setattr(training, "_MOST_TRACING", 0.0)
     assert steps_in(2.0, bi.AmortizedPosterior(ruler)) == 6_000
     assert compiled == ["auto", "auto", True, "auto"]
 
@@ -120,7 +120,7 @@ def test_of_simulations_drawn_first_there_are_none_to_spare(
     def note(*_, steps, **__):
         raise InterruptedError(steps)
 
-    monkeypatch.setattr(run, "_try", lambda *_: (100, False))
+    monkeypatch.setattr(training, "_try", lambda *_: (100, False))
     monkeypatch.setattr(bi.AmortizedPosterior, "fit", note)
     with pytest.raises(InterruptedError, match=f"^{planned}$"):
         train_into(tmp_path / "run", ruler, seed=1, minutes=2.0, passes=passes)

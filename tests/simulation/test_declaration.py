@@ -385,6 +385,12 @@ def test_fractions_of_integer_parameters_are_refused() -> None:
         model.simulate({**given, "sort": np.array([0.5, 1.0])}, seed=1)
 
 
+def test_one_number_counts_steps() -> None:
+    counts = {"days": tfd.Sample(COUNTS["days"], 2)}
+    with pytest.raises(SimulatorError, match=r"(?s)'days' in option 'lengths'.*shape \(2,\)"):
+        declare(context=counts, lengths={"cases": "days"})
+
+
 def test_one_number_has_no_steps() -> None:
     with pytest.raises(SimulatorError, match=r"(?s)'total' in option 'lengths'.*leave it out"):
 
