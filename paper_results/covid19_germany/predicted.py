@@ -53,8 +53,11 @@ def draw_ablations(bands: pd.DataFrame) -> Figure:
     for ax, model in zip(axes, models, strict=False):
         own = bands[bands["model"] == model]
         fan(ax, own)
-        beyond = own["0.975"].max() > top
-        ax.set(title=f"{model}{', bands beyond the panel' if beyond else ''}", ylim=(0.0, top))
+        ax.set(title=model, ylim=(0.0, top))
+        if own["0.975"].max() > top:
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8}
+            place = {"xy": (0.98, 0.96), "xycoords": "axes fraction", "ha": "right", "va": "top"}
+            ax.annotate("bands go on above the panel", **place, bbox=box)
     for ax in axes[::2]:
         ax.set_ylabel("new cases per day")
     for ax in axes[2:]:
