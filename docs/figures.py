@@ -140,6 +140,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         for kind, file in (("coverage", "coverage_errors.csv"), ("sbc", "sbc_ranks.csv"))
         for name in ("covid19", "covid19_regular", "covid19_states")
     },
+    f"{_COVID}/ablations.png": _of(
+        _COVID, "predicted.draw_ablations", _table, "ablations_bands.csv"
+    ),
     f"{_COVID}/states_forecasts.png": _of(_COVID, "predicted.draw_states", _table, "states.csv"),
     f"{_COVID}/states_forest.png": _of(_COVID, "states.forest", _table, "states.csv"),
     f"{_COVID}/training.svg": _training,

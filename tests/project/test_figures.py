@@ -23,7 +23,6 @@ WIDEST = 1_110
 #: Drawn by scripts from draws that are not kept, most by functions of the library.
 FROM_DRAWS = {
     "paper_results/colorization/deblurring.png",
-    "paper_results/covid19_germany/ablations.png",
     "paper_results/covid19_germany/marginals.png",
     "paper_results/covid19_germany/marginals_regular.png",
     "paper_results/covid19_germany/forecast.png",
