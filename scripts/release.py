@@ -133,7 +133,9 @@ def release() -> None:
 
 def try_in(python: str, *, lowest: bool) -> None:
     """Install the wheel into a fresh environment of a Python, and use it in an empty folder."""
-    (wheel,) = DIST.glob("*.whl")
+    wheel = next(DIST.glob("*.whl"), None)
+    if wheel is None:
+        sys.exit(f"no wheel in {DIST}: make it with make release")
     versions = ROOT / ("constraints-lowest.txt" if lowest else "constraints.txt")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

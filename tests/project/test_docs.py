@@ -154,6 +154,9 @@ def test_no_page_is_wider_than_the_screen_or_needs_the_web(site: Path, browser) 
         window.on("console", lambda one: one.type == "error" and wrong.append(one.text))
         window.route("http*://**", lambda route: (asked.append(route.request.url), route.abort()))
         for page in sorted(site.rglob("*.html")):
+            # One template makes the reference: what is too wide for a laptop is so for a phone.
+            if width == LAPTOP and "reference" in page.parts:
+                continue
             window.goto(page.as_uri())
             if 'class="math' in page.read_text():
                 window.wait_for_selector("mjx-container svg")
