@@ -11,6 +11,7 @@ Declare a simulator with :func:`simulator`, train an :class:`AmortizedPosterior`
 - Likelihoods: :class:`AmortizedLikelihood`, :class:`LikelihoodRatio`
 - Comparison of models: :class:`ModelComparison`
 - Means and quantiles alone: :class:`PointEstimator`
+- Designs of experiments: :mod:`bayesinn.guidance`
 - Populations and each of their members: :class:`HierarchicalPosterior`
 - Ready models: ``bayesinn.simulators``
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         diagnostics,
         estimators,
         flows,
+        guidance,
         inverse,
         plots,
         reference,
@@ -136,6 +138,7 @@ __all__ = [
     "flows",
     "from_arrays",
     "get_simulator",
+    "guidance",
     "informative",
     "inverse",
     "list_simulators",

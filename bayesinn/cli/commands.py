@@ -183,6 +183,35 @@ def infer(
 
 
 @app.command()
+def designs(
+    run: cl.RunFolder,
+    design: cl.Designs,
+    output: cl.Results = None,
+    simulator: cl.Source = None,
+    trust: cl.Trust = False,
+    seed: cl.Seed = 5,
+) -> None:
+    """Rank designs of an experiment by the information that their data are expected to give.
+
+    The design is context of the simulator. The table has nats, and is saved as designs.csv.
+    """
+    folder, posterior = open_posterior(run, output, simulator, trust)
+    from bayesinn.cli.data_files import parse_context
+    from bayesinn.guidance import rank_designs
+
+    values = {
+        name: [value] if isinstance(value, float) else value
+        for name, value in parse_context(design).items()
+    }
+    table = rank_designs(posterior, values, seed=seed)
+    with folder.files.write("designs.csv") as file:
+        table.to_csv(file)
+    typer.echo(
+        f"{table.to_string(float_format='{:.3g}'.format)}\nsaved {folder.folder}/designs.csv"
+    )
+
+
+@app.command()
 def check(
     name: cl.Name,
     output: cl.Report = None,

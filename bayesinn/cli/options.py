@@ -115,6 +115,14 @@ Context = Annotated[
         show_default=False,
     ),
 ]
+Designs = Annotated[
+    list[str],
+    typer.Option(
+        "--design",
+        help="Values of a context to compare: NAME=NUMBER,NUMBER. Of several names, the first "
+        "values make one design, and so on.",
+    ),
+]
 Steps = Annotated[
     int | None,
     typer.Option(

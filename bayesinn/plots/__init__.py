@@ -60,6 +60,7 @@ from bayesinn.plots.predictive import (
 )
 from bayesinn.plots.recovery import (
     contraction as contraction,
+    designs as designs,
     fit_to_data as fit_to_data,
     forest as forest,
     information as information,

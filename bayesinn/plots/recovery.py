@@ -30,6 +30,7 @@ from bayesinn.plots.panels import (
     Canvas,
     Panels,
     canvas,
+    curve_look,
     legend_below,
     styled,
     tint,
@@ -126,6 +127,64 @@ def information(
     figure, (ax,) = rows(figure, names, [[("mean, 50 and 90 % of data sets", gain, mean, BLUE)]])
     ax.axvline(0.0, **DASHED)
     ax.set_xlabel("information gain [nats]")
+    return legend_below(figure)
+
+
+@styled
+def designs(
+    table: pd.DataFrame,
+    *,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw what designs are expected to tell, as ``bi.guidance.rank_designs`` returns it.
+
+    Bars are two standard errors of how far a design is behind the best; those of the best are of
+    its information. Designs of one number lie along it, others below each other, the best first. Of
+    many parameters, the first 12 are drawn, unless ``shown`` names others.
+    """
+    names = list(table.columns[: table.columns.get_loc("information")])
+    along = len(names) == 1
+    if along:
+        table = table.sort_values(names[0])
+    texts = [
+        wrapped(
+            ", ".join(f"{labels.label(name)} {row[name]:.4g}" for name in names), _NAMES, _POINTS
+        )
+        for _, row in table.iterrows()
+    ]
+    shrinks = {
+        column.removeprefix("shrinks "): table[column].to_numpy()
+        for column in table.filter(regex="^shrinks ")
+    }
+    chosen = [list(shrinks)[index] for index in choose(list(shrinks), shown)[:MANY]]
+    legend = 0.1 + 0.2 * len(chosen)
+    each = 0.08 + 0.16 * max(1 + text.count("\n") for text in texts)
+    figure = canvas(figure, PAGE, legend + (3.0 if along else 0.9 + max(each * len(texts), 0.6)))
+    left, right = figure.subplots(1, 2, sharex=along, sharey=not along)
+    places = table[names[0]].to_numpy(float) if along else np.arange(float(len(table)))
+
+    def draw(ax: Axes, values: np.ndarray, look: tuple[str, str, str], **options: Any) -> None:
+        colour, marker, line = look
+        options |= {"color": colour, "marker": marker, "markersize": 4.5}
+        options["linestyle"] = line if along else "none"
+        ax.errorbar(*((places, values) if along else (values, places)), **options)
+
+    error = np.where(table["behind"] == 0.0, table["error"], table["behind_error"])
+    bars = {"yerr" if along else "xerr": 2.0 * error}
+    draw(left, table["information"].to_numpy(), (BLACK, "o", "-"), **bars)
+    for number, name in enumerate(chosen):
+        draw(right, shrinks[name], curve_look(number), label=labels.label(name))
+    for ax, text in (
+        (left, "expected information [nats]"),
+        (right, "log ratio of sds, before to after"),
+    ):
+        across = wrapped(labels.axis(names[0]), 2.6, 10.0)
+        ax.set(**({"xlabel": across, "ylabel": text} if along else {"xlabel": text}))
+    if not along:
+        left.set_yticks(places, texts, fontsize=_POINTS)
+        left.set_ylim(len(table) - 0.5, -0.5)
     return legend_below(figure)
 
 

@@ -23,6 +23,7 @@ PACKAGES = (
     "bayesinn.points",
     "bayesinn.hierarchical",
     "bayesinn.diagnosis",
+    "bayesinn.guidance",
     "bayesinn.testing",
     "bayesinn.core.errors",
 )

@@ -299,6 +299,17 @@ def test_odd_data_are_warned_of(bayesinn, trained: Path, tmp_path) -> None:
     assert "WARNING: it is out of distribution" in answer.out
 
 
+def test_designs_are_ranked(bayesinn, trained: Path, model: str) -> None:
+    told = bayesinn("designs", trained, "--design", "days=1,3,5", "--simulator", model)
+    assert told.status == 0, told.err
+    table = pd.read_csv(trained / "designs.csv", index_col="design")
+    assert table["days"].sort_index().tolist() == [1.0, 3.0, 5.0]
+    assert table["information"].is_monotonic_decreasing
+    wrong = bayesinn("designs", trained, "--design", "dayz=1", "--simulator", model)
+    assert wrong.status == 2
+    assert "did you mean 'days'" in wrong.err
+
+
 def test_context_beside_a_file_that_lacks_it(bayesinn, trained: Path, tmp_path: Path) -> None:
     file = tmp_path / "counts.csv"
     file.write_text("cases\n1.0\n2.0\n4.0\n")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -146,9 +147,17 @@ def checks(case: Case) -> Figure:
     return plots.predictive_checks(result, labels=case.observable)
 
 
+def designs(case: Case) -> Figure:
+    values = {name: np.arange(6.0) * 1e3 / 7.0 for name in case.names[:3]}
+    table = pd.DataFrame({**values, "information": 0.5, "error": 0.1, "behind": np.arange(6.0)})
+    table["behind_error"] = 0.1
+    table[[f"shrinks {name}" for name in case.names]] = 0.3
+    return plots.designs(table, labels=case.labels)
+
+
 FIGURES: list[Callable[[Case], Figure]] = [
     sbc_histogram, ecdf, coverage, recovery, contraction, comparison, marginals, marginals_alone, forest, information,
-    pairs, dependence, series, simulated_series, checks,
+    pairs, dependence, series, simulated_series, checks, designs,
 ]  # fmt: skip
 
 

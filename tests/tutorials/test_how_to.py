@@ -411,6 +411,32 @@ def test_likelihood_of_trials_that_differ(tmp_path):
     assert module.several.simulator.observable_shapes == {"time": (20,)}
 
 
+def test_designs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "steps=3_000, seed=1": "steps=600, seed=1, progress=False",
+        "after=first)": "after=first, simulations=400, draws=100)",
+    }
+    module = page("designs", tmp_path, changes)
+    rates = np.exp(0.5 * stats.norm.ppf((np.arange(400) + 0.5) / 400))
+    after = stats.norm.pdf(0.6, np.exp(-rates), 0.05)
+    for table, weights in ((module.ranked, np.ones(400)), (module.again, after)):
+        exact = np.array([_gain(rates, weights / weights.sum(), time) for time in module.times])
+        found = table["information"].sort_index().to_numpy()
+        assert np.abs(found - exact).max() < 0.2
+        assert exact[table.index[0]] > exact.max() - 0.05
+    assert (tmp_path / "designs.png").is_file()
+
+
+def _gain(rates, weights, time):
+    """Return the expected information of a measurement, by integration over what it gives."""
+    data = np.linspace(-0.3, 1.3, 1_601)
+    likelihood = stats.norm.pdf(data, np.exp(-rates * time)[:, None], 0.05)
+    mean = weights @ likelihood
+    terms = special.xlogy(likelihood, likelihood / np.maximum(mean, 1e-300))
+    return float(weights @ terms.sum(axis=1)) * (data[1] - data[0])
+
+
 def test_jax(tmp_path):
     pytest.importorskip("jax")
     changes = {"posterior.fit(seed=1)": "posterior.fit(steps=20, seed=1, progress=False)"}
