@@ -13,6 +13,7 @@ import tensorflow_probability as tfp
 
 import bayesinn as bi
 from bayesinn.core.errors import SimulatorError
+from bayesinn.simulation.engines import jax_function
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -172,6 +173,50 @@ def test_an_unused_key_is_told_of(recwarn) -> None:
         recwarn.clear()
         bi.simulator(prior={"m": tfd.Normal(0.0, 1.0)}, engine="jax", name="still")(function)
         assert any("doesn't use its key" in str(one.message) for one in recwarn) == told
+
+
+def test_a_later_jax_is_refused_with_the_versions_that_work(monkeypatch) -> None:
+    def unread(*_, **__):
+        raise tf.errors.InvalidArgumentError(None, None, "unregistered operation, StableHLO_v1.18")
+
+    monkeypatch.setattr(jax_function, "_convert", unread)
+    jax_function._unreadable.cache_clear()
+    try:
+        with pytest.raises(
+            SimulatorError, match=r"(?s)jax \d.*can't read.*bayesinn\[jax\].*>=0.8,<"
+        ):
+            make(batch, None)
+    finally:
+        jax_function._unreadable.cache_clear()
+
+
+def test_device_arrays_that_a_function_reads_and_double_precision() -> None:
+    weights = jnp.arange(3.0)
+
+    def weighted(parameters, key):
+        noise = jax.random.normal(key, (parameters["m"].shape[0], 3))
+        return {"x": parameters["m"][:, None] * weights * jnp.ones(3) + 0.0 * noise}
+
+    def seen() -> np.ndarray:
+        drawn = simulator.sample(2, seed=1)
+        return drawn["x"] / drawn["m"][:, None]
+
+    prior = {"m": tfd.Normal(0.0, 1.0)}
+    simulator = bi.simulator(prior=prior, engine="jax")(weighted)
+    np.testing.assert_allclose(seen()[0], [0.0, 1.0, 2.0], rtol=1e-6)
+    # As in another cell of a notebook.
+    weights = 2.0 * weights
+    np.testing.assert_allclose(seen()[0], [0.0, 2.0, 4.0], rtol=1e-6)
+    jax.config.update("jax_enable_x64", True)
+    try:
+        weights = jnp.arange(3.0)
+        wide = bi.simulator(prior=prior, engine="jax", name="wide")(weighted)
+        assert wide.observable_types == {"x": np.float64}
+        # Networks compute in single precision, whatever they are given.
+        trained = bi.AmortizedPosterior(wide, flow=bi.flows.coupling(blocks=1, hidden=(8,)))
+        trained.fit(steps=2, batch_size=8, progress=False)
+    finally:
+        jax.config.update("jax_enable_x64", False)
 
 
 def test_without_jax_one_sentence_tells_how_to_get_it(tmp_path) -> None:

@@ -22,8 +22,8 @@ from bayesinn.core.errors import BayesinnError, SimulatorError, warn
 from bayesinn.simulation.engines.tensorflow_engine import line_in
 
 #: Versions whose operations TensorFlow 2.21 reads. Tried: 0.8.0, 0.10.0 and 0.11.0 with all of
-#: tests/simulation/test_jax.py, 0.9.0 with one simulator; 0.12.0 is too new.
-VERSIONS = ">=0.8,<0.12"
+#: tests/simulation/test_jax.py, 0.9.0 and 0.11.1 with one simulator; 0.11.2 is too new.
+VERSIONS = ">=0.8,<0.11.2"
 
 
 def simulate_in_jax(function: Callable[..., Any], name: str, batched: bool) -> Callable[..., Any]:
@@ -123,6 +123,8 @@ def _unreadable() -> str:
     try:
         _convert(draw, ["(n,)"], gradient=False)(tf.ones(2))
     except (tf.errors.OpError, AttributeError, ImportError, TypeError) as error:
+        if isinstance(error, tf.errors.OpError):
+            return f"jax {jax.__version__}, whose operations it can't read"
         return f"jax {jax.__version__}: {type(error).__name__}, {str(error)[:200]}"
     return ""
 
