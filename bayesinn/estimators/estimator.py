@@ -58,7 +58,14 @@ from bayesinn.training.callbacks import (
     prepare_folder,
 )
 from bayesinn.training.settings import Checkpoint, Optimization, TrainingSettings
-from bayesinn.training.sources import ArraySource, Source, fingerprint
+from bayesinn.training.sources import (
+    ArraySource,
+    Augment,
+    Augmentation,
+    Augmented,
+    Source,
+    fingerprint,
+)
 from bayesinn.training.step import Devices
 from bayesinn.training.train import TrainingResult, train
 from bayesinn.training.trainable import Trainable, count_weights
@@ -210,6 +217,7 @@ class Estimator(Registered, ABC):
         seed: int = 0,
         start_from: Self | None = None,
         validation: float | Mapping[str, Any] | None = None,
+        augment: Augment | None = None,
         optimization: Optimization = Optimization(),
         checkpoint: str | Path | Checkpoint | None = None,
         progress: bool = True,
@@ -249,6 +257,12 @@ class Estimator(Registered, ABC):
             loses less of what it learned.
         validation : float, or dict of name to array (m, ...)
             Offline: the share of ``data`` set aside (by default 0.1), or a separate set.
+        augment : function ``(data, seed)``
+            Offline: changes stored simulations in each step, such as new noise on clean signals,
+            shifts or masks. It gets a batch, a dict of tensors (n, ...) with parameters, context
+            and observables, and an int32 tensor (2,) for ``tf.random.stateless_*``; it returns a
+            dict of the entries that it changes, of the same shapes and types. It is part of the
+            compiled step. The validation set is changed once.
         optimization : Optimization
             Optimiser, learning rate, early stopping, passes through stored simulations, callbacks,
             and more.
@@ -281,6 +295,7 @@ class Estimator(Registered, ABC):
                     seed=seed,
                     start=start_from,
                     validation=validation,
+                    augment=augment,
                     optimization=optimization,
                     checkpoint=Checkpoint.from_argument(checkpoint),
                 )
@@ -648,9 +663,11 @@ class Plan(NamedTuple):
 
     def first_rows(self, simulator: Simulator | None) -> Arrays:
         """Return rows (n, ...) to measure scalings on: those given, or pilot simulations."""
-        if self.data.pilot is not None or simulator is None:
-            return self.data.pilot or {}
         settings = self.settings
+        if self.data.pilot is not None:
+            return self.data.seen(self.data.pilot, settings.seed)
+        if simulator is None:
+            return {}
         # Pilot simulations cost time too: no more of them than training draws.
         most = settings.simulations if settings.passes else PILOT_SIMULATIONS
         return draw_pilot(simulator, settings.seed, most)
@@ -666,6 +683,7 @@ def plan_fit(
     seed: int,
     start: Estimator | None,
     validation: float | Mapping[str, Any] | None,
+    augment: Augment | None,
     optimization: Optimization,
     checkpoint: Checkpoint | None,
 ) -> Plan:
@@ -673,7 +691,7 @@ def plan_fit(
     started = time.monotonic()
     simulator = estimator.simulator
     own_seed = seeds.check_seed(seed)
-    refuse_ignored(data, validation, optimization)
+    refuse_ignored(data, validation, optimization, augment)
     # Split by the user's seed, with a start, too: what was held out then must be held out now.
     given = training_data(data, simulator, validation, own_seed)
     estimator.adapt(given.rows, start)
@@ -690,12 +708,17 @@ def plan_fit(
     settings = given.settings(steps, epochs, batch_size, settings_seed, optimization)
     if data is None and simulator is not None:
         simulator.check_count(settings.batch_size, "Argument 'batch_size'")
+    augmented = None
+    if augment is not None:
+        given.augmentation = Augmentation(augment)
+        augmented = given.augmentation.record(pilot_rows(given.pilot or {}), settings.seed)
     identity = {
         **_model_in_words(simulator),
         "network": estimator.network_configuration(),
         "optimizer": optimization.optimizer_configuration,
         "data": given.fingerprint,
         "held_out": None if given.held_out is None else fingerprint(given.held_out),
+        "augment": augmented,
         "start_from": None if start is None else start.fingerprint,
     }
     simulator_record = given.simulator_record
@@ -862,9 +885,11 @@ def _open_source(
 ) -> Source:
     """Return the source of batches; a training that has ended needs none but the first rows."""
     settings = plan.settings
+    augmentation = plan.data.augmentation
     if not (plan.checkpoint and resumes and has_ended(plan.checkpoint.folder, settings)):
-        return plan.data.source(model, settings, plan.start is not None, progress)
-    if settings.passes or plan.data.rows is not None:
+        source = plan.data.source(model, settings, plan.start is not None, progress)
+        return source if augmentation is None else Augmented(source, augmentation, settings)
+    if settings.passes or (plan.data.rows is not None and augmentation is None):
         # As in the run that has ended: the state holds the weights that were trained.
         model.freeze()
     return ArraySource(pilot_rows(rows), settings)

@@ -23,6 +23,8 @@ from bayesinn.simulation.simulations import count_rows, take
 from bayesinn.simulation.simulator import Arrays, Recommended, Simulator, simulations_per_second
 from bayesinn.training.settings import Optimization, TrainingSettings, refuse_both, resolve_settings
 from bayesinn.training.sources import (
+    ArraySource,
+    Augmentation,
     BankSource,
     Mixture,
     Source,
@@ -71,6 +73,10 @@ class TrainingData(ABC):
     #: Number of rows that are in memory.
     rows: int | None = None
     passes = 0
+    #: Simulator that rows are checked against; None if there is none.
+    declared: Simulator | None = None
+    #: What changes rows each time that they are seen.
+    augmentation: Augmentation | None = None
     held_out: Arrays | None = None
     pilot: Arrays | None = None
     fingerprint: str | None = None
@@ -122,7 +128,14 @@ class TrainingData(ABC):
 
         They include what the model computes once for each row, if rows to train on do.
         """
-        return self.held_out
+        return None if self.held_out is None else self.seen(self.held_out, settings.seed)
+
+    def seen(self, rows: Arrays, seed: int) -> Arrays:
+        """Return rows (n, ...) as they are evaluated: changed by the augmentation, if any."""
+        if self.augmentation is None:
+            return rows
+        changed = self.augmentation.apply(rows, seed)
+        return _checked(self.declared, changed, "Result of 'augment'", rows)
 
 
 class Online(TrainingData):
@@ -215,6 +228,7 @@ class InMemory(TrainingData):
         self, simulator: Simulator | None, arrays: Arrays, validation: Validation, seed: int
     ) -> None:
         super().__init__(Recommended() if simulator is None else simulator.recommended)
+        self.declared = simulator
         rows = count_rows(arrays)
         share = 0.0 if isinstance(validation, Mapping) else check_share(validation, rows)
         # In random order: scalings are measured on the first rows.
@@ -257,6 +271,9 @@ class InMemory(TrainingData):
         pretrained: bool,
         progress: bool,
     ) -> Source:
+        if self.augmentation is not None:
+            # What is computed once for each row would not be that of the changed rows.
+            return ArraySource(self._arrays, settings, self.failed)
         return offline_source(
             model,
             settings,
@@ -267,11 +284,9 @@ class InMemory(TrainingData):
         )
 
     def validation(self, model: Trainable, settings: TrainingSettings) -> Mapping[str, Any] | None:
-        return (
-            None
-            if self.held_out is None
-            else precomputed(model, self.held_out, settings.batch_size)[0]
-        )
+        if self.held_out is None or self.augmentation is not None:
+            return super().validation(model, settings)
+        return precomputed(model, self.held_out, settings.batch_size)[0]
 
 
 @singledispatch
@@ -316,8 +331,18 @@ def draw_pilot(simulator: Simulator, seed: int, most: int = PILOT_SIMULATIONS) -
     return simulations.cast(simulator.observable_types).flat()
 
 
-def refuse_ignored(data: Any, validation: Validation, optimization: Optimization) -> None:
+def refuse_ignored(
+    data: Any, validation: Validation, optimization: Optimization, augment: Any = None
+) -> None:
     """Refuse options that have no effect with or without training data."""
+    if data is None and augment is not None:
+        raise InputError(
+            "Argument 'augment'",
+            expected="training data, which it changes in each step",
+            got="online training, where the simulator makes new data in each step",
+            do="let the simulator add noise, shifts or masks, or pass data=simulator.sample(n, "
+            "seed)",
+        )
     for name, value in (("validation", validation), ("patience", optimization.patience)):
         if data is None and value is not None:
             raise InputError(
@@ -460,7 +485,7 @@ class Streamed(TrainingData):
 
     def __init__(self, simulator: Simulator, stream: Stream, validation: Validation) -> None:
         super().__init__(simulator.recommended)
-        self.simulator = simulator
+        self.simulator = self.declared = simulator
         self._stream = stream
         bank = stream.bank
         bank.check_simulator(simulator)

@@ -22,9 +22,11 @@ import tensorflow as tf
 
 from bayesinn.core import seeds
 from bayesinn.core.compilation import compiled, has_gpu
+from bayesinn.core.errors import InputError, warn
 from bayesinn.simulation import checks
 from bayesinn.simulation.bank import Bank
 from bayesinn.simulation.checks import check_simulations, finite_rows
+from bayesinn.simulation.engines.tensorflow_engine import line_in
 from bayesinn.simulation.engines.workers import end_workers, on_interrupt
 from bayesinn.simulation.simulations import Arrays, Simulations, count_rows, join, take
 from bayesinn.simulation.simulator import Simulator
@@ -46,6 +48,8 @@ class Source(ABC):
     waited = 0.0
     error: Exception | None = None
     note = ""
+    #: What else may be wrong where a loss is not finite.
+    suspect = ""
 
     @abstractmethod
     def elements(self, first_epoch: int) -> tf.data.Dataset:
@@ -259,6 +263,136 @@ class Mixture(Source):
     def release(self) -> None:
         for source in self._sources:
             source.release()
+
+
+Augment = Callable[[dict[str, tf.Tensor], tf.Tensor], Mapping[str, tf.Tensor]]
+
+# Rows that a function changes in a call, outside of training.
+_ROWS_IN_A_CALL = 1_024
+
+
+class Augmentation:
+    """A user's function that changes stored simulations each time that they are seen.
+
+    It gets a batch, as a dict of tensors (n, ...), and a seed (2,), and returns the entries that it
+    changes.
+    """
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+        self.name = str(getattr(function, "__name__", type(function).__name__))
+        if not callable(function):
+            raise self._error(
+                "a function of (data, seed)",
+                repr(function)[:100],
+                "pass for example augment=add_noise, with def add_noise(data, seed)",
+            )
+
+    def __call__(self, batch: Batch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return a batch with the entries of the function in place of its own."""
+        try:
+            changed = self._function(dict(batch), seed)
+            if isinstance(changed, Mapping):
+                changed = {name: tf.convert_to_tensor(value) for name, value in changed.items()}
+        except Exception as error:
+            file = getattr(getattr(self._function, "__code__", None), "co_filename", "")
+            raise self._error(
+                "entries of the batch, made by TensorFlow operations",
+                f"{type(error).__name__}: {str(error)[:300]}",
+                f"correct it{line_in(file, error)}; it is called with tensors (n, ...) and a seed "
+                "(2,), of the types of stored arrays; take tf.where for 'if', and "
+                "tf.random.stateless_normal(shape, seed, dtype=...) for NumPy's generators",
+            ) from error
+        if not isinstance(changed, Mapping) or not changed or not set(changed) <= set(batch):
+            got = list(changed) if isinstance(changed, Mapping) else type(changed).__name__
+            name = next(reversed(list(batch)))
+            raise self._error(
+                f"a dict of some of {list(batch)}, changed",
+                f"{got}",
+                f"return for example {{{name!r}: data[{name!r}] + noise}}",
+            )
+        return {**batch, **{name: self._like(batch[name], name, changed[name]) for name in changed}}
+
+    def _like(self, before: tf.Tensor, name: str, tensor: tf.Tensor) -> tf.Tensor:
+        """Return a changed entry; refuse another shape or type than it had."""
+        if tensor.dtype != before.dtype or not tensor.shape.is_compatible_with(before.shape):
+            raise self._error(
+                f"{name!r} as it was, {_describe(before)}",
+                _describe(tensor),
+                f"return tf.cast(value, tf.{before.dtype.name}) of the shape of data[{name!r}]; "
+                "what has another shape belongs into the simulator",
+            )
+        return tf.ensure_shape(tensor, before.shape)
+
+    def apply(self, rows: Arrays, seed: int) -> Arrays:
+        """Return rows (n, ...) as they are seen outside of training steps: always the same."""
+        key = seeds.tensor_seed(seed, "augmented rows")
+        parts = []
+        for number, start in enumerate(range(0, count_rows(rows), _ROWS_IN_A_CALL)):
+            some = take(rows, slice(start, start + _ROWS_IN_A_CALL))
+            batch = {name: tf.convert_to_tensor(value) for name, value in some.items()}
+            changed = self(batch, seeds.fold_in(key, number))
+            parts.append({name: value.numpy() for name, value in changed.items()})
+        return join(parts)
+
+    def record(self, rows: Arrays, seed: int) -> dict[str, Any]:
+        """Return what tells the function from others, in plain values: what it does to rows.
+
+        It is refused if its seed doesn't decide what it returns.
+        """
+        changed, again, other = (self.apply(rows, number) for number in (seed, seed, seed + 1))
+        if not _equal(changed, again):
+            raise self._error(
+                "random numbers that follow from the seed",
+                "other numbers each time with the same seed",
+                "draw them with tf.random.stateless_normal(shape, seed) and the like",
+            )
+        if _equal(changed, other):
+            warn(
+                f"The function {self.name!r} of 'augment' returns the same for each seed: no step "
+                "sees anything new. Draw noise with tf.random.stateless_normal and the seed."
+            )
+        record: dict[str, Any] = {"function": self.name}
+        for name, value in changed.items():
+            change = value.astype(float) - rows[name]
+            if np.any(change != 0.0):
+                known = np.append(0.0, change[np.isfinite(change)])
+                figures = (known.mean(), known.std(), np.isnan(change).mean(), known[:2].sum())
+                # Another machine may round otherwise.
+                record[name] = [float(f"{number:.3g}") for number in figures]
+        return record
+
+    def _error(self, expected: str, got: str, do: str) -> InputError:
+        return InputError(f"Argument 'augment', {self.name!r}", expected=expected, got=got, do=do)
+
+
+def _describe(tensor: tf.Tensor) -> str:
+    shape = ", ".join(["n", *map(str, tensor.shape[1:])]) if tensor.shape.rank else ""
+    return f"{tensor.dtype.name} of shape ({shape})"
+
+
+def _equal(some: Arrays, others: Arrays) -> bool:
+    return all(
+        np.array_equal(value, others[name], equal_nan=value.dtype.kind == "f")
+        for name, value in some.items()
+    )
+
+
+class Augmented(Mixture):
+    """Batches of another source, changed in each step by a function of step and seed."""
+
+    suspect = "see that 'augment' returns finite values"
+
+    def __init__(
+        self, source: Source, augmentation: Augmentation, settings: TrainingSettings
+    ) -> None:
+        super().__init__(source)
+        self._augmentation = augmentation
+        self._seed = seeds.tensor_seed(settings.seed, "augment")
+
+    def batch(self, element: tuple[Any, ...]) -> tuple[Batch, tf.Tensor]:
+        batch, failed = super().batch(element)
+        return self._augmentation(batch, seeds.fold_in(self._seed, element[0])), failed
 
 
 def online_source(

@@ -414,6 +414,8 @@ def _not_finite(
     if not source.finite(step):
         got = "the simulator returned NaN or infinity"
         do = "mend the simulator, narrow the prior, or declare on_nonfinite='redraw'"
+    elif source.suspect:
+        do += f"; {source.suspect}"
     subject = f"Training stopped at step {step:,} of {settings.steps:,}"
     # A process that ends with this error keeps none of them.
     left = "in Python, the network has the last good weights" if trained else "nothing was trained"

@@ -500,3 +500,27 @@ def test_trackers_get_losses_of_epochs(tmp_path):
     tracked = page("trackers", tmp_path).tracked
     assert [row["epoch"] for row in tracked] == [0, 1, 2, 3]
     assert all(np.isfinite(row["loss"]) for row in tracked)
+
+
+@pytest.mark.slow
+def test_augment(tmp_path):
+    module = page(
+        "augment", tmp_path, {"augment=measure, seed": "augment=measure, steps=2_000, seed"}
+    )
+    signals = {"signal": module.measured["signal"][:12]}
+    draws = module.posterior.sample(signals, draws=2_000, seed=3)
+    # The offset and the noise are normal, so that the likelihood is known.
+    covariance = 0.05**2 * np.eye(30) + 0.1**2
+    rate, height = np.meshgrid(np.geomspace(0.1, 3.0, 300), np.geomspace(0.3, 3.0, 301))
+    means = height[..., None] * np.exp(-rate[..., None] * module.times)
+    # A grid of logarithms.
+    prior = stats.norm(-0.5, 0.4).logpdf(np.log(rate)) + stats.norm(0.0, 0.3).logpdf(np.log(height))
+    for row, signal in enumerate(signals["signal"]):
+        off = means - signal
+        density = prior - 0.5 * np.einsum("ijk,kl,ijl->ij", off, np.linalg.inv(covariance), off)
+        weights = np.exp(density - density.max())
+        for name, grid in (("rate", rate), ("height", height)):
+            mean = np.average(grid, weights=weights)
+            sd = np.sqrt(np.average((grid - mean) ** 2, weights=weights))
+            assert abs(draws[name][row].mean() - mean) < 0.4 * sd
+            assert 0.75 < draws[name][row].std() / sd < 1.35
