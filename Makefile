@@ -101,7 +101,7 @@ release: setup
 		$(RELEASE) -m pip install --quiet --constraint constraints.txt build 'setuptools>=77' twine)
 	$(RELEASE) -m scripts.release build
 
-# OPTIONS=--lowest takes the versions of constraints-lowest.txt.
+# OPTIONS=--lowest takes the versions of constraints-lowest.txt, OPTIONS=--newest the newest, and writes them down.
 PYTHONS ?= $(shell bash scripts/setup.sh find)
 rehearsal:
 	$(RELEASE) -m scripts.release try $(PYTHONS) $(OPTIONS)

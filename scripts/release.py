@@ -3,7 +3,8 @@
 ``python -m scripts.release build`` makes sdist and wheel of the last commit in ``dist/``, with what
 the extra ``release`` installs. The same commit gives the same bytes. ``python -m scripts.release try
 PYTHON ...`` installs the wheel into a fresh environment of each Python, in an empty folder; with
-``--lowest``, with the versions of constraints-lowest.txt. Publishing is a person's act.
+``--lowest``, with the versions of constraints-lowest.txt; with ``--newest``, with the newest that there
+are, which are then written to constraints-newest.txt. Publishing is a person's act.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
+#: Heading of constraints-newest.txt.
+NEWEST = "# The newest versions that did what README says (make rehearsal OPTIONS=--newest): "
 #: Files that an sdist has beside the library.
 ABOUT = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
 
@@ -131,7 +135,7 @@ def release() -> None:
         print(f"{len(content) / 1e3:,.0f} kB  {hashlib.sha256(content).hexdigest()}  {name}")
 
 
-def try_in(python: str, *, lowest: bool) -> None:
+def try_in(python: str, *, lowest: bool, newest: bool) -> None:
     """Install the wheel into a fresh environment of a Python, and use it in an empty folder."""
     wheel = next(DIST.glob("*.whl"), None)
     if wheel is None:
@@ -142,11 +146,18 @@ def try_in(python: str, *, lowest: bool) -> None:
         start = time.monotonic()
         run(python, "-m", "venv", folder / "environment", cwd=folder)
         binary = folder / "environment" / "bin"
-        run(binary / "pip", "install", "--quiet", "--constraint", versions, wheel, cwd=folder)
+        constraint = () if newest else ("--constraint", versions)
+        extra = f"{wheel}[jax]" if newest else wheel
+        run(binary / "pip", "install", "--quiet", *constraint, extra, cwd=folder)
         installed = time.monotonic()
         use(binary, folder / "work")
+        tried = run(binary / "python", "--version").strip()
+        if newest:
+            versions = ROOT / "constraints-newest.txt"
+            installed_now = run(binary / "pip", "freeze", "--exclude", "bayesinn", cwd=folder)
+            versions.write_text(f"{NEWEST}{tried}, {date.today()}.\n{installed_now}")
         print(
-            f"{run(binary / 'python', '--version').strip()}, {versions.name}: "
+            f"{tried}, {versions.name}: "
             f"installed after {installed - start:.0f} s, all done after "
             f"{time.monotonic() - start:.0f} s"
         )
@@ -218,12 +229,13 @@ def main() -> None:
     tried = commands.add_parser("try", help="install the wheel elsewhere, and use it")
     tried.add_argument("pythons", nargs="+", help="interpreters")
     tried.add_argument("--lowest", action="store_true", help="versions of constraints-lowest.txt")
+    tried.add_argument("--newest", action="store_true", help="the newest versions that there are")
     chosen = parser.parse_args()
     if chosen.command == "build":
         release()
         return
     for python in chosen.pythons:
-        try_in(python, lowest=chosen.lowest)
+        try_in(python, lowest=chosen.lowest, newest=chosen.newest)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
+import types
 from typing import Any
 
 
@@ -49,3 +52,22 @@ def learning_rate(optimizer: Any) -> Any:
 def all_layers(network: Any) -> list[Any]:
     """Return a Keras layer and all layers inside of it, which only a ``Model`` lists in public."""
     return list(network._flatten_layers())
+
+
+@functools.cache
+def mend_padding() -> None:
+    """Let the bijector ``Pad``, on which simplexes and unit vectors rest, run with NumPy 2.4.
+
+    TensorFlow Probability 0.25 passes ``newshape`` to ``np.reshape``, which NumPy 2.4 has removed.
+    Its module ``pad`` alone gets a ``reshape`` that takes it.
+    """
+    import numpy as np
+
+    if "newshape" in inspect.signature(np.reshape).parameters:
+        return
+    from tensorflow_probability.python.bijectors import pad
+
+    def reshape(array: Any, newshape: Any) -> Any:
+        return np.reshape(array, newshape)
+
+    pad.np = types.SimpleNamespace(**{**vars(np), "reshape": reshape})

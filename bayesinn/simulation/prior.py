@@ -19,6 +19,7 @@ from bayesinn.core.errors import (
     check_memory,
     check_number,
 )
+from bayesinn.core.private_api import mend_padding
 from bayesinn.simulation.scipy_priors import as_tfp
 
 tfd = tfp.distributions
@@ -49,6 +50,7 @@ class Prior:
         distributions: Mapping[str, Entry] | tfd.JointDistributionNamed,
         subject: str = "prior",
     ) -> None:
+        mend_padding()
         if isinstance(distributions, tfd.JointDistributionNamed):
             model = distributions.model
             distributions = model if isinstance(model, Mapping) else model._asdict()

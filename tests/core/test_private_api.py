@@ -47,3 +47,25 @@ def test_optimisers_keep_their_schedule_and_layers_their_layers() -> None:
     inner = keras.layers.Dense(1)
     outer = keras.Sequential([inner])
     assert {id(inner), id(outer)} <= {id(layer) for layer in private_api.all_layers(outer)}
+
+
+PADS = """
+import numpy as np
+
+known = np.reshape
+
+# As since NumPy 2.4.
+def reshape(a, /, shape, order="C", *, copy=None):
+    return known(a, shape, order)
+
+np.reshape = reshape
+import bayesinn as bi
+import tensorflow_probability as tfp
+bi.get_simulator("linear")
+print(tfp.bijectors.SoftmaxCentered().forward([0.0, 0.0]).numpy().sum().round(5))
+"""
+
+
+def test_simplexes_need_no_argument_that_numpy_has_removed() -> None:
+    done = subprocess.run([sys.executable, "-c", PADS], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["1.0"], done.stderr
