@@ -6,7 +6,9 @@ Heavy modules are imported inside the commands.
 from __future__ import annotations
 
 import errno
+import io
 import os
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -396,6 +398,10 @@ def run_all(
 def main() -> None:
     """Run the command line; print the library's deliberate errors without a traceback."""
     interrupt_on_termination()
+    for stream in (sys.stdout, sys.stderr):
+        # A console without UTF-8, as on Windows, has no lines for tables.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except BayesinnError as error:

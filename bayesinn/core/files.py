@@ -32,8 +32,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bayesinn._version import __version__
 from bayesinn.core.errors import BayesinnError, SavedPosteriorError, check_memory, check_path
 
-if sys.platform != "win32":
+try:
     import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
 # Commands that read no weights import neither.
 if TYPE_CHECKING:
     import h5py
@@ -236,7 +238,7 @@ def _lock(folder: Path, wait: bool) -> Iterator[None]:
     """
     # Locked is the folder itself, which leaves no file there. Windows can't; some network disks
     # have no locks at all.
-    if sys.platform == "win32":
+    if fcntl is None:
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
@@ -113,6 +114,8 @@ def _interrupt_again(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
         return
     timer = threading.Timer(_SOON, os.kill, (os.getpid(), signal.SIGINT))
+    if os.name == "nt":  # where os.kill would end the process
+        timer = threading.Timer(_SOON, _thread.interrupt_main)
     timer.daemon = True
     timer.start()
 

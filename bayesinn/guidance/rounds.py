@@ -187,7 +187,7 @@ class RoundFiles:
         subject = f"Folder {str(self.folder)!r}"
         do = "choose another folder, or move what is there away"
         with reraise_as(subject, "rounds that this version has written there", do):
-            kept = dict(json.loads(file.read_text())) if os.path.lexists(file) else None
+            kept = dict(json.loads(file.read_text("utf-8"))) if os.path.lexists(file) else None
             rounds = sorted(
                 path.name for path in self.folder.iterdir() if _ROUND.fullmatch(path.name)
             )

@@ -40,7 +40,7 @@ def split_name(name: str) -> tuple[Path, str] | None:
     file = Path(path).expanduser()
     if not attribute:
         with contextlib.suppress(OSError, SyntaxError, ValueError):
-            declared = _declared(ast.parse(file.read_text()))
+            declared = _declared(ast.parse(file.read_text("utf-8")))
             attribute = declared[0] if len(declared) == 1 else ""
     return file, attribute
 
@@ -93,7 +93,7 @@ def _check_in_file(file: Path, attribute: str) -> None:
             "Simulator file", expected="a Python file", got=str(file), do="check the path"
         )
     try:
-        text = file.read_text()
+        text = file.read_text("utf-8")
         tree = ast.parse(text)
     except (SyntaxError, ValueError) as error:
         raise InputError(
@@ -136,6 +136,6 @@ def _line(module: str, attribute: str) -> str:
         spec = None
     if spec is None or spec.origin is None:
         return "(not importable)"
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text())) or ""
+    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text("utf-8"))) or ""
     line = re.search(rf"^``{re.escape(attribute)}``: (.+)$", text, re.MULTILINE)
     return line[1] if line else text.partition("\n")[0]

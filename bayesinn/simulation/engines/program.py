@@ -72,7 +72,7 @@ def _run(
 ) -> int:
     """Run a program with these standard streams, and return its status."""
     # A signal between the start and the ``try`` would leave the program to itself.
-    left = signal.setitimer(signal.ITIMER_REAL, 0)
+    left = set_alarm(0)
     process = subprocess.Popen(
         arguments, cwd=folder, stdin=streams[0], stdout=streams[1], stderr=streams[2],
         start_new_session=True,
@@ -80,10 +80,12 @@ def _run(
     _running.add(process.pid)
     with process:
         try:
-            signal.setitimer(signal.ITIMER_REAL, *left)
+            set_alarm(*left)
             process.wait()
             while not process.returncode and not _answered(streams[1], file):
                 # Whether a process of its group lives.
+                if not _GROUPS:
+                    break
                 os.killpg(process.pid, 0)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
         except ProcessLookupError:
@@ -112,10 +114,24 @@ def end_programs() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+#: Windows has neither groups of processes nor alarms.
+_GROUPS = hasattr(os, "killpg")
+ALARMS = hasattr(signal, "setitimer")
+
+
 def end_group(group: int) -> None:
-    """End all processes of a group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
+    """End all processes of a group; where there are no groups, the one with that number."""
+    if _GROUPS:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        return
+    with contextlib.suppress(OSError):
+        os.kill(group, signal.SIGTERM)
+
+
+def set_alarm(*seconds: float) -> tuple[float, float]:
+    """Let the alarm ring after some seconds, if there are alarms; return what was left before."""
+    return signal.setitimer(signal.ITIMER_REAL, *seconds) if ALARMS else (0.0, 0.0)
 
 
 #: Placeholders that are no parameters.

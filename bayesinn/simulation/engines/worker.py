@@ -21,7 +21,7 @@ import cloudpickle
 import numpy as np
 
 from bayesinn.core.errors import BayesinnError, SimulatorError, check_memory
-from bayesinn.simulation.engines.program import end_programs, set_place
+from bayesinn.simulation.engines.program import ALARMS, end_programs, set_alarm, set_place
 from bayesinn.simulation.simulations import Arrays, count_rows, take
 
 
@@ -89,11 +89,12 @@ def install(payload: bytes, parent: int, folder: str) -> None:
     _payload.append(payload)
     set_place(folder)
     # What a simulator starts is then known as this worker's, also when the worker has ended.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
         os.setsid()
     # The parent alone decides what Ctrl-C ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, _out_of_time)
+    if ALARMS:
+        signal.signal(signal.SIGALRM, _out_of_time)
     threading.Thread(target=_outlive_nobody, args=(parent,), daemon=True).start()
 
 
@@ -318,13 +319,13 @@ def _numbers(name: str, value: Any, call: Callable[[], str]) -> np.ndarray:
 
 def _call_in_time(function: Callable[..., Any], given: tuple[Any, ...], limit: float) -> Any:
     # The signal becomes an exception once Python runs again.
-    _end_after(limit + _GRACE)
-    signal.setitimer(signal.ITIMER_REAL, limit)
+    _end_after(limit + _GRACE if ALARMS else limit)
+    set_alarm(limit)
     try:
         try:
             return function(*given)
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            set_alarm(0)
     finally:
         faulthandler.cancel_dump_traceback_later()
 

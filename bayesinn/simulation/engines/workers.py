@@ -119,6 +119,8 @@ def _watch(pool: weakref.ref[Executor], processes: dict[int, Any]) -> None:
     These keep the pipe open by whose end loky knows that a worker has ended.
     """
     seen: set[int] = set()
+    if not hasattr(os, "waitid"):  # Windows
+        return
     while seen or pool() is not None:
         now = set(processes.copy())
         for worker in seen - now:
