@@ -28,7 +28,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 #: Heading of constraints-newest.txt.
-NEWEST = "# The newest versions that did what README says (make rehearsal OPTIONS=--newest): "
+NEWEST = "# The newest versions that trained and diagnosed a posterior (make rehearsal OPTIONS=--newest): "
 #: Files that an sdist has beside the library.
 ABOUT = ("LICENSE", "README.md", "pyproject.toml", "setup.cfg")
 
