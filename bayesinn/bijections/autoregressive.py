@@ -19,8 +19,9 @@ from bayesinn.core.errors import InputError, check_choice
 class MaskedNetwork(keras.layers.Layer):
     """A perceptron that computes raw parameters of each element from those before it.
 
-    The condition is a further input. Events have two or more elements. The last layer starts at
-    zero, so that a new block starts as the identity.
+    The condition is a further input; without one, events have two or more elements. An element is
+    an input of ``width`` numbers. The last layer starts at zero, so that a new block starts as the
+    identity. With ``direct``, a linear map of the inputs is added, which doesn't start at zero.
 
     Inputs, hidden units and outputs have degrees, and the masks keep the connections along which
     degrees don't fall: element i has degree i, its parameters come from hidden units of a degree
@@ -36,6 +37,8 @@ class MaskedNetwork(keras.layers.Layer):
         recipe: Perceptron,
         condition: int = 0,
         dtype: DType = None,
+        width: int = 1,
+        direct: bool = False,
     ) -> None:
         super().__init__(dtype=dtype)
         self.elements = elements
@@ -44,7 +47,7 @@ class MaskedNetwork(keras.layers.Layer):
             Dropout(recipe.dropout, dtype=dtype) for _ in recipe.hidden if recipe.dropout > 0
         ]
         # Nothing depends on the last element, so it isn't an input.
-        inputs = np.array([*range(1, elements), *condition * [0]])
+        inputs = np.array([*np.repeat(np.arange(1, elements), width), *condition * [0]])
         lowest = 0 if condition else 1
         degrees = [
             inputs,
@@ -58,6 +61,7 @@ class MaskedNetwork(keras.layers.Layer):
         self.last_layer = MaskedDense(
             outputs > degrees[-1][:, None], initial_scale=0.0, dtype=dtype
         )
+        self.direct = MaskedDense(outputs > inputs[:, None], dtype=dtype) if direct else None
         self.dropouts = dropouts
         self.built = True
 
@@ -79,17 +83,23 @@ class MaskedNetwork(keras.layers.Layer):
     ) -> tf.Tensor:
         """Compute raw parameters (n, elements, parameters), or (n, 1, parameters) of ``element``.
 
-        ``features`` (n, elements - 1 + condition) are all elements but the last, then the
+        ``features`` (n, (elements - 1) * width + condition) are all elements but the last, then the
         condition. With the same ``kept``, from :meth:`kept_units`, several passes see the same
         network.
         """
         kept = self.kept_units(tf.shape(features)[0]) if kept is None else kept
+        inputs = features
         for index, layer in enumerate(self.hidden_layers):
             features = layer(features) * kept[index] if kept else layer(features)
-        if element is None:
-            return tf.reshape(self.last_layer(features), (-1, self.elements, self.parameters))
-        units = element * self.parameters + tf.range(self.parameters)
-        return self.last_layer(features, units)[:, None]
+        units = None
+        elements = self.elements
+        if element is not None:
+            units = element * self.parameters + tf.range(self.parameters)
+            elements = 1
+        outputs = self.last_layer(features, units)
+        if self.direct is not None:
+            outputs += self.direct(inputs, units)
+        return tf.reshape(outputs, (-1, elements, self.parameters))
 
 
 @product

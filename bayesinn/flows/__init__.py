@@ -34,11 +34,13 @@ The first three accept your own :class:`TimeNetwork` in place of :class:`Residua
 
 Parts, to build your own: an :class:`InvertibleFlow` has a bijection from :mod:`bayesinn.bijections`
 and a latent distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`.
-:class:`Framed` is a flow around a location that a summary computes. The contracts are :class:`Flow`
+:class:`Framed` is a flow around a location that a summary computes, :class:`Categorical` one with
+integers of few values beside what another flow has. The contracts are :class:`Flow`
 and :class:`Latent`.
 """
 
 import bayesinn.core.compilation  # noqa: F401
+from bayesinn.flows.categorical import Categorical as Categorical
 from bayesinn.flows.flow import Flow as Flow
 from bayesinn.flows.invertible import Framed as Framed, InvertibleFlow as InvertibleFlow
 from bayesinn.flows.latents import (

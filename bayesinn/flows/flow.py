@@ -111,6 +111,9 @@ class Flow(Configured, keras.layers.Layer):
     """Whether a row's loss depends on no other row, so that a batch may be split."""
     draws: bool = False
     """Whether the flow has :meth:`sample`; known from the class."""
+    categorical: bool = False
+    """Whether the flow has a probability for each value of integers of few values; for others these
+    are spread over unit intervals."""
     codes: bool = False
     """Whether the flow has ``encode``, ``decode`` and ``latent``; known from the class."""
 

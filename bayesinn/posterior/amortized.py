@@ -25,7 +25,12 @@ from bayesinn.estimators.fitting_data import PILOT_SIMULATIONS, pilot_rows, requ
 from bayesinn.flows import Flow
 from bayesinn.posterior.answers import Draws, Evaluator, TrainedGiven, density_of, require_draws
 from bayesinn.posterior.damage import KINDS, NO_TREES, damaged_copies
-from bayesinn.posterior.defaults import choose_count, choose_flow, choose_summaries, warn_of_sets
+from bayesinn.posterior.defaults import (
+    choose_count,
+    choose_posterior_flow,
+    choose_summaries,
+    warn_of_sets,
+)
 from bayesinn.posterior.model import PosteriorModel, PosteriorNetwork
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import Reference, grow_trees, learnable_damage
@@ -136,7 +141,7 @@ def build_model(
 ) -> PosteriorModel:
     """Return a model with new networks that have no weights yet; the same for the same seed."""
     check_precision()
-    parameters = ParameterSpace(simulator.prior, seed)
+    parameters = ParameterSpace(simulator.prior, seed, flow.categorical)
     with seeds.seeded_initial_weights(seed):
         members = [_new_network(simulator, parameters, summaries, flow) for _ in range(networks)]
         return PosteriorModel(parameters, data, members)
@@ -468,14 +473,15 @@ class TrainedPosterior(Summarised, Posterior):
         array (n_obs, draws), (n_obs,), (draws,) or a number, to match; in nats
             Exact, unless :attr:`density` is "costly": then with the error of a solver and, beyond
             20 numbers, that of an estimated trace.
-            It is -inf outside the support. For integer parameters it is a probability: the integral
-            over the interval that stands for the integer.
+            It is -inf outside the support. For integer parameters it is a probability; of integers
+            without an end, or of more than 256 values, the integral over the interval that stands
+            for the integer.
 
         Raises
         ------
         InputError
             As for :meth:`sample`, and if parameters don't match the data, the flow has no density,
-            or there are more than three integers, as that would take too long.
+            or there are more than three such integrals, as these would take too long.
 
         Examples
         --------
@@ -498,11 +504,12 @@ class TrainedPosterior(Summarised, Posterior):
     def density(self) -> str | None:
         """Kind of density of :meth:`log_prob`, that of the flow: "exact", "costly" or None.
 
-        There is none for more than three integers, angles and unit vectors together.
+        There is none for more than three angles, unit vectors and integers of many values together.
         """
         if self.trained:
             return self.evaluator.density
-        return density_of(self.flow, layout_of(self.simulator.prior).auxiliary)
+        layout = layout_of(self.simulator.prior)
+        return density_of(self.flow, layout.auxiliary - self.flow.categorical * layout.categories)
 
     @property
     def training_seed(self) -> int:
@@ -624,6 +631,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
     flow : Flow
         By default four coupling blocks of an affine map and a spline; for more than 12 parameters,
         six affine blocks. Between blocks parameters are rotated, or permuted if some are integers.
+        Integers of at most 256 values get a probability for each: ``bi.flows.Categorical`` is put
+        around a flow that reads features alone.
         For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
     networks : int
         Number of networks (summaries and flow) of equal shape, trained independently on the same
@@ -663,9 +672,9 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         check_simulator(simulator)
         recommended = simulator.recommended
         summary = recommended.summary if summary is None else summary
-        choice = choose_summaries(simulator, summary)
         flow = recommended.flow if flow is None else flow
-        flow = choose_flow(flow, layout_of(simulator.prior))
+        flow = choose_posterior_flow(flow, layout_of(simulator.prior))
+        choice = choose_summaries(simulator, summary, flow.categorical)
         self.assemble(simulator, {"summaries": choice.networks, "flow": flow, "networks": networks})
         self._reasons = choice.reasons
 

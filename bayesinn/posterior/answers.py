@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # units.
 _ROWS_PER_CALL = 200_000
 _OBSERVATIONS_PER_CALL = 4096
+# Integers that are categories have a few units for each value; of more values, too.
+_VALUES = 4
 # Images of more have fewer rows in a call.
 _PIXELS = 1024
 # Costly densities keep the activations of many gradients.
@@ -81,9 +83,17 @@ class Evaluator:
         return int(_QUADRATURE_NODES.get(count, 1) ** count)
 
     def _rows_per_call(self, most: int) -> int:
-        """Return how many rows a call may have, fewer of images: each pixel has activations."""
-        shapes = self.model.parameters.event_shapes.values()
-        return max(1, most // max(_pixels(shape) for shape in shapes))
+        """Return how many rows a call may have.
+
+        There are fewer of images and of categories: each pixel, and each value, has activations.
+        """
+        space = self.model.parameters
+        values = [
+            len(whole) * math.prod(space.event_shapes[name])
+            for name, whole in space.categories.items()
+        ]
+        pixels = max(_pixels(shape) for shape in space.event_shapes.values())
+        return max(1, most // max(pixels, sum(values) // _VALUES))
 
     @full_precision()
     def condition(self, data: Mapping[str, np.ndarray]) -> tuple[Condition, Arrays]:
@@ -178,9 +188,8 @@ class Evaluator:
             )
         if count > _MOST_AUXILIARY:
             raise InputError(
-                "log_prob with integers, angles or unit vectors",
-                expected=f"at most {_MOST_AUXILIARY} integers, angles and unit vectors, as the "
-                "density is integrated over a number for each",
+                "log_prob with integers of many values, angles or unit vectors",
+                expected=f"at most {_MOST_AUXILIARY}: the density is an integral over all of them",
                 got=f"{count}",
                 do="use sample(), which has no such limit",
             )

@@ -11,6 +11,7 @@ import numpy as np
 
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
+from bayesinn.bijections.bijection import FEATURES
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, check_type, warn
 from bayesinn.flows import Flow
@@ -23,6 +24,10 @@ from bayesinn.summaries.summary import disagreement, joint_name, observables_of
 #: So many unrelated numbers need no compression before the flow; then, so many of a series.
 FEW_NUMBERS = 20
 _FEW_OF_A_SERIES = 8
+# Numbers in a summary; and where integers are categories, whose probabilities may depend on each
+# number of the data.
+_UNITS = 32
+_WIDE = 64
 # Learned numbers of each step of a series with coordinates.
 _POSITIONS = 8
 # Splines of more parameters than these are behind affine maps. Both are level on the benchmark's
@@ -56,6 +61,21 @@ def choose_flow(flow: Flow | None, layout: Layout) -> Flow:
     return flow
 
 
+def choose_posterior_flow(flow: Flow | None, layout: Layout) -> Flow:
+    """Return the user's flow, or couplings; integers of few values get probabilities beside it."""
+    if not layout.categories:
+        return choose_flow(flow, layout)
+    rest = layout._replace(
+        dimension=layout.dimension - layout.categories,
+        integers=layout.integers - layout.categories,
+    )
+    inner = choose_flow(flow, rest)
+    # Entries of the condition other than features are about whole vectors.
+    if inner.categorical or not inner.entries <= {FEATURES}:
+        return inner
+    return flows.Categorical(inner if rest.dimension else None)
+
+
 def choose_count(rows: int | None, summary_networks: Mapping[str, Summary]) -> int:
     """Return how many networks to train on a number of simulations.
 
@@ -80,9 +100,14 @@ def refuse_trained_first(networks: Mapping[str, Summary]) -> None:
 
 
 def choose_summaries(
-    simulator: Simulator, summary: Summary | Mapping[str, Summary | None] | None
+    simulator: Simulator,
+    summary: Summary | Mapping[str, Summary | None] | None,
+    categories: bool = False,
 ) -> Choice:
-    """Return summary networks by the observables they see: the user's, else defaults."""
+    """Return summary networks by the observables they see: the user's, else defaults.
+
+    Where integers are ``categories``, these are wider.
+    """
     observables = list(simulator.observable_shapes)
     summary = {} if summary is None else summary
     if isinstance(summary, Summary):
@@ -102,7 +127,7 @@ def choose_summaries(
         if network.nested and simulator.missing is not None:
             _warn_of_marks(simulator, key)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
-    defaults = _defaults(simulator, rest)
+    defaults = _defaults(simulator, rest, _WIDE if categories else _UNITS)
     networks |= defaults.networks
     refusing = [summary for summary in networks.values() if not summary.missing]
     if refusing and simulator.missing is not None:
@@ -224,13 +249,13 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
         )
 
 
-def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
+def _defaults(simulator: Simulator, observables: list[str], units: int) -> Choice:
     """Return networks by what observables are; one for all series that can stand side by side."""
     networks: dict[str, Summary] = {}
     reasons: dict[str, str] = {}
     series: dict[tuple[int, str | None], list[str]] = {}
     for name in observables:
-        found = _default(simulator, name)
+        found = _default(simulator, name, units)
         if found is None:
             steps = simulator.observable_shapes[name][0]
             series.setdefault((steps, simulator.lengths.get(name)), []).append(name)
@@ -238,20 +263,22 @@ def _defaults(simulator: Simulator, observables: list[str]) -> Choice:
             networks[name], reasons[name] = found
     for names in series.values():
         key = joint_name(names)
-        networks[key], reasons[key] = _of_series(simulator, names)
+        networks[key], reasons[key] = _of_series(simulator, names, units)
     return Choice(networks, reasons)
 
 
-def _of_series(simulator: Simulator, names: list[str]) -> tuple[Summary, str]:
+def _of_series(simulator: Simulator, names: list[str], units: int) -> tuple[Summary, str]:
     """Return the network of series that stand side by side, and why."""
     if names[0] in simulator.lengths:
-        return summaries.ConvLSTM(32), "a series, by its lengths"
+        return summaries.ConvLSTM(units), "a series, by its lengths"
     if not set(names) <= set(simulator.labels.coordinates):
         why = (
             "taken for a series, whose rows have an order; if they are exchangeable, pass DeepSet()"
         )
-        return summaries.ConvLSTM(32), why
-    return summaries.ConvLSTM(32, positions=_POSITIONS, linear=True), "a series, by its coordinates"
+        return summaries.ConvLSTM(units), why
+    return summaries.ConvLSTM(
+        units, positions=_POSITIONS, linear=True
+    ), "a series, by its coordinates"
 
 
 def warn_of_sets(simulator: Simulator, networks: Mapping[str, Summary], rows: Arrays) -> None:
@@ -278,12 +305,12 @@ def warn_of_sets(simulator: Simulator, networks: Mapping[str, Summary], rows: Ar
             )
 
 
-def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:
+def _default(simulator: Simulator, name: str, units: int) -> tuple[Summary, str] | None:
     """Return the network of an observable, and why; None for a series, which may have others."""
     shape = simulator.observable_shapes[name]
     counted = name in simulator.lengths
     if len(shape) == 3 and not counted:
-        return summaries.ConvImage(32), "three axes: an image"
+        return summaries.ConvImage(units), "three axes: an image"
     if len(shape) > 2:
         raise InputError(
             f"Observable {name!r} of shape {shape}",
@@ -297,4 +324,5 @@ def _default(simulator: Simulator, name: str) -> tuple[Summary, str] | None:
         return summaries.Identity(), f"at most {most} numbers, which need no compression"
     if is_series:
         return None
-    return summaries.MLP(32), "taken for a vector; a series declares coordinates={...}"
+    network = summaries.MLP(units, linear=units > _UNITS)
+    return network, "taken for a vector; a series declares coordinates={...}"

@@ -243,6 +243,11 @@ _ONTO_THE_LINE = (
 DIRECTIONS = (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical)
 
 
+#: Most values of an integer with a probability for each, and of all integers of a parameter.
+MOST_VALUES = 256
+_MOST_VALUES_OF_ALL = 1024
+
+
 class Support(NamedTuple):
     """The support of a parameter, or of numbers side by side: the image of unconstrained values.
 
@@ -265,6 +270,23 @@ class Support(NamedTuple):
             on_edge = tf.reduce_any(value < lowest, axis=-1, keepdims=True)
             return tf.where(on_edge, inside, value)
         return value if self.ends is None else tf.clip_by_value(value, *self.ends)
+
+    def categories(self, event_shape: tuple[int, ...]) -> range | None:
+        """Return the values of integers (*event), if a network can have a probability for each.
+
+        None for other numbers, if integers have no end, or ends that depend on other parameters,
+        or if there are too many values.
+        """
+        if not self.discrete:
+            return None
+        low, high = (np.asarray(limit, float) for limit in _limits(self.bijector))
+        if max(low.ndim, high.ndim) > len(event_shape) or not np.isfinite(high).all():
+            return None
+        values = range(int(low.min()), int(high.max()))
+        few = len(values) <= MOST_VALUES
+        return (
+            values if few and len(values) * math.prod(event_shape) <= _MOST_VALUES_OF_ALL else None
+        )
 
     @property
     def is_simplex(self) -> bool:
@@ -436,6 +458,27 @@ def outside(
         high = high - 1.0 if support.discrete else high
         words += f" from {low.min():g} to {high.max():g}"
     return ~(rows & np.all(cells.reshape(len(values), -1), axis=1)), words
+
+
+def log_masses(
+    name: str, distribution: tfd.Distribution, event_shape: tuple[int, ...], values: range
+) -> tf.Tensor:
+    """Return log probabilities (n or 1, size, k) of k values of each integer of an event.
+
+    They are -inf outside the support.
+    """
+    support = support_of(name, distribution)
+    numbers, _ = _elementwise(_in_single_precision(distribution))
+    column = tf.reshape(np.array(values, np.float32), (-1, *numbers.batch_shape.rank * [1]))
+    column += tf.zeros(numbers.batch_shape_tensor())
+    # Outside their bounds some TFP distributions fail.
+    inside = tf.floor(support.clip(column))
+    log_prob = tf.cast(numbers.log_prob(tf.cast(inside, numbers.dtype)), tf.float32)
+    possible = (inside == column) & ~tf.math.is_nan(log_prob)
+    masses = tf.where(possible, log_prob, -np.inf)
+    masses = tf.transpose(masses, [*range(1, masses.shape.rank), 0])
+    masses += tf.zeros((*event_shape, len(values)))
+    return tf.reshape(masses, (-1, math.prod(event_shape), len(values)))
 
 
 def _in_single_precision(distribution: tfd.Distribution) -> tfd.Distribution:

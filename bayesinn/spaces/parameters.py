@@ -55,6 +55,7 @@ def moments(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
+tfb = tfp.bijectors
 tfd = tfp.distributions
 
 _PILOT_DRAWS = 8192
@@ -68,9 +69,10 @@ class ParameterSpace:
     (:meth:`augment`), which the way back drops. Integers, ``discrete``, are spread over the unit
     interval above each. Angles, and vectors of length one, become points of a plane, or of a space:
     no continuous map makes a circle of a line, and a posterior at the cut would be two halves, far
-    apart. Their distances from the origin are log-normal around one. The seed decides the prior
-    draws whose moments, ``mean`` and ``scale``, standardise the vector. ``names``, by default all,
-    limit a map to these parameters.
+    apart. Their distances from the origin are log-normal around one. If the space is
+    ``categorical``, integers of few values are ``categories``, and stay what they are. The seed
+    decides the prior draws whose moments, ``mean`` and ``scale``, standardise the vector.
+    ``names``, by default all, limit a map to these parameters.
 
     Examples
     --------
@@ -80,20 +82,29 @@ class ParameterSpace:
     [0.25, 0.75]
     """
 
-    def __init__(self, prior: Prior, seed: int) -> None:
+    def __init__(self, prior: Prior, seed: int, categorical: bool = False) -> None:
         self.prior = prior
         self.names = prior.names
         self.event_shapes = prior.event_shapes
         pilot = prior.sample(_PILOT_DRAWS, seeds.tensor_seed(seed, "pilot"))
         supports = {name: support_of(name, prior.distribution(name, pilot)) for name in self.names}
+        #: Values of the integers that are categories, each after those that it depends on.
+        self.categories = _categories(prior, supports) if categorical else {}
+        for name in self.categories:
+            supports[name] = supports[name]._replace(bijector=tfb.Identity())
         # Made once: graphs may map parameters many times.
-        self._fixed = {name: support for name, support in supports.items() if not prior.needs[name]}
+        self._fixed = {
+            name: support
+            for name, support in supports.items()
+            if not prior.needs[name] or name in self.categories
+        }
         self.discrete = tuple(name for name in self.names if supports[name].discrete)
         self._poles = tuple(
             name
             for name in self.names
             if _has_pole(prior.distribution(name, pilot), supports[name])
         )
+        self._spread = tuple(name for name in self.discrete if name not in self.categories)
         self._directions = {
             name: support.direction for name, support in supports.items() if support.direction
         }
@@ -104,7 +115,7 @@ class ParameterSpace:
         }
         #: Shapes of the auxiliary numbers.
         self.auxiliary = {
-            **{name: self.event_shapes[name] for name in self.discrete},
+            **{name: self.event_shapes[name] for name in self._spread},
             **{name: self._events[name][:-1] for name in self._directions},
         }
         shapes = {
@@ -127,6 +138,9 @@ class ParameterSpace:
         )
         self._lowest = np.min(fixed, axis=0)
         self._highest = np.max(fixed, axis=0)
+        for name, whole in self.categories.items():
+            self._lowest[self._places[name]] = whole[0]
+            self._highest[self._places[name]] = whole[-1]
         self._closed = self._closed_sides(supports, shapes)
         # In single precision, squares of large numbers overflow, and those of small ones vanish.
         precise = raw.astype(np.float64)
@@ -221,7 +235,7 @@ class ParameterSpace:
         uniform : mapping of each name in ``auxiliary`` to numbers that broadcast to (n, *shape)
         """
         values = {name: tf.cast(parameters[name], tf.float32) for name in self.names}
-        for name in self.discrete:
+        for name in self._spread:
             # Rounding must not make it the next integer.
             below = tf.math.nextafter(values[name] + 1.0, values[name])
             spread = tf.minimum(values[name] + uniform[name], below)
@@ -245,7 +259,8 @@ class ParameterSpace:
         parameters = dict(values)
         for name in self.discrete:
             if name in values:
-                parameters[name] = tf.floor(values[name])
+                whole = tf.round if name in self.categories else tf.floor
+                parameters[name] = whole(values[name])
         for name, direction in self._directions.items():
             if name not in values:
                 continue
@@ -502,11 +517,15 @@ def refuse_directions(prior: Prior, subject: str, do: str) -> None:
 
 
 class Layout(NamedTuple):
-    """Numbers of elements of the vector, of integers, and of all auxiliary numbers."""
+    """Numbers of elements of the vector, of integers, and of all auxiliary numbers.
+
+    Those of ``categories`` are integers that need no auxiliary number if the space is categorical.
+    """
 
     dimension: int
     integers: int
     auxiliary: int
+    categories: int = 0
 
 
 def layout_of(prior: Prior) -> Layout:
@@ -515,14 +534,16 @@ def layout_of(prior: Prior) -> Layout:
     Examples
     --------
     >>> layout_of(Prior({"share": tfd.Beta(2.0, 2.0), "count": tfd.Poisson(3.0)}))
-    Layout(dimension=2, integers=1, auxiliary=1)
+    Layout(dimension=2, integers=1, auxiliary=1, categories=0)
     """
     pair = prior.sample(2, seeds.tensor_seed(0, "pilot"))
     dimension = 0
     integers = 0
     auxiliary = 0
+    supports = {name: support_of(name, prior.distribution(name, pair)) for name in prior.names}
+    categories = sum(math.prod(prior.event_shapes[name]) for name in _categories(prior, supports))
     for name, event in prior.event_shapes.items():
-        support = support_of(name, prior.distribution(name, pair))
+        support = supports[name]
         elements = tf.TensorShape(support.bijector.inverse_event_shape(event)).num_elements()
         integers += elements * support.discrete
         auxiliary += elements * support.discrete
@@ -532,7 +553,12 @@ def layout_of(prior: Prior) -> Layout:
             auxiliary += elements
             elements *= 2
         dimension += elements
-    return Layout(dimension, integers, auxiliary)
+    return Layout(dimension, integers, auxiliary, categories)
+
+
+def _categories(prior: Prior, supports: Mapping[str, Support]) -> dict[str, range]:
+    known = {name: supports[name].categories(prior.event_shapes[name]) for name in prior.order}
+    return {name: values for name, values in known.items() if values is not None}
 
 
 def _has_pole(distribution: tfd.Distribution, support: Support) -> bool:

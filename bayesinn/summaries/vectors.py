@@ -36,6 +36,9 @@ class MLP(Summary):
         scaled to unit variance along each. It helps if features rise and fall together, as
         neighbouring wavelengths do: the information is then often in small differences, which
         training otherwise learns late or never. Not possible inside a fitted summary.
+    linear : bool
+        Whether a linear map of all features is added to the summary. Weighted sums, which are
+        sufficient for many models, then need not be learned by the hidden layers.
 
     Examples
     --------
@@ -52,9 +55,11 @@ class MLP(Summary):
         hidden: Sequence[int] = (128, 128),
         activation: str = "silu",
         decorrelate: bool = False,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         self.decorrelate = decorrelate
+        self.across = keras.layers.Dense(units, use_bias=False) if linear else None
         layers = [keras.layers.Dense(count, activation=activation) for count in hidden]
         self.network = keras.Sequential([*layers, keras.layers.Dense(units)])
 
@@ -90,7 +95,8 @@ class MLP(Summary):
         values = tf.reshape(x, (-1, math.prod(x.shape[1:])))
         if self.decorrelate:
             values = tf.matmul(values, tf.cast(self.axes, values.dtype))
-        return self.network(values)
+        summary = self.network(values)
+        return summary if self.across is None else summary + self.across(values)
 
 
 class Identity(Summary):

@@ -272,7 +272,7 @@ def test_integers_in_the_dozens_can_be_sampled_only() -> None:
     posterior = untrained(counts)
     draws = posterior.sample({"x": 16.0}, draws=10, seed=1)
     assert draws["k"].shape == (10, 4)
-    with pytest.raises(ValueError, match="at most 3 integers"):
+    with pytest.raises(ValueError, match=r"(?s)integers of many values.*at most 3"):
         posterior.log_prob(draws, {"x": 16.0})
 
 
@@ -299,7 +299,7 @@ def test_many_integers_are_inferred_without_a_density() -> None:
     tree = posterior.infer({"x": 12.0}, draws=20, seed=1)
     assert tree["posterior"]["counts"].shape == (1, 20, 4)
     assert list(tree["sample_stats"].data_vars) == ["out_of_distribution_p"]
-    with pytest.raises(InputError, match="at most 3 integers"):
+    with pytest.raises(InputError, match=r"(?s)integers of many values.*at most 3"):
         posterior.log_prob(posterior.sample({"x": 12.0}, draws=2, seed=1), {"x": 12.0})
     diagnosis = bi.diagnose(posterior, observed={"x": 12.0}, simulations=50, draws=20, seed=1)
     assert diagnosis["posterior_sbc"] is None

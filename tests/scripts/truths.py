@@ -53,6 +53,10 @@ TRUTHS: dict[str, list[Truth]] = {
     "benchmarks/jax_step.py": [row("linear 64", 2, *SOME)],
     # A network that is hardly trained is above the exact posterior.
     "benchmarks/augment.py": [row("new noise", 1, 0.05, 100.0)],
+    "benchmarks/integers.py": [
+        row("three integers", 1, 0.0, 1.0),
+        row("excluded categories", 4, 0.0, 0.0),
+    ],
     "benchmarks/combine.py": [row("mean of 2", 3, *SOME)],
     "benchmarks/workers.py": [row("one worker", 1, 1.0, 1.0), row("two workers", 2, *SOME)],
     "benchmarks/tissue_speed.py": [
