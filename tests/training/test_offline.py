@@ -114,6 +114,7 @@ def test_few_simulations_are_passed_through_more_often(rows, chosen, expected) -
         **dict.fromkeys(["steps", "epochs", "batch_size", "start", "validation", "checkpoint"]),
         **chosen,
         "seed": 1,
+        "augment": None,
         "optimization": bi.Optimization(),
     }
     settings = plan_fit(

@@ -53,6 +53,7 @@ def test_simulations_are_used_again_where_time_is_short(
         seed=1,
         start=None,
         validation=None,
+        augment=None,
         optimization=bi.Optimization(minutes=2.0, passes=passes),
         checkpoint=None,
     ).settings
