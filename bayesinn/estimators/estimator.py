@@ -665,7 +665,7 @@ class Plan(NamedTuple):
         """Return rows (n, ...) to measure scalings on: those given, or pilot simulations."""
         settings = self.settings
         if self.data.pilot is not None:
-            return self.data.seen(self.data.pilot, settings.seed)
+            return self.data.augment(self.data.pilot, settings.seed)
         if simulator is None:
             return {}
         # Pilot simulations cost time too: no more of them than training draws.

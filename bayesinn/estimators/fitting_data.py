@@ -128,10 +128,10 @@ class TrainingData(ABC):
 
         They include what the model computes once for each row, if rows to train on do.
         """
-        return None if self.held_out is None else self.seen(self.held_out, settings.seed)
+        return None if self.held_out is None else self.augment(self.held_out, settings.seed)
 
-    def seen(self, rows: Arrays, seed: int) -> Arrays:
-        """Return rows (n, ...) as they are evaluated: changed by the augmentation, if any."""
+    def augment(self, rows: Arrays, seed: int) -> Arrays:
+        """Return rows (n, ...) that are evaluated, changed once by the augmentation, if any."""
         if self.augmentation is None:
             return rows
         changed = self.augmentation.apply(rows, seed)

@@ -1,6 +1,5 @@
 """Integers of few values by a probability for each, then another flow of what is left."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +14,7 @@ from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, check_type
 from bayesinn.flows.flow import Flow
 from bayesinn.flows.latents import Seed, check_seed
-from bayesinn.simulation.prior import MOST_VALUES, log_masses
-from bayesinn.spaces.parameters import ParameterSpace
+from bayesinn.spaces.parameters import Categories, ParameterSpace
 
 # Numbers that the masked network computes for each value, and the network that maps them to its
 # logit, the same for all values: neighbouring ones depend on the data alike.
@@ -26,8 +24,6 @@ _LOGIT = Perceptron((32, 32))
 _WIDEST = 512
 # Smallest uniform number, whose logarithm is finite.
 _SMALLEST = 1e-30
-# Prior draws of what the prior of an integer depends on.
-_PARENTS = 256
 
 
 class Categorical(Flow):
@@ -106,35 +102,23 @@ class Categorical(Flow):
         if space is None or not space.categories or FEATURES not in shapes:
             raise InputError(
                 "Flow Categorical",
-                expected=f"integer parameters of at most {MOST_VALUES} values, and features",
+                expected="integer parameters of at most 256 values, and features",
                 got="none" if space is None else f"parameters {list(space.names)}",
                 do="pass the flow inside, without Categorical(...)",
             )
-        self._parts: dict[str, slice] = {}
-        places: list[int] = []
-        for name in space.categories:
-            own = np.flatnonzero(space.elements_of([name]))
-            self._parts[name] = slice(len(places), len(places) + len(own))
-            places += own.tolist()
-        self._places = np.array(places)
-        self._rest = np.setdiff1d(np.arange(space.dimension), self._places)
-        count = len(places)
-        self._lowest = np.zeros(count, np.float32)
-        self._counts = np.zeros(count, np.int32)
-        for name, part in self._parts.items():
-            self._lowest[part] = space.categories[name][0]
-            self._counts[part] = len(space.categories[name])
-        self._width = int(self._counts.max())
-        self._masses = self._masses_for_all(space)
+        self._integers = Categories(space)
+        self._rest = np.setdiff1d(np.arange(space.dimension), self._integers.places)
+        count = self._integers.count
         hidden = [
             max(units, min(units * count, _WIDEST), count) for units in self.perceptron.hidden
         ]
         recipe = Perceptron(hidden, self.perceptron.activation, self.perceptron.dropout)
         features = shapes[FEATURES][0]
-        inputs = self._width + 1
+        width = self._integers.width
+        inputs = width + 1
         # Of counts, the logits often depend on sums: direct connections need not learn to add.
         self.masked = MaskedNetwork(
-            count, self._width * _NUMBERS, recipe, features, self.dtype_policy, inputs, direct=True
+            count, width * _NUMBERS, recipe, features, self.dtype_policy, inputs, direct=True
         )
         self.logit = _LOGIT.network(_NUMBERS, 1, self.dtype)
         self.logit.build((None, _NUMBERS))
@@ -148,8 +132,8 @@ class Categorical(Flow):
                 do="pass for example bi.flows.coupling()",
             )
         if not self.flow.built:
-            seen = {**shapes, FEATURES: (features + count * inputs,)}
-            self.flow.build((len(self._rest),), seen)
+            wider = {**shapes, FEATURES: (features + count * inputs,)}
+            self.flow.build((len(self._rest),), wider)
 
     def loss(
         self,
@@ -160,7 +144,7 @@ class Categorical(Flow):
         progress: tf.Tensor | float = 1.0,
         training: bool = False,
     ) -> tf.Tensor:
-        indices = self._indices(x)
+        indices = self._integers.indices(x)
         loss = -self._log_prob_of(indices, condition)
         if self._inner is not None:
             rest = self._rest_of(x, indices, condition)
@@ -168,7 +152,7 @@ class Categorical(Flow):
         return loss
 
     def log_prob(self, x: tf.Tensor, condition: Any = None) -> tf.Tensor:
-        indices = self._indices(x)
+        indices = self._integers.indices(x)
         log_prob = self._log_prob_of(indices, condition)
         if self._inner is not None:
             log_prob += self._inner.log_prob(*self._rest_of(x, indices, condition))
@@ -185,20 +169,18 @@ class Categorical(Flow):
 
         repeated = map_entries(for_each_draw, condition)
         indices = self._draw(rows * n, repeated, of_integers)
-        space = self._bound
-        values = tf.cast(indices, tf.float32) + self._lowest
-        parts = [(values - space.mean[self._places]) / space.scale[self._places]]
+        parts = [self._integers.elements(indices)]
         if self._inner is not None:
             wider = self._with_integers(indices, repeated)
             parts.append(self._inner.sample(1, wider, seed=of_rest)[:, 0])
-        order = np.argsort(np.concatenate([self._places, self._rest]))
+        order = np.argsort(np.concatenate([self._integers.places, self._rest]))
         x = tf.gather(tf.concat(parts, axis=-1), order, axis=-1)
         return tf.reshape(x, (rows, n, *self.event_shape))
 
     def initialize(self, x: tf.Tensor, condition: Any = None) -> None:
         self.build_for(x, condition)
         if self._inner is not None:
-            self._inner.initialize(*self._rest_of(x, self._indices(x), condition))
+            self._inner.initialize(*self._rest_of(x, self._integers.indices(x), condition))
 
     @property
     def watched(self) -> list[Bijection]:
@@ -209,24 +191,14 @@ class Categorical(Flow):
     ) -> list[tuple[tf.Tensor, tf.Tensor | None]]:
         if self._inner is None:
             return []
-        return list(self._inner.watched_inputs(*self._rest_of(x, self._indices(x), condition)))
-
-    @property
-    def _bound(self) -> ParameterSpace:
-        assert self._space is not None
-        return self._space
+        return list(
+            self._inner.watched_inputs(*self._rest_of(x, self._integers.indices(x), condition))
+        )
 
     @property
     def _inner(self) -> Flow | None:
         """The flow of other parameters; None if there are none."""
         return self.flow if self.built and len(self._rest) else None
-
-    def _indices(self, x: tf.Tensor) -> tf.Tensor:
-        """Return the indices (n, k) of values, from zero, in vectors (n, d)."""
-        space = self._bound
-        values = tf.gather(tf.cast(x, tf.float32) * space.scale + space.mean, self._places, axis=-1)
-        indices = tf.cast(tf.round(values - self._lowest), tf.int32)
-        return tf.clip_by_value(indices, 0, self._counts - 1)
 
     def _rest_of(
         self, x: tf.Tensor, indices: tf.Tensor, condition: Condition
@@ -241,10 +213,11 @@ class Categorical(Flow):
 
     def _inputs(self, indices: tf.Tensor) -> tf.Tensor:
         """Return integers as networks see them: which value, and its place in the range."""
-        which = tf.one_hot(indices, self._width, dtype=self.variable_dtype)
-        size = 2.0 * tf.cast(indices, which.dtype) / self._counts - 1.0
+        integers = self._integers
+        which = tf.one_hot(indices, integers.width, dtype=self.variable_dtype)
+        size = 2.0 * tf.cast(indices, which.dtype) / integers.sizes - 1.0
         inputs = tf.concat([which, size[..., None]], axis=-1)
-        return tf.reshape(inputs, (-1, len(self._places) * (self._width + 1)))
+        return tf.reshape(inputs, (-1, integers.count * (integers.width + 1)))
 
     def _log_probs(
         self, indices: tf.Tensor, condition: Condition, element: tf.Tensor | None = None
@@ -254,12 +227,13 @@ class Categorical(Flow):
         Each is given the features and ``indices`` (n, k) of the elements before it.
         """
         # Nothing depends on the last element.
-        before = self._inputs(indices)[:, : -(self._width + 1)]
+        width = self._integers.width
+        before = self._inputs(indices)[:, : -(width + 1)]
         computed = self.masked(tf.concat([before, condition[FEATURES]], axis=-1), element=element)
         elements = computed.shape[1]
         logits = self.logit(tf.reshape(computed, (-1, _NUMBERS)))
-        logits = tf.reshape(logits, (-1, elements, self._width))
-        masses = self._log_masses(indices)
+        logits = tf.reshape(logits, (-1, elements, width))
+        masses = self._integers.log_masses(indices)
         if element is not None:
             masses = tf.gather(masses, [element], axis=1)
         return tf.nn.log_softmax(tf.cast(logits, masses.dtype) + masses)
@@ -267,13 +241,15 @@ class Categorical(Flow):
     def _log_prob_of(self, indices: tf.Tensor, condition: Condition) -> tf.Tensor:
         """Return log densities (n,) of indices (n, k), spread over their cells of vectors."""
         log_probs = self._log_probs(indices, condition)
-        chosen = tf.one_hot(indices, self._width, on_value=True, off_value=False, dtype=tf.bool)
+        chosen = tf.one_hot(
+            indices, self._integers.width, on_value=True, off_value=False, dtype=tf.bool
+        )
         log_prob = tf.reduce_sum(tf.where(chosen, log_probs, 0.0), axis=(1, 2))
-        return log_prob + np.log(self._bound.scale[self._places]).sum()
+        return log_prob + self._integers.log_scale
 
     def _draw(self, rows: tf.Tensor, condition: Condition, seed: tf.Tensor) -> tf.Tensor:
         """Draw indices (rows, k), one element after another."""
-        count = len(self._places)
+        count = self._integers.count
 
         def draw(element: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             log_probs = self._log_probs(indices, condition, element)[:, 0]
@@ -288,43 +264,3 @@ class Categorical(Flow):
 
         start = tf.constant(0), tf.zeros((rows, count), tf.int32)
         return tf.while_loop(lambda i, _: i < count, draw, start, maximum_iterations=count)[1]
-
-    def _masses_for_all(self, space: ParameterSpace) -> dict[str, np.ndarray]:
-        """Return log prior probabilities of integers that depend on no other integers alone.
-
-        Where they depend on continuous parameters, these are means over their prior.
-        """
-        prior = space.prior
-        masses = {}
-        with tf.init_scope():
-            pilot = prior.sample(_PARENTS, seeds.tensor_seed(0, "pilot"))
-            for name, values in space.categories.items():
-                if not prior.needs[name] or not set(prior.needs[name]) <= set(space.categories):
-                    distribution = prior.distribution(name, pilot)
-                    each = log_masses(name, distribution, prior.event_shapes[name], values)
-                    total = tf.reduce_logsumexp(each, axis=0, keepdims=True)
-                    masses[name] = total.numpy() - math.log(each.shape[0])
-        return masses
-
-    def _log_masses(self, indices: tf.Tensor) -> tf.Tensor:
-        """Return log prior probabilities (n or 1, k, width) of values; -inf of impossible ones.
-
-        Each is given the integers before it, from ``indices`` (n, k).
-        """
-        space = self._bound
-        prior = space.prior
-        drawn = {}
-        for name, part in self._parts.items():
-            value = tf.cast(indices[:, part], tf.float32) + self._lowest[part]
-            value = tf.reshape(value, (-1, *prior.event_shapes[name]))
-            drawn[name] = tf.cast(value, prior.dtypes[name])
-        masses = []
-        for name, values in space.categories.items():
-            mass = self._masses.get(name)
-            if mass is None:
-                distribution = prior.distribution(name, drawn)
-                mass = log_masses(name, distribution, prior.event_shapes[name], values)
-            missing = self._width - len(values)
-            masses.append(tf.pad(mass, [[0, 0], [0, 0], [0, missing]], constant_values=-np.inf))
-        rows = 1 if len(self._masses) == len(masses) else tf.shape(indices)[0]
-        return tf.concat([tf.broadcast_to(each, (rows, *each.shape[1:])) for each in masses], 1)

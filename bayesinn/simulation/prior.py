@@ -243,8 +243,8 @@ _ONTO_THE_LINE = (
 DIRECTIONS = (tfd.SphericalUniform, tfd.VonMisesFisher, tfd.PowerSpherical)
 
 
-#: Most values of an integer with a probability for each, and of all integers of a parameter.
-MOST_VALUES = 256
+# Most values of an integer with a probability for each, and of all integers of a parameter.
+_MOST_VALUES = 256
 _MOST_VALUES_OF_ALL = 1024
 
 
@@ -283,10 +283,9 @@ class Support(NamedTuple):
         if max(low.ndim, high.ndim) > len(event_shape) or not np.isfinite(high).all():
             return None
         values = range(int(low.min()), int(high.max()))
-        few = len(values) <= MOST_VALUES
-        return (
-            values if few and len(values) * math.prod(event_shape) <= _MOST_VALUES_OF_ALL else None
-        )
+        all_values = len(values) * math.prod(event_shape)
+        few = len(values) <= _MOST_VALUES and all_values <= _MOST_VALUES_OF_ALL
+        return values if few else None
 
     @property
     def is_simplex(self) -> bool:

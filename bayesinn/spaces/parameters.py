@@ -18,6 +18,7 @@ from bayesinn.simulation.prior import (
     Prior,
     Support,
     Values,
+    log_masses,
     support_of,
     surface_correction,
     together,
@@ -59,6 +60,8 @@ tfb = tfp.bijectors
 tfd = tfp.distributions
 
 _PILOT_DRAWS = 8192
+# Prior draws of what the prior of an integer depends on.
+_PARENTS = 256
 
 
 class ParameterSpace:
@@ -554,6 +557,96 @@ def layout_of(prior: Prior) -> Layout:
             elements *= 2
         dimension += elements
     return Layout(dimension, integers, auxiliary, categories)
+
+
+class Categories:
+    """Integers of few values: their places in vectors of a space, and the prior's probabilities.
+
+    Each has a number, after those that its prior depends on; its values have indices from zero.
+    """
+
+    def __init__(self, space: ParameterSpace) -> None:
+        self._space = space
+        self._prior = space.prior
+        self._values = space.categories
+        self._numbers: dict[str, slice] = {}
+        places: list[int] = []
+        for name in space.categories:
+            elements = np.flatnonzero(space.elements_of([name]))
+            self._numbers[name] = slice(len(places), len(places) + len(elements))
+            places += elements.tolist()
+        #: Places (k,) in vectors.
+        self.places = np.array(places)
+        self.count = len(places)
+        self._lowest = np.zeros(self.count, np.float32)
+        #: Numbers of values (k,).
+        self.sizes = np.zeros(self.count, np.int32)
+        for name, numbers in self._numbers.items():
+            self._lowest[numbers] = space.categories[name][0]
+            self.sizes[numbers] = len(space.categories[name])
+        #: The largest number of values.
+        self.width = int(self.sizes.max())
+        self._constant = self._constant_masses()
+
+    # Read when they are needed: the moments of a saved space come after its networks.
+    @property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._space.mean[self.places], self._space.scale[self.places]
+
+    @property
+    def log_scale(self) -> float:
+        """Log volume of a unit cell of the integers, in vectors."""
+        return float(np.log(self._moments[1]).sum())
+
+    def indices(self, vector: tf.Tensor) -> tf.Tensor:
+        """Return the indices (n, k) of values in vectors (n, d)."""
+        mean, scale = self._moments
+        elements = tf.gather(tf.cast(vector, tf.float32), self.places, axis=-1)
+        indices = tf.cast(tf.round(elements * scale + mean - self._lowest), tf.int32)
+        return tf.clip_by_value(indices, 0, self.sizes - 1)
+
+    def elements(self, indices: tf.Tensor) -> tf.Tensor:
+        """Return the elements (n, k) of vectors for indices (n, k) of values."""
+        mean, scale = self._moments
+        return (tf.cast(indices, tf.float32) + self._lowest - mean) / scale
+
+    def log_masses(self, indices: tf.Tensor) -> tf.Tensor:
+        """Return log prior probabilities (n or 1, k, width) of values; -inf of impossible ones.
+
+        Each is given the integers before it, from ``indices`` (n, k).
+        """
+        before = {}
+        for name, numbers in self._numbers.items():
+            value = tf.cast(indices[:, numbers], tf.float32) + self._lowest[numbers]
+            value = tf.reshape(value, (-1, *self._prior.event_shapes[name]))
+            before[name] = tf.cast(value, self._prior.dtypes[name])
+        masses = []
+        for name, values in self._values.items():
+            mass = self._constant.get(name)
+            if mass is None:
+                distribution = self._prior.distribution(name, before)
+                mass = log_masses(name, distribution, self._prior.event_shapes[name], values)
+            missing = self.width - len(values)
+            masses.append(tf.pad(mass, [[0, 0], [0, 0], [0, missing]], constant_values=-np.inf))
+        rows = 1 if len(self._constant) == len(masses) else tf.shape(indices)[0]
+        return tf.concat([tf.broadcast_to(each, (rows, *each.shape[1:])) for each in masses], 1)
+
+    def _constant_masses(self) -> dict[str, np.ndarray]:
+        """Return log probabilities (1, size, values) of integers that don't depend on others alone.
+
+        Where they depend on continuous parameters, these are means over their prior.
+        """
+        prior = self._prior
+        masses = {}
+        with tf.init_scope():
+            pilot = prior.sample(_PARENTS, seeds.tensor_seed(0, "pilot"))
+            for name, values in self._values.items():
+                if not prior.needs[name] or not set(prior.needs[name]) <= set(self._values):
+                    distribution = prior.distribution(name, pilot)
+                    each = log_masses(name, distribution, prior.event_shapes[name], values)
+                    total = tf.reduce_logsumexp(each, axis=0, keepdims=True)
+                    masses[name] = total.numpy() - math.log(each.shape[0])
+        return masses
 
 
 def _categories(prior: Prior, supports: Mapping[str, Support]) -> dict[str, range]:
