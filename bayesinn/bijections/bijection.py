@@ -23,6 +23,8 @@ from bayesinn.core.errors import InputError, check_pair, check_returned, warn
 #: A condition in full; a tensor in its place is its features.
 Condition = Mapping[str, tf.Tensor]
 FEATURES = "features"
+#: What a summary says of each step of a series, (n, steps, numbers).
+STEPS = "steps"
 #: What containers read: they hand all entries on.
 EVERY = "*"
 _NAMES = ("condition", "condition_shape", "condition_shapes")

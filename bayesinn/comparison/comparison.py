@@ -227,7 +227,7 @@ def _check_pair(subject: str, first: Simulator, other: Simulator) -> None:
     """
     data = {name for kind in ("observables", "context") for name in first.shapes[kind]}
     measured = data & first.labels.units.keys() & other.labels.units.keys()
-    placed = first.labels.coordinates.keys() & other.labels.coordinates.keys()
+    placed = data & first.labels.coordinates.keys() & other.labels.coordinates.keys()
     expected = _declared(first, measured, placed)
     got = _declared(other, measured, placed)
     for kind, value in expected.items():

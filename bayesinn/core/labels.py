@@ -13,11 +13,11 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Coordinate:
-    """Places of the steps of an observable along its first axis: times, dates, wavelengths, ..."""
+    """Places of the steps of a variable along its first axis: times, dates, wavelengths, ..."""
 
     name: str  #: of the axis, and of the dimension in results: ``"time"``
     values: np.ndarray  #: (steps,) numbers or dates, increasing or decreasing
-    ndim: int = 1  #: number of axes of the observable
+    ndim: int = 1  #: number of axes of the variable
 
     @property
     def dates(self) -> bool:
@@ -55,7 +55,7 @@ class Labels:
     labels : mapping of name to text
         For example ``{"rate": r"$\lambda$"}``; the name itself where missing.
     units : mapping of name to text, for example ``{"rate": "1/day"}``; no unit where missing
-    coordinates : mapping of observable to Coordinate; steps 0, 1, 2, ... where missing
+    coordinates : mapping of observable or parameter to Coordinate; steps 0, 1, 2, ... where missing
 
     Examples
     --------
@@ -70,7 +70,7 @@ class Labels:
     def label(self, column: str) -> str:
         r"""Return the label of a column, without unit: ``"beta[1]"`` becomes ``"$\beta$[1]"``.
 
-        The coordinate, if there is one, names a single value of an observable: ``"dose[3]"``
+        The coordinate, if there is one, names a single value: ``"dose[3]"``
         becomes ``"dose, time 4 h"``.
         """
         name, bracket, index = column.partition("[")

@@ -35,8 +35,8 @@ The first three accept your own :class:`TimeNetwork` in place of :class:`Residua
 Parts, to build your own: an :class:`InvertibleFlow` has a bijection from :mod:`bayesinn.bijections`
 and a latent distribution, :class:`Normal`, :class:`StudentT` or :class:`GaussianMixture`.
 :class:`Framed` is a flow around a location that a summary computes, :class:`Categorical` one with
-integers of few values beside what another flow has. The contracts are :class:`Flow`
-and :class:`Latent`.
+integers of few values beside what another flow has, and :class:`Path` one with parameters that are
+series. The contracts are :class:`Flow` and :class:`Latent`.
 """
 
 import bayesinn.core.compilation  # noqa: F401
@@ -57,6 +57,7 @@ from bayesinn.flows.matching import (
     TimeNetwork as TimeNetwork,
 )
 from bayesinn.flows.mixture_density import MixtureDensity as MixtureDensity
+from bayesinn.flows.path import Path as Path
 from bayesinn.flows.pixels import (
     bits_per_dimension as bits_per_dimension,
     dequantise as dequantise,

@@ -54,6 +54,7 @@ from bayesinn.plots.posteriors import (
     pairs as pairs,
 )
 from bayesinn.plots.predictive import (
+    paths as paths,
     posterior_predictive as posterior_predictive,
     predictive_checks as predictive_checks,
     prior_predictive as prior_predictive,

@@ -1,11 +1,11 @@
-"""Figures of data: prior and posterior predictive, and checks of statistics.
+"""Figures of series and other data: paths, prior and posterior predictive, checks of statistics.
 
 It is not drawn by ArviZ: ``arviz_plots.plot_lm`` and ``plot_ppc_interval`` stack transparent bands,
 and support neither padding nor channels.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from bayesinn.core.errors import InputError, check_choice
 from bayesinn.core.labels import Coordinate, Labels
 from bayesinn.diagnostics import PredictiveResult
 from bayesinn.diagnostics.predictive import FEW_ELEMENTS
-from bayesinn.plots.arrays import plain_draws
+from bayesinn.plots.arrays import Draws, check_numbers, choose, plain_draws
 from bayesinn.plots.histograms import bars, bin_edges
 from bayesinn.plots.panels import (
     BLACK,
@@ -293,19 +293,25 @@ def _from_tree(
         sorted(simulated),
         do="pass its name: name=...",
     )
-    variable = tree["observed_data"][name]
+    variable = tree["observed_data"].data_vars[name]
+    labels = _placed(variable, name, labels)
+    return simulated[name], variable.to_numpy() if observed is None else observed, labels
+
+
+def _placed(variable: xarray.DataArray, name: str, labels: Labels) -> Labels:
+    """Return labels with the coordinate of the first axis of a variable (steps, ...), if any."""
     dimension = str(variable.dims[0]) if variable.ndim else ""
     if (
-        dimension in variable.coords
-        and not dimension.startswith(f"{name}_dim_")
-        and name not in labels.coordinates
+        dimension not in variable.coords
+        or dimension.startswith(f"{name}_dim_")
+        or name in labels.coordinates
     ):
-        axis = variable.coords[dimension]
-        own = {key: {dimension: str(axis.attrs.get(key) or "")} for key in ("long_name", "units")}
-        texts = own["long_name"] if any(own["long_name"].values()) else {}
-        found = {**labels.coordinates, name: Coordinate(dimension, axis.values, variable.ndim)}
-        labels = Labels({**texts, **labels.labels}, {**own["units"], **labels.units}, found)
-    return simulated[name], variable.to_numpy() if observed is None else observed, labels
+        return labels
+    axis = variable.coords[dimension]
+    own = {key: {dimension: str(axis.attrs.get(key) or "")} for key in ("long_name", "units")}
+    texts = own["long_name"] if any(own["long_name"].values()) else {}
+    found = {**labels.coordinates, name: Coordinate(dimension, axis.values, variable.ndim)}
+    return Labels({**texts, **labels.labels}, {**own["units"], **labels.units}, found)
 
 
 def _arrays(
@@ -346,6 +352,84 @@ def _arrays(
             "value",
         )
     return values, seen
+
+
+@styled
+def paths(
+    draws: Draws,
+    *,
+    reference: Draws | None = None,
+    truth: Mapping[str, np.ndarray] | None = None,
+    labels: Labels = PLAIN,
+    shown: Sequence[str] | None = None,
+    line: float | None = None,
+    figure: Canvas | None = None,
+) -> Canvas:
+    """Draw parameters that are series: 50, 90 and 95 % intervals of each step, a panel each.
+
+    Parameters
+    ----------
+    reference : draws of an exact or classical posterior
+        Orange lines enclose its 90 % intervals, around its medians.
+    shown : sequence of str, names of parameters (steps,); by default all of one axis
+    line : float, a value to mark in each panel, such as 1 for a reproduction number
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(1).normal(size=(200, 30))
+    >>> len(paths({"level": np.cumsum(noise, axis=1)}, line=0.0).axes)
+    1
+    """
+    values = {name: np.asarray(value) for name, value in plain_draws(draws, "posterior").items()}
+    series = [name for name, value in values.items() if value.ndim == 2]
+    if not series:
+        raise InputError(
+            "draws of paths",
+            expected="a parameter (steps,) or more: draws of shape (draws, steps)",
+            got=str({name: value.shape for name, value in values.items()}),
+            do="draw numbers with bi.plots.marginals",
+        )
+    names = [series[index] for index in choose(series, shown, MOST_PANELS)][:MOST_PANELS]
+    values = check_numbers("draws", {name: values[name] for name in names})
+    exact = {} if reference is None else plain_draws(reference, "posterior")
+    exact = check_numbers("reference", {name: exact[name] for name in names if name in exact})
+    known = check_numbers(
+        "truth", {name: (truth or {})[name] for name in names if name in (truth or {})}
+    )
+    if isinstance(draws, xarray.DataTree):
+        node = draws["posterior"] if "posterior" in draws.children else draws
+        for name in names:
+            labels = _placed(node.data_vars[name].isel(chain=0, draw=0), name, labels)
+    panels = Panels(figure, names, labels, width=7.0 if len(names) == 1 else 3.8, height=3.0)
+    across = ""
+    for index, (name, ax) in enumerate(zip(names, panels.axes, strict=True)):
+        steps = values[name].shape[1]
+        _check_steps(name, steps, {"reference": exact.get(name), "truth": known.get(name)})
+        where, across = places(labels, name, steps, None, None)
+        bands(ax, where, values[name], _SHARES)
+        if name in exact:
+            curves = quantiles(exact[name], (0.9,))
+            for curve, width in zip(curves, (1.0, 1.4, 1.0), strict=True):
+                ax.plot(where, curve, color=ORANGE, linewidth=width, label="reference, 90 %")
+        if name in known:
+            ax.plot(where, known[name], color=BLACK, linewidth=1.2, label="truth")
+        if line is not None:
+            ax.axhline(line, **DASHED)
+        if len(names) > 1:
+            panels.title(index, "")
+    return panels.finish(across, labels.axis(names[0]) if len(names) == 1 else "")
+
+
+def _check_steps(name: str, steps: int, others: Mapping[str, np.ndarray | None]) -> None:
+    for role, value in others.items():
+        if value is not None and value.shape[-1:] != (steps,):
+            raise InputError(
+                f"{role} of {name!r}",
+                expected=f"{steps} steps, as the draws have",
+                got=f"shape {value.shape}",
+                do="pass the same parameter of the same model",
+            )
 
 
 _BANDS = (0.98, 0.9, 0.5)

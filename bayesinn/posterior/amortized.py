@@ -418,7 +418,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         - up to 20 numbers, or 8 of a series: left as they are
         - series (with coordinates, with lengths, or (steps, channels)): ``ConvLSTM``, which knows
           the place of each step, and adds a linear map of all, where coordinates are declared;
-          series of as many steps are seen side by side
+          series of as many steps are seen side by side; ``Steps`` where parameters have the
+          coordinates of the series, and are series themselves
         - other vectors: ``MLP``
         - (height, width, channels): ``ConvImage``
 
@@ -429,7 +430,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         By default four coupling blocks of an affine map and a spline; for more than 12 parameters,
         six affine blocks. Between blocks parameters are rotated, or permuted if some are integers.
         Integers of at most 256 values get a probability for each: ``bi.flows.Categorical`` is put
-        around a flow that reads features alone.
+        around a flow that reads features alone. Parameters (steps,) with the coordinates of a
+        series of data get ``bi.flows.Path``.
         For a parameter that is an image, pass ``bi.flows.image(shape=...)``.
     networks : int
         Number of networks (summaries and flow) of equal shape, trained independently on the same
@@ -470,8 +472,8 @@ class AmortizedPosterior(SeveralNetworks, TrainedPosterior):
         recommended = simulator.recommended
         summary = recommended.summary if summary is None else summary
         flow = recommended.flow if flow is None else flow
-        flow = choose_posterior_flow(flow, layout_of(simulator.prior))
-        choice = choose_summaries(simulator, summary, flow.categorical)
+        flow = choose_posterior_flow(flow, simulator)
+        choice = choose_summaries(simulator, summary, flow)
         self.assemble(simulator, {"summaries": choice.networks, "flow": flow, "networks": networks})
         self._reasons = choice.reasons
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from bayesinn import flows, summaries
 from bayesinn.bijections import Affine, Composed, Spline
-from bayesinn.bijections.bijection import FEATURES
+from bayesinn.bijections.bijection import FEATURES, STEPS
 from bayesinn.core import seeds
 from bayesinn.core.errors import InputError, check_type, warn
 from bayesinn.flows import Flow
 from bayesinn.simulation.order import advice_on_order, has_order
 from bayesinn.simulation.simulator import Arrays, Simulator
-from bayesinn.spaces.parameters import Layout
+from bayesinn.spaces.parameters import Layout, layout_of
 from bayesinn.summaries import Summary
 from bayesinn.summaries.summary import disagreement, joint_name, observables_of
 
@@ -61,8 +61,34 @@ def choose_flow(flow: Flow | None, layout: Layout) -> Flow:
     return flow
 
 
-def choose_posterior_flow(flow: Flow | None, layout: Layout) -> Flow:
-    """Return the user's flow, or couplings; integers of few values get probabilities beside it."""
+def find_paths(simulator: Simulator) -> tuple[str, list[str]] | None:
+    """Return the axis of a series of data, and the parameters that are series along it, if any."""
+    places = simulator.labels.coordinates
+    axes = {places[name].name for name in simulator.observable_shapes if name in places}
+    for axis in sorted(axes):
+        paths = [
+            name
+            for name, shape in simulator.prior.event_shapes.items()
+            if name in places and places[name].name == axis and len(shape) == 1
+        ]
+        if paths:
+            return axis, paths
+    return None
+
+
+def choose_posterior_flow(flow: Flow | None, simulator: Simulator) -> Flow:
+    """Return the user's flow, or couplings.
+
+    Integers of few values get probabilities beside it, and parameters that are series along an axis
+    of the data a chain of conditionals.
+    """
+    layout = layout_of(simulator.prior)
+    found = find_paths(simulator)
+    if flow is None and found is not None:
+        _, paths = found
+        steps = sum(simulator.prior.event_shapes[name][0] for name in paths)
+        others = layout._replace(dimension=layout.dimension - steps)
+        return flows.Path(paths, choose_flow(None, others))
     if not layout.categories:
         return choose_flow(flow, layout)
     rest = layout._replace(
@@ -102,11 +128,12 @@ def refuse_trained_first(networks: Mapping[str, Summary]) -> None:
 def choose_summaries(
     simulator: Simulator,
     summary: Summary | Mapping[str, Summary | None] | None,
-    categories: bool = False,
+    flow: Flow | None = None,
 ) -> Choice:
     """Return summary networks by the observables they see: the user's, else defaults.
 
-    Where integers are ``categories``, these are wider.
+    What is chosen suits the flow: wider networks where integers are categories, and those that keep
+    the axis of time where it reads steps.
     """
     observables = list(simulator.observable_shapes)
     summary = {} if summary is None else summary
@@ -127,7 +154,7 @@ def choose_summaries(
         if network.nested and simulator.missing is not None:
             _warn_of_marks(simulator, key)
     rest = [name for name in observables if name not in observables_of(",".join(networks))]
-    defaults = _defaults(simulator, rest, _WIDE if categories else _UNITS)
+    defaults = _defaults(simulator, rest, flow)
     networks |= defaults.networks
     refusing = [summary for summary in networks.values() if not summary.missing]
     if refusing and simulator.missing is not None:
@@ -249,22 +276,33 @@ def _check_times(simulator: Simulator, key: str, network: Summary) -> None:
         )
 
 
-def _defaults(simulator: Simulator, observables: list[str], units: int) -> Choice:
+def _defaults(simulator: Simulator, observables: list[str], flow: Flow | None) -> Choice:
     """Return networks by what observables are; one for all series that can stand side by side."""
+    units = _WIDE if flow is not None and flow.categorical else _UNITS
+    found = find_paths(simulator) if flow is not None and STEPS in flow.entries else None
     networks: dict[str, Summary] = {}
     reasons: dict[str, str] = {}
     series: dict[tuple[int, str | None], list[str]] = {}
     for name in observables:
-        found = _default(simulator, name, units)
-        if found is None:
+        chosen = None if _is_along(simulator, name, found) else _default(simulator, name, units)
+        if chosen is None:
             steps = simulator.observable_shapes[name][0]
             series.setdefault((steps, simulator.lengths.get(name)), []).append(name)
         else:
-            networks[name], reasons[name] = found
+            networks[name], reasons[name] = chosen
     for names in series.values():
         key = joint_name(names)
         networks[key], reasons[key] = _of_series(simulator, names, units)
+        if all(_is_along(simulator, name, found) for name in names):
+            networks[key] = summaries.Steps(units)
+            reasons[key] = "steps of a series, on which parameters are paths"
     return Choice(networks, reasons)
+
+
+def _is_along(simulator: Simulator, name: str, paths: tuple[str, list[str]] | None) -> bool:
+    """Tell whether an observable is a series along the axis of paths."""
+    place = simulator.labels.coordinates.get(name)
+    return paths is not None and place is not None and place.name == paths[0]
 
 
 def _of_series(simulator: Simulator, names: list[str], units: int) -> tuple[Summary, str]:

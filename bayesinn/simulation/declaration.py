@@ -394,7 +394,7 @@ _DATES = "write dates as np.array(['2020-03-01', ...], dtype='datetime64[D]')"
 def check_coordinates(
     simulator: str, declared: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, Coordinate]:
-    """Return coordinates of observables of these shapes: a number or date for each step.
+    """Return coordinates of variables of these shapes: a number or date for each step.
 
     The steps are those of the first axis. A coordinate is declared as an array, whose axis is
     called "time", or as a dict of the name of an axis to an array.
@@ -415,7 +415,7 @@ def check_coordinates(
             )
         ((axis, values),) = named.items()
         array = np.array(values)
-        expected = f"an array of shape {shape[:1]}, for an observable of shape {shape}"
+        expected = f"an array of shape {shape[:1]}, for {name!r} of shape {shape}"
         if not shape or array.shape != shape[:1]:
             raise SimulatorError(
                 subject,

@@ -331,9 +331,13 @@ def derived_simulator(
     if fixed:
         name += f", {', '.join(fixed)} fixed"
     laws = conditional_entries(simulator.prior, fixed) if prior is None else prior
-    # The first axis of data is that of trials; coordinates have names of their own.
-    places = {} if trials is not None else dict(simulator.labels.coordinates)
-    places = {key: place for key, place in places.items() if key not in fixed}
+    # The first axis of data is then that of trials; coordinates have names of their own.
+    placed = simulator.prior.names if trials is not None else simulator.labels.coordinates
+    places = {
+        key: place
+        for key, place in simulator.labels.coordinates.items()
+        if key in placed and key not in fixed
+    }
     known = {key for kind in simulator.shapes.values() for key in kind if key not in fixed}
     known |= {place.name for place in places.values()}
     labels = simulator.labels.of(known)

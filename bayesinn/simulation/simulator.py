@@ -121,9 +121,8 @@ class Simulator:
         self.observable_types = {
             name: observable_type(value) if python else value.dtype for name, value in trial.items()
         }
-        coordinates = check_coordinates(
-            self.name, options.coordinates or {}, self.observable_shapes
-        )
+        placed = {**self.prior.event_shapes, **self.observable_shapes}
+        coordinates = check_coordinates(self.name, options.coordinates or {}, placed)
         self.labels = Labels(dict(options.labels or {}), dict(options.units or {}), coordinates)
         declaration.check_names(
             self, labels=options.labels, units=options.units, observed=options.observed
@@ -296,10 +295,11 @@ class simulator:
     name : str, by default the function's
     labels, units : dict of name to text, for every table and figure
         The names of coordinates may have them, too.
-    coordinates : dict of observable to array (steps,) of numbers or dates
-        Places of the steps along the observable's first axis, for figures, tables and results:
+    coordinates : dict of observable or parameter to array (steps,) of numbers or dates
+        Places of the steps along its first axis, for figures, tables and results:
         ``{"dose": hours}``. A dict names the axis: ``{"spectrum": {"wavelength": nanometres}}``.
-        The default name is "time".
+        The default name is "time". A parameter (steps,) on the axis of a series is a path:
+        posteriors get ``bi.flows.Path`` by default.
     lengths : dict of observable to context variable
         The context variable counts the valid steps along the observable's first axis. The rest is
         padding and may hold anything, even NaN.

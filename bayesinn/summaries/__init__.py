@@ -1,6 +1,7 @@
 """Summary networks: they compress an observable into the flow's condition, mostly a vector.
 
 - :class:`ConvLSTM`: series, (n, steps) or (n, steps, channels).
+- :class:`Steps`: series, for parameters that are series of as many steps.
 - :class:`DeepSet`: sets of exchangeable elements, (n, elements) or (n, elements, features).
 - :class:`SetTransformer`: the same, if relations between elements matter.
 - :class:`Transformer`: series by attention, and sets with time stamps, for irregular sampling.
@@ -27,7 +28,11 @@ Data ``x`` are (n, steps) or (n, elements), or have a third axis of channels or 
 import bayesinn.core.compilation  # noqa: F401
 from bayesinn.core.compilation import Dropout as Dropout
 from bayesinn.summaries.images import ConvImage as ConvImage, PowerSpectrum as PowerSpectrum
-from bayesinn.summaries.series import ConvLSTM as ConvLSTM, Transformer as Transformer
+from bayesinn.summaries.series import (
+    ConvLSTM as ConvLSTM,
+    Steps as Steps,
+    Transformer as Transformer,
+)
 from bayesinn.summaries.sets import DeepSet as DeepSet, SetTransformer as SetTransformer
 from bayesinn.summaries.summary import Summary as Summary
 from bayesinn.summaries.vectors import MLP as MLP, Identity as Identity, Noisy as Noisy

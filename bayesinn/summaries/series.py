@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bayesinn.bijections.bijection import FEATURES, STEPS
 from bayesinn.core.errors import InputError, check_integer, check_type
 from bayesinn.summaries.sets import SetTransformer
 from bayesinn.summaries.summary import Summary, blank, last_state, with_features
@@ -116,6 +117,66 @@ class ConvLSTM(Summary):
             return summary
         flat = tf.reshape(whole, (-1, whole.shape[1] * whole.shape[2]))
         return summary + self.across(flat)
+
+
+class Steps(Summary):
+    """Summarise a series and each of its steps, for parameters that are series.
+
+    Convolutions find local patterns; one LSTM reads them forward, another backward. What both say
+    at a step is the entry ``steps`` (n, steps, units) of the condition, which
+    :class:`~bayesinn.flows.Path` reads; their last states give the features.
+
+    Parameters
+    ----------
+    units : int, length of the features, and numbers for each step
+    filters : sequence of int, number of filters of each convolution
+    kernel_size : int, number of steps that a convolution sees at once
+    lstm_units : int, size of the state of each LSTM
+
+    Examples
+    --------
+    >>> import tensorflow as tf
+    >>> entries = Steps(units=16)(tf.ones((10, 40, 3)))
+    >>> entries["features"].shape, entries["steps"].shape
+    (TensorShape([10, 16]), TensorShape([10, 40, 16]))
+    """
+
+    shapes = ("(n, steps)", "(n, steps, channels)")
+    order = "series"
+
+    def __init__(
+        self,
+        units: int = 32,
+        filters: Sequence[int] = (64,),
+        kernel_size: int = 3,
+        lstm_units: int = 32,
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.convolutions = [
+            keras.layers.Conv1D(count, kernel_size, padding="same", activation=activation)
+            for count in filters
+        ]
+        self.forwards = keras.layers.LSTM(lstm_units, return_sequences=True)
+        self.backwards = keras.layers.LSTM(lstm_units, return_sequences=True, go_backwards=True)
+        self.of_steps = keras.layers.Dense(units)
+        self.of_all = keras.layers.Dense(units)
+
+    def call(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        h = x = with_features(x)
+        for convolution in self.convolutions:
+            h = blank(convolution(h), mask)
+        # Values of the step itself, beside patterns around it.
+        h = tf.concat([x, h], axis=-1)
+        if mask is not None:
+            # On a GPU, cuDNN refuses a mask with an empty row: a step of zeros is seen there.
+            first = tf.range(tf.shape(mask)[1]) == 0
+            mask |= first & ~tf.reduce_any(mask, axis=1, keepdims=True)
+        forwards = self.forwards(h, mask=mask)
+        backwards = self.backwards(h, mask=mask)
+        ends = tf.concat([forwards[:, -1], backwards[:, -1]], axis=-1)
+        both = tf.concat([h, forwards, tf.reverse(backwards, axis=[1])], axis=-1)
+        return {FEATURES: self.of_all(ends), STEPS: self.of_steps(both)}
 
 
 # A range of standardised times is 3 to 5 units.

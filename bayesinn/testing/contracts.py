@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bayesinn.bijections.bijection import EVERY, Bijection, entry
+from bayesinn.bijections.bijection import EVERY, STEPS, Bijection, entry
 from bayesinn.core import seeds
 from bayesinn.core.arrays import broadcast_mask
 from bayesinn.core.configuration import clone
@@ -617,9 +617,11 @@ def _weighted(
     return tf.reduce_sum(weights * _numbers(summary, *arguments) ** 2)
 
 
-def _numbers(summary: Summary, *arguments: tf.Tensor) -> tf.Tensor:
-    """Return all entries of the condition as numbers (n, k)."""
-    entries = entry(summary(*arguments), EVERY)
+def _numbers(summary: Summary, *arguments: tf.Tensor, length: int | None = None) -> tf.Tensor:
+    """Return all entries of the condition as numbers (n, k); of steps, up to a length."""
+    entries = dict(entry(summary(*arguments), EVERY))
+    if STEPS in entries:
+        entries[STEPS] = entries[STEPS][:, :length]
     parts = [
         tf.reshape(value, (-1, math.prod(value.shape[1:]))) if len(value.shape) > 2 else value
         for value in entries.values()
@@ -659,7 +661,7 @@ def _check_masks(
             mask = tf.sequence_mask(tf.fill((DATA_SETS,), length), padding)
             law = f"{summary!r}: {length} elements give another result when padded to {padding}."
             demand_equal(
-                _numbers(summary, tf.concat([x[:, :length], tail], axis=1), mask),
+                _numbers(summary, tf.concat([x[:, :length], tail], axis=1), mask, length=length),
                 expected,
                 1e-5,
                 law,

@@ -34,7 +34,7 @@ ROOMS = (
     "cli",
 )
 HALL = {"__init__.py", "_version.py"}
-MOST_STATEMENTS = 27_000
+MOST_STATEMENTS = 27_300
 #: Openings that continue the name of a function in place of saying what it does.
 CONTINUATIONS = re.compile(r"(Of|As|That|For|With|Whose|Where|Which|From|Within|By|In)\b")
 

@@ -24,6 +24,7 @@ from bayesinn.summaries import (
     Noisy,
     PowerSpectrum,
     SetTransformer,
+    Steps,
     Summary,
     Transformer,
 )
@@ -69,6 +70,7 @@ REGISTRY: dict[str, tuple[Callable[[], Summary], tuple[int, ...], bool, bool]] =
         True,
         False,
     ),
+    "series, its steps": (lambda: Steps(5, filters=(8,), lstm_units=8), (9, 2), True, False),
     "image": (lambda: ConvImage(5, filters=(4, 6)), (7, 6), False, False),
     "image of channels": (lambda: ConvImage(5, filters=(4, 6)), (8, 8, 2), False, False),
     "image with maps": (lambda: ConvImage(5, filters=(4, 6), maps=3), (7, 6, 2), False, False),
