@@ -214,7 +214,7 @@ class Run:
             if exact:
                 # All else is saved by now: this may take minutes, and fail.
                 print(f"saved {self.folder}/posterior.nc; drawing from the exact posterior")
-                reference = exact_draws(simulator, data, seed=seed)
+                reference = exact_draws(simulator, data, seed=seed, progress=True)
                 if reference is not None:
                     table = self._save_one(posterior, tree, reference)
         return tree, table

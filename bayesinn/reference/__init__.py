@@ -22,9 +22,12 @@ from bayesinn.reference.classics import (
 )
 from bayesinn.reference.importance import (
     ImportancePosterior as ImportancePosterior,
-    exact_draws as exact_draws,
     importance as importance,
 )
 from bayesinn.reference.nuts import NUTS as NUTS, Chains as Chains
 from bayesinn.reference.refinement import refine as refine
-from bayesinn.reference.smc import SMCPosterior as SMCPosterior, tempered_smc as tempered_smc
+from bayesinn.reference.smc import (
+    SMCPosterior as SMCPosterior,
+    exact_draws as exact_draws,
+    tempered_smc as tempered_smc,
+)

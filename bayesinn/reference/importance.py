@@ -24,12 +24,11 @@ from bayesinn.simulation.simulator import Arrays, Simulator, check_simulator
 from bayesinn.spaces.observations import check_one_observation, data_shapes
 from bayesinn.spaces.parameters import ParameterSpace
 
-_DRAWS = 1_000_000
+#: Prior draws that are weighted.
+DRAWS = 1_000_000
 _CHUNK = 100_000
 # A draw with a smaller weight, relative to the largest, can't change any table.
 _LEAST_LOG_WEIGHT = -30.0
-# With fewer draws, standard deviations are off by more than 3 %.
-_LEAST_EFFECTIVE_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def resample(
 
 
 def importance(
-    simulator: Simulator, data: Mapping[str, Any], *, draws: int = _DRAWS, seed: int = 0
+    simulator: Simulator, data: Mapping[str, Any], *, draws: int = DRAWS, seed: int = 0
 ) -> ImportancePosterior:
     """Weight prior draws by the simulator's ``log_likelihood``, given one observation.
 
@@ -210,34 +209,6 @@ def likelihood_of(
             "such an argument, or compare by simulation with bi.diagnose",
         )
     return function if isinstance(function, Hashable) else functools.partial(function)
-
-
-def exact_draws(
-    simulator: Simulator, data: Mapping[str, Any], *, draws: int = 20_000, seed: int = 0
-) -> Arrays | None:
-    """Draw (draws, *event) from the exact posterior of one observation; None without exact answer.
-
-    The simulator's own ``exact`` comes first, then importance sampling if it has a likelihood. If
-    only a few draws have all the weight, as with many parameters, there is a warning and no result.
-    """
-    check_simulator(simulator)
-    check_one_observation(simulator, data)
-    if simulator.exact is not None:
-        return simulator.exact(data, draws, seed)
-    if simulator.log_likelihood is not None:
-        # A tenth of the draws shows whether all are enough.
-        if (
-            importance(simulator, data, draws=_DRAWS // 10, seed=seed).effective_size
-            >= _LEAST_EFFECTIVE_SIZE / 10
-        ):
-            return importance(simulator, data, draws=_DRAWS, seed=seed).draws(draws, seed)
-        warn(
-            f"No exact posterior of {simulator.name!r}: of {_DRAWS:,} prior draws, weighted by the "
-            "likelihood, fewer "
-            f"than {_LEAST_EFFECTIVE_SIZE} would count. bi.reference.tempered_smc takes longer, "
-            "but can draw from it.",
-        )
-    return None
 
 
 Tensors = Mapping[str, tf.Tensor]
