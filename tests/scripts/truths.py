@@ -57,6 +57,7 @@ TRUTHS: dict[str, list[Truth]] = {
         row("three integers", 1, 0.0, 1.0),
         row("excluded categories", 4, 0.0, 0.0),
     ],
+    "benchmarks/paths.py": [row("random walk", 1, 0.05, 1.0)],
     "benchmarks/combine.py": [row("mean of 2", 3, *SOME)],
     "benchmarks/workers.py": [row("one worker", 1, 1.0, 1.0), row("two workers", 2, *SOME)],
     "benchmarks/tissue_speed.py": [

@@ -524,3 +524,18 @@ def test_augment(tmp_path):
             sd = np.sqrt(np.average((grid - mean) ** 2, weights=weights))
             assert abs(draws[name][row].mean() - mean) < 0.4 * sd
             assert 0.75 < draws[name][row].std() / sd < 1.35
+
+
+@pytest.mark.slow
+def test_paths(tmp_path):
+    module = page("paths", tmp_path, {"steps=2_000": "steps=150"})
+    smoothed = module.smoothed["posterior"]["log_rate"]
+    filtered = module.on_day_30["posterior"]["log_rate"]
+    assert smoothed.dims == ("chain", "draw", "day")
+    assert 0.0 < module.falls < 1.0
+    # A forecast spreads out, as the walk does; what is seen is known.
+    spread = filtered.std(("chain", "draw"))
+    assert spread[59] > 1.3 * spread[30] > 1.3 * spread[20]
+    error = np.abs(smoothed.mean(("chain", "draw")) - module.path)
+    assert error.mean() < 0.3
+    assert module.figure.axes[0].get_ylabel() == "log of expected cases"
