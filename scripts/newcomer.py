@@ -193,7 +193,7 @@ def report_of_a_table(quick: bool) -> Found:
     run(*command, judged=not quick)
     table = pd.read_csv("run/posterior.csv", index_col=0)
     if not quick:
-        size = ((table["mean"] - table["exact_mean"]).abs() / table["exact_sd"]).max()
+        size = ((table["mean"] - table["exact mean"]).abs() / table["exact sd"]).max()
         yield "largest error of a mean, exact sds", float(size), 0.25
     yield "report missing", float(not Path("run/report.html").is_file()), 0.0
 
@@ -214,7 +214,6 @@ def main() -> None:
     options = parser.parse_args()
     # A program in the background ignores Ctrl-C, and so would those that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    rows = []
     for name in options.tasks or TASKS:
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
@@ -222,15 +221,14 @@ def main() -> None:
             found = list(TASKS[name](options.quick))
             minutes = (time.monotonic() - started) / 60.0
             os.chdir(TABLE.parent)
-        for measured, value, most in [("minutes", minutes, 10.0), *found]:
-            rows.append({"task": name, "measured": measured, "value": value, "at most": most})
-            print(f"{name}: {measured} {value:.3g} (at most {most:g})", flush=True)
-    if not options.quick:
-        table = pd.DataFrame(rows)
-        if options.tasks and TABLE.is_file():
-            others = pd.read_csv(TABLE)
-            table = pd.concat([others[~others["task"].isin(options.tasks)], table])
-        table.round(4).to_csv(TABLE, index=False)
+        columns = ["measured", "value", "at most"]
+        rows = pd.DataFrame([("minutes", minutes, 10.0), *found], columns=columns).round(4)
+        rows.insert(0, "task", name)
+        print(rows.to_string(index=False, header=False), flush=True)
+        if not options.quick:
+            others = pd.read_csv(TABLE) if TABLE.is_file() else rows[:0]
+            table = pd.concat([others[others["task"] != name], rows])
+            table.to_csv(TABLE, index=False)
 
 
 if __name__ == "__main__":
