@@ -186,7 +186,8 @@ def slow_simulator(quick: bool) -> Found:
 def report_of_a_table(quick: bool) -> Found:
     """Own case counts to a report, by a ready model and its exact posterior."""
     days = np.arange(14)
-    counts = np.random.default_rng(4).poisson(20.0 * np.exp(0.12 * days))
+    generator = np.random.default_rng(4)
+    counts = generator.poisson(20.0 * np.exp(0.12 * days) * generator.gamma(5.0, 0.2, size=14))
     pd.DataFrame({"cases": counts}).to_csv("counts.csv", index=False)
     options = ["--steps", "30"] if quick else ["--exact"]
     command = [*SHELL, "run", "sir", "--data", "counts.csv", "--output", "run", *options]

@@ -15,10 +15,11 @@ import pandas as pd
 import xarray
 from rich.console import Console
 
-from bayesinn.cli.data_files import names_of, read_members
+from bayesinn.cli.data_files import names_of, parse_context, read_members
 from bayesinn.cli.inputs import read_observation
 from bayesinn.cli.networks import named_summary
 from bayesinn.cli.run import Run, arrays_of
+from bayesinn.cli.tables import read_priors
 from bayesinn.comparison.comparison import ModelComparison
 from bayesinn.core.errors import InputError
 from bayesinn.core.files import prepare_place
@@ -31,6 +32,7 @@ from bayesinn.diagnosis.report.sections import (
 )
 from bayesinn.estimators.loading import load
 from bayesinn.hierarchical import HierarchicalPosterior
+from bayesinn.likelihood.combined import combine
 from bayesinn.posterior.posterior import Posterior
 from bayesinn.posterior.typicality import FLAG_LEVEL
 from bayesinn.posterior.unusual import explain_unusual
@@ -55,6 +57,43 @@ class Question:
     exact: bool
     refined: bool
     predictive: bool
+    fixed: Sequence[str] = ()
+    prior: Sequence[str] = ()
+    combined: bool = False
+    region: str | None = None
+
+    @property
+    def other(self) -> str:
+        """What is asked beside the posterior that was trained; nothing if that one is."""
+        words = [f"--fix {text}" for text in self.fixed]
+        words += [f"--prior {text}" for text in self.prior]
+        return " ".join([*words, *(["--combine"] if self.combined else [])])
+
+
+def ask(posterior: Any, question: Question, data: Mapping[str, Any] | None) -> Any:
+    """Return the posterior that a question is about, from the one that was trained."""
+    asked = posterior
+    prior = read_priors(question.prior)
+    if question.combined:
+        simulator = posterior.simulator
+        count = 1 if data is None else check_observations(simulator, data).count
+        if count < 2:
+            raise InputError(
+                "Option --combine",
+                expected="several observations of the same parameters",
+                got="one",
+                do="give a file with a column that tells them apart: --by COLUMN",
+            )
+        every = {**simulator.prior.entries, **prior} if prior else None
+        asked = combine(posterior, data, prior=every)
+    elif prior:
+        asked = posterior.with_prior(prior)
+    if question.fixed:
+        asked = asked.given_parameters(parse_context(question.fixed))
+    if question.other:
+        # What its answer is noted under.
+        asked.fingerprint = f"{posterior.fingerprint} {question.other}"
+    return asked
 
 
 @singledispatch
@@ -64,8 +103,9 @@ def answer(posterior: Any, run: Run, question: Question) -> str:
     observation = read_observation(
         question.data, posterior.simulator, question.context, question.by
     )
+    asked = ask(posterior, question, observation)
     tree, table = run.infer(
-        posterior,
+        asked,
         observation,
         draws=question.draws,
         seed=question.seed,
@@ -74,9 +114,14 @@ def answer(posterior: Any, run: Run, question: Question) -> str:
         predictive=question.predictive,
     )
     several = table.index.nlevels > 1
-    text = f"{answer_text(tree, table, exact)}\n{refinement_text(tree)}"
-    text += unusual_text(posterior, observation, tree, table)
+    about = ""
+    if question.region:
+        table, about = run.add_regions(asked, observation, table, question.seed)
+    text = f"{answer_text(tree, table, exact)}\n{about}{refinement_text(tree)}"
+    if not question.combined:
+        text += unusual_text(asked, observation, tree, table)
     text += f"saved {run.folder}/posterior.nc, posterior.csv"
+    text += ", regions.csv" if question.region else ""
     text += ", observations.csv and figures" if several else " and figures"
     if question.predictive and not several and not posterior.simulator.simulates:
         text += "\nnote: no predictive figures, as there is no function to simulate with"
@@ -86,7 +131,14 @@ def answer(posterior: Any, run: Run, question: Question) -> str:
 @answer.register
 def _(posterior: HierarchicalPosterior, run: Run, question: Question) -> str:
     axis = posterior.levels.axis
-    for option, given in (("--exact", question.exact), ("--refine", question.refined)):
+    for option, given in (
+        ("--exact", question.exact),
+        ("--refine", question.refined),
+        ("--fix", question.fixed),
+        ("--prior", question.prior),
+        ("--combine", question.combined),
+        ("--region", question.region),
+    ):
         if given:
             raise InputError(
                 f"Option {option}",
@@ -138,18 +190,18 @@ def answer_text(tree: xarray.DataTree, table: pd.DataFrame, exact: bool = False)
 
     ``exact`` says that the exact posterior was asked for; a note says if there is none.
     """
-    p_values = tree["sample_stats"]["out_of_distribution_p"]
-    if p_values.ndim:
+    p_values = tree["sample_stats"].get("out_of_distribution_p")
+    if p_values is not None and p_values.ndim:
         return _answers_text(table, np.asarray(p_values))
-    p_value = float(p_values)
     text = f"{fit_to_terminal(write_posterior(table))}\n"
-    text += f"how typical the observation is of the simulations: p = {p_value:.2g}"
+    if p_values is not None:
+        text += f"how typical the observation is of the simulations: p = {float(p_values):.2g}"
     if exact and "exact_posterior" not in tree.children:
         text += (
             "\nnote: no exact posterior, which needs a simulator with a log likelihood and "
             "few parameters"
         )
-    if p_value < FLAG_LEVEL:
+    if p_values is not None and float(p_values) < FLAG_LEVEL:
         text += "\nWARNING: it is out of distribution, the posterior is an extrapolation"
     return text
 

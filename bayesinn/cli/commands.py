@@ -169,18 +169,28 @@ def infer(
     draws: cl.Draws = 4_000,
     exact: cl.Exact = False,
     refine: cl.Refine = False,
+    fix: cl.Fixed = [],  # noqa: B006
+    prior: cl.OtherPrior = [],  # noqa: B006
+    combine: cl.Combined = False,
+    region: cl.Region = None,
     predictive: cl.Predictive = True,
     seed: cl.Seed = 2,
 ) -> None:
     """Infer the parameters of an observation, or of each of several, with a trained posterior.
 
-    With one that was trained with --group, infer those of the population and of each member.
+    With one that was trained with --group, infer those of the population and of each member. The
+    answers of --fix, --prior and --combine are another posterior's, and need a folder of their own:
+    --output.
     """
     check_file(data)
+    if (fix or prior or combine) and output is None:
+        raise typer.BadParameter("--fix, --prior and --combine need a new folder: --output FOLDER")
     folder, posterior = open_posterior(run, output, simulator, trust)
     from bayesinn.cli.answers import Question, answer
 
-    question = Question(data, by, context, draws, seed, exact, refine, predictive)
+    question = Question(
+        data, by, context, draws, seed, exact, refine, predictive, fix, prior, combine, region
+    )
     typer.echo(answer(posterior, folder, question))
 
 

@@ -303,6 +303,37 @@ Refine = Annotated[
         "posterior.",
     ),
 ]
+Fixed = Annotated[
+    list[str],
+    typer.Option(
+        "--fix",
+        metavar="NAME=NUMBER",
+        help="A parameter whose value is known, NAME=NUMBER,NUMBER for a vector; infer the others.",
+        show_default=False,
+    ),
+]
+OtherPrior = Annotated[
+    list[str],
+    typer.Option(
+        "--prior",
+        metavar="NAME=DISTRIBUTION",
+        help="Another prior of a parameter than that of the training, such as 'rate=Gamma(2, 1)'.",
+        show_default=False,
+    ),
+]
+Combined = Annotated[
+    bool,
+    typer.Option(
+        "--combine", help="All observations of the file have the same parameters: one answer."
+    ),
+]
+Region = Annotated[
+    Literal["conformal"] | None,
+    typer.Option(
+        help="Add 95 % intervals whose coverage is guaranteed, from held-out simulations.",
+        show_default=False,
+    ),
+]
 Predictive = Annotated[
     bool, typer.Option(help="Simulate data from each draw, for the predictive figures.")
 ]

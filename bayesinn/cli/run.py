@@ -36,10 +36,12 @@ from bayesinn.cli.data_files import names_of
 from bayesinn.core.errors import InputError, SavedPosteriorError, check_path, warn
 from bayesinn.core.files import lock_folder
 from bayesinn.core.html import facts_html
+from bayesinn.core.labels import columns
 from bayesinn.core.progress import Progress
 from bayesinn.core.run_folder import (
     ANSWER,
     DIAGNOSIS,
+    REGIONS,
     REPORT,
     ROWS,
     RunFiles,
@@ -47,6 +49,7 @@ from bayesinn.core.run_folder import (
     summarise_run,
 )
 from bayesinn.diagnosis.diagnosis import Diagnosis, diagnose
+from bayesinn.diagnosis.regions import conformal_regions
 from bayesinn.diagnosis.report.sections import (
     P_VALUE,
     posterior_figures,
@@ -61,9 +64,13 @@ from bayesinn.estimators.loading import load
 from bayesinn.plots.panels import check_own
 from bayesinn.posterior.amortized import AmortizedPosterior, TrainedPosterior
 from bayesinn.posterior.answers import finite_predictions, mask_padding
+from bayesinn.posterior.posterior import Posterior
 from bayesinn.reference import exact_draws, refine
 from bayesinn.simulation.simulator import Arrays, Simulator
 from bayesinn.spaces.observations import Observations, check_observations, refuse_batch
+
+# Level of the intervals in tables.
+_REGION = 0.95
 
 
 def check_data(simulator: Simulator, data: Mapping[str, Any] | None) -> Observations | None:
@@ -88,12 +95,12 @@ def open_answer(file: Path) -> Any:
 
 
 def arrays_of(tree: xarray.DataTree, group: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a group, without its one chain; nothing if there is no such group."""
+    """Return the arrays of a group, chains one after another; nothing if there is no such group."""
     if group not in tree.children:
         return {}
     chains = "chain" in tree[group].dims
     return {
-        str(name): value.values[0] if chains else value.values
+        str(name): value.values.reshape(-1, *value.shape[2:]) if chains else value.values
         for name, value in tree[group].data_vars.items()
     }
 
@@ -219,6 +226,23 @@ class Run:
                     table = self._save_one(posterior, tree, reference)
         return tree, table
 
+    def add_regions(
+        self, posterior: Posterior, data: Mapping[str, Any] | None, table: pd.DataFrame, seed: int
+    ) -> tuple[pd.DataFrame, str]:
+        """Add intervals of guaranteed coverage to an answer's table; return it, and their cost."""
+        regions = conformal_regions(posterior, seed=seed)
+        observations = check_data(posterior.simulator, data)
+        assert observations is not None, "it has been answered"
+        bounds = columns(regions.intervals(observations.arrays, level=_REGION), batch_ndim=1)
+        values = np.stack(list(bounds.values()), axis=1)
+        for place, tail in enumerate((0.5 * (1.0 - _REGION), 0.5 * (1.0 + _REGION))):
+            table[f"guaranteed {100 * tail:g} %"] = values[..., place].ravel()
+        with lock_folder(self.folder, "Run folder"):
+            self._save_table(table)
+            with self.files.write(REGIONS) as file:
+                regions.table.to_csv(file, index=False)
+        return table, f"{regions!r}\n"
+
     def _save_one(
         self,
         posterior: TrainedPosterior,
@@ -284,14 +308,17 @@ class Run:
     ) -> None:
         """Write inference data and table of a posterior's answer."""
         tree.attrs["posterior"] = posterior.fingerprint
-        with self.files.write("posterior.csv") as file:
-            write_posterior(table).to_csv(file)
+        self._save_table(table)
         # In memory: on a full disk, HDF5 ends the process once its files are collected.
         memory = io.BytesIO()
         tree.to_netcdf(memory, engine="h5netcdf")
         with self.files.write("posterior.nc") as file:
             file.write_bytes(memory.getvalue())
         self._note_posterior(ANSWER)
+
+    def _save_table(self, table: pd.DataFrame) -> None:
+        with self.files.write("posterior.csv") as file:
+            write_posterior(table).to_csv(file)
 
     def _save_predictive(
         self, simulator: Simulator, predicted: dict[str, Any], observed: dict[str, Any]

@@ -24,6 +24,7 @@ from bayesinn.core.files import atomic_write, read_manifest, replace_file
 TRAINING = ("history.csv",)
 ANSWER = ("posterior.csv", "posterior.nc")
 ROWS = "observations.csv"
+REGIONS = "regions.csv"
 REPORT = ("report.html",)
 DIAGNOSIS = ("verdict.csv", "errors.csv", "diagnosis.csv", "grade.txt", "methods.txt")
 _LIST = "run.json"
